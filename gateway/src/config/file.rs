@@ -1,0 +1,343 @@
+//! The TOML file: read whole, every problem with its line.
+//!
+//! Walked by hand, since a deserializer stops at its first error, and since a misspelt key must be
+//! an error with a line.
+
+use std::sync::Arc;
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    keys::{self, KEYS, Kind},
+    problem::{Origin, Problems},
+    settings::{Given, RouteTable, Settings, Value},
+};
+
+type Entry<'a, 'i> = (&'a str, usize, &'a Spanned<DeValue<'i>>);
+
+/// Reads the text of a file that is called `name` in messages.
+pub(crate) fn parse(name: &str, text: &str, problems: &mut Problems) -> Settings {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut walk = Walk {
+        name: name.into(),
+        text,
+        settings: Settings::default(),
+        problems,
+    };
+    for error in &errors {
+        let at = error.span().map_or(0, |span| span.start);
+        let origin = walk.origin(at);
+        walk.problems.push(origin, "", error.message());
+    }
+    // What the parser guesses after an error would only give problems that nobody has.
+    if errors.is_empty() {
+        walk.root(table.get_ref());
+    }
+    walk.settings
+}
+
+struct Walk<'a> {
+    name: Arc<str>,
+    text: &'a str,
+    settings: Settings,
+    problems: &'a mut Problems,
+}
+
+impl Walk<'_> {
+    fn origin(&self, at: usize) -> Origin {
+        let upto = self.text.as_bytes().get(..at).unwrap_or_default();
+        Origin::File {
+            name: Arc::clone(&self.name),
+            line: 1 + upto.iter().filter(|byte| **byte == b'\n').count(),
+        }
+    }
+
+    fn problem(&mut self, at: usize, key: impl Into<String>, message: impl Into<String>) {
+        let origin = self.origin(at);
+        self.problems.push(origin, key, message);
+    }
+
+    fn root(&mut self, table: &DeTable<'_>) {
+        for (key, at, value) in entries(table) {
+            match key {
+                "route" => self.routes(at, value),
+                "downstream" => self.named(key, "scope", at, value),
+                "upstreams" => self.named(key, "url", at, value),
+                _ => self.setting(key.to_owned(), at, value),
+            }
+        }
+    }
+
+    /// A setting of [`KEYS`], or a table of them.
+    fn setting(&mut self, name: String, at: usize, value: &Spanned<DeValue<'_>>) {
+        if let Some(key) = keys::find(&name) {
+            if key.kind == Kind::Secret {
+                self.problem(
+                    at,
+                    name,
+                    "a secret is never written in the file: give `secret_file`, or the environment variable AZURE_CLIENT_SECRET",
+                );
+            } else if let Some(value) = self.value(key.name, key.kind, value) {
+                let origin = self.origin(at);
+                self.settings.values.insert(key.name, Given::new(value, origin));
+            }
+            return;
+        }
+        let prefix = format!("{name}.");
+        if !KEYS.iter().any(|key| key.name.starts_with(&prefix)) {
+            let message = unknown(&name);
+            self.problem(at, name, message);
+            return;
+        }
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                for (key, at, value) in entries(table) {
+                    self.setting(format!("{prefix}{key}"), at, value);
+                }
+            }
+            other => {
+                let message = format!("a table is wanted, not {}", a(other.type_str()));
+                self.problem(at, name, message);
+            }
+        }
+    }
+
+    /// A value in the form of `kind`, or a problem.
+    fn value(&mut self, key: &str, kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let at = value.span().start;
+        let (wanted, found) = match (kind, value.get_ref()) {
+            (Kind::Text | Kind::Duration, DeValue::String(text)) => {
+                return Some(Value::Text(text.clone().into_owned()));
+            }
+            (Kind::Duration, DeValue::Integer(number)) if number.radix() == 10 => {
+                return Some(Value::Text(format!("{}s", number.as_str())));
+            }
+            (Kind::Switch, DeValue::Boolean(switch)) => return Some(Value::Switch(*switch)),
+            (Kind::Number, DeValue::Integer(number)) => {
+                let parsed = u64::from_str_radix(number.as_str(), number.radix());
+                if let Ok(number) = parsed {
+                    return Some(Value::Number(number));
+                }
+                ("a whole number of at least 0", "another")
+            }
+            (Kind::List, DeValue::Array(items)) => {
+                let mut texts = Vec::with_capacity(items.len());
+                for item in items.iter() {
+                    if let DeValue::String(text) = item.get_ref() {
+                        texts.push(text.clone().into_owned());
+                    } else {
+                        let message =
+                            format!("a list of strings is wanted, {} is in it", a(item.get_ref().type_str()));
+                        self.problem(item.span().start, key, message);
+                        return None;
+                    }
+                }
+                return Some(Value::List(texts));
+            }
+            (Kind::Text, other) => ("a string", other.type_str()),
+            (Kind::Duration, other) => ("a duration such as \"30s\"", other.type_str()),
+            (Kind::Switch, other) => ("true or false", other.type_str()),
+            (Kind::Number, other) => ("a whole number", other.type_str()),
+            (Kind::List, other) => ("a list of strings", other.type_str()),
+            (Kind::Secret, _) => return None,
+        };
+        let message = format!("{wanted} is wanted, not {}", a(found));
+        self.problem(at, key, message);
+        None
+    }
+
+    fn text(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Given<String>> {
+        let origin = self.origin(value.span().start);
+        match self.value(key, Kind::Text, value)? {
+            Value::Text(text) => Some(Given::new(text, origin)),
+            _ => None,
+        }
+    }
+
+    fn list(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Given<Vec<String>>> {
+        let origin = self.origin(value.span().start);
+        match self.value(key, Kind::List, value)? {
+            Value::List(list) => Some(Given::new(list, origin)),
+            _ => None,
+        }
+    }
+
+    /// `[downstream.<name>]` and `[upstreams.<name>]`: tables with names of the user's choice, each
+    /// with one text `field`.
+    fn named(&mut self, group: &str, field: &str, at: usize, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!("tables are wanted, `[{group}.<name>]`");
+            return self.problem(at, group, message);
+        };
+        for (name, at, value) in entries(table) {
+            let path = format!("{group}.{name}");
+            let DeValue::Table(inner) = value.get_ref() else {
+                let message = format!("a table is wanted, `[{path}]`");
+                self.problem(at, path, message);
+                continue;
+            };
+            let mut given = None;
+            for (key, at, value) in entries(inner) {
+                let path = format!("{path}.{key}");
+                if key == field {
+                    given = self.text(&path, value);
+                } else {
+                    let message = format!("unknown key; known here: {field}");
+                    self.problem(at, path, message);
+                }
+            }
+            let origin = self.origin(at);
+            if path == "downstream.arm"
+                && let Some(scope) = &given
+            {
+                let value = Value::Text(scope.value.clone());
+                let origin = scope.origin.clone();
+                self.settings
+                    .values
+                    .insert("downstream.arm.scope", Given::new(value, origin));
+            }
+            let all = match group {
+                "downstream" => &mut self.settings.downstreams,
+                _ => &mut self.settings.upstreams,
+            };
+            all.insert(name.to_owned(), Given::new(given, origin));
+        }
+    }
+
+    fn routes(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.problem(at, "route", "routes are a list of tables, each begins with `[[route]]`");
+        };
+        for item in items.iter() {
+            let at = item.span().start;
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    let route = self.route(at, table);
+                    self.settings.routes.push(route);
+                }
+                _ => self.problem(at, "route", "a route is a table, `[[route]]`"),
+            }
+        }
+    }
+
+    fn route(&mut self, at: usize, table: &DeTable<'_>) -> RouteTable {
+        let mut route = RouteTable {
+            origin: self.origin(at),
+            path: None,
+            methods: None,
+            access: None,
+            scopes: None,
+            upstream: None,
+            downstream: None,
+            identity_headers: Vec::new(),
+        };
+        for (key, at, value) in entries(table) {
+            let path = format!("route.{key}");
+            match key {
+                "path" => route.path = self.text(&path, value),
+                "methods" => route.methods = self.list(&path, value),
+                "access" => route.access = self.text(&path, value),
+                "scopes" => route.scopes = self.list(&path, value),
+                "upstream" => route.upstream = self.text(&path, value),
+                "downstream" => route.downstream = self.text(&path, value),
+                "identity_headers" => route.identity_headers = self.identity_headers(value),
+                _ => {
+                    let message = unknown(&path);
+                    self.problem(at, path, message);
+                }
+            }
+        }
+        route
+    }
+
+    fn identity_headers(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(String, Given<String>)> {
+        let key = "route.identity_headers";
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = "a table of claims and header names is wanted, { oid = \"X-Obo-Oid\" } for instance";
+            self.problem(value.span().start, key, message);
+            return Vec::new();
+        };
+        let mut headers = Vec::new();
+        for (claim, _, value) in entries(table) {
+            if let Some(header) = self.text(&format!("{key}.{claim}"), value) {
+                headers.push((claim.to_owned(), header));
+            }
+        }
+        headers
+    }
+}
+
+fn entries<'a, 'i>(table: &'a DeTable<'i>) -> impl Iterator<Item = Entry<'a, 'i>> {
+    table
+        .iter()
+        .map(|(key, value)| (key.get_ref().as_ref(), key.span().start, value))
+}
+
+fn a(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}
+
+const ROUTE_KEYS: [&str; 7] = [
+    "route.path",
+    "route.methods",
+    "route.access",
+    "route.scopes",
+    "route.upstream",
+    "route.downstream",
+    "route.identity_headers",
+];
+
+/// Names that say who a user is for a person, and that their owner or an administrator can change.
+const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
+
+fn unknown(name: &str) -> String {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    if MUTABLE_CLAIMS.iter().any(|claim| last.trim_end_matches('s') == *claim) {
+        return format!(
+            "nothing is decided by `{last}`: it can be changed and reused. Decide by scopes"
+        );
+    }
+    let table = name.rsplit_once('.').map_or("", |(table, _)| table);
+    let candidates = KEYS
+        .iter()
+        .filter(|key| key.kind != Kind::Secret)
+        .map(|key| key.name)
+        .chain(ROUTE_KEYS)
+        .filter(|known| known.rsplit_once('.').map_or("", |(table, _)| table) == table)
+        .map(|known| known.rsplit('.').next().unwrap_or(known));
+    let mut known: Vec<&str> = candidates.collect();
+    if table.is_empty() {
+        known.extend(["admin", "entra", "accept", "downstream", "upstreams", "route", "cache", "limits", "log"]);
+    }
+    let near = known.iter().find(|candidate| distance(candidate, last) <= 2);
+    match near {
+        Some(near) => format!("unknown key; `{near}` is meant?"),
+        None => format!("unknown key; known here: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein's distance: how many letters to change, add or leave out.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, y) in b.iter().enumerate() {
+            let above = row.get(j + 1).copied().unwrap_or(0);
+            let left = row.get(j).copied().unwrap_or(0);
+            let best = (diagonal + usize::from(x != *y)).min(above + 1).min(left + 1);
+            diagonal = above;
+            if let Some(cell) = row.get_mut(j + 1) {
+                *cell = best;
+            }
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}

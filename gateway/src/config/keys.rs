@@ -1,0 +1,282 @@
+//! Every setting that is one value or one list: its key in the file, its variables, its flag.
+//!
+//! Adding a setting begins here. Routes, further downstreams and further upstreams are tables with
+//! names of their own and stand in the file only; see [`super::file`].
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// As the file has it, with the tables it stands in.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// The variables that set it; the first that is set wins.
+    pub(crate) environment: &'static [&'static str],
+    /// The flag that sets it, dashes included; empty where none does (secrets).
+    pub(crate) flag: &'static str,
+    /// The word for its value in the help text.
+    pub(crate) value: &'static str,
+    /// The help text, one line.
+    pub(crate) help: &'static str,
+}
+
+impl Key {
+    /// How to give it, for the message that it is missing.
+    pub(crate) fn how(&self) -> String {
+        let mut ways = Vec::new();
+        if !self.flag.is_empty() {
+            ways.push(format!("{} {}", self.flag, self.value));
+        }
+        ways.extend(self.environment.iter().map(|name| format!("{name}=…")));
+        if self.kind != Kind::Secret {
+            ways.push(format!("`{}` in the file", self.name));
+        }
+        ways.join(", or ")
+    }
+}
+
+/// What a setting's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    /// A list of texts; in the environment separated by commas or white space.
+    List,
+    Number,
+    Switch,
+    /// `"30s"`, `"500ms"`, or a number of seconds.
+    Duration,
+    /// Never repeated in a message, and never in the file itself.
+    Secret,
+}
+
+/// All of them.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        kind: Kind::Text,
+        environment: &["OBO_LISTEN"],
+        flag: "--listen",
+        value: "ADDRESS",
+        help: "Where to listen, an IP address and a port [default: 127.0.0.1:8080]",
+    },
+    Key {
+        name: "upstream",
+        kind: Kind::Text,
+        environment: &["OBO_UPSTREAM"],
+        flag: "--upstream",
+        value: "URL",
+        help: "The service behind the gateway, http://127.0.0.1:3000 for instance",
+    },
+    Key {
+        name: "allow_plaintext_upstream",
+        kind: Kind::Switch,
+        environment: &["OBO_ALLOW_PLAINTEXT_UPSTREAM"],
+        flag: "--allow-plaintext-upstream",
+        value: "",
+        help: "Allow an http upstream on another host than this one: tokens then cross the network in the clear",
+    },
+    Key {
+        name: "workers",
+        kind: Kind::Number,
+        environment: &["OBO_WORKERS"],
+        flag: "--workers",
+        value: "N",
+        help: "Worker threads, each with a runtime of its own [default: the number of cores]",
+    },
+    Key {
+        name: "drain_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_DRAIN_TIMEOUT"],
+        flag: "--drain-timeout",
+        value: "DURATION",
+        help: "How long running requests may take to finish at SIGTERM [default: 30s]",
+    },
+    Key {
+        name: "admin.listen",
+        kind: Kind::Text,
+        environment: &["OBO_ADMIN_LISTEN"],
+        flag: "--admin-listen",
+        value: "ADDRESS",
+        help: "Where to serve /livez and /readyz, 127.0.0.1:9090 for instance [default: nowhere]",
+    },
+    Key {
+        name: "admin.expose",
+        kind: Kind::Switch,
+        environment: &["OBO_ADMIN_EXPOSE"],
+        flag: "--admin-expose",
+        value: "",
+        help: "Allow the admin listener on another address than loopback",
+    },
+    Key {
+        name: "entra.tenant",
+        kind: Kind::Text,
+        environment: &["OBO_TENANT", "AZURE_TENANT_ID"],
+        flag: "--tenant",
+        value: "GUID",
+        help: "The Entra tenant whose users call",
+    },
+    Key {
+        name: "entra.client_id",
+        kind: Kind::Text,
+        environment: &["OBO_CLIENT_ID", "AZURE_CLIENT_ID"],
+        flag: "--client-id",
+        value: "GUID",
+        help: "The app registration of your API: what callers' tokens are for, and what asks for the downstream token",
+    },
+    Key {
+        name: "entra.authority",
+        kind: Kind::Text,
+        environment: &["OBO_AUTHORITY", "AZURE_AUTHORITY_HOST"],
+        flag: "--authority",
+        value: "URL",
+        help: "Entra's address [default: https://login.microsoftonline.com]",
+    },
+    Key {
+        name: "entra.allow_http_loopback",
+        kind: Kind::Switch,
+        environment: &["OBO_ALLOW_HTTP_LOOPBACK"],
+        flag: "--allow-http-loopback",
+        value: "",
+        help: "Allow an http authority on loopback, for development against the emulator",
+    },
+    Key {
+        name: "entra.credential.secret",
+        kind: Kind::Secret,
+        environment: &["OBO_CLIENT_SECRET", "AZURE_CLIENT_SECRET"],
+        flag: "",
+        value: "",
+        help: "The client secret of the app registration",
+    },
+    Key {
+        name: "entra.credential.secret_file",
+        kind: Kind::Text,
+        environment: &["OBO_CLIENT_SECRET_FILE"],
+        flag: "--client-secret-file",
+        value: "PATH",
+        help: "A file that holds the client secret of the app registration",
+    },
+    Key {
+        name: "accept.scopes",
+        kind: Kind::List,
+        environment: &["OBO_SCOPES", "OBO_SCOPE"],
+        flag: "--scope",
+        value: "NAME",
+        help: "A scope that lets a caller in, access_as_user for instance; several: any of them",
+    },
+    Key {
+        name: "accept.audiences",
+        kind: Kind::List,
+        environment: &["OBO_AUDIENCES", "OBO_AUDIENCE"],
+        flag: "--audience",
+        value: "URI",
+        help: "An audience to accept besides the client id and api://<client id>",
+    },
+    Key {
+        name: "downstream.arm.scope",
+        kind: Kind::Text,
+        environment: &["OBO_DOWNSTREAM_SCOPE"],
+        flag: "--downstream-scope",
+        value: "SCOPE",
+        help: "What the upstream's token is for [default: https://management.azure.com/user_impersonation]",
+    },
+    Key {
+        name: "cache.max_bytes",
+        kind: Kind::Number,
+        environment: &["OBO_CACHE_MAX_BYTES"],
+        flag: "--cache-max-bytes",
+        value: "BYTES",
+        help: "Memory for judged tokens and downstream tokens",
+    },
+    Key {
+        name: "limits.requests",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_REQUESTS"],
+        flag: "--limit-requests",
+        value: "N",
+        help: "Requests at once; beyond: 503 [default: 1024]",
+    },
+    Key {
+        name: "limits.connections",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_CONNECTIONS"],
+        flag: "--limit-connections",
+        value: "N",
+        help: "Client connections; beyond: new ones wait [default: 10000]",
+    },
+    Key {
+        name: "limits.head_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_HEAD_TIMEOUT"],
+        flag: "--head-timeout",
+        value: "DURATION",
+        help: "How long a request head may take to arrive [default: 10s]",
+    },
+    Key {
+        name: "limits.connect_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_CONNECT_TIMEOUT"],
+        flag: "--connect-timeout",
+        value: "DURATION",
+        help: "How long connecting to the upstream may take [default: 5s]",
+    },
+    Key {
+        name: "limits.response_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_RESPONSE_TIMEOUT"],
+        flag: "--response-timeout",
+        value: "DURATION",
+        help: "How long the upstream may take to begin its answer [default: 60s]",
+    },
+    Key {
+        name: "limits.idle_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_IDLE_TIMEOUT"],
+        flag: "--idle-timeout",
+        value: "DURATION",
+        help: "How long a connection or a body may stand still [default: 60s]",
+    },
+    Key {
+        name: "log.level",
+        kind: Kind::Text,
+        environment: &["OBO_LOG_LEVEL"],
+        flag: "--log-level",
+        value: "FILTER",
+        help: "What to log: error, warn, info, debug, trace, or a filter by module [default: info]",
+    },
+    Key {
+        name: "log.format",
+        kind: Kind::Text,
+        environment: &["OBO_LOG_FORMAT"],
+        flag: "--log-format",
+        value: "FORMAT",
+        help: "text or json [default: text]",
+    },
+];
+
+/// The setting called `name`.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_has_a_flag() {
+        for key in KEYS {
+            assert_eq!(key.kind == Kind::Secret, key.flag.is_empty(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn names_variables_and_flags_are_unique() {
+        let mut seen = std::collections::BTreeSet::new();
+        for key in KEYS {
+            assert!(seen.insert(key.name), "{}", key.name);
+            for variable in key.environment {
+                assert!(seen.insert(variable), "{variable}");
+            }
+            assert!(key.flag.is_empty() || seen.insert(key.flag), "{}", key.flag);
+        }
+    }
+}

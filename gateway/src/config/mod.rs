@@ -1,0 +1,296 @@
+//! The configuration: typed, parsed, with nothing left to go wrong later.
+//!
+//! Three layers, the later over the earlier: the TOML file, the environment, the flags. See
+//! [`Sources`].
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method};
+
+mod file;
+pub(crate) mod keys;
+mod problem;
+mod resolve;
+mod settings;
+mod value;
+
+pub use self::problem::{Origin, Problem, Problems};
+pub(crate) use self::settings::Settings;
+use crate::path::Pattern;
+
+/// The name of the upstream that `upstream = "…"` gives.
+pub const DEFAULT_UPSTREAM: &str = "default";
+
+/// The name of the downstream of the default route.
+pub const DEFAULT_DOWNSTREAM: &str = "arm";
+
+/// Everything a gateway needs to start.
+///
+/// Made by [`Sources::load`]; a program that embeds the gateway may change fields afterwards.
+///
+/// ```
+/// use obo_gateway::Sources;
+///
+/// let config = Sources::new()
+///     .file("example.toml", r#"
+///         listen   = "127.0.0.1:0"
+///         upstream = "http://127.0.0.1:3000"
+///         [entra]
+///         tenant     = "00000000-0000-0000-0000-000000000001"
+///         client_id  = "00000000-0000-0000-0000-000000000002"
+///         credential = { secret_file = "/run/secrets/client-secret" }
+///         [accept]
+///         scopes = ["access_as_user"]
+///     "#)
+///     .load()?;
+/// assert_eq!(config.routes.len(), 1, "no route in the file: one for everything");
+/// # Ok::<_, obo_gateway::Problems>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where clients connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where `/livez` and `/readyz` are served, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The number of worker threads, at least 1.
+    pub workers: usize,
+    /// How long running requests may take to finish once a shutdown has begun.
+    pub drain_timeout: Duration,
+    /// The identity provider and who we are to it.
+    pub entra: Entra,
+    /// Audiences to accept besides the client id and `api://<client id>`.
+    pub audiences: Vec<String>,
+    /// What tokens for the upstreams are for: name → scope.
+    pub downstreams: BTreeMap<String, String>,
+    /// Where requests go: name → address. [`DEFAULT_UPSTREAM`] is always among them.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// Which requests are let in and where they go; the most specific path wins, not the first.
+    pub routes: Vec<Route>,
+    /// Memory for judged tokens and downstream tokens, in bytes; `None`: the library's default.
+    pub cache_max_bytes: Option<u64>,
+    /// Limits and time-outs.
+    pub limits: Limits,
+    /// What is logged and how; only the binary heeds it.
+    pub log: Log,
+}
+
+/// The identity provider and who we are to it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entra {
+    /// The tenant's GUID.
+    pub tenant: String,
+    /// The app registration's GUID.
+    pub client_id: String,
+    /// The authority's base address, without a trailing slash; `None`: Azure's public cloud.
+    pub authority: Option<String>,
+    /// Whether the authority may be `http` on loopback.
+    pub allow_http_loopback: bool,
+    /// How we prove who we are.
+    pub credential: Credential,
+}
+
+/// How the gateway proves to the identity provider who it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A client secret.
+    Secret(Secret),
+    /// A file that holds the client secret.
+    SecretFile(PathBuf),
+}
+
+/// A client secret, which no message shows.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the secret.
+    #[must_use]
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The `Host` header that the upstream gets: its own, whatever the client asked for.
+    pub authority: HeaderValue,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority.to_str().unwrap_or_default())
+    }
+}
+
+/// One kind of request: which path, who may, where to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// Which paths.
+    pub path: Pattern,
+    /// Which methods; empty: all of them.
+    pub methods: Vec<Method>,
+    /// Who may.
+    pub access: Access,
+    /// Scopes of which the caller needs one; unused where access is public.
+    pub scopes: Vec<String>,
+    /// The name of the upstream.
+    pub upstream: String,
+    /// The name of the downstream whose token the upstream gets. Without one the upstream gets no
+    /// `Authorization`.
+    pub downstream: Option<String>,
+    /// Claims that the upstream gets as headers.
+    pub identity_headers: Vec<(String, HeaderName)>,
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// A caller with a valid token and one of the route's scopes.
+    Required,
+    /// Anybody; a token that is sent is neither judged nor forwarded.
+    Public,
+}
+
+/// Limits and time-outs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Requests at once in the whole process; beyond: 503.
+    pub requests: usize,
+    /// Client connections at once; new ones wait beyond.
+    pub connections: usize,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Bytes of a request's path and query.
+    pub target_bytes: usize,
+    /// How long a request head may take from its first byte to its last.
+    pub head_timeout: Duration,
+    /// How long connecting to the upstream may take.
+    pub connect_timeout: Duration,
+    /// How long the upstream may take from the end of the request to its response head.
+    pub response_timeout: Duration,
+    /// How long a connection between requests, or a body in either direction, may stand still.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests: 1024,
+            connections: 10_000,
+            head_bytes: 64 * 1024,
+            target_bytes: 16 * 1024,
+            head_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What the binary logs and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Log {
+    /// A filter as `tracing-subscriber` reads it, `info` for instance.
+    pub level: String,
+    /// JSON, one object a line, instead of text.
+    pub json: bool,
+}
+
+/// The three layers, before they are read.
+#[derive(Default)]
+pub struct Sources<'a> {
+    file: Option<(String, String)>,
+    environment: Option<Box<dyn Fn(&str) -> Option<String> + 'a>>,
+    flags: Settings,
+    problems: Problems,
+}
+
+impl<'a> Sources<'a> {
+    /// No layer yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The lowest layer: the text of a TOML file, and the name it has in messages.
+    #[must_use]
+    pub fn file(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.file = Some((name.into(), text.into()));
+        self
+    }
+
+    /// The middle layer: environment variables, read through `read`.
+    #[must_use]
+    pub fn environment(mut self, read: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        self.environment = Some(Box::new(read));
+        self
+    }
+
+    /// The upper layer: flags, given as their names (dashes included) and values.
+    #[must_use]
+    pub fn flag(mut self, flag: &str, values: &[String]) -> Self {
+        match keys::KEYS.iter().find(|key| !flag.is_empty() && key.flag == flag) {
+            Some(key) => {
+                let origin = Origin::Flag(key.flag);
+                self.flags.put_text(key, values, origin, &mut self.problems);
+            }
+            None => self.problems.push(Origin::Nowhere, flag, "unknown flag"),
+        }
+        self
+    }
+
+    /// Reads all layers.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, each with where it stands.
+    pub fn load(self) -> Result<Config, Problems> {
+        let mut problems = self.problems;
+        let mut settings = Settings::default();
+        if let Some((name, text)) = &self.file {
+            let before = problems.iter().count();
+            settings.overlay(file::parse(name, text, &mut problems));
+            if problems.iter().skip(before).any(|problem| problem.key().is_empty()) {
+                // No TOML at all: whatever else is missing may stand in it.
+                return Err(problems);
+            }
+        }
+        if let Some(read) = &self.environment {
+            settings.overlay(Settings::from_environment(read.as_ref(), &mut problems));
+        }
+        settings.overlay(self.flags);
+        resolve::resolve(&settings, problems)
+    }
+}
+
+impl fmt::Debug for Sources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,538 @@
+//! Settings → [`Config`]: parsed once, every problem found.
+
+use std::{collections::BTreeMap, net::SocketAddr, str::FromStr as _, thread, time::Duration};
+
+use http::{HeaderName, Method};
+
+use super::{
+    Access, Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin,
+    Problems, Route, Secret, Settings, Upstream,
+    keys,
+    settings::{Given, RouteTable},
+    value,
+};
+use crate::{
+    headers::{self, Reserved},
+    path::Pattern,
+};
+
+const ARM_SCOPE: &str = "https://management.azure.com/user_impersonation";
+
+/// Judges `settings`; `problems` are those found while reading them.
+pub(super) fn resolve(settings: &Settings, problems: Problems) -> Result<Config, Problems> {
+    let mut resolver = Resolver { settings, problems };
+    let config = resolver.config();
+    match (config, resolver.problems.is_empty()) {
+        (Some(config), true) => Ok(config),
+        (None, true) => {
+            // Whatever yields nothing has said why.
+            resolver
+                .problems
+                .push(Origin::Nowhere, "", "the configuration is incomplete");
+            Err(resolver.problems)
+        }
+        (_, false) => resolver.problems.into_result(()).and(Err(Problems::default())),
+    }
+}
+
+struct Resolver<'a> {
+    settings: &'a Settings,
+    problems: Problems,
+}
+
+impl Resolver<'_> {
+    fn config(&mut self) -> Option<Config> {
+        // Each part is judged before any `?`, so that one problem does not hide another.
+        let listen = self.address("listen", Some("127.0.0.1:8080"));
+        let admin = self.admin();
+        let workers = self.count("workers", cores(), 1024);
+        let drain_timeout = self.duration("drain_timeout", Duration::from_secs(30));
+        let entra = self.entra();
+        let audiences = self.words("accept.audiences");
+        let scopes = self.words("accept.scopes");
+        let upstreams = self.upstreams();
+        let downstreams = self.downstreams();
+        let routes = self.routes(scopes, &upstreams, &downstreams);
+        let cache_max_bytes = self
+            .settings
+            .number("cache.max_bytes")
+            .map(|given| given.value);
+        let limits = self.limits();
+        let log = self.log();
+        Some(Config {
+            listen: listen?,
+            admin: admin?,
+            workers,
+            drain_timeout,
+            entra: entra?,
+            audiences,
+            downstreams,
+            upstreams,
+            routes,
+            cache_max_bytes,
+            limits,
+            log: log?,
+        })
+    }
+
+    fn missing(&mut self, name: &str) {
+        if let Some(key) = keys::find(name) {
+            let message = format!("missing: {}. Give it as {}", key.help, key.how());
+            self.problems.push(Origin::Nowhere, name, message);
+        }
+    }
+
+    fn address(&mut self, name: &str, default: Option<&str>) -> Option<SocketAddr> {
+        let given = self.settings.text(name);
+        let text = given.as_ref().map(|given| given.value).or(default)?;
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                let origin = given.map_or(Origin::Nowhere, |given| given.origin);
+                let message =
+                    format!("{text:?} is no IP address with a port, 127.0.0.1:8080 for instance");
+                self.problems.push(origin, name, message);
+                None
+            }
+        }
+    }
+
+    /// `None`: a problem; `Some(None)`: no admin listener.
+    #[expect(clippy::option_option, reason = "absent and wrong are different here")]
+    fn admin(&mut self) -> Option<Option<SocketAddr>> {
+        let Some(given) = self.settings.text("admin.listen") else {
+            return Some(None);
+        };
+        let address = self.address("admin.listen", None)?;
+        if !address.ip().is_loopback() && !self.settings.switch("admin.expose") {
+            let message = format!(
+                "{address} can be reached from other machines; where that is wanted (probes in a pod), set `admin.expose = true`"
+            );
+            self.problems.push(given.origin, "admin.listen", message);
+            return None;
+        }
+        Some(Some(address))
+    }
+
+    fn count(&mut self, name: &str, default: usize, most: usize) -> usize {
+        let Some(given) = self.settings.number(name) else {
+            return default;
+        };
+        match usize::try_from(given.value) {
+            Ok(number) if (1..=most).contains(&number) => number,
+            _ => {
+                let message = format!("{} is not between 1 and {most}", given.value);
+                self.problems.push(given.origin, name, message);
+                default
+            }
+        }
+    }
+
+    fn duration(&mut self, name: &str, default: Duration) -> Duration {
+        let Some(given) = self.settings.text(name) else {
+            return default;
+        };
+        value::duration(given.value).unwrap_or_else(|message| {
+            self.problems.push(given.origin, name, message);
+            default
+        })
+    }
+
+    /// A list of words: no empty one, no white space, and, where it is given, not empty.
+    fn words(&mut self, name: &str) -> Vec<String> {
+        let Some(given) = self.settings.list(name) else {
+            return Vec::new();
+        };
+        self.judge_words(name, given.value, &given.origin);
+        given.value.to_vec()
+    }
+
+    fn judge_words(&mut self, name: &str, words: &[String], origin: &Origin) {
+        if words.is_empty() {
+            self.problems
+                .push(origin.clone(), name, "an empty list lets nobody in");
+        }
+        for word in words {
+            if word.is_empty() || word.contains(char::is_whitespace) {
+                let message = format!("{word:?} is no single word");
+                self.problems.push(origin.clone(), name, message);
+            }
+        }
+    }
+
+    fn entra(&mut self) -> Option<Entra> {
+        let tenant = self.tenant();
+        let client_id = self.guid("entra.client_id");
+        let allow_http_loopback = self.settings.switch("entra.allow_http_loopback");
+        let authority = match self.settings.text("entra.authority") {
+            None => Some(None),
+            Some(given) => match value::authority(given.value, allow_http_loopback) {
+                Ok(authority) => Some(Some(authority)),
+                Err(message) => {
+                    self.problems.push(given.origin, "entra.authority", message);
+                    None
+                }
+            },
+        };
+        let credential = self.credential();
+        Some(Entra {
+            tenant: tenant?,
+            client_id: client_id?,
+            authority: authority?,
+            allow_http_loopback,
+            credential: credential?,
+        })
+    }
+
+    fn tenant(&mut self) -> Option<String> {
+        let name = "entra.tenant";
+        if let Some(given) = self.settings.text(name)
+            && ["common", "organizations", "consumers"].contains(&given.value)
+        {
+            let message = format!(
+                "`{}` stands for any tenant and would let any of their users in; give your tenant's GUID",
+                given.value
+            );
+            self.problems.push(given.origin, name, message);
+            return None;
+        }
+        self.guid(name)
+    }
+
+    fn guid(&mut self, name: &str) -> Option<String> {
+        let Some(given) = self.settings.text(name) else {
+            self.missing(name);
+            return None;
+        };
+        let guid = value::guid(given.value);
+        if guid.is_none() {
+            let message = format!(
+                "{:?} is no GUID such as 11111111-2222-3333-4444-555555555555",
+                given.value
+            );
+            self.problems.push(given.origin, name, message);
+        }
+        guid
+    }
+
+    fn credential(&mut self) -> Option<Credential> {
+        let secret = self.settings.text("entra.credential.secret");
+        let file = self.settings.text("entra.credential.secret_file");
+        match (secret, file) {
+            (Some(_), Some(file)) => {
+                self.problems.push(
+                    file.origin,
+                    "entra.credential",
+                    "a secret and a secret file are given side by side; one is enough",
+                );
+                None
+            }
+            (Some(secret), None) => Some(Credential::Secret(Secret::new(secret.value))),
+            (None, Some(file)) => Some(Credential::SecretFile(file.value.into())),
+            (None, None) => {
+                self.problems.push(
+                    Origin::Nowhere,
+                    "entra.credential",
+                    "missing: how the gateway proves who it is. Give the client secret as AZURE_CLIENT_SECRET=…, or its file as --client-secret-file PATH, or OBO_CLIENT_SECRET_FILE=…, or `credential = { secret_file = \"…\" }` under [entra] in the file",
+                );
+                None
+            }
+        }
+    }
+
+    fn upstreams(&mut self) -> BTreeMap<String, Upstream> {
+        let allow = self.settings.switch("allow_plaintext_upstream");
+        let mut upstreams = BTreeMap::new();
+        match self.settings.text("upstream") {
+            Some(given) => {
+                if let Some(upstream) = self.upstream("upstream", &given, allow) {
+                    upstreams.insert(DEFAULT_UPSTREAM.to_owned(), upstream);
+                }
+            }
+            None => self.missing("upstream"),
+        }
+        for (name, table) in &self.settings.upstreams {
+            let key = format!("upstreams.{name}");
+            if name == DEFAULT_UPSTREAM {
+                let message = "this name is taken by `upstream`";
+                self.problems.push(table.origin.clone(), key, message);
+                continue;
+            }
+            let Some(url) = &table.value else {
+                self.problems
+                    .push(table.origin.clone(), key, "its `url` is missing");
+                continue;
+            };
+            let given = Given::new(url.value.as_str(), url.origin.clone());
+            if let Some(upstream) = self.upstream(&format!("{key}.url"), &given, allow) {
+                upstreams.insert(name.clone(), upstream);
+            }
+        }
+        upstreams
+    }
+
+    fn upstream(&mut self, key: &str, given: &Given<&str>, allow: bool) -> Option<Upstream> {
+        value::upstream(given.value, allow)
+            .map_err(|message| self.problems.push(given.origin.clone(), key, message))
+            .ok()
+    }
+
+    fn downstreams(&mut self) -> BTreeMap<String, String> {
+        let mut downstreams = BTreeMap::new();
+        let arm = self.settings.text("downstream.arm.scope");
+        let (scope, origin) = arm.map_or((ARM_SCOPE, Origin::Nowhere), |given| {
+            (given.value, given.origin)
+        });
+        self.judge_words("downstream.arm.scope", &[scope.to_owned()], &origin);
+        downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), scope.to_owned());
+        for (name, table) in &self.settings.downstreams {
+            if name == DEFAULT_DOWNSTREAM {
+                continue;
+            }
+            let key = format!("downstream.{name}");
+            let Some(scope) = &table.value else {
+                self.problems
+                    .push(table.origin.clone(), key, "its `scope` is missing");
+                continue;
+            };
+            self.judge_words(
+                &format!("{key}.scope"),
+                std::slice::from_ref(&scope.value),
+                &scope.origin,
+            );
+            downstreams.insert(name.clone(), scope.value.clone());
+        }
+        downstreams
+    }
+
+    fn limits(&mut self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            requests: self.count("limits.requests", default.requests, 1_000_000),
+            connections: self.count("limits.connections", default.connections, 1_000_000),
+            head_timeout: self.duration("limits.head_timeout", default.head_timeout),
+            connect_timeout: self.duration("limits.connect_timeout", default.connect_timeout),
+            response_timeout: self.duration("limits.response_timeout", default.response_timeout),
+            idle_timeout: self.duration("limits.idle_timeout", default.idle_timeout),
+            ..default
+        }
+    }
+
+    fn log(&mut self) -> Option<Log> {
+        let level = self.settings.text("log.level").map_or("info", |given| given.value);
+        let json = match self.settings.text("log.format") {
+            None => false,
+            Some(given) => match given.value {
+                "json" => true,
+                "text" => false,
+                other => {
+                    let message = format!("{other:?} is neither text nor json");
+                    self.problems.push(given.origin, "log.format", message);
+                    return None;
+                }
+            },
+        };
+        Some(Log {
+            level: level.to_owned(),
+            json,
+        })
+    }
+
+    fn routes(
+        &mut self,
+        scopes: Vec<String>,
+        upstreams: &BTreeMap<String, Upstream>,
+        downstreams: &BTreeMap<String, String>,
+    ) -> Vec<Route> {
+        if self.settings.routes.is_empty() {
+            if self.settings.list("accept.scopes").is_none() {
+                self.missing("accept.scopes");
+            }
+            return vec![Route {
+                path: Pattern::everything(),
+                methods: Vec::new(),
+                access: Access::Required,
+                scopes,
+                upstream: DEFAULT_UPSTREAM.to_owned(),
+                downstream: Some(DEFAULT_DOWNSTREAM.to_owned()),
+                identity_headers: Vec::new(),
+            }];
+        }
+        let mut routes: Vec<Route> = Vec::new();
+        for table in &self.settings.routes {
+            let Some(route) = self.route(table, &scopes, upstreams, downstreams) else {
+                continue;
+            };
+            if let Some(other) = routes.iter().find(|other| overlap(other, &route)) {
+                let message = format!("`{}` has a route already, for the same methods", other.path);
+                self.problems.push(table.origin.clone(), "route.path", message);
+            }
+            routes.push(route);
+        }
+        routes
+    }
+
+    fn route(
+        &mut self,
+        table: &RouteTable,
+        scopes: &[String],
+        upstreams: &BTreeMap<String, Upstream>,
+        downstreams: &BTreeMap<String, String>,
+    ) -> Option<Route> {
+        let path = self.route_path(table);
+        let methods = self.route_methods(table);
+        let access = self.route_access(table);
+        let scopes = match &table.scopes {
+            Some(own) => {
+                self.judge_words("route.scopes", &own.value, &own.origin);
+                own.value.clone()
+            }
+            None => scopes.to_vec(),
+        };
+        if access == Some(Access::Required) && scopes.is_empty() && table.scopes.is_none() {
+            self.problems.push(
+                table.origin.clone(),
+                "route.scopes",
+                "missing: a scope that lets a caller in. Give it here, or for all routes as `scopes` under [accept]",
+            );
+        }
+        if access == Some(Access::Public) {
+            let unfit = [
+                ("route.downstream", table.downstream.as_ref().map(|given| &given.origin)),
+                ("route.scopes", table.scopes.as_ref().map(|given| &given.origin)),
+                (
+                    "route.identity_headers",
+                    table.identity_headers.first().map(|(_, given)| &given.origin),
+                ),
+            ];
+            for (key, origin) in unfit {
+                if let Some(origin) = origin {
+                    self.problems.push(
+                        origin.clone(),
+                        key,
+                        "a public route has no caller whose token it could use",
+                    );
+                }
+            }
+        }
+        let upstream = self.name("route.upstream", table.upstream.as_ref(), |name| {
+            // Where its address is wrong, that is the problem to name, not this one.
+            upstreams.contains_key(name) || self.settings.upstreams.contains_key(name)
+        });
+        let downstream = self.name("route.downstream", table.downstream.as_ref(), |name| {
+            downstreams.contains_key(name) || self.settings.downstreams.contains_key(name)
+        });
+        let identity_headers = self.identity_headers(table);
+        Some(Route {
+            path: path?,
+            methods,
+            access: access?,
+            scopes,
+            upstream: upstream.unwrap_or_else(|| DEFAULT_UPSTREAM.to_owned()),
+            downstream,
+            identity_headers,
+        })
+    }
+
+    fn route_path(&mut self, table: &RouteTable) -> Option<Pattern> {
+        let Some(given) = &table.path else {
+            self.problems
+                .push(table.origin.clone(), "route.path", "missing: which path the route is for");
+            return None;
+        };
+        Pattern::from_str(&given.value)
+            .map_err(|error| self.problems.push(given.origin.clone(), "route.path", error.to_string()))
+            .ok()
+    }
+
+    fn route_methods(&mut self, table: &RouteTable) -> Vec<Method> {
+        let Some(given) = &table.methods else {
+            return Vec::new();
+        };
+        if given.value.is_empty() {
+            self.problems.push(
+                given.origin.clone(),
+                "route.methods",
+                "an empty list allows nothing; leave `methods` out to allow all",
+            );
+        }
+        let mut methods = Vec::new();
+        for text in &given.value {
+            match Method::from_bytes(text.as_bytes()) {
+                Ok(method) if method == Method::CONNECT || method == Method::TRACE => {
+                    let message = format!("{method} is never forwarded");
+                    self.problems
+                        .push(given.origin.clone(), "route.methods", message);
+                }
+                Ok(method) if *text == text.to_ascii_uppercase() => methods.push(method),
+                _ => {
+                    let message = format!("{text:?} is no method such as GET");
+                    self.problems
+                        .push(given.origin.clone(), "route.methods", message);
+                }
+            }
+        }
+        methods
+    }
+
+    fn route_access(&mut self, table: &RouteTable) -> Option<Access> {
+        let Some(given) = &table.access else {
+            // A route that says nothing is protected.
+            return Some(Access::Required);
+        };
+        match given.value.as_str() {
+            "required" => Some(Access::Required),
+            "public" => Some(Access::Public),
+            other => {
+                let message = format!("{other:?} is neither \"required\" nor \"public\"");
+                self.problems
+                    .push(given.origin.clone(), "route.access", message);
+                None
+            }
+        }
+    }
+
+    fn name(
+        &mut self,
+        key: &str,
+        given: Option<&Given<String>>,
+        known: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let given = given?;
+        if !known(&given.value) {
+            let message = format!("{:?} is defined nowhere", given.value);
+            self.problems.push(given.origin.clone(), key, message);
+        }
+        Some(given.value.clone())
+    }
+
+    fn identity_headers(&mut self, table: &RouteTable) -> Vec<(String, HeaderName)> {
+        let mut headers = Vec::new();
+        for (claim, given) in &table.identity_headers {
+            let key = format!("route.identity_headers.{claim}");
+            match HeaderName::from_bytes(given.value.as_bytes()) {
+                Err(_) => {
+                    let message = format!("{:?} is no header name", given.value);
+                    self.problems.push(given.origin.clone(), key, message);
+                }
+                Ok(name) if headers::belongs_to_the_connection(&name) || Reserved::default().contains(&name) => {
+                    let message = format!("`{name}` has a meaning of its own and cannot carry a claim");
+                    self.problems.push(given.origin.clone(), key, message);
+                }
+                Ok(name) => headers.push((claim.clone(), name)),
+            }
+        }
+        headers
+    }
+}
+
+fn overlap(a: &Route, b: &Route) -> bool {
+    a.path == b.path
+        && (a.methods.is_empty()
+            || b.methods.is_empty()
+            || a.methods.iter().any(|method| b.methods.contains(method)))
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,170 @@
+//! The settings of one or more layers, before they are judged.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{
+    keys::{KEYS, Key, Kind},
+    problem::{Origin, Problems},
+};
+
+/// A value and where it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Given<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+impl<T> Given<T> {
+    pub(crate) const fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+}
+
+/// A value in the form its [`Kind`] has. Texts are parsed further when they are judged.
+#[derive(Clone)]
+pub(crate) enum Value {
+    Text(String),
+    List(Vec<String>),
+    Number(u64),
+    Switch(bool),
+}
+
+impl fmt::Debug for Value {
+    // A text may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value(…)")
+    }
+}
+
+/// What the layers gave, by key, the later layer over the earlier.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) values: BTreeMap<&'static str, Given<Value>>,
+    pub(crate) routes: Vec<RouteTable>,
+    /// `downstream.<name>` with its scope; `arm`'s stands in `values`.
+    pub(crate) downstreams: BTreeMap<String, Given<Option<Given<String>>>>,
+    /// `upstreams.<name>` with its address.
+    pub(crate) upstreams: BTreeMap<String, Given<Option<Given<String>>>>,
+}
+
+/// One `[[route]]`, before it is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteTable {
+    pub(crate) origin: Origin,
+    pub(crate) path: Option<Given<String>>,
+    pub(crate) methods: Option<Given<Vec<String>>>,
+    pub(crate) access: Option<Given<String>>,
+    pub(crate) scopes: Option<Given<Vec<String>>>,
+    pub(crate) upstream: Option<Given<String>>,
+    pub(crate) downstream: Option<Given<String>>,
+    pub(crate) identity_headers: Vec<(String, Given<String>)>,
+}
+
+impl Settings {
+    /// Lays `later` over these.
+    pub(crate) fn overlay(&mut self, later: Self) {
+        // A credential is one setting with several forms: giving a later layer's form replaces an
+        // earlier layer's other form, instead of standing beside it.
+        const CREDENTIAL: &str = "entra.credential.";
+        if later.values.keys().any(|key| key.starts_with(CREDENTIAL)) {
+            self.values.retain(|key, _| !key.starts_with(CREDENTIAL));
+        }
+        self.values.extend(later.values);
+        self.routes.extend(later.routes);
+        self.downstreams.extend(later.downstreams);
+        self.upstreams.extend(later.upstreams);
+    }
+
+    /// The layer of the environment: `read` gives a variable's value, or `None` where it is unset.
+    pub(crate) fn from_environment(
+        read: &dyn Fn(&str) -> Option<String>,
+        problems: &mut Problems,
+    ) -> Self {
+        let mut settings = Self::default();
+        for key in KEYS {
+            // An empty variable counts as unset: deployments write `NAME=` to say just that.
+            let set = key
+                .environment
+                .iter()
+                .find_map(|name| Some((*name, read(name).filter(|text| !text.is_empty())?)));
+            if let Some((name, text)) = set {
+                settings.put_text(key, &[text], Origin::Environment(name), problems);
+            }
+        }
+        settings
+    }
+
+    /// Adds a setting whose value came as text, from the environment or a flag.
+    pub(crate) fn put_text(
+        &mut self,
+        key: &'static Key,
+        texts: &[String],
+        origin: Origin,
+        problems: &mut Problems,
+    ) {
+        let Some(text) = texts.last() else { return };
+        let text = text.trim();
+        let value = match key.kind {
+            Kind::Text | Kind::Duration => Value::Text(text.to_owned()),
+            Kind::Secret => Value::Text(text.to_owned()),
+            Kind::List => Value::List(
+                texts
+                    .iter()
+                    .flat_map(|text| text.split(|c: char| c == ',' || c.is_whitespace()))
+                    .filter(|item| !item.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            Kind::Number => {
+                let Ok(number) = text.parse() else {
+                    problems.push(origin, key.name, format!("{text:?} is no whole number"));
+                    return;
+                };
+                Value::Number(number)
+            }
+            Kind::Switch => match text {
+                "true" | "1" | "yes" => Value::Switch(true),
+                "false" | "0" | "no" => Value::Switch(false),
+                _ => {
+                    problems.push(origin, key.name, format!("{text:?} is neither true nor false"));
+                    return;
+                }
+            },
+        };
+        self.values.insert(key.name, Given::new(value, origin));
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<Given<&str>> {
+        let given = self.values.get(name)?;
+        match &given.value {
+            Value::Text(text) => Some(Given::new(text, given.origin.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn list(&self, name: &str) -> Option<Given<&[String]>> {
+        let given = self.values.get(name)?;
+        match &given.value {
+            Value::List(list) => Some(Given::new(list, given.origin.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<Given<u64>> {
+        let given = self.values.get(name)?;
+        match given.value {
+            Value::Number(number) => Some(Given::new(number, given.origin.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn switch(&self, name: &str) -> bool {
+        matches!(
+            self.values.get(name),
+            Some(Given {
+                value: Value::Switch(true),
+                ..
+            })
+        )
+    }
+}

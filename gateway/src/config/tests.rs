@@ -1,0 +1,230 @@
+use super::*;
+
+const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+const CLIENT: &str = "AAAAAAAA-2222-3333-4444-555555555555";
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "AZURE_TENANT_ID" => Some(TENANT.to_owned()),
+        "AZURE_CLIENT_ID" => Some(CLIENT.to_owned()),
+        "AZURE_CLIENT_SECRET" => Some("hunter2-hunter2".to_owned()),
+        "OBO_SCOPES" => Some("access_as_user, other".to_owned()),
+        "OBO_UPSTREAM" => Some("http://127.0.0.1:3000".to_owned()),
+        _ => None,
+    }
+}
+
+fn with_file(text: &str) -> Result<Config, Problems> {
+    Sources::new()
+        .file("gw.toml", text)
+        .environment(environment)
+        .load()
+}
+
+fn lines(result: Result<Config, Problems>) -> Vec<String> {
+    result
+        .err()
+        .map(|problems| problems.iter().map(ToString::to_string).collect())
+        .unwrap_or_default()
+}
+
+fn assert_only(text: &str, expected: &str) {
+    let problems = lines(with_file(text));
+    assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+    assert!(problems[0].starts_with(expected), "{text}: {problems:#?}");
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let config = with_file("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.entra.tenant, TENANT);
+    assert_eq!(config.entra.client_id, CLIENT.to_lowercase());
+    assert_eq!(config.upstreams[DEFAULT_UPSTREAM].to_string(), "http://127.0.0.1:3000");
+    let [route] = config.routes.as_slice() else {
+        panic!("{:?}", config.routes)
+    };
+    assert_eq!(route.path, Pattern::everything());
+    assert_eq!(route.access, Access::Required);
+    assert_eq!(route.scopes, ["access_as_user", "other"]);
+    assert_eq!(route.downstream.as_deref(), Some("arm"));
+}
+
+#[test]
+fn later_layers_win() {
+    let file = format!(
+        "listen = '127.0.0.1:1'\nworkers = 1\n[entra]\ntenant = '{}'\ncredential = {{ secret_file = '/x' }}",
+        TENANT.replace('1', "9")
+    );
+    let config = Sources::new()
+        .file("gw.toml", file)
+        .environment(environment)
+        .flag("--listen", &["127.0.0.1:2".to_owned()])
+        .flag("--scope", &["a".to_owned(), "b".to_owned()])
+        .load()
+        .unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.workers, 1);
+    assert_eq!(config.entra.tenant, TENANT, "the environment over the file");
+    assert!(matches!(config.entra.credential, Credential::Secret(_)), "a secret over a file's path");
+    assert_eq!(config.routes[0].scopes, ["a", "b"]);
+}
+
+#[test]
+fn nothing_given_says_all_that_is_missing_and_how_to_give_it() {
+    let problems = lines(Sources::new().load());
+    let all = problems.join("\n");
+    for word in [
+        "entra.tenant", "--tenant GUID", "AZURE_TENANT_ID", "entra.client_id", "AZURE_CLIENT_SECRET",
+        "--client-secret-file", "accept.scopes", "upstream", "--upstream URL",
+    ] {
+        assert!(all.contains(word), "{word} in\n{all}");
+    }
+    assert_eq!(problems.len(), 5, "{all}");
+}
+
+#[test]
+fn cf_01_every_problem_is_named_at_once_with_file_line_and_key() {
+    let text = "listne = '127.0.0.1:1'\n\
+                workers = 'two'\n\
+                [entra]\n\
+                tenant = 'x'\n\
+                [accept]\n\
+                audiences = []\n\
+                scopes = ['a b']\n\
+                [[route]]\n\
+                path = '/a/*'\n\
+                [[route]]\n\
+                path = '/a/*'\n\
+                methods = ['GET']\n\
+                colour = 'red'\n";
+    let problems = lines(Sources::new().file("gw.toml", text).environment(|name| match name {
+        "AZURE_TENANT_ID" | "OBO_SCOPES" => None,
+        other => environment(other),
+    }).load());
+    let expected = [
+        "gw.toml:1: listne: unknown key; `listen` is meant?",
+        "gw.toml:2: workers: a whole number is wanted, not a string",
+        "gw.toml:13: route.colour: unknown key; known here: path, methods",
+        "gw.toml:4: entra.tenant: \"x\" is no GUID",
+        "gw.toml:6: accept.audiences: an empty list lets nobody in",
+        "gw.toml:7: accept.scopes: \"a b\" is no single word",
+        "gw.toml:10: route.path: `/a/*` has a route already",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for start in expected {
+        assert!(problems.iter().any(|line| line.starts_with(start)), "{start}: {problems:#?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
+    assert_only("\n\nlisten = ", "gw.toml:3: ");
+}
+
+#[test]
+fn keys_of_features_that_do_not_exist_are_unknown() {
+    for text in [
+        "[tls]\ncertificate = 'x'",
+        "trusted_proxies = []",
+        "[cache]\nredis_url = 'redis://x'",
+        "[[route]]\npath = '/'\ncors = {}",
+        "[downstream.x]\nscope = 's'\nheader = 'h'",
+        "[accept]\nany_tenant = true",
+    ] {
+        let problems = lines(with_file(text));
+        assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+        assert!(problems[0].contains("unknown key"), "{text}: {problems:#?}");
+    }
+}
+
+#[test]
+fn az_05_nothing_is_decided_by_names_that_change() {
+    for text in ["[accept]\nupns = ['x']", "[accept]\npreferred_username = ['x']", "[[route]]\npath = '/'\nemail = 'x'"] {
+        let problems = lines(with_file(text));
+        assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+        assert!(problems[0].contains("nothing is decided by"), "{text}: {problems:#?}");
+    }
+}
+
+#[test]
+fn cf_02_a_route_that_says_nothing_is_protected() {
+    let config = with_file("[[route]]\npath = '/x'").unwrap();
+    assert_eq!(config.routes[0].access, Access::Required);
+    assert_eq!(config.routes[0].downstream, None);
+    assert_only("[[route]]\npath = '/x'\naccess = 'optional'", "gw.toml:3: route.access");
+}
+
+#[test]
+fn cf_03_tenants_that_stand_for_any_tenant_are_refused() {
+    for tenant in ["common", "organizations", "consumers"] {
+        let problems = lines(Sources::new().environment(environment).flag("--tenant", &[tenant.to_owned()]).load());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("flag --tenant: entra.tenant"), "{problems:?}");
+    }
+}
+
+#[test]
+fn cf_08_identity_headers_must_not_have_a_meaning_of_their_own() {
+    for name in ["Authorization", "Connection", "X-Forwarded-For", "x_real_ip", "Proxy-Authorization", "a b"] {
+        let text = format!("[[route]]\npath = '/x'\nidentity_headers = {{ oid = '{name}' }}");
+        assert_only(&text, "gw.toml:3: route.identity_headers.oid");
+    }
+}
+
+#[test]
+fn tl_02_plain_http_needs_loopback_or_a_word() {
+    let load = |flag: &str, value: &str, more: Option<&str>| {
+        let mut sources = Sources::new().environment(environment).flag(flag, &[value.to_owned()]);
+        if let Some(more) = more {
+            sources = sources.flag(more, &["true".to_owned()]);
+        }
+        sources.load()
+    };
+    assert!(load("--authority", "http://127.0.0.1:1", None).is_err());
+    assert!(load("--authority", "http://127.0.0.1:1", Some("--allow-http-loopback")).is_ok());
+    assert!(load("--authority", "http://localhost:1/", Some("--allow-http-loopback")).is_ok());
+    assert!(load("--authority", "http://login.example", Some("--allow-http-loopback")).is_err());
+    assert!(load("--authority", "https://login.microsoftonline.us/", None).is_ok());
+    assert!(load("--upstream", "http://10.0.0.1:3000", None).is_err());
+    assert!(load("--upstream", "http://10.0.0.1:3000", Some("--allow-plaintext-upstream")).is_ok());
+    assert!(load("--upstream", "http://[::1]:3000", None).is_ok());
+    for later in ["https://x", "h2c://x", "unix:/x", "http://127.0.0.1/base", "http://u:p@127.0.0.1"] {
+        assert!(load("--upstream", later, None).is_err(), "{later}");
+    }
+}
+
+#[test]
+fn ad_02_the_admin_listener_is_on_loopback_unless_exposed() {
+    assert_only("[admin]\nlisten = '0.0.0.0:9090'", "gw.toml:2: admin.listen");
+    assert!(with_file("[admin]\nlisten = '0.0.0.0:9090'\nexpose = true").is_ok());
+}
+
+#[test]
+fn secrets_are_neither_taken_from_the_file_nor_shown() {
+    let problems = lines(with_file("[entra]\ncredential = { secret = 'hunter2' }"));
+    assert_eq!(problems.len(), 1);
+    assert!(!problems[0].contains("hunter2"), "{problems:?}");
+    let config = with_file("").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn durations_and_sizes() {
+    let config = with_file("drain_timeout = 5\n[limits]\nhead_timeout = '250ms'\nidle_timeout = '2m'\nrequests = 7").unwrap();
+    assert_eq!(config.drain_timeout, Duration::from_secs(5));
+    assert_eq!(config.limits.head_timeout, Duration::from_millis(250));
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(120));
+    assert_eq!(config.limits.requests, 7);
+    assert_only("drain_timeout = '5 apples'", "gw.toml:1: drain_timeout");
+    assert_only("drain_timeout = 0", "gw.toml:1: drain_timeout");
+    assert_only("[limits]\nrequests = 0", "gw.toml:2: limits.requests");
+}
+
+#[test]
+fn routes_name_what_exists() {
+    assert!(with_file("[downstream.graph]\nscope = 's'\n[upstreams.b]\nurl = 'http://127.0.0.1:2'\n[[route]]\npath = '/x/*'\nupstream = 'b'\ndownstream = 'graph'").is_ok());
+    assert_only("[[route]]\npath = '/x'\nupstream = 'b'", "gw.toml:3: route.upstream");
+    assert_only("[[route]]\npath = '/x'\ndownstream = 'b'", "gw.toml:3: route.downstream");
+    assert_only("[[route]]\npath = '/x'\naccess = 'public'\ndownstream = 'arm'", "gw.toml:4: route.downstream");
+}

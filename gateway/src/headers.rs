@@ -1,0 +1,265 @@
+//! Header names that do not pass the gateway: those of one connection, and reserved ones.
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
+
+/// Whether a header belongs to one connection and is never forwarded (RFC 9110 §7.6.1), whatever
+/// `Connection` says.
+///
+/// `Proxy-Authorization` and `Proxy-Authenticate` count too: the credentials were meant for us.
+pub(crate) fn belongs_to_the_connection(name: &HeaderName) -> bool {
+    const CONNECTION: [HeaderName; 7] = [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let text = name.as_str();
+    match text.as_bytes().first() {
+        Some(b'c' | b't' | b'u') => CONNECTION.contains(name),
+        Some(b'p') => {
+            CONNECTION.contains(name)
+                || matches!(text, "proxy-connection" | "proxy-authentication-info")
+        }
+        Some(b'k') => text == "keep-alive",
+        Some(b'h') => text == "http2-settings",
+        _ => false,
+    }
+}
+
+/// Removes every header that belongs to the connection, those that `Connection` names first.
+///
+/// `Authorization` is left alone, even where `Connection` names it: it is judged and removed by
+/// the step that injects.
+pub(crate) fn strip_connection(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
+        for value in headers.get_all(header::CONNECTION) {
+            for token in value.as_bytes().split(|byte| *byte == b',') {
+                match HeaderName::from_bytes(token.trim_ascii()) {
+                    Ok(name) if name != header::AUTHORIZATION => named.push(name),
+                    _ => {}
+                }
+            }
+        }
+        for name in &named {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    remove_where(headers, belongs_to_the_connection);
+}
+
+/// Removes every header whose name fits; names are collected first, since a map cannot be changed
+/// while it is walked.
+pub(crate) fn remove_where(headers: &mut HeaderMap, fits: impl Fn(&HeaderName) -> bool) {
+    let mut found: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for name in headers.keys() {
+        if fits(name) {
+            found.push(name.clone());
+        }
+    }
+    for name in &found {
+        headers.remove(name);
+    }
+}
+
+/// Removes every header whose value is the token that was injected (`Bearer <token>`) or repeats it.
+pub(crate) fn remove_echo(headers: &mut HeaderMap, injected: &HeaderValue) {
+    let injected = injected.as_bytes();
+    let token = injected.strip_prefix(b"Bearer ").unwrap_or(injected);
+    if token.is_empty() || !headers.values().any(|value| contains(value.as_bytes(), token)) {
+        return;
+    }
+    let echoes: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(_, value)| contains(value.as_bytes(), token))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in echoes {
+        headers.remove(name);
+    }
+}
+
+fn contains(value: &[u8], token: &[u8]) -> bool {
+    value.len() >= token.len() && value.windows(token.len()).any(|window| window == token)
+}
+
+/// Header names that only the gateway may set.
+///
+/// Names are compared after every byte that is no letter or digit is read as `-`, since CGI, WSGI,
+/// PHP and others fold such bytes into one and would take `X_Forwarded_For` for the real one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reserved {
+    /// Folded; those of the configuration.
+    configured: BTreeSet<String>,
+}
+
+/// Folded names and, where they end in `*`, prefixes, all with `x-`.
+const X_NAMES: [&[u8]; 5] = [
+    b"x-client-cert",
+    b"x-real-ip",
+    b"x-request-id",
+    b"x-rewrite-url",
+    b"x-ssl-client-cert",
+];
+const X_PREFIXES: [&[u8]; 4] = [
+    b"x-forwarded-",
+    b"x-ms-client-principal",
+    b"x-ms-token-",
+    b"x-original-",
+];
+
+impl Reserved {
+    /// Adds a name of the configuration.
+    pub(crate) fn add(&mut self, name: &HeaderName) {
+        self.configured.insert(fold(name.as_str()).into_iter().map(char::from).collect());
+    }
+
+    /// Whether `name` or what it may be folded into is reserved.
+    pub(crate) fn contains(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        let built_in = match text.as_bytes() {
+            [b'x', _, ..] => {
+                let folded = fold(text);
+                X_NAMES.contains(&folded.as_slice())
+                    || X_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
+            }
+            b"authorization" | b"forwarded" => true,
+            // RFC 9440: what a TLS terminator says of the client's certificate.
+            [b'c', b'l', ..] => {
+                matches!(fold(text).as_slice(), b"client-cert" | b"client-cert-chain")
+            }
+            [b'p', b'r', ..] => fold(text).as_slice() == b"proxy-authorization",
+            _ => false,
+        };
+        built_in || self.is_configured(text)
+    }
+
+    fn is_configured(&self, text: &str) -> bool {
+        if self.configured.is_empty() {
+            return false;
+        }
+        let folded = fold(text);
+        std::str::from_utf8(&folded).is_ok_and(|folded| self.configured.contains(folded))
+    }
+}
+
+fn fold(name: &str) -> SmallVec<[u8; 40]> {
+    name.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                byte.to_ascii_lowercase()
+            } else {
+                b'-'
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                (name, HeaderValue::from_static(value))
+            })
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        headers.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_in_any_case_and_on_several_lines() {
+        let mut headers = map(&[
+            ("connection", "close, X-A"),
+            ("connection", "x-B ,, authorization"),
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("x-c", "1"),
+            ("authorization", "Bearer x"),
+        ]);
+        strip_connection(&mut headers);
+        let mut left = names(&headers);
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "x-c"]);
+    }
+
+    #[test]
+    fn headers_of_the_connection_go_without_being_named() {
+        let mut headers = map(&[
+            ("keep-alive", "1"),
+            ("proxy-connection", "1"),
+            ("te", "gzip"),
+            ("trailer", "x"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("proxy-authorization", "Basic x"),
+            ("transfer-encoding", "chunked"),
+            ("accept", "*/*"),
+            ("trailers-like", "1"),
+        ]);
+        strip_connection(&mut headers);
+        let mut left = names(&headers);
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "trailers-like"]);
+    }
+
+    #[test]
+    fn aliases_of_reserved_names_are_reserved() {
+        let mut reserved = Reserved::default();
+        reserved.add(&HeaderName::from_static("x-obo-oid"));
+        for name in [
+            "Authorization",
+            "Forwarded",
+            "X-Forwarded-For",
+            "X_Forwarded_For",
+            "x.forwarded.anything",
+            "X-Real-IP",
+            "x_real-ip",
+            "X-Original-URL",
+            "X_Rewrite_URL",
+            "X-MS-CLIENT-PRINCIPAL",
+            "X_MS_CLIENT_PRINCIPAL_ID",
+            "X-MS-TOKEN-AAD-ACCESS-TOKEN",
+            "X-Forwarded-Client-Cert",
+            "Client-Cert",
+            "Client_Cert_Chain",
+            "X-Client-Cert",
+            "Proxy_Authorization",
+            "X-Obo-Oid",
+            "x_obo.oid",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            assert!(reserved.contains(&name), "{name}");
+        }
+        for name in ["x_other", "x-forward", "accept", "x-ms-date", "cookie", "x-obo-oidx", "host", "x"] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            assert!(!reserved.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_echo_of_the_injected_token_goes() {
+        let injected = HeaderValue::from_static("Bearer secret-token");
+        let mut headers = map(&[
+            ("a", "Bearer secret-token"),
+            ("b", "secret-token"),
+            ("c", "got: secret-token!"),
+            ("d", "secret"),
+        ]);
+        remove_echo(&mut headers, &injected);
+        assert_eq!(names(&headers), ["d"]);
+    }
+}
