@@ -1,0 +1,105 @@
+//! `demo-backend`: settings, logs and signals around the library.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use demo_backend::{Config, DEFAULT_API_VERSION, DEFAULT_ARM_URL};
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+/// `EX_USAGE` of sysexits: the settings are wrong.
+const USAGE: u8 = 64;
+
+/// Minimal API behind obo-gateway: GET /subscriptions asks Azure Resource Manager with the token
+/// that came with the request, and passes on what it said.
+///
+/// It checks no token and has no security of its own: put obo-gateway in front of it and let nobody
+/// else reach it. Logs go to stderr (RUST_LOG sets the level); they never hold a token.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, env = "DEMO_BACKEND_LISTEN", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+
+    /// Allow an address that other machines can reach
+    #[arg(long, env = "DEMO_BACKEND_EXPOSE")]
+    expose: bool,
+
+    /// Azure Resource Manager, or its emulator [default: https://management.azure.com]
+    #[arg(long, env = "ARM_URL")]
+    arm_url: Option<Url>,
+
+    /// The same under the name it has in the Python sample; --arm-url goes before it
+    #[arg(long, env = "AZURE_MANAGEMENT_SUBSCRIPTIONS_URI")]
+    azure_management_subscriptions_uri: Option<Url>,
+
+    /// api-version to ask for when neither the caller nor the URL names one
+    #[arg(long, env = "DEMO_BACKEND_API_VERSION", default_value = DEFAULT_API_VERSION)]
+    api_version: String,
+
+    /// Seconds that a call of Azure Resource Manager may take
+    #[arg(long, env = "DEMO_BACKEND_TIMEOUT", default_value_t = 30)]
+    timeout: u64,
+}
+
+impl Args {
+    fn config(self) -> anyhow::Result<Config> {
+        let arm_url = match self.arm_url.or(self.azure_management_subscriptions_uri) {
+            Some(url) => url,
+            None => Url::parse(DEFAULT_ARM_URL)?,
+        };
+        let mut config = Config::new(arm_url);
+        config.listen = self.listen;
+        config.expose = self.expose;
+        config.api_version = self.api_version;
+        config.timeout = Duration::from_secs(self.timeout);
+        Ok(config)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "demo-backend: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let running = demo_backend::start(args.config()?).await?;
+    interrupted().await?;
+    running.shutdown().await;
+    Ok(())
+}
+
+#[cfg(unix)]
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
