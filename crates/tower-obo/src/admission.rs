@@ -1,0 +1,117 @@
+//! Tokens that have been validated: the one look-up of the hot path.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    Principal, Timestamp,
+    digest::{AsIs, Digest},
+    keys::Key,
+    tokens::CachedToken,
+    validate::Validated,
+};
+
+/// A validated token: whom it stands for, how long, which key vouches for it, and the downstream
+/// tokens that are ready for it.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) principal: Principal,
+    pub(crate) valid_until: Timestamp,
+    key: Arc<Key>,
+    /// One per downstream of the core, by its number. Only a front: the tokens belong to
+    /// [`DownstreamTokens`](crate::tokens::DownstreamTokens).
+    slots: Box<[ArcSwapOption<CachedToken>]>,
+}
+
+impl Admission {
+    pub(crate) fn new(valid: Validated, downstreams: usize) -> Self {
+        Self {
+            principal: valid.principal,
+            valid_until: valid.valid_until,
+            key: valid.key,
+            slots: (0..downstreams).map(|_| ArcSwapOption::empty()).collect(),
+        }
+    }
+
+    fn holds(&self, now: Timestamp) -> bool {
+        now < self.valid_until && self.key.is_trusted(now)
+    }
+
+    /// The downstream token in the slot with that number.
+    pub(crate) fn token(&self, downstream: usize) -> Option<Arc<CachedToken>> {
+        self.slots.get(downstream)?.load_full()
+    }
+
+    /// Puts a downstream token into its slot. A downstream that came after the admission has none,
+    /// and is found by content instead.
+    pub(crate) fn set_token(&self, downstream: usize, token: Arc<CachedToken>) {
+        if let Some(slot) = self.slots.get(downstream) {
+            slot.store(Some(token));
+        }
+    }
+}
+
+/// Under what an admission is found: by the very bytes of the token, and only by validators of the
+/// same rules as the one that made it.
+pub(crate) fn key(validator: [u8; 8], token: &[u8]) -> Digest {
+    Digest::of(&[&validator, token])
+}
+
+/// The admissions of a core, bounded by bytes.
+#[derive(Debug)]
+pub(crate) struct Admissions(Cache<Digest, Arc<Admission>, ByBytes, AsIs>);
+
+#[derive(Clone, Copy, Debug)]
+struct ByBytes;
+
+/// What an entry takes beside its strings: the entry itself, its `Arc`s, its place in the table.
+const OVERHEAD: usize = 320;
+
+/// A downstream token is kept alive by its slot even when the store has let it go, so its usual
+/// size is reserved from the start.
+const SLOT: usize = 2_048;
+
+impl Weighter<Digest, Arc<Admission>> for ByBytes {
+    fn weight(&self, _: &Digest, admission: &Arc<Admission>) -> u64 {
+        (OVERHEAD + admission.principal.weight() + admission.slots.len() * SLOT) as u64
+    }
+}
+
+impl Admissions {
+    pub(crate) fn new(max_bytes: u64) -> Self {
+        Self(Cache::with(
+            usize::try_from(max_bytes / 4_096).unwrap_or(usize::MAX),
+            max_bytes,
+            ByBytes,
+            AsIs::default(),
+            quick_cache::sync::DefaultLifecycle::default(),
+        ))
+    }
+
+    /// The admission of a token, while it holds.
+    pub(crate) fn get(&self, key: &Digest, now: Timestamp) -> Option<Arc<Admission>> {
+        let admission = self.0.get(key)?;
+        if admission.holds(now) {
+            return Some(admission);
+        }
+        self.0.remove(key);
+        None
+    }
+
+    pub(crate) fn insert(&self, key: Digest, admission: Admission) -> Arc<Admission> {
+        let admission = Arc::new(admission);
+        self.0.insert(key, Arc::clone(&admission));
+        admission
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The bytes that the entries are counted with.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.weight()
+    }
+}

@@ -1,0 +1,263 @@
+//! A request that may go on: who calls, with which downstream tokens, and what changes in its head.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use smallvec::SmallVec;
+
+use crate::{
+    BoundPolicy, Principal, Timestamp,
+    tokens::{CachedToken, DownstreamTokens},
+};
+
+/// A request that has been let in.
+///
+/// The layer leaves it in the extensions of the request; other shapes of proxy read the changes of
+/// the head from it as data ([`removes`](Self::removes), [`sets`](Self::sets)).
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    policy: Arc<BoundPolicy>,
+    principal: Option<Principal>,
+    valid_until: Option<Timestamp>,
+    /// In the order of the policy's downstreams.
+    tokens: SmallVec<[Arc<CachedToken>; 1]>,
+}
+
+impl Admitted {
+    pub(crate) fn anonymous(policy: &Arc<BoundPolicy>) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            principal: None,
+            valid_until: None,
+            tokens: SmallVec::new(),
+        }
+    }
+
+    pub(crate) fn new(
+        policy: &Arc<BoundPolicy>,
+        principal: Principal,
+        valid_until: Timestamp,
+        tokens: SmallVec<[Arc<CachedToken>; 1]>,
+    ) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            principal: Some(principal),
+            valid_until: Some(valid_until),
+            tokens,
+        }
+    }
+
+    /// Who calls; `None` where the policy is public.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// Until when the caller may be served: the token's `exp` with the leeway.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.valid_until
+    }
+
+    /// The token for the downstream of that name.
+    #[must_use]
+    pub fn downstream(&self, name: &str) -> Option<DownstreamToken> {
+        let at = self
+            .policy
+            .downstreams
+            .iter()
+            .position(|bound| bound.downstream.name() == name)?;
+        self.downstream_at(at)
+    }
+
+    /// The token for the first downstream of the policy.
+    #[must_use]
+    pub fn first_downstream(&self) -> Option<DownstreamToken> {
+        self.downstream_at(0)
+    }
+
+    fn downstream_at(&self, at: usize) -> Option<DownstreamToken> {
+        Some(DownstreamToken {
+            name: Arc::clone(self.policy.downstreams.get(at)?.downstream.shared_name()),
+            token: Arc::clone(self.tokens.get(at)?),
+            store: Arc::clone(&self.policy.store),
+        })
+    }
+
+    /// Whether a header of the caller has to be taken out, before anything is set.
+    #[must_use]
+    pub fn removes(&self, name: &HeaderName) -> bool {
+        self.policy.strip.covers(name) && !(self.policy.pass_caller_token && *name == AUTHORIZATION)
+    }
+
+    /// The headers to set: downstream tokens, marked sensitive, and what tells the identity.
+    pub fn sets(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let tokens = self
+            .policy
+            .downstreams
+            .iter()
+            .zip(&self.tokens)
+            .filter_map(|(bound, token)| Some((bound.header.clone()?, token.header().clone())));
+        let identity = self
+            .policy
+            .identity_headers
+            .iter()
+            .filter_map(|(claim, header)| {
+                let value = identity_value(self.principal.as_ref()?, claim)?;
+                Some((header.clone(), value))
+            });
+        tokens.chain(identity)
+    }
+
+    /// Changes the headers of a request: takes out what is the caller's and sets what is ours.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        let kept = self
+            .policy
+            .pass_caller_token
+            .then(|| headers.get(AUTHORIZATION).cloned())
+            .flatten();
+        self.policy.strip.apply(headers);
+        if let Some(own) = kept {
+            headers.insert(AUTHORIZATION, own);
+        }
+        for (name, value) in self.sets() {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Claims longer than this are not put into headers.
+const MAX_IDENTITY: usize = 1_024;
+
+/// A claim as a header value: percent-encoded (RFC 3986 §2.1) but for plain visible ASCII, so that
+/// no claim can end a header. `None` where the token has no such claim: the header stays absent.
+fn identity_value(principal: &Principal, claim: &str) -> Option<HeaderValue> {
+    let joined: String;
+    let value = match claim {
+        "oid" => principal.object_id()?,
+        "tid" => principal.tenant_id(),
+        "sub" => principal.subject()?,
+        "azp" => principal.client_id()?,
+        "uti" => principal.token_id()?,
+        "scp" => {
+            joined = principal.scopes().collect::<Vec<_>>().join(" ");
+            &joined
+        }
+        "roles" => {
+            joined = principal.roles().collect::<Vec<_>>().join(" ");
+            &joined
+        }
+        other => principal.claim(other)?,
+    };
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'%' | b',' | b'"' | b'\\' | ..b' ' | 0x7f.. => {
+                use fmt::Write;
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    (encoded.len() <= MAX_IDENTITY)
+        .then(|| HeaderValue::try_from(encoded).ok())
+        .flatten()
+}
+
+/// A token for a downstream API, for the user who calls.
+///
+/// ```
+/// # fn call(arm: &tower_obo::DownstreamToken) -> http::Result<http::Request<()>> {
+/// http::Request::get("https://management.azure.com/subscriptions?api-version=2022-12-01")
+///     .header(http::header::AUTHORIZATION, arm.header())
+///     .body(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct DownstreamToken {
+    name: Arc<str>,
+    token: Arc<CachedToken>,
+    store: Arc<DownstreamTokens>,
+}
+
+impl DownstreamToken {
+    /// What the downstream is called here.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `Bearer …`, marked sensitive, for the `Authorization` of a request to the downstream.
+    #[must_use]
+    pub fn header(&self) -> HeaderValue {
+        self.token.header().clone()
+    }
+
+    /// The token itself. It belongs into a request to the downstream and nowhere else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        let header = self.token.header().to_str().unwrap_or_default();
+        header.strip_prefix("Bearer ").unwrap_or_default()
+    }
+
+    /// When it expires, or the caller's right to use it does.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.token.expires_at()
+    }
+
+    /// Drops exactly this token, because the downstream refused it: the next request gets another.
+    /// A token that has taken its place in the meantime stays.
+    pub fn revoke(&self) {
+        self.store.revoke(&self.token);
+    }
+}
+
+impl fmt::Debug for DownstreamToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DownstreamToken")
+            .field("name", &self.name)
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::Claims;
+
+    fn principal(name: &str) -> Principal {
+        Principal::new(Claims {
+            tenant_id: "t".into(),
+            object_id: None,
+            subject: None,
+            client_id: None,
+            scopes: [Box::from("a"), Box::from("b")].into(),
+            roles: [].into(),
+            app_only: false,
+            claims_capable: false,
+            token_id: None,
+            expires_at: Timestamp::default(),
+            kept: Box::new([("name".into(), name.into())]),
+        })
+    }
+
+    #[test]
+    fn a_claim_cannot_leave_its_header() {
+        let value = identity_value(&principal("Zoë,\r\nX: \"1\" 100%"), "name").unwrap();
+        assert_eq!(value, "Zo%C3%AB%2C%0D%0AX: %221%22 100%25");
+    }
+
+    #[test]
+    fn an_absent_or_huge_claim_leaves_the_header_absent() {
+        assert!(identity_value(&principal("x"), "oid").is_none());
+        assert!(identity_value(&principal("x"), "email").is_none());
+        assert!(identity_value(&principal(&"x".repeat(64 * 1024)), "name").is_none());
+    }
+
+    #[test]
+    fn lists_are_joined_with_spaces() {
+        assert_eq!(identity_value(&principal("x"), "scp").unwrap(), "a b");
+    }
+}

@@ -1,0 +1,409 @@
+//! The policy core: one decision a request, for every shape of proxy.
+
+mod builder;
+mod pending;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
+use smallvec::SmallVec;
+
+pub use self::{
+    builder::{ConfigError, ConfigErrors, CoreBuilder},
+    pending::Pending,
+};
+use crate::{
+    Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, Rejection, RejectionKind,
+    Secret, Timestamp, Validator,
+    admission::{self, Admission, Admissions},
+    bearer,
+    challenge::ChallengeContext,
+    digest::Digest,
+    policy::BoundDownstream,
+    tokens::{DownstreamTokens, Want},
+    validate::TokenDefect,
+};
+
+/// What a decision is made on: the head of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub uri: &'a Uri,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+}
+
+impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
+    fn from(request: &'a http::Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every shape of proxy has to handle all three"
+)]
+pub enum Decision {
+    /// It goes on.
+    Admit(Admitted),
+    /// It is not known yet: keys or a downstream token have to be fetched.
+    Wait(Pending),
+    /// It does not go on.
+    Refuse(Rejection),
+}
+
+/// Validators, keys, admissions, downstream tokens and the credential, shared by all the layers
+/// and routes of a service. Cheap to clone.
+///
+/// ```
+/// use tower_obo::{AccessPolicy, Core, Credential, Decision, Downstream, Entra, Head, Policy};
+///
+/// let core = Core::builder(Entra::tenant("72f988bf-86f1-41af-91ab-2d7cd011db47"))
+///     .client("6e74172b-be56-4843-9ff4-e66a39bb12e3", Credential::secret("…"))
+///     .build()?;
+/// let policy = core.bind(
+///     Policy::new(AccessPolicy::any_scope(["access_as_user"]))
+///         .downstream(Downstream::azure_resource_manager()),
+/// );
+///
+/// let request = http::Request::new(());
+/// match core.decide(&Head::from(&request), &policy) {
+///     Decision::Refuse(rejection) => assert_eq!(rejection.status(), 401),
+///     _ => unreachable!("there is no token"),
+/// }
+/// # Ok::<_, tower_obo::ConfigErrors>(())
+/// ```
+#[derive(Clone)]
+pub struct Core(Arc<Inner>);
+
+struct Inner {
+    validator: Validator,
+    keys: Arc<dyn KeySource>,
+    admissions: Arc<Admissions>,
+    tokens: Arc<DownstreamTokens>,
+    /// What tells the tokens of this client at this authority from others'.
+    client: Box<[Box<str>]>,
+    challenge: Arc<ChallengeContext>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    /// The scopes of every downstream ever bound; the position is the slot.
+    downstreams: Mutex<Vec<Arc<[Box<str>]>>>,
+    started: AtomicBool,
+}
+
+impl Core {
+    /// Starts to build a core.
+    pub fn builder(entra: crate::Entra) -> CoreBuilder {
+        CoreBuilder::new(entra)
+    }
+
+    /// Begins to load the signing keys and to keep them fresh, in the background. Without it the
+    /// first request that needs them does.
+    pub fn start(&self) {
+        if !self.0.started.swap(true, Ordering::Relaxed) {
+            self.0.keys.start();
+        }
+    }
+
+    /// Whether tokens can be validated: the signing keys are there and not too old.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.keys.current().is_some()
+    }
+
+    /// Makes a policy one of this core's.
+    #[must_use]
+    pub fn bind(&self, policy: Policy) -> Arc<BoundPolicy> {
+        let downstreams = policy
+            .downstreams
+            .into_iter()
+            .map(|(downstream, header)| BoundDownstream {
+                slot: self.slot_of(downstream.shared_scopes()),
+                downstream,
+                header,
+            })
+            .collect();
+        Arc::new(BoundPolicy {
+            access: policy.access,
+            downstreams,
+            identity_headers: policy.identity_headers.into(),
+            strip: policy.strip,
+            pass_caller_token: policy.pass_caller_token,
+            store: Arc::clone(&self.0.tokens),
+        })
+    }
+
+    /// A layer with that policy, sharing everything with this core's other layers.
+    #[must_use]
+    pub fn layer(&self, policy: Policy) -> crate::OboLayer {
+        crate::OboLayer::new(self.clone(), self.bind(policy))
+    }
+
+    /// Decides on a request. Nothing blocks and, for a token that is known, nothing is allocated;
+    /// what needs the network is in the [`Pending`] of [`Decision::Wait`].
+    ///
+    /// The policy is evaluated on every request, for tokens that are known too.
+    #[must_use]
+    pub fn decide(&self, head: &Head<'_>, policy: &Arc<BoundPolicy>) -> Decision {
+        let Some(access) = &policy.access else {
+            return Decision::Admit(Admitted::anonymous(policy));
+        };
+        let inner = &*self.0;
+        let refuse = |rejection: Rejection| self.refuse(rejection, head.headers);
+        if !Arc::ptr_eq(&policy.store, &inner.tokens) {
+            debug_assert!(false, "the policy is bound to another core");
+            let detail = "the policy belongs to another core";
+            return refuse(self.rejection(RejectionKind::Misconfigured, detail));
+        }
+        let limit = inner.validator.max_token_bytes();
+        let candidate = match bearer::candidate(head.headers, head.uri, limit) {
+            Ok(candidate) => candidate,
+            Err(error) => return refuse(Rejection::bearer(error, &inner.challenge)),
+        };
+        let now = inner.clock.now();
+        let key = admission::key(inner.validator.fingerprint(), candidate);
+        let known = inner.admissions.get(&key, now);
+        inner.observer.on(&Event::Admission {
+            hit: known.is_some(),
+        });
+        let admission = match known {
+            Some(admission) => admission,
+            None => match self.first_sight(candidate, key, now) {
+                Sight::Admission(admission) => admission,
+                Sight::KeysNeeded(token) => {
+                    return Decision::Wait(self.wait(token, key, None, policy, head.headers));
+                }
+                Sight::Refused(rejection) => return refuse(rejection),
+            },
+        };
+        if let Err(denied) = access.check(&admission.principal) {
+            return refuse(self.denied(denied, access));
+        }
+        match self.ready_tokens(&admission, policy, candidate, now) {
+            Ready::All(tokens) => Decision::Admit(Admitted::new(
+                policy,
+                admission.principal.clone(),
+                admission.valid_until,
+                tokens,
+            )),
+            Ready::AppOnly => refuse(self.app_only(access)),
+            // The bytes have been validated, so they are text.
+            Ready::Missing => match std::str::from_utf8(candidate) {
+                Ok(token) => Decision::Wait(self.wait(
+                    Secret::from(token),
+                    key,
+                    Some(admission),
+                    policy,
+                    head.headers,
+                )),
+                Err(_) => refuse(Rejection::token(TokenDefect::Encoding, &inner.challenge)),
+            },
+        }
+    }
+
+    /// How many validated tokens are kept, and with how many bytes they are counted.
+    #[must_use]
+    pub fn admissions(&self) -> (usize, u64) {
+        (self.0.admissions.len(), self.0.admissions.bytes())
+    }
+
+    fn first_sight(&self, candidate: &[u8], key: Digest, now: Timestamp) -> Sight {
+        let inner = &*self.0;
+        let token = match bearer::parse(candidate) {
+            Ok(token) => token,
+            Err(error) => return Sight::Refused(Rejection::bearer(error, &inner.challenge)),
+        };
+        let Some(keys) = inner.keys.current() else {
+            return Sight::KeysNeeded(Secret::from(token));
+        };
+        match inner.validator.judge(token, &keys, now) {
+            Ok(valid) => {
+                let admission = Admission::new(valid, self.slots());
+                Sight::Admission(inner.admissions.insert(key, admission))
+            }
+            Err(TokenDefect::UnknownKey) => Sight::KeysNeeded(Secret::from(token)),
+            Err(defect) => Sight::Refused(Rejection::token(defect, &inner.challenge)),
+        }
+    }
+
+    /// The downstream tokens of the policy, as far as they are in the admission's slots or in the
+    /// store.
+    fn ready_tokens(
+        &self,
+        admission: &Arc<Admission>,
+        policy: &BoundPolicy,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Ready {
+        if policy.downstreams.is_empty() {
+            return Ready::All(SmallVec::new());
+        }
+        // Entra ID would refuse it (AADSTS7000114); it is not even asked.
+        if admission.principal.is_app_only() {
+            return Ready::AppOnly;
+        }
+        let mut tokens = SmallVec::new();
+        for bound in &policy.downstreams {
+            match admission.token(bound.slot) {
+                Some(ready) if ready.is_fresh(now) => {
+                    let ready = if ready.wants_renewal(now) {
+                        self.renewed(admission, bound, token, ready, now)
+                    } else {
+                        ready
+                    };
+                    tokens.push(ready);
+                }
+                _ => {
+                    let key = self.token_key(admission, bound, token);
+                    let Some(ready) = self.0.tokens.fresh(&key, now) else {
+                        return Ready::Missing;
+                    };
+                    admission.set_token(bound.slot, Arc::clone(&ready));
+                    tokens.push(ready);
+                }
+            }
+        }
+        Ready::All(tokens)
+    }
+
+    /// The successor of a token whose renewal is due, if it is there already; otherwise the token
+    /// itself, and a renewal in the background.
+    #[cold]
+    fn renewed(
+        &self,
+        admission: &Arc<Admission>,
+        bound: &BoundDownstream,
+        token: &[u8],
+        ready: Arc<crate::tokens::CachedToken>,
+        now: Timestamp,
+    ) -> Arc<crate::tokens::CachedToken> {
+        if let Some(successor) = self.0.tokens.fresh(ready.key(), now)
+            && !Arc::ptr_eq(&successor, &ready)
+        {
+            admission.set_token(bound.slot, Arc::clone(&successor));
+            return successor;
+        }
+        if let Ok(assertion) = std::str::from_utf8(token) {
+            self.0.tokens.renew(&ready, || {
+                self.want(admission, bound, Secret::from(assertion))
+            });
+        }
+        ready
+    }
+
+    fn want(&self, admission: &Admission, bound: &BoundDownstream, assertion: Secret) -> Want {
+        let principal = &admission.principal;
+        Want {
+            key: self.token_key(admission, bound, assertion.expose().as_bytes()),
+            group: *self.context(admission, bound, b"").bytes(),
+            tenant: principal.tenant_id().into(),
+            scopes: Arc::clone(bound.downstream.shared_scopes()),
+            object_id: principal.object_id().map(Into::into),
+            caller_valid_until: admission.valid_until,
+            assertion,
+        }
+    }
+
+    /// Under what a downstream token is kept: the caller's whole token, and everything that makes a
+    /// difference to what comes back for it.
+    fn token_key(&self, admission: &Admission, bound: &BoundDownstream, token: &[u8]) -> Digest {
+        self.context(admission, bound, token)
+    }
+
+    fn context(&self, admission: &Admission, bound: &BoundDownstream, token: &[u8]) -> Digest {
+        let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        fields.push(token);
+        fields.push(admission.principal.tenant_id().as_bytes());
+        fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
+        fields.extend(bound.downstream.scopes().map(str::as_bytes));
+        Digest::of(&fields)
+    }
+
+    fn slot_of(&self, scopes: &Arc<[Box<str>]>) -> usize {
+        let mut known = self.downstreams();
+        if let Some(slot) = known.iter().position(|known| known == scopes) {
+            return slot;
+        }
+        known.push(Arc::clone(scopes));
+        known.len() - 1
+    }
+
+    fn slots(&self) -> usize {
+        self.downstreams().len()
+    }
+
+    fn downstreams(&self) -> std::sync::MutexGuard<'_, Vec<Arc<[Box<str>]>>> {
+        self.0
+            .downstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rejection(&self, kind: RejectionKind, detail: &'static str) -> Rejection {
+        Rejection::new(kind, detail, &self.0.challenge)
+    }
+
+    fn refuse(&self, rejection: Rejection, headers: &HeaderMap) -> Decision {
+        Decision::Refuse(self.report(rejection.for_grpc(is_grpc(headers))))
+    }
+
+    /// Every refusal passes here once.
+    fn report(&self, rejection: Rejection) -> Rejection {
+        tracing::debug!(
+            reason = rejection.kind().name(),
+            defect = match rejection.kind() {
+                RejectionKind::InvalidToken(defect) => Some(defect.reason()),
+                _ => None,
+            },
+            correlation_id = rejection.correlation_id(),
+            "request refused"
+        );
+        self.0.observer.on(&Event::Refused {
+            rejection: &rejection,
+        });
+        rejection
+    }
+}
+
+/// What the first look at a token says.
+enum Sight {
+    Admission(Arc<Admission>),
+    KeysNeeded(Secret),
+    Refused(Rejection),
+}
+
+/// Which downstream tokens are ready.
+enum Ready {
+    All(SmallVec<[Arc<crate::tokens::CachedToken>; 1]>),
+    Missing,
+    AppOnly,
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("validator", &self.0.validator)
+            .field("ready", &self.is_ready())
+            .finish_non_exhaustive()
+    }
+}

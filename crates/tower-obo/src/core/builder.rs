@@ -1,0 +1,352 @@
+//! How a core is made. Everything that can be wrong is said at once, here, and not at the first
+//! request.
+
+use std::{
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
+};
+
+use super::{Core, Inner};
+use crate::{
+    Clock, Credential, Entra, KeySource, Observer, Spawner, SystemClock, TokenExchange,
+    TokioSpawner, Validator,
+    admission::Admissions,
+    challenge::ChallengeContext,
+    entra::Tenants,
+    exchange::EntraTokenEndpoint,
+    http_client::HttpClient,
+    keys::{Discovery, RemoteKeys, RemoteKeysSettings},
+    observer::Silent,
+    tokens::DownstreamTokens,
+    validate::is_guid,
+};
+
+/// Collects what a [`Core`] needs.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct CoreBuilder {
+    entra: Entra,
+    client: Option<(String, Credential)>,
+    audiences: Vec<String>,
+    keep: Vec<String>,
+    leeway: Duration,
+    realm: String,
+    resource_metadata: Option<String>,
+    max_bytes: u64,
+    max_exchanges: usize,
+    clock: Arc<dyn Clock>,
+    spawner: Option<Arc<dyn Spawner>>,
+    observer: Arc<dyn Observer>,
+    keys: Option<Arc<dyn KeySource>>,
+    exchange: Option<Arc<dyn TokenExchange>>,
+    http_timeout: Duration,
+}
+
+/// The longest leeway that makes sense: what Microsoft's own libraries take.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+impl CoreBuilder {
+    pub(super) fn new(entra: Entra) -> Self {
+        Self {
+            entra,
+            client: None,
+            audiences: Vec::new(),
+            keep: Vec::new(),
+            leeway: Duration::from_secs(60),
+            realm: String::new(),
+            resource_metadata: None,
+            max_bytes: 256 * 1024 * 1024,
+            max_exchanges: 128,
+            clock: Arc::new(SystemClock),
+            spawner: None,
+            observer: Arc::new(Silent),
+            keys: None,
+            exchange: None,
+            http_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The app registration of this API: its client id, a GUID, and the credential with which it
+    /// exchanges tokens. Its tokens have the client id or `api://` and the client id as audience.
+    pub fn client(mut self, client_id: impl Into<String>, credential: Credential) -> Self {
+        self.client = Some((client_id.into(), credential));
+        self
+    }
+
+    /// Accepts tokens for this audience besides the client id and `api://` and the client id: the
+    /// registration's Application ID URI, if it is another.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Keeps a further claim of tokens, if it is a string, for
+    /// [`Principal::claim`](crate::Principal::claim).
+    pub fn keep_claim(mut self, name: impl Into<String>) -> Self {
+        self.keep.push(name.into());
+        self
+    }
+
+    /// Replaces the leeway for clocks that differ (60 s, at most 300 s).
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Sets the realm of challenges (empty by default, as Entra ID's own APIs have it).
+    pub fn with_realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Names the metadata document of the API in every challenge (RFC 9728 §5.1).
+    pub fn with_resource_metadata(mut self, url: impl Into<String>) -> Self {
+        self.resource_metadata = Some(url.into());
+        self
+    }
+
+    /// Replaces the bound of all caches together (256 MiB), in bytes.
+    pub fn cache_max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Replaces the number of exchanges that may be under way at once (128).
+    pub fn max_exchanges(mut self, exchanges: usize) -> Self {
+        self.max_exchanges = exchanges;
+        self
+    }
+
+    /// Replaces the time limit of one call of the authority (10 s).
+    pub fn with_http_timeout(mut self, timeout: Duration) -> Self {
+        self.http_timeout = timeout;
+        self
+    }
+
+    /// Takes the time from somewhere else than the operating system.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Runs the network work somewhere else than on the runtime that is current at
+    /// [`build`](Self::build).
+    pub fn spawner(mut self, spawner: impl Spawner) -> Self {
+        self.spawner = Some(Arc::new(spawner));
+        self
+    }
+
+    /// Tells everything that happens to `observer`.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Arc::new(observer);
+        self
+    }
+
+    /// Takes the signing keys from somewhere else than the authority's discovery documents.
+    pub fn with_keys(mut self, keys: impl KeySource) -> Self {
+        self.keys = Some(Arc::new(keys));
+        self
+    }
+
+    /// Exchanges tokens in another way than at the authority's token endpoint.
+    pub fn with_exchange(mut self, exchange: impl TokenExchange) -> Self {
+        self.exchange = Some(Arc::new(exchange));
+        self
+    }
+
+    /// Builds the core. Nothing is fetched yet; see [`Core::start`].
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, all at once.
+    pub fn build(self) -> Result<Core, ConfigErrors> {
+        let problems = self.problems();
+        let http = match HttpClient::new(self.http_timeout) {
+            Ok(http) => http,
+            Err(problem) => return Err(ConfigErrors::new("http", problem, problems)),
+        };
+        let Some((client_id, credential)) = self.client.clone() else {
+            return Err(ConfigErrors(problems));
+        };
+        if !problems.is_empty() {
+            return Err(ConfigErrors(problems));
+        }
+        let validator = self.validator(&client_id);
+        let Self {
+            entra,
+            clock,
+            observer,
+            ..
+        } = self;
+        let spawner = self
+            .spawner
+            .unwrap_or_else(|| Arc::new(TokioSpawner::current()));
+        let keys = self.keys.unwrap_or_else(|| {
+            Arc::new(RemoteKeys::new(
+                Discovery::new(&entra.authority, entra.discovery_tenant()),
+                http.clone(),
+                RemoteKeysSettings::default(),
+                Arc::clone(&clock),
+                Arc::clone(&spawner),
+                Arc::clone(&observer),
+            ))
+        });
+        let exchange = self.exchange.unwrap_or_else(|| {
+            Arc::new(EntraTokenEndpoint::new(
+                &entra.authority,
+                &client_id,
+                credential,
+                http,
+                Arc::clone(&clock),
+            ))
+        });
+        let tokens = DownstreamTokens::new(
+            exchange,
+            Arc::clone(&clock),
+            spawner,
+            Arc::clone(&observer),
+            self.max_bytes / 2,
+            self.max_exchanges,
+        );
+        let authority = entra.authority.trim_end_matches('/');
+        let sign_in_tenant = match &entra.tenants {
+            Tenants::One(tenant) => tenant,
+            Tenants::Listed(_) => "organizations",
+            Tenants::Any => "common",
+        };
+        let authorization_uri = format!("{authority}/{sign_in_tenant}/oauth2/v2.0/authorize");
+        Ok(Core(Arc::new(Inner {
+            validator,
+            keys,
+            admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
+            tokens: Arc::new(tokens),
+            client: Box::new([authority.into(), client_id.into()]),
+            challenge: Arc::new(ChallengeContext {
+                realm: self.realm.into(),
+                authorization_uri: Some(authorization_uri.into()),
+                resource_metadata: self.resource_metadata.map(Into::into),
+            }),
+            clock,
+            observer,
+            downstreams: Mutex::default(),
+            started: AtomicBool::new(false),
+        })))
+    }
+
+    fn validator(&self, client_id: &str) -> Validator {
+        let mut validator = Validator::builder()
+            .audience(client_id)
+            .audience(format!("api://{client_id}"))
+            .with_leeway(self.leeway);
+        for audience in &self.audiences {
+            validator = validator.audience(audience.as_str());
+        }
+        for name in &self.keep {
+            validator = validator.keep_claim(name.as_str());
+        }
+        for tenant in self.entra.named_tenants() {
+            validator = validator.tenant(tenant.as_str());
+        }
+        if matches!(self.entra.tenants, Tenants::Any) {
+            validator = validator.any_tenant();
+        }
+        validator.build()
+    }
+
+    fn problems(&self) -> Vec<ConfigError> {
+        let mut problems: Vec<_> = self
+            .entra
+            .problems()
+            .into_iter()
+            .map(|(setting, problem)| ConfigError { setting, problem })
+            .collect();
+        let mut wrong = |setting, problem: String| problems.push(ConfigError { setting, problem });
+        match &self.client {
+            None => wrong(
+                "client_id",
+                "the app registration's client id and credential are missing".to_owned(),
+            ),
+            Some((client_id, _)) if !is_guid(client_id) => wrong(
+                "client_id",
+                format!("{client_id:?} is no client id: give the app registration's GUID"),
+            ),
+            Some(_) => {}
+        }
+        if self.audiences.iter().any(String::is_empty) {
+            wrong("audience", "an audience is empty".to_owned());
+        }
+        if self.leeway > MAX_LEEWAY {
+            wrong("leeway", "the leeway is longer than 300 s".to_owned());
+        }
+        if self.max_exchanges == 0 {
+            wrong("max_exchanges", "no exchange at all could run".to_owned());
+        }
+        if self.max_bytes < 1024 * 1024 {
+            wrong(
+                "cache_max_bytes",
+                "the cache is smaller than 1 MiB".to_owned(),
+            );
+        }
+        problems
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting that is wrong.
+    pub setting: &'static str,
+    /// What is wrong with it, and how to mend it.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+/// Everything that is wrong with a configuration, one problem a line.
+///
+/// ```
+/// use tower_obo::{Core, Entra};
+///
+/// let errors = Core::builder(Entra::tenant("common")).build().unwrap_err();
+/// let wrong: Vec<_> = errors.iter().map(|error| error.setting).collect();
+/// assert_eq!(wrong, ["tenant", "client_id"]);
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    pub(crate) fn new(
+        setting: &'static str,
+        problem: String,
+        mut others: Vec<ConfigError>,
+    ) -> Self {
+        others.push(ConfigError { setting, problem });
+        Self(others)
+    }
+
+    /// Each problem.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for ConfigErrors {}

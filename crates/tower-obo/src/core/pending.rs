@@ -1,0 +1,153 @@
+//! The slow path of a decision: keys to wait for, a downstream token to ask for.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::HeaderMap;
+use smallvec::SmallVec;
+
+use super::{Core, Sight, is_grpc};
+use crate::{
+    AccessPolicy, Admitted, BoundPolicy, RefreshReason, Rejection, RejectionKind, Secret,
+    admission::Admission, authorize::Denied, digest::Digest, tokens::Unavailable,
+    validate::TokenDefect,
+};
+
+/// How long a request waits for a fetch of keys that others may have begun.
+const KEY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A decision that waits for the network. Resolves to what becomes of the request; dropping it
+/// cancels nothing that others wait for.
+///
+/// It holds no part of the request but the token.
+pub struct Pending(Pin<Box<dyn Future<Output = Result<Admitted, Rejection>> + Send>>);
+
+impl Future for Pending {
+    type Output = Result<Admitted, Rejection>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(super) fn wait(
+        &self,
+        token: Secret,
+        key: Digest,
+        admission: Option<Arc<Admission>>,
+        policy: &Arc<BoundPolicy>,
+        headers: &HeaderMap,
+    ) -> Pending {
+        let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
+        Pending(Box::pin(async move {
+            core.admit(token, key, admission, &policy)
+                .await
+                .map_err(|rejection| core.report(rejection.for_grpc(grpc)))
+        }))
+    }
+
+    async fn admit(
+        &self,
+        token: Secret,
+        key: Digest,
+        admission: Option<Arc<Admission>>,
+        policy: &Arc<BoundPolicy>,
+    ) -> Result<Admitted, Rejection> {
+        let admission = match admission {
+            Some(admission) => admission,
+            None => self.validate_with_newer_keys(token.clone(), key).await?,
+        };
+        if let Some(access) = &policy.access {
+            access
+                .check(&admission.principal)
+                .map_err(|denied| self.denied(denied, access))?;
+            if !policy.downstreams.is_empty() && admission.principal.is_app_only() {
+                return Err(self.app_only(access));
+            }
+        }
+        let mut tokens = SmallVec::new();
+        for bound in &policy.downstreams {
+            let want = self.want(&admission, bound, token.clone());
+            let ready = self
+                .0
+                .tokens
+                .obtain(want)
+                .await
+                .map_err(|error| match error {
+                    Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge),
+                    Unavailable::Overloaded => self.rejection(
+                        RejectionKind::Overloaded,
+                        "too many requests wait for the identity provider",
+                    ),
+                })?;
+            admission.set_token(bound.slot, Arc::clone(&ready));
+            tokens.push(ready);
+        }
+        Ok(Admitted::new(
+            policy,
+            admission.principal.clone(),
+            admission.valid_until,
+            tokens,
+        ))
+    }
+
+    /// Waits for keys once, if any are to be had, and judges the token by them.
+    async fn validate_with_newer_keys(
+        &self,
+        token: Secret,
+        key: Digest,
+    ) -> Result<Arc<Admission>, Rejection> {
+        self.start();
+        let keys = &self.0.keys;
+        let reason = match keys.current() {
+            None => RefreshReason::NoKeys,
+            Some(_) => RefreshReason::UnknownKey,
+        };
+        if let Some(refreshed) = keys.refresh(reason) {
+            // Too late is as good as failed: the token is judged by the keys that are there.
+            let _ = tokio::time::timeout(KEY_PATIENCE, refreshed).await;
+        }
+        let now = self.0.clock.now();
+        match self.first_sight(token.expose().as_bytes(), key, now) {
+            Sight::Admission(admission) => Ok(admission),
+            Sight::Refused(rejection) => Err(rejection),
+            Sight::KeysNeeded(_) if self.is_ready() => {
+                Err(Rejection::token(TokenDefect::UnknownKey, &self.0.challenge))
+            }
+            Sight::KeysNeeded(_) => Err(self.rejection(
+                RejectionKind::KeysNotLoaded,
+                "the signing keys of the identity provider are not loaded yet",
+            )),
+        }
+    }
+
+    pub(super) fn denied(&self, denied: Denied, access: &AccessPolicy) -> Rejection {
+        // Which applications are on the list is nobody's business.
+        let scope = match denied.kind {
+            RejectionKind::ClientNotAllowed => None,
+            _ => access.challenge_scope(),
+        };
+        Rejection::insufficient(denied.kind, denied.detail, scope, &self.0.challenge)
+    }
+
+    pub(super) fn app_only(&self, access: &AccessPolicy) -> Rejection {
+        let denied = Denied {
+            kind: RejectionKind::AppOnlyNotAllowed,
+            detail: "an app-only token cannot be exchanged for a user's token",
+        };
+        self.denied(denied, access)
+    }
+}

@@ -1,0 +1,189 @@
+//! Which Entra ID, and which of its tenants.
+
+use http::Uri;
+
+use crate::validate::is_guid;
+
+/// An authority of Microsoft Entra ID, with the tenants whose users may call.
+///
+/// ```
+/// use tower_obo::Entra;
+///
+/// let one = Entra::tenant("72f988bf-86f1-41af-91ab-2d7cd011db47");
+/// let some = Entra::tenants(["72f988bf-86f1-41af-91ab-2d7cd011db47"])
+///     .authority("https://login.microsoftonline.us");
+/// # let _ = (one, some);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Entra {
+    pub(crate) authority: String,
+    pub(crate) tenants: Tenants,
+    pub(crate) allow_http_loopback: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Tenants {
+    One(String),
+    Listed(Vec<String>),
+    Any,
+}
+
+/// The authority of the public cloud.
+const PUBLIC_CLOUD: &str = "https://login.microsoftonline.com";
+
+impl Entra {
+    /// The users of one tenant, named by its GUID.
+    #[must_use]
+    pub fn tenant(tenant: impl Into<String>) -> Self {
+        Self::new(Tenants::One(tenant.into()))
+    }
+
+    /// The users of these tenants, named by their GUIDs.
+    #[must_use]
+    pub fn tenants<T: Into<String>>(tenants: impl IntoIterator<Item = T>) -> Self {
+        Self::new(Tenants::Listed(
+            tenants.into_iter().map(Into::into).collect(),
+        ))
+    }
+
+    /// The users of every tenant that there is. Whoever registers a tenant is let in as far as
+    /// scopes and roles let them: be sure that this is meant.
+    #[must_use]
+    pub fn any_tenant() -> Self {
+        Self::new(Tenants::Any)
+    }
+
+    /// Another authority than the public cloud's: scheme and host, as `AZURE_AUTHORITY_HOST` has
+    /// it.
+    #[must_use]
+    pub fn authority(mut self, authority: impl Into<String>) -> Self {
+        self.authority = authority.into();
+        self
+    }
+
+    /// Lets the authority be plain `http` on a loopback address: for development and tests.
+    #[must_use]
+    pub fn allow_http_loopback(mut self, allow: bool) -> Self {
+        self.allow_http_loopback = allow;
+        self
+    }
+
+    fn new(tenants: Tenants) -> Self {
+        Self {
+            authority: PUBLIC_CLOUD.to_owned(),
+            tenants,
+            allow_http_loopback: false,
+        }
+    }
+
+    /// The tenant part of the addresses of discovery documents.
+    pub(crate) fn discovery_tenant(&self) -> &str {
+        match &self.tenants {
+            Tenants::One(tenant) => tenant,
+            Tenants::Listed(_) => "organizations",
+            Tenants::Any => "common",
+        }
+    }
+
+    /// The tenants that are named.
+    pub(crate) fn named_tenants(&self) -> &[String] {
+        match &self.tenants {
+            Tenants::One(tenant) => std::slice::from_ref(tenant),
+            Tenants::Listed(tenants) => tenants,
+            Tenants::Any => &[],
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        for tenant in self.named_tenants() {
+            if !is_guid(tenant) {
+                problems.push((
+                    "tenant",
+                    format!(
+                        "{tenant:?} is no tenant id: give the tenant's GUID (`common` and \
+                         `organizations` would let in users of every tenant)"
+                    ),
+                ));
+            }
+        }
+        if matches!(&self.tenants, Tenants::Listed(tenants) if tenants.is_empty()) {
+            problems.push(("tenant", "the list of tenants is empty".to_owned()));
+        }
+        if let Err(problem) = self.check_authority() {
+            problems.push(("authority", problem));
+        }
+        problems
+    }
+
+    fn check_authority(&self) -> Result<(), String> {
+        let authority = &self.authority;
+        let uri: Uri = authority
+            .parse()
+            .map_err(|_| format!("{authority:?} is no URL"))?;
+        let host = uri.host().unwrap_or_default();
+        if uri.authority().is_none_or(|a| a.as_str().contains('@'))
+            || !matches!(uri.path(), "" | "/")
+            || uri.query().is_some()
+        {
+            return Err(format!(
+                "{authority:?} must be scheme and host only, like {PUBLIC_CLOUD}"
+            ));
+        }
+        match uri.scheme_str() {
+            Some("http") if !is_loopback(host) => Err(format!(
+                "{authority:?} is plain http: tokens and secrets would travel in clear"
+            )),
+            Some("http") if !self.allow_http_loopback => Err(format!(
+                "{authority:?} is plain http: allow it for development with allow_http_loopback"
+            )),
+            Some("http" | "https") => Ok(()),
+            _ => Err(format!("{authority:?} is not https")),
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+
+    #[test]
+    fn only_https_and_loopback_on_request_are_authorities() {
+        for (authority, loopback, good) in [
+            ("https://login.microsoftonline.us/", false, true),
+            ("http://127.0.0.1:9400", true, true),
+            ("http://[::1]:9400", true, true),
+            ("http://localhost:9400", true, true),
+            ("http://127.0.0.1:9400", false, false),
+            ("http://login.example", true, false),
+            ("https://login.example/tenant", false, false),
+            ("https://user@login.example", false, false),
+            ("login.example", false, false),
+            ("", false, false),
+        ] {
+            let entra = Entra::tenant(TENANT)
+                .authority(authority)
+                .allow_http_loopback(loopback);
+            assert_eq!(entra.problems().is_empty(), good, "{authority}");
+        }
+    }
+
+    #[test]
+    fn tenants_are_guids() {
+        for tenant in ["common", "organizations", "contoso.com", ""] {
+            assert!(!Entra::tenant(tenant).problems().is_empty(), "{tenant}");
+        }
+        assert!(!Entra::tenants::<String>([]).problems().is_empty());
+    }
+}

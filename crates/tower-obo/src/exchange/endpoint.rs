@@ -1,0 +1,192 @@
+//! The token endpoint of Entra ID.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::{
+    Credential, ExchangeError, ExchangeErrorKind, ExchangeRequest, Exchanging, TokenExchange,
+    TokenResponse,
+    grant::{Form, Grant, OnBehalfOf},
+};
+use crate::{Clock, Secret, http_client::HttpClient};
+
+/// Asks Entra ID for downstream tokens, On-Behalf-Of.
+#[derive(Clone, Debug)]
+pub(crate) struct EntraTokenEndpoint(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    authority: Box<str>,
+    client_id: Box<str>,
+    credential: Credential,
+    http: HttpClient,
+    clock: Arc<dyn Clock>,
+    retry_pause: Duration,
+}
+
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
+
+impl EntraTokenEndpoint {
+    pub(crate) fn new(
+        authority: &str,
+        client_id: &str,
+        credential: Credential,
+        http: HttpClient,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            authority: authority.trim_end_matches('/').into(),
+            client_id: client_id.into(),
+            credential,
+            http,
+            clock,
+            retry_pause: Duration::from_secs(1),
+        }))
+    }
+}
+
+impl TokenExchange for EntraTokenEndpoint {
+    fn exchange(&self, request: ExchangeRequest) -> Exchanging {
+        let endpoint = Arc::clone(&self.0);
+        Box::pin(async move { endpoint.exchange(&request).await })
+    }
+}
+
+impl Inner {
+    /// One attempt, and a second where it can help: after 1 s when the server timed out or had a
+    /// fault without saying how long to wait, at once when it refused our assertion. A 429 is never
+    /// retried: that lengthens the penalty.
+    async fn exchange(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
+        use ExchangeErrorKind as K;
+        match self.attempt(request).await {
+            Err(error) if error.refuses_credential() => self.attempt(request).await,
+            Err(error)
+                if matches!(error.kind(), K::Timeout | K::Unavailable)
+                    && error.retry_after().is_none() =>
+            {
+                tokio::time::sleep(self.retry_pause).await;
+                self.attempt(request).await
+            }
+            result => result,
+        }
+    }
+
+    async fn attempt(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
+        // The tenant was checked to be a GUID when the caller's token was validated.
+        let url = format!("{}/{}/oauth2/v2.0/token", self.authority, request.tenant);
+        let mut form = Form::default();
+        form.push("client_id", &self.client_id);
+        self.credential.write(&mut form).map_err(|error| {
+            tracing::error!(%error, "the client credential cannot be used");
+            ExchangeError::new(
+                ExchangeErrorKind::Misconfigured,
+                "the client credential cannot be used",
+            )
+        })?;
+        OnBehalfOf.write(request, &mut form);
+
+        let mut headers = HeaderMap::new();
+        if let Ok(id) = HeaderValue::from_str(&request.correlation_id) {
+            headers.insert(CLIENT_REQUEST_ID, id);
+            headers.insert(RETURN_CLIENT_REQUEST_ID, HeaderValue::from_static("true"));
+        }
+        let answer = self
+            .http
+            .post_form(&url, headers, form.into_body())
+            .await
+            .map_err(ExchangeError::from_call)?;
+        if answer.status != StatusCode::OK {
+            return Err(ExchangeError::from_answer(
+                answer.status,
+                &answer.headers,
+                &answer.body,
+                self.clock.now(),
+            ));
+        }
+        read_token(&answer.body)
+            .map_err(|reason| ExchangeError::new(ExchangeErrorKind::UnusableAnswer, reason))
+    }
+}
+
+/// Reads a successful answer (RFC 6749 §5.1). Numbers may come as strings, as Microsoft's own
+/// libraries accept them.
+fn read_token(body: &[u8]) -> Result<TokenResponse, &'static str> {
+    let body: Value =
+        serde_json::from_slice(body).map_err(|_| "the token endpoint's answer is no JSON")?;
+    let token = match &body["access_token"] {
+        Value::String(token) if is_header_safe(token) => Secret::from(token.as_str()),
+        Value::String(_) => return Err("the access_token holds characters that no token has"),
+        _ => return Err("the answer has no access_token"),
+    };
+    match &body["token_type"] {
+        Value::String(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+        _ => return Err("the token_type is not Bearer"),
+    }
+    let expires_in = seconds(&body["expires_in"]).ok_or("the answer has no usable expires_in")?;
+    Ok(TokenResponse {
+        access_token: token,
+        expires_in,
+        refresh_in: seconds(&body["refresh_in"]),
+    })
+}
+
+/// At least one second and at most a year, or none.
+fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_u64()?,
+        Value::String(text) => text.parse().ok()?,
+        _ => return None,
+    };
+    (1..=365 * 24 * 3600)
+        .contains(&seconds)
+        .then(|| Duration::from_secs(seconds))
+}
+
+fn is_header_safe(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn answer() -> Value {
+        json!({"token_type": "Bearer", "access_token": "a.b", "expires_in": 3599})
+    }
+
+    #[test]
+    fn numbers_may_be_strings() {
+        let mut body = answer();
+        body["expires_in"] = "3599".into();
+        body["refresh_in"] = "1800".into();
+        let token = read_token(body.to_string().as_bytes()).unwrap();
+        assert_eq!(token.expires_in, Duration::from_secs(3599));
+        assert_eq!(token.refresh_in, Some(Duration::from_secs(1800)));
+    }
+
+    #[test]
+    fn answers_that_are_no_token_are_refused() {
+        for (member, value) in [
+            ("access_token", json!(null)),
+            ("access_token", json!("a b")),
+            ("access_token", json!("a\r\nb")),
+            ("access_token", json!("")),
+            ("token_type", json!("mac")),
+            ("token_type", json!(null)),
+            ("expires_in", json!(0)),
+            ("expires_in", json!(-5)),
+            ("expires_in", json!(null)),
+            ("expires_in", json!("x")),
+        ] {
+            let mut body = answer();
+            body[member] = value.clone();
+            let result = read_token(body.to_string().as_bytes());
+            assert!(result.is_err(), "{member}: {value}");
+        }
+        assert!(read_token(b"<html>").is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! Who asks the authorization server for a downstream token, and how.
+
+pub(crate) mod aadsts;
+mod credential;
+mod endpoint;
+mod error;
+mod grant;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+pub(crate) use self::endpoint::EntraTokenEndpoint;
+pub use self::{
+    aadsts::{Aadsts, Answer as AadstsAnswer},
+    credential::Credential,
+    error::{ExchangeError, ExchangeErrorKind},
+};
+use crate::Secret;
+
+/// What is asked for: a token for `scopes`, for the user of `assertion`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ExchangeRequest {
+    /// The caller's tenant, a GUID: the exchange goes there and never to `common`.
+    pub tenant: Arc<str>,
+    /// The caller's own access token, which has been validated.
+    pub assertion: Secret,
+    /// The scopes of one downstream resource.
+    pub scopes: Arc<[Box<str>]>,
+    /// A claims request (JSON) that the answer must satisfy, or `None`.
+    pub claims: Option<Arc<str>>,
+    /// An id that both sides log, so that one can be asked about the other.
+    pub correlation_id: Box<str>,
+}
+
+/// A downstream token, as the authorization server gave it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenResponse {
+    /// The token; opaque to us.
+    pub access_token: Secret,
+    /// How long it is valid from now on.
+    pub expires_in: Duration,
+    /// When the server would like it to be renewed.
+    pub refresh_in: Option<Duration>,
+}
+
+impl TokenResponse {
+    /// A token that is valid for that long.
+    #[must_use]
+    pub const fn new(access_token: Secret, expires_in: Duration) -> Self {
+        Self {
+            access_token,
+            expires_in,
+            refresh_in: None,
+        }
+    }
+}
+
+/// The result of an exchange, later.
+pub type Exchanging = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
+
+/// Exchanges a user's token for a downstream token.
+///
+/// [`Core`](crate::Core) has one that asks Entra ID; another can be given with
+/// [`CoreBuilder::with_exchange`](crate::CoreBuilder::with_exchange):
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_obo::{ExchangeRequest, Exchanging, Secret, TokenExchange, TokenResponse};
+///
+/// #[derive(Debug)]
+/// struct Canned;
+///
+/// impl TokenExchange for Canned {
+///     fn exchange(&self, _: ExchangeRequest) -> Exchanging {
+///         let token = Secret::from("downstream");
+///         Box::pin(async { Ok(TokenResponse::new(token, Duration::from_secs(3600))) })
+///     }
+/// }
+/// ```
+pub trait TokenExchange: fmt::Debug + Send + Sync + 'static {
+    /// Asks for a token. Called once for all who wait for the same one.
+    fn exchange(&self, request: ExchangeRequest) -> Exchanging;
+}

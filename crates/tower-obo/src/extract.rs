@@ -1,0 +1,46 @@
+//! What the layer found out, as extractors of axum.
+
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, request::Parts};
+
+use crate::{Admitted, DownstreamToken, Principal};
+
+/// The handler asks for something that no layer has left: a mistake of the program, so the caller
+/// is told nothing but that.
+#[derive(Clone, Copy, Debug)]
+pub struct MissingLayer(&'static str);
+
+impl IntoResponse for MissingLayer {
+    fn into_response(self) -> Response {
+        tracing::error!("{} is asked for where OboLayer does not give it", self.0);
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Principal {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        parts
+            .extensions
+            .get::<Admitted>()
+            .and_then(Admitted::principal)
+            .cloned()
+            .ok_or(MissingLayer("Principal"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for DownstreamToken {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        parts
+            .extensions
+            .get::<Admitted>()
+            .and_then(Admitted::first_downstream)
+            .ok_or(MissingLayer("DownstreamToken"))
+    }
+}

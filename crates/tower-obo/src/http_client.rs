@@ -1,0 +1,137 @@
+//! Calls of the identity provider: bounded in time and size, never redirected.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+
+/// Why a call got no answer that could be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CallError {
+    /// No answer in time.
+    Timeout,
+    /// Refused, reset, no address.
+    Unreachable,
+    /// The certificate of the other side cannot be trusted.
+    Tls,
+    /// The answer is larger than the limit, or broke off.
+    BadBody,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "no answer in time",
+            Self::Unreachable => "the connection failed",
+            Self::Tls => "the TLS certificate cannot be trusted",
+            Self::BadBody => "the answer is too large or broke off",
+        })
+    }
+}
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The one HTTP client of a core. It honours `HTTPS_PROXY` and `NO_PROXY`, verifies certificates
+/// always, and does not follow redirects: what it sends must not leave the pinned host.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpClient {
+    client: reqwest::Client,
+    max_body: usize,
+}
+
+impl HttpClient {
+    pub(crate) fn new(timeout: Duration) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .user_agent(concat!("tower-obo/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| format!("the HTTP client cannot be built: {error}"))?;
+        Ok(Self {
+            client,
+            max_body: 1024 * 1024,
+        })
+    }
+
+    pub(crate) async fn get(&self, url: &str) -> Result<Answer, CallError> {
+        self.read(self.client.get(url)).await
+    }
+
+    /// Posts a form that is already encoded.
+    pub(crate) async fn post_form(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        form: String,
+    ) -> Result<Answer, CallError> {
+        let request = self
+            .client
+            .post(url)
+            .headers(headers)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form);
+        self.read(request).await
+    }
+
+    async fn read(&self, request: reqwest::RequestBuilder) -> Result<Answer, CallError> {
+        let mut response = request.send().await.map_err(|error| classify(&error))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| match classify(&error) {
+                CallError::Timeout => CallError::Timeout,
+                _ => CallError::BadBody,
+            })?
+        {
+            if body.len() + chunk.len() > self.max_body {
+                return Err(CallError::BadBody);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+}
+
+fn classify(error: &reqwest::Error) -> CallError {
+    if error.is_timeout() {
+        CallError::Timeout
+    } else if is_tls(error) {
+        CallError::Tls
+    } else {
+        CallError::Unreachable
+    }
+}
+
+/// Whether the cause is a TLS error. It sits inside an `io::Error`, whose `source` skips it.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && let Some(inner) = io.get_ref()
+        {
+            if inner.is::<rustls::Error>() {
+                return true;
+            }
+            cause = Some(inner);
+            continue;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,206 @@
+//! Discovery documents of Entra ID: which issuers an authority mints and where its keys are.
+
+use http::{StatusCode, Uri};
+use serde::Deserialize;
+
+use super::Issuers;
+use crate::http_client::{Answer, CallError, HttpClient};
+
+/// Where an authority's documents are.
+#[derive(Clone, Debug)]
+pub(crate) struct Discovery {
+    /// Scheme and host, without a slash at the end: `https://login.microsoftonline.com`.
+    authority: Box<str>,
+    /// A tenant's GUID, `organizations` or `common`.
+    tenant: Box<str>,
+}
+
+/// What the documents say.
+pub(super) struct Found {
+    pub(super) issuers: Issuers,
+    pub(super) jwks: Answer,
+}
+
+/// Why the documents cannot be used: a fixed sentence, for the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct DiscoveryError {
+    pub(super) document: &'static str,
+    pub(super) reason: Reason,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reason {
+    Call(CallError),
+    Status(u16),
+    Content(&'static str),
+}
+
+impl std::fmt::Display for DiscoveryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: ", self.document)?;
+        match self.reason {
+            Reason::Call(error) => error.fmt(f),
+            Reason::Status(status) => write!(f, "the answer has status {status}"),
+            Reason::Content(reason) => f.write_str(reason),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    jwks_uri: String,
+    token_endpoint: String,
+}
+
+const V2: &str = "OpenID configuration (v2.0)";
+const V1: &str = "OpenID configuration (v1.0)";
+const JWKS: &str = "key set";
+
+impl Discovery {
+    pub(crate) fn new(authority: &str, tenant: &str) -> Self {
+        Self {
+            authority: authority.trim_end_matches('/').into(),
+            tenant: tenant.into(),
+        }
+    }
+
+    /// Reads both discovery documents and fetches the key set that the v2.0 one names.
+    pub(super) async fn fetch(&self, http: &HttpClient) -> Result<Found, DiscoveryError> {
+        let base = format!("{}/{}", self.authority, self.tenant);
+        let v2_url = format!("{base}/v2.0/.well-known/openid-configuration");
+        let v2 = self.document(http, V2, &v2_url).await?;
+        self.check_v2(&v2)?;
+        let mut issuers = Issuers::new(&v2.issuer);
+
+        let v1_url = format!("{base}/.well-known/openid-configuration");
+        match self.document(http, V1, &v1_url).await {
+            Ok(v1) if self.names_tenant(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
+            Ok(_) => return Err(refused(V1, "its issuer names another tenant")),
+            // External tenants have no v1.0 document, and mint no v1.0 tokens.
+            Err(DiscoveryError {
+                reason: Reason::Status(400 | 404),
+                ..
+            }) => {}
+            Err(error) => return Err(error),
+        }
+        let jwks = get(http, JWKS, &v2.jwks_uri).await?;
+        Ok(Found { issuers, jwks })
+    }
+
+    async fn document(
+        &self,
+        http: &HttpClient,
+        name: &'static str,
+        url: &str,
+    ) -> Result<Document, DiscoveryError> {
+        let answer = get(http, name, url).await?;
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| refused(name, "it is no OpenID configuration"))
+    }
+
+    /// The document must be about the authority it was asked of (RFC 8414 §3.3), and must not send
+    /// us anywhere else: what it names is called with nothing to show but trust in it.
+    fn check_v2(&self, document: &Document) -> Result<(), DiscoveryError> {
+        let expected = format!("{}/{}/v2.0", self.authority, self.issuer_tenant());
+        if document.issuer != expected {
+            return Err(refused(V2, "its issuer is not the authority asked"));
+        }
+        for url in [&document.jwks_uri, &document.token_endpoint] {
+            if !self.is_same_origin(url) {
+                return Err(refused(V2, "it names an address at another host"));
+            }
+        }
+        Ok(())
+    }
+
+    fn issuer_tenant(&self) -> &str {
+        match &*self.tenant {
+            "common" | "organizations" => "{tenantid}",
+            tenant => tenant,
+        }
+    }
+
+    fn names_tenant(&self, issuer: &str) -> bool {
+        issuer
+            .split('/')
+            .any(|segment| segment == self.issuer_tenant())
+    }
+
+    fn is_same_origin(&self, url: &str) -> bool {
+        let (Ok(url), Ok(ours)) = (url.parse::<Uri>(), self.authority.parse::<Uri>()) else {
+            return false;
+        };
+        url.scheme() == ours.scheme() && url.authority() == ours.authority()
+    }
+}
+
+async fn get(
+    http: &HttpClient,
+    document: &'static str,
+    url: &str,
+) -> Result<Answer, DiscoveryError> {
+    let answer = http.get(url).await.map_err(|error| DiscoveryError {
+        document,
+        reason: Reason::Call(error),
+    })?;
+    if answer.status != StatusCode::OK {
+        return Err(DiscoveryError {
+            document,
+            reason: Reason::Status(answer.status.as_u16()),
+        });
+    }
+    Ok(answer)
+}
+
+const fn refused(document: &'static str, reason: &'static str) -> DiscoveryError {
+    DiscoveryError {
+        document,
+        reason: Reason::Content(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+
+    fn document(issuer: &str, jwks_uri: &str) -> Document {
+        Document {
+            issuer: issuer.to_owned(),
+            jwks_uri: jwks_uri.to_owned(),
+            token_endpoint: "https://login.example/t/token".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_document_about_somebody_else_is_refused() {
+        let discovery = Discovery::new("https://login.example", TENANT);
+        let issuer = format!("https://login.example/{TENANT}/v2.0");
+        let good = document(&issuer, "https://login.example/keys");
+        assert!(discovery.check_v2(&good).is_ok());
+        for bad in [
+            document("https://login.evil/v2.0", "https://login.example/keys"),
+            document(&issuer, "https://login.evil/keys"),
+            document(&issuer, "http://login.example/keys"),
+            document(&issuer, "https://login.example:8443/keys"),
+            document(&issuer, "https://u@login.example/keys"),
+            document(&issuer, "/keys"),
+        ] {
+            assert!(discovery.check_v2(&bad).is_err(), "{}", bad.jwks_uri);
+        }
+    }
+
+    #[test]
+    fn a_document_for_many_tenants_has_a_template() {
+        let discovery = Discovery::new("https://login.example/", "organizations");
+        let good = document(
+            "https://login.example/{tenantid}/v2.0",
+            "https://login.example/keys",
+        );
+        assert!(discovery.check_v2(&good).is_ok());
+        assert!(discovery.names_tenant("https://sts.example/{tenantid}/"));
+        assert!(!discovery.names_tenant("https://sts.example/x/"));
+    }
+}

@@ -1,0 +1,296 @@
+//! Keys that follow the authority: fetched once, kept last-good, refreshed in the background.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use http::header::CACHE_CONTROL;
+use tokio::sync::watch;
+
+use super::{Discovery, KeySet, KeySource, RefreshReason, Refreshed};
+use crate::{Clock, Event, Observer, Spawner, Timestamp, http_client::HttpClient};
+
+/// How often and how long keys are used.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteKeysSettings {
+    /// How often the keys are refreshed without cause (12 h, as Microsoft's libraries do).
+    pub(crate) refresh_interval: Duration,
+    /// How soon an unknown key may cause another fetch (5 min).
+    pub(crate) unknown_key_cooldown: Duration,
+    /// How long the last good keys serve while no fetch succeeds (24 h).
+    pub(crate) max_age: Duration,
+}
+
+impl Default for RemoteKeysSettings {
+    fn default() -> Self {
+        Self {
+            refresh_interval: Duration::from_secs(12 * 3600),
+            unknown_key_cooldown: Duration::from_secs(5 * 60),
+            max_age: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// The shortest time between two fetches without cause, whatever Cache-Control says.
+const MIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// The keys of one authority.
+#[derive(Debug)]
+pub(crate) struct RemoteKeys {
+    shared: Arc<Shared>,
+    /// Ends the background task when the keys are dropped.
+    alive: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    discovery: Discovery,
+    http: HttpClient,
+    settings: RemoteKeysSettings,
+    clock: Arc<dyn Clock>,
+    spawner: Arc<dyn Spawner>,
+    observer: Arc<dyn Observer>,
+    set: ArcSwapOption<KeySet>,
+    fetching: Mutex<Fetching>,
+}
+
+#[derive(Debug, Default)]
+struct Fetching {
+    /// Closes when the fetch under way ends, whatever way it ends.
+    under_way: Option<watch::Receiver<()>>,
+    /// Before this time an unknown key causes no fetch.
+    unknown_key_from: Timestamp,
+    /// Before this time the lack of keys causes none: the last attempt has just failed.
+    no_keys_from: Timestamp,
+    failures: u32,
+    /// How long the last answer may be kept, by its own word.
+    max_age: Option<Duration>,
+}
+
+impl RemoteKeys {
+    pub(crate) fn new(
+        discovery: Discovery,
+        http: HttpClient,
+        settings: RemoteKeysSettings,
+        clock: Arc<dyn Clock>,
+        spawner: Arc<dyn Spawner>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let shared = Shared {
+            discovery,
+            http,
+            settings,
+            clock,
+            spawner,
+            observer,
+            set: ArcSwapOption::empty(),
+            fetching: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            alive: watch::Sender::new(()),
+        }
+    }
+}
+
+impl KeySource for RemoteKeys {
+    fn current(&self) -> Option<Arc<KeySet>> {
+        let now = self.shared.clock.now();
+        self.shared
+            .set
+            .load_full()
+            .filter(|keys| keys.is_trusted(now))
+    }
+
+    fn refresh(&self, reason: RefreshReason) -> Option<Refreshed> {
+        let mut ended = self.shared.fetch(Cause::Request(reason))?;
+        Some(Box::pin(async move {
+            // Nothing is ever sent: the channel closes when the fetch ends.
+            let _ = ended.changed().await;
+        }))
+    }
+
+    fn start(&self) {
+        let shared = Arc::downgrade(&self.shared);
+        let alive = self.alive.subscribe();
+        self.shared
+            .spawner
+            .spawn(Box::pin(keep_fresh(shared, alive)));
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Timer,
+    Request(RefreshReason),
+}
+
+impl Shared {
+    /// Begins a fetch, or joins the one under way; `None` if none is due.
+    fn fetch(self: &Arc<Self>, cause: Cause) -> Option<watch::Receiver<()>> {
+        let now = self.clock.now();
+        let mut fetching = self.fetching();
+        if let Some(under_way) = &fetching.under_way {
+            return Some(under_way.clone());
+        }
+        match cause {
+            Cause::Request(RefreshReason::NoKeys) if now < fetching.no_keys_from => return None,
+            Cause::Timer | Cause::Request(RefreshReason::NoKeys) => {}
+            Cause::Request(RefreshReason::UnknownKey) if now < fetching.unknown_key_from => {
+                return None;
+            }
+            Cause::Request(RefreshReason::UnknownKey) => {
+                fetching.unknown_key_from = now + self.settings.unknown_key_cooldown;
+            }
+        }
+        let (ending, ended) = watch::channel(());
+        fetching.under_way = Some(ended.clone());
+        drop(fetching);
+        let under_way = UnderWay {
+            shared: Arc::clone(self),
+            ending: Some(ending),
+        };
+        self.spawner.spawn(Box::pin(async move {
+            under_way.shared.fetch_now().await;
+            drop(under_way);
+        }));
+        Some(ended)
+    }
+
+    async fn fetch_now(&self) {
+        let result = match self.discovery.fetch(&self.http).await {
+            Ok(found) => {
+                let now = self.clock.now();
+                let max_age = self.settings.max_age;
+                KeySet::parse(&found.jwks.body, found.issuers, now, max_age)
+                    .map(|set| (set, max_age_of(&found.jwks.headers)))
+                    .map_err(str::to_owned)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match result {
+            Ok((mut set, max_age)) => {
+                if let Some(old) = self.set.load_full() {
+                    set.succeed(&old);
+                }
+                let keys = set.len();
+                self.set.store(Some(Arc::new(set)));
+                {
+                    let mut fetching = self.fetching();
+                    fetching.failures = 0;
+                    fetching.max_age = max_age;
+                }
+                tracing::debug!(keys, "signing keys loaded");
+                self.observer.on(&Event::KeysFetched { keys: Some(keys) });
+            }
+            Err(reason) => {
+                let now = self.clock.now();
+                {
+                    let mut fetching = self.fetching();
+                    fetching.failures = fetching.failures.saturating_add(1);
+                    fetching.no_keys_from = now + Duration::from_secs(1);
+                }
+                tracing::warn!(%reason, "signing keys cannot be loaded; the last good ones stay");
+                self.observer.on(&Event::KeysFetched { keys: None });
+            }
+        }
+    }
+
+    /// How long to wait before the next fetch without cause.
+    fn next_fetch_in(&self) -> Duration {
+        let fetching = self.fetching();
+        if fetching.failures > 0 {
+            // 1, 2, 4 … 60 s: quick to recover, no burden to an authority in trouble.
+            let seconds = 1_u64 << (fetching.failures - 1).min(6);
+            return Duration::from_secs(seconds.min(60));
+        }
+        let interval = fetching
+            .max_age
+            .unwrap_or(self.settings.refresh_interval)
+            .clamp(
+                MIN_INTERVAL,
+                self.settings.refresh_interval.max(MIN_INTERVAL),
+            );
+        // Up to 5 % earlier, so that a fleet does not ask at once.
+        interval - interval.mul_f64(0.05 * crate::jitter::unit())
+    }
+
+    fn fetching(&self) -> std::sync::MutexGuard<'_, Fetching> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Marks the end of a fetch on every way out, a panic and a runtime that shuts down included.
+struct UnderWay {
+    shared: Arc<Shared>,
+    ending: Option<watch::Sender<()>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.shared.fetching().under_way = None;
+        drop(self.ending.take());
+    }
+}
+
+async fn keep_fresh(shared: Weak<Shared>, mut alive: watch::Receiver<()>) {
+    loop {
+        let Some(strong) = shared.upgrade() else {
+            return;
+        };
+        let under_way = strong.fetch(Cause::Timer);
+        drop(strong);
+        if let Some(mut ended) = under_way {
+            let _ = ended.changed().await;
+        }
+        let Some(pause) = shared.upgrade().map(|shared| shared.next_fetch_in()) else {
+            return;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = alive.changed() => return,
+        }
+    }
+}
+
+/// `max-age` of Cache-Control (RFC 9111 §5.2.2.1).
+fn max_age_of(headers: &http::HeaderMap) -> Option<Duration> {
+    headers
+        .get(CACHE_CONTROL)?
+        .to_str()
+        .ok()?
+        .split(',')
+        .find_map(|directive| {
+            let (name, value) = directive.trim().split_once('=')?;
+            name.eq_ignore_ascii_case("max-age")
+                .then(|| value.trim_matches('"').parse().ok())
+                .flatten()
+        })
+        .map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn max_age_is_read_from_cache_control() {
+        for (value, expected) in [
+            ("max-age=86400, private", Some(86_400)),
+            ("private,Max-Age=\"60\"", Some(60)),
+            ("no-store", None),
+            ("max-age=x", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+            assert_eq!(
+                max_age_of(&headers),
+                expected.map(Duration::from_secs),
+                "{value}"
+            );
+        }
+    }
+}

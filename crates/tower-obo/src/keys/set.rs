@@ -1,0 +1,191 @@
+//! The keys of one authority, with the issuers that they sign for.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Issuers, Key, jwk};
+use crate::Timestamp;
+
+/// The signing keys of an authority as they were at one time, and the issuers it mints.
+#[derive(Debug)]
+pub struct KeySet {
+    keys: HashMap<Box<str>, Vec<Arc<Key>>>,
+    issuers: Issuers,
+    trusted_until: Timestamp,
+}
+
+/// More keys than this are no key set of an identity provider.
+const MAX_KEYS: usize = 1_000;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+impl KeySet {
+    /// Reads a JWK set (RFC 7517 §5) that may be trusted for `max_age` from `now` on.
+    ///
+    /// A key that cannot be used is passed over with a warning; it never spoils the set.
+    ///
+    /// # Errors
+    ///
+    /// A fixed sentence, if the document is no JWK set or no key of it can be used.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_obo::{Issuers, KeySet, Timestamp};
+    ///
+    /// let issuers = Issuers::new("https://login.microsoftonline.com/{tenantid}/v2.0");
+    /// let empty = KeySet::parse(br#"{"keys":[]}"#, issuers, Timestamp::default(), Duration::MAX);
+    /// assert!(empty.is_err());
+    /// ```
+    pub fn parse(
+        json: &[u8],
+        issuers: Issuers,
+        now: Timestamp,
+        max_age: Duration,
+    ) -> Result<Self, &'static str> {
+        let document: Document<'_> =
+            serde_json::from_slice(json).map_err(|_| "the document is no JWK set")?;
+        if document.keys.len() > MAX_KEYS {
+            return Err("the set has more than 1,000 keys");
+        }
+        let trusted_until = now + max_age;
+        let mut keys: HashMap<Box<str>, Vec<Arc<Key>>> = HashMap::new();
+        for (position, json) in document.keys.into_iter().enumerate() {
+            match jwk::parse(json) {
+                Ok(key) => {
+                    key.trust_until(trusted_until);
+                    keys.entry(key.kid().into())
+                        .or_default()
+                        .push(Arc::new(key));
+                }
+                Err(reason) => tracing::warn!(position, reason, "a signing key is passed over"),
+            }
+        }
+        if keys.is_empty() {
+            return Err("the set has no key that can be used");
+        }
+        Ok(Self {
+            keys,
+            issuers,
+            trusted_until,
+        })
+    }
+
+    /// The keys with that id: more than one where tenants share an id (RFC 7517 §4.5).
+    #[must_use]
+    pub fn with_id(&self, kid: &str) -> &[Arc<Key>] {
+        self.keys.get(kid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The issuers that the authority mints.
+    #[must_use]
+    pub const fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    /// Whether the set may still be used.
+    #[must_use]
+    pub fn is_trusted(&self, now: Timestamp) -> bool {
+        now < self.trusted_until
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is no key; never true of a set that was parsed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Takes over the keys of `old` that are still there, so that what they vouched for stays
+    /// vouched for, and withdraws the others.
+    pub(super) fn succeed(&mut self, old: &Self) {
+        for (kid, keys) in &old.keys {
+            for key in keys {
+                let same = self
+                    .keys
+                    .get_mut(kid)
+                    .and_then(|new| new.iter_mut().find(|new| new.is_same(key)));
+                match same {
+                    Some(new) => {
+                        key.trust_until(self.trusted_until);
+                        *new = Arc::clone(key);
+                    }
+                    None => key.withdraw(),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000);
+
+    fn key(kid: &str, fill: u8) -> serde_json::Value {
+        json!({"kty": "RSA", "kid": kid, "n": URL_SAFE_NO_PAD.encode([fill | 0x81; 256]), "e": "AQAB"})
+    }
+
+    fn set(keys: &[serde_json::Value], now: Timestamp) -> KeySet {
+        let json = json!({ "keys": keys }).to_string();
+        let issuers = Issuers::new("https://login.example/{tenantid}/v2.0");
+        KeySet::parse(json.as_bytes(), issuers, now, Duration::from_secs(100)).unwrap()
+    }
+
+    #[test]
+    fn a_broken_key_does_not_spoil_the_set() {
+        let set = set(&[json!({"kty": "OKP"}), json!(7), key("good", 1)], NOW);
+        assert_eq!(set.len(), 1);
+        assert_eq!(set.with_id("good").len(), 1);
+    }
+
+    #[test]
+    fn two_keys_may_share_an_id() {
+        assert_eq!(set(&[key("k", 1), key("k", 2)], NOW).with_id("k").len(), 2);
+    }
+
+    #[test]
+    fn a_key_that_stays_is_the_same_key_and_lives_longer() {
+        let old = set(&[key("stays", 1), key("goes", 2)], NOW);
+        let (stays, goes) = (
+            old.with_id("stays")[0].clone(),
+            old.with_id("goes")[0].clone(),
+        );
+        let later = NOW + Duration::from_secs(50);
+        let mut new = set(&[key("stays", 1), key("comes", 4)], later);
+        new.succeed(&old);
+
+        assert!(Arc::ptr_eq(&new.with_id("stays")[0], &stays));
+        assert!(stays.is_trusted(NOW + Duration::from_secs(120)));
+        assert!(
+            !goes.is_trusted(NOW),
+            "a key that left the set vouches for nothing"
+        );
+        assert!(new.with_id("comes")[0].is_trusted(later));
+    }
+
+    #[test]
+    fn nothing_is_trusted_longer_than_the_maximum_age() {
+        let set = set(&[key("k", 1)], NOW);
+        let key = &set.with_id("k")[0];
+        let (last, over) = (
+            NOW + Duration::from_secs(99),
+            NOW + Duration::from_secs(100),
+        );
+        assert!(set.is_trusted(last) && key.is_trusted(last));
+        assert!(!set.is_trusted(over) && !key.is_trusted(over));
+    }
+}

@@ -1,0 +1,185 @@
+//! The layer.
+
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use crate::{
+    AccessPolicy, BoundPolicy, ConfigErrors, Core, CoreBuilder, Credential, Downstream, Entra, Obo,
+    Policy, ProblemResponse,
+};
+
+/// Wraps a service so that every request is validated, exchanged On-Behalf-Of and sent on with the
+/// downstream token in place.
+///
+/// Made by [`OboLayer::builder`], or from a [`Core`] that several layers share by [`Core::layer`].
+/// See the [crate's documentation](crate) for examples.
+#[derive(Clone, Debug)]
+pub struct OboLayer<R = ProblemResponse> {
+    core: Core,
+    policy: Arc<BoundPolicy>,
+    respond: R,
+}
+
+impl OboLayer {
+    /// Starts to build a layer with a core of its own.
+    pub fn builder(entra: Entra) -> OboLayerBuilder {
+        OboLayerBuilder {
+            core: Core::builder(entra),
+            scopes: Vec::new(),
+            access: None,
+            downstreams: Vec::new(),
+        }
+    }
+
+    /// Starts to build a layer from the variables that Azure's own SDKs read: `AZURE_TENANT_ID`,
+    /// `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`, and `AZURE_AUTHORITY_HOST` where it is set.
+    ///
+    /// # Errors
+    ///
+    /// Every variable that is missing.
+    ///
+    /// ```
+    /// // Whatever looks variables up will do; `from_env` looks in the environment.
+    /// let lookup = |name: &str| match name {
+    ///     "AZURE_TENANT_ID" => Some("72f988bf-86f1-41af-91ab-2d7cd011db47".to_owned()),
+    ///     _ => None,
+    /// };
+    /// let errors = tower_obo::OboLayer::from_lookup(lookup).unwrap_err();
+    /// assert!(errors.to_string().contains("AZURE_CLIENT_ID"));
+    /// ```
+    pub fn from_env() -> Result<OboLayerBuilder, ConfigErrors> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// The same with variables from wherever `lookup` finds them.
+    ///
+    /// # Errors
+    ///
+    /// Every variable that is missing.
+    pub fn from_lookup(
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<OboLayerBuilder, ConfigErrors> {
+        crate::env::builder(lookup)
+    }
+
+    pub(crate) fn new(core: Core, policy: Arc<BoundPolicy>) -> Self {
+        Self {
+            core,
+            policy,
+            respond: ProblemResponse,
+        }
+    }
+}
+
+impl<R> OboLayer<R> {
+    /// Answers refusals with `respond` in place of problem+json; see
+    /// [`RespondWith`](crate::RespondWith).
+    #[must_use]
+    pub fn respond_with<T>(self, respond: T) -> OboLayer<T> {
+        OboLayer {
+            core: self.core,
+            policy: self.policy,
+            respond,
+        }
+    }
+
+    /// The core of the layer: for further layers with other policies, and for readiness.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl<S, R: Clone> Layer<S> for OboLayer<R> {
+    type Service = Obo<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Obo::new(
+            inner,
+            self.core.clone(),
+            Arc::clone(&self.policy),
+            self.respond.clone(),
+        )
+    }
+}
+
+/// Collects what an [`OboLayer`] needs.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct OboLayerBuilder {
+    core: CoreBuilder,
+    scopes: Vec<Box<str>>,
+    access: Option<AccessPolicy>,
+    downstreams: Vec<Downstream>,
+}
+
+impl OboLayerBuilder {
+    /// The app registration of this API; see [`CoreBuilder::client`].
+    pub fn client(mut self, client_id: impl Into<String>, credential: Credential) -> Self {
+        self.core = self.core.client(client_id, credential);
+        self
+    }
+
+    /// Lets in users whose token has this scope, or another that is named so.
+    pub fn require_scope(mut self, scope: impl Into<Box<str>>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// Lets in whom `access` lets in, in place of [`require_scope`](Self::require_scope).
+    pub fn access(mut self, access: AccessPolicy) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Exchanges the caller's token for one of this downstream. The first goes into
+    /// `Authorization`; all of them are there for the handler. Without any, tokens are validated
+    /// and not exchanged.
+    pub fn downstream(mut self, downstream: Downstream) -> Self {
+        self.downstreams.push(downstream);
+        self
+    }
+
+    /// Everything else that a core can be told.
+    pub fn configure(mut self, configure: impl FnOnce(CoreBuilder) -> CoreBuilder) -> Self {
+        self.core = configure(self.core);
+        self
+    }
+
+    /// Builds the layer and, on a Tokio runtime, begins to load the signing keys.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, all at once. A layer that asks for no scope, role or other access
+    /// is wrong too: whoever means that any user may call says so with
+    /// [`AccessPolicy::any_user`].
+    pub fn build(self) -> Result<OboLayer, ConfigErrors> {
+        let access = match (self.access, self.scopes) {
+            (Some(access), _) => Some(access),
+            (None, scopes) if scopes.is_empty() => None,
+            (None, scopes) => Some(AccessPolicy::any_scope(scopes)),
+        };
+        let Some(access) = access else {
+            let others = match self.core.build() {
+                Ok(_) => Vec::new(),
+                Err(errors) => errors.iter().cloned().collect(),
+            };
+            let problem = "nothing is asked of callers: name a scope with require_scope".to_owned();
+            return Err(ConfigErrors::new("access", problem, others));
+        };
+        let core = self.core.build()?;
+        let mut policy = Policy::new(access);
+        for (at, downstream) in self.downstreams.into_iter().enumerate() {
+            policy = if at == 0 {
+                policy.downstream(downstream)
+            } else {
+                policy.downstream_for_handler(downstream)
+            };
+        }
+        if tokio::runtime::Handle::try_current().is_ok() {
+            core.start();
+        }
+        Ok(core.layer(policy))
+    }
+}

@@ -1,0 +1,75 @@
+//! What happens inside, told to whoever wants to count it.
+
+use std::{fmt, time::Duration};
+
+use crate::{Rejection, exchange::ExchangeError};
+
+/// Something that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A request was admitted or refused by a token that was known already (`hit`), or that had to
+    /// be validated.
+    Admission {
+        /// Whether the token was known.
+        hit: bool,
+    },
+    /// A request was refused.
+    Refused {
+        /// With what.
+        rejection: &'a Rejection,
+    },
+    /// An exchange ended.
+    Exchanged {
+        /// How long it took, waiting for the token endpoint included.
+        took: Duration,
+        /// Why it failed, if it did.
+        error: Option<&'a ExchangeError>,
+    },
+    /// A downstream token was found ready (`hit`), or had to be asked for.
+    Token {
+        /// Whether it was there.
+        hit: bool,
+    },
+    /// A fetch of signing keys ended.
+    KeysFetched {
+        /// How many keys there are now; `None` if the fetch failed and the last good ones stay.
+        keys: Option<usize>,
+    },
+    /// The authorization server answered with a token of somebody else, or with the caller's own:
+    /// never supposed to happen, and worth an alarm.
+    ForeignToken,
+}
+
+/// Learns of every [`Event`], on the thread where it happens; it must not block.
+///
+/// The library has no metrics of its own, so that two instances in one process never share a
+/// registry:
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use tower_obo::{Event, Observer};
+///
+/// #[derive(Debug, Default)]
+/// struct Refusals(AtomicUsize);
+///
+/// impl Observer for Refusals {
+///     fn on(&self, event: &Event<'_>) {
+///         if let Event::Refused { .. } = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// Learns of an event.
+    fn on(&self, event: &Event<'_>);
+}
+
+/// Learns nothing.
+#[derive(Debug)]
+pub(crate) struct Silent;
+
+impl Observer for Silent {
+    fn on(&self, _: &Event<'_>) {}
+}

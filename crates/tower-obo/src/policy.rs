@@ -1,0 +1,191 @@
+//! What a route asks of its callers, and what it does for them.
+
+use std::sync::Arc;
+
+use http::{HeaderName, header::AUTHORIZATION};
+
+use crate::{AccessPolicy, inject::Strip, tokens::DownstreamTokens};
+
+/// A downstream API: what it is called here, and the scopes of the tokens for it.
+///
+/// ```
+/// use tower_obo::Downstream;
+///
+/// let arm = Downstream::azure_resource_manager();
+/// let graph = Downstream::new("graph", ["https://graph.microsoft.com/User.Read"]);
+/// assert_eq!((arm.name(), graph.name()), ("arm", "graph"));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Downstream {
+    name: Arc<str>,
+    scopes: Arc<[Box<str>]>,
+}
+
+impl Downstream {
+    /// A downstream of that name. All the scopes must be of one resource.
+    #[must_use]
+    pub fn new<S: Into<Box<str>>>(
+        name: impl Into<Arc<str>>,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
+        scopes.sort();
+        scopes.dedup();
+        Self {
+            name: name.into(),
+            scopes: scopes.into(),
+        }
+    }
+
+    /// Azure Resource Manager (`arm`) of the public cloud, as the user may use it.
+    #[must_use]
+    pub fn azure_resource_manager() -> Self {
+        Self::new("arm", ["https://management.azure.com/user_impersonation"])
+    }
+
+    /// What it is called here.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The scopes that are asked for.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn shared_scopes(&self) -> &Arc<[Box<str>]> {
+        &self.scopes
+    }
+}
+
+/// What a route asks of its callers, which downstream tokens it gives them, and which headers it
+/// puts them and their identity into.
+///
+/// Bound to a core with [`Core::bind`](crate::Core::bind) or [`Core::layer`](crate::Core::layer).
+///
+/// ```
+/// use http::HeaderName;
+/// use tower_obo::{AccessPolicy, Downstream, Policy};
+///
+/// let subscriptions = Policy::new(AccessPolicy::any_scope(["access_as_user"]))
+///     .downstream(Downstream::azure_resource_manager())
+///     .identity_header("oid", HeaderName::from_static("x-obo-oid"));
+/// let health = Policy::public();
+/// # let _ = (subscriptions, health);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(crate) access: Option<AccessPolicy>,
+    pub(crate) downstreams: Vec<(Downstream, Option<HeaderName>)>,
+    pub(crate) identity_headers: Vec<(Box<str>, HeaderName)>,
+    pub(crate) strip: Strip,
+    pub(crate) pass_caller_token: bool,
+}
+
+impl Policy {
+    /// Lets in the callers that `access` lets in.
+    #[must_use]
+    pub fn new(access: AccessPolicy) -> Self {
+        Self {
+            access: Some(access),
+            ..Self::public()
+        }
+    }
+
+    /// Lets everybody in, without a look at any token. Tokens and identity headers of the caller
+    /// are stripped all the same.
+    #[must_use]
+    pub fn public() -> Self {
+        Self {
+            access: None,
+            downstreams: Vec::new(),
+            identity_headers: Vec::new(),
+            strip: Strip::default(),
+            pass_caller_token: false,
+        }
+    }
+
+    /// Exchanges the caller's token for one of this downstream, and puts it into `Authorization`.
+    #[must_use]
+    pub fn downstream(self, downstream: Downstream) -> Self {
+        self.downstream_in(downstream, AUTHORIZATION)
+    }
+
+    /// The same with another header than `Authorization`.
+    #[must_use]
+    pub fn downstream_in(mut self, downstream: Downstream, header: HeaderName) -> Self {
+        self.strip.add(&header);
+        self.downstreams.push((downstream, Some(header)));
+        self
+    }
+
+    /// Exchanges the caller's token for one of this downstream, for the handler alone: it goes into
+    /// no header.
+    #[must_use]
+    pub fn downstream_for_handler(mut self, downstream: Downstream) -> Self {
+        self.downstreams.push((downstream, None));
+        self
+    }
+
+    /// Tells the service who calls: puts a claim of the validated token into a header,
+    /// percent-encoded where it is more than plain ASCII, and strips that header of the caller.
+    ///
+    /// Known are `oid`, `tid`, `sub`, `azp`, `uti`, `scp`, `roles` and the claims that the core
+    /// keeps.
+    #[must_use]
+    pub fn identity_header(mut self, claim: impl Into<Box<str>>, header: HeaderName) -> Self {
+        self.strip.add(&header);
+        self.identity_headers.push((claim.into(), header));
+        self
+    }
+
+    /// Strips a further header of the caller, with the names that an upstream may fold into it.
+    #[must_use]
+    pub fn strip_header(mut self, header: &HeaderName) -> Self {
+        self.strip.add(header);
+        self
+    }
+
+    /// Leaves the caller's own token in the request. The service behind can then act as the user
+    /// towards this API; a downstream token is nearly always what is wanted instead.
+    #[must_use]
+    pub fn pass_caller_token(mut self) -> Self {
+        self.pass_caller_token = true;
+        self
+    }
+}
+
+/// A [`Policy`] that belongs to a core.
+#[derive(Debug)]
+pub struct BoundPolicy {
+    pub(crate) access: Option<AccessPolicy>,
+    pub(crate) downstreams: Box<[BoundDownstream]>,
+    pub(crate) identity_headers: Box<[(Box<str>, HeaderName)]>,
+    pub(crate) strip: Strip,
+    pub(crate) pass_caller_token: bool,
+    /// The store of the core it belongs to: the numbers of downstreams mean nothing to another.
+    pub(crate) store: Arc<DownstreamTokens>,
+}
+
+/// A downstream as the core knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct BoundDownstream {
+    pub(crate) downstream: Downstream,
+    /// Its slot in an admission. Given by content, never twice, so that a reload that moves things
+    /// about never finds a token of something else.
+    pub(crate) slot: usize,
+    pub(crate) header: Option<HeaderName>,
+}
+
+impl BoundPolicy {
+    /// Whether everybody is let in.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        self.access.is_none()
+    }
+}

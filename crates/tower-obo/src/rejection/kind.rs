@@ -1,0 +1,182 @@
+//! The kinds of refusals, and what follows from each.
+
+use http::StatusCode;
+
+use crate::validate::TokenDefect;
+
+/// What kind of refusal it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// The account is disabled, not assigned, or not in the tenant.
+    AccountRefused,
+    /// The token stands for an application; only users are served here.
+    AppOnlyNotAllowed,
+    /// The identity provider refuses the token that validated here: revoked, say.
+    AssertionRefused,
+    /// The calling application is not on the list.
+    ClientNotAllowed,
+    /// A policy blocks the user.
+    ConditionalAccess,
+    /// Consent is missing.
+    ConsentRequired,
+    /// The identity provider did not answer in time.
+    IdentityProviderTimeout,
+    /// The identity provider is down or out of reach.
+    IdentityProviderUnavailable,
+    /// The user has to satisfy claims (multi-factor authentication, Conditional Access, continuous
+    /// access evaluation).
+    InsufficientClaims,
+    /// The token lacks the scope or role.
+    InsufficientScope,
+    /// The user has to sign in again.
+    InteractionRequired,
+    /// The `Authorization` of the request is not well-formed, or stands there more than once.
+    InvalidRequest,
+    /// The token is not valid.
+    InvalidToken(TokenDefect),
+    /// No signing keys have been loaded yet.
+    KeysNotLoaded,
+    /// Our own registration, credential or configuration is wrong.
+    Misconfigured,
+    /// There is no token.
+    MissingToken,
+    /// Too many exchanges are under way.
+    Overloaded,
+    /// The identity provider asks us to slow down.
+    Throttled,
+    /// The identity provider answers with what cannot be used, or cannot prove who it is.
+    UnusableIdentityProvider,
+}
+
+/// Who has to act.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Actor {
+    /// Whoever sent the request: a better token, another user, some patience.
+    Caller,
+    /// Whoever runs this service.
+    Gateway,
+    /// The identity provider.
+    IdentityProvider,
+}
+
+impl Actor {
+    /// The word that problem documents have.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Gateway => "gateway",
+            Self::IdentityProvider => "identity-provider",
+        }
+    }
+}
+
+impl RejectionKind {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::MissingToken
+            | Self::InvalidToken(_)
+            | Self::AssertionRefused
+            | Self::InsufficientClaims
+            | Self::InteractionRequired => StatusCode::UNAUTHORIZED,
+            Self::AccountRefused
+            | Self::AppOnlyNotAllowed
+            | Self::ClientNotAllowed
+            | Self::ConditionalAccess
+            | Self::ConsentRequired
+            | Self::InsufficientScope => StatusCode::FORBIDDEN,
+            Self::Misconfigured | Self::UnusableIdentityProvider => StatusCode::BAD_GATEWAY,
+            Self::IdentityProviderUnavailable
+            | Self::KeysNotLoaded
+            | Self::Overloaded
+            | Self::Throttled => StatusCode::SERVICE_UNAVAILABLE,
+            Self::IdentityProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Who has to act before the request can succeed.
+    #[must_use]
+    pub const fn actor(self) -> Actor {
+        match self {
+            Self::AccountRefused
+            | Self::AppOnlyNotAllowed
+            | Self::AssertionRefused
+            | Self::ClientNotAllowed
+            | Self::ConditionalAccess
+            | Self::ConsentRequired
+            | Self::InsufficientClaims
+            | Self::InsufficientScope
+            | Self::InteractionRequired
+            | Self::InvalidRequest
+            | Self::InvalidToken(_)
+            | Self::MissingToken => Actor::Caller,
+            Self::Misconfigured | Self::Overloaded => Actor::Gateway,
+            Self::IdentityProviderTimeout
+            | Self::IdentityProviderUnavailable
+            | Self::KeysNotLoaded
+            | Self::Throttled
+            | Self::UnusableIdentityProvider => Actor::IdentityProvider,
+        }
+    }
+
+    /// A fixed word: the last part of the problem type, and a label for logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AccountRefused => "account-refused",
+            Self::AppOnlyNotAllowed => "app-only-not-allowed",
+            Self::AssertionRefused => "assertion-refused",
+            Self::ClientNotAllowed => "client-not-allowed",
+            Self::ConditionalAccess => "conditional-access",
+            Self::ConsentRequired => "consent-required",
+            Self::IdentityProviderTimeout => "identity-provider-timeout",
+            Self::IdentityProviderUnavailable => "identity-provider-unavailable",
+            Self::InsufficientClaims => "insufficient-claims",
+            Self::InsufficientScope => "insufficient-scope",
+            Self::InteractionRequired => "interaction-required",
+            Self::InvalidRequest => "invalid-request",
+            Self::InvalidToken(_) => "invalid-token",
+            Self::KeysNotLoaded => "keys-not-loaded",
+            Self::Misconfigured => "gateway-misconfigured",
+            Self::MissingToken => "missing-token",
+            Self::Overloaded => "overloaded",
+            Self::Throttled => "throttled",
+            Self::UnusableIdentityProvider => "unusable-identity-provider",
+        }
+    }
+
+    /// A short title for people, the same for every refusal of the kind.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::AccountRefused => "This account may not use the application",
+            Self::AppOnlyNotAllowed => "Only users are served here",
+            Self::AssertionRefused => "The identity provider refuses the token",
+            Self::ClientNotAllowed => "This application may not call",
+            Self::ConditionalAccess => "A policy blocks the access",
+            Self::ConsentRequired => "Consent is required",
+            Self::IdentityProviderTimeout => "The identity provider did not answer in time",
+            Self::IdentityProviderUnavailable => "The identity provider is not available",
+            Self::InsufficientClaims => "The user has to prove more at sign-in",
+            Self::InsufficientScope => "A permission is missing",
+            Self::InteractionRequired => "The user has to sign in again",
+            Self::InvalidRequest => "The Authorization header is not well-formed",
+            Self::InvalidToken(_) => "The token is not valid",
+            Self::KeysNotLoaded => "Signing keys are not loaded yet",
+            Self::Misconfigured => "This service is not set up correctly",
+            Self::MissingToken => "A bearer token is required",
+            Self::Overloaded => "Too many requests wait for the identity provider",
+            Self::Throttled => "The identity provider asks to slow down",
+            Self::UnusableIdentityProvider => "The identity provider's answer cannot be used",
+        }
+    }
+
+    pub(super) const fn is_unavailable(self) -> bool {
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+    }
+}

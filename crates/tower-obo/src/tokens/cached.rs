@@ -1,0 +1,179 @@
+//! A downstream token, ready to be put into a request.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use http::HeaderValue;
+
+use crate::{Timestamp, digest::Digest, exchange::TokenResponse};
+
+/// A token never serves in the last part of its life without an attempt to renew it: the smaller
+/// of 5 minutes and a tenth of the lifetime.
+const MAX_MARGIN: Duration = Duration::from_secs(300);
+
+/// At most one attempt to renew ahead in that time.
+const RENEWAL_PAUSE: u64 = 30;
+
+/// A downstream token with the times that matter.
+pub(crate) struct CachedToken {
+    /// `Bearer …`, made once, marked sensitive.
+    header: HeaderValue,
+    key: Digest,
+    /// Served without question before this time; zero once the token has been revoked.
+    use_until: AtomicU64,
+    /// Not served at all from this time on; zero once the token has been revoked.
+    expires_at: AtomicU64,
+    /// From this time on, the next request that carries it sets a renewal off.
+    renew_at: AtomicU64,
+}
+
+impl CachedToken {
+    /// `None` if the token cannot stand in a header.
+    pub(super) fn new(
+        response: &TokenResponse,
+        key: Digest,
+        now: Timestamp,
+        caller_valid_until: Timestamp,
+    ) -> Option<Self> {
+        let token = response.access_token.expose();
+        let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        header.set_sensitive(true);
+
+        let lifetime = response.expires_in;
+        let expires_at = (now + lifetime).min(caller_valid_until);
+        let margin = MAX_MARGIN.min(lifetime / 10);
+        let use_until = (now + lifetime.saturating_sub(margin)).min(expires_at);
+        // Up to a tenth of the lifetime earlier than asked, so that tokens of one burst of sign-ins
+        // are not renewed in another burst.
+        let renew_in = response.refresh_in.unwrap_or(lifetime.mul_f64(0.8));
+        let early = lifetime.mul_f64(0.1 * crate::jitter::unit());
+        let renew_at = now + renew_in.saturating_sub(early).min(lifetime);
+        Some(Self {
+            header,
+            key,
+            use_until: AtomicU64::new(use_until.as_unix()),
+            expires_at: AtomicU64::new(expires_at.as_unix()),
+            renew_at: AtomicU64::new(renew_at.as_unix()),
+        })
+    }
+
+    pub(crate) const fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+
+    pub(crate) const fn key(&self) -> &Digest {
+        &self.key
+    }
+
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        Timestamp::from_unix(self.expires_at.load(Ordering::Relaxed))
+    }
+
+    /// Whether it may be served without asking for another.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        now.as_unix() < self.use_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may be served at all, should another not be had.
+    pub(crate) fn is_alive(&self, now: Timestamp) -> bool {
+        now < self.expires_at()
+    }
+
+    /// Whether a renewal is due.
+    pub(crate) fn wants_renewal(&self, now: Timestamp) -> bool {
+        now.as_unix() >= self.renew_at.load(Ordering::Relaxed)
+    }
+
+    /// Claims the renewal: true for one caller, and again for one after a pause.
+    pub(super) fn claim_renewal(&self, now: Timestamp) -> bool {
+        let due = self.renew_at.load(Ordering::Relaxed);
+        let now = now.as_unix();
+        now >= due
+            && self
+                .renew_at
+                .compare_exchange(
+                    due,
+                    now + RENEWAL_PAUSE,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+
+    /// Nobody is served with it any more, whoever still holds it.
+    pub(crate) fn revoke(&self) {
+        self.use_until.store(0, Ordering::Relaxed);
+        self.expires_at.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.header.len() + size_of::<Self>() + 160
+    }
+}
+
+impl fmt::Debug for CachedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedToken")
+            .field("key", &self.key)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+
+    const NOW: Timestamp = Timestamp::from_unix(10_000);
+
+    fn token(lifetime: u64, caller_for: u64) -> CachedToken {
+        let response = TokenResponse::new(Secret::from("t"), Duration::from_secs(lifetime));
+        let caller_until = NOW + Duration::from_secs(caller_for);
+        CachedToken::new(&response, Digest::of(&[]), NOW, caller_until).unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        NOW + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_margin_is_a_tenth_of_a_short_life_and_five_minutes_of_a_long_one() {
+        let long = token(7_200, 100_000);
+        assert!(long.is_fresh(at(6_899)) && !long.is_fresh(at(6_900)));
+        let short = token(100, 100_000);
+        assert!(short.is_fresh(at(89)) && !short.is_fresh(at(90)));
+        assert!(short.is_alive(at(99)) && !short.is_alive(at(100)));
+    }
+
+    #[test]
+    fn a_token_does_not_outlive_its_caller() {
+        let token = token(3_600, 60);
+        assert!(token.is_fresh(at(59)) && token.is_alive(at(59)));
+        assert!(!token.is_fresh(at(60)) && !token.is_alive(at(60)));
+    }
+
+    #[test]
+    fn one_request_at_a_time_sets_a_renewal_off() {
+        let token = token(1_000, 100_000);
+        assert!(!token.wants_renewal(at(699)) && token.wants_renewal(at(800)));
+        assert!(token.claim_renewal(at(800)));
+        assert!(!token.claim_renewal(at(801)));
+        assert!(token.claim_renewal(at(830)));
+    }
+
+    #[test]
+    fn a_revoked_token_is_dead_for_all_who_hold_it() {
+        let token = token(1_000, 1_000);
+        token.revoke();
+        assert!(!token.is_fresh(NOW) && !token.is_alive(NOW));
+    }
+
+    #[test]
+    fn the_header_is_sensitive() {
+        assert!(token(1_000, 1_000).header().is_sensitive());
+    }
+}

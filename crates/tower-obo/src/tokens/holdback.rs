@@ -1,0 +1,163 @@
+//! When the authorization server says how long to wait, nobody asks before.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use quick_cache::sync::Cache;
+
+use crate::{
+    Timestamp,
+    digest::{AsIs, Digest},
+    exchange::{ExchangeError, ExchangeErrorKind},
+};
+
+/// Refusals that only the user can mend are remembered this long at most, under the token's full
+/// key: whoever has done what was asked comes with a new token.
+const USER_MEMORY: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// At most this many users' errors are remembered; what falls out costs one exchange.
+const MAX_USERS: usize = 4_096;
+
+/// At most this many (tenant, resource) pairs are held back at once.
+const MAX_GROUPS: usize = 1_024;
+
+/// Errors that stand for a while: those of one user, and those of everybody.
+#[derive(Debug)]
+pub(super) struct Holdback {
+    users: Cache<Digest, Held, quick_cache::UnitWeighter, AsIs>,
+    groups: Mutex<HashMap<Group, Held>>,
+}
+
+/// Who shares a throttle at Entra ID: a tenant's users of one application for one resource.
+pub(super) type Group = [u8; 32];
+
+#[derive(Clone, Debug)]
+struct Held {
+    error: ExchangeError,
+    until: Timestamp,
+}
+
+impl Default for Holdback {
+    fn default() -> Self {
+        Self {
+            users: Cache::with(
+                MAX_USERS,
+                MAX_USERS as u64,
+                quick_cache::UnitWeighter,
+                AsIs::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            ),
+            groups: Mutex::default(),
+        }
+    }
+}
+
+impl Holdback {
+    /// The error that still stands for this token.
+    pub(super) fn error(
+        &self,
+        key: &Digest,
+        group: &Group,
+        now: Timestamp,
+    ) -> Option<ExchangeError> {
+        if let Some(held) = self.users.get(key) {
+            if now < held.until {
+                return Some(held.error);
+            }
+            self.users.remove(key);
+        }
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = groups.get(group)?;
+        if now < held.until {
+            return Some(held.error.clone());
+        }
+        groups.remove(group);
+        None
+    }
+
+    /// Remembers an error as long as it stands: a 429 for all of the group, a fault with a
+    /// `Retry-After` and a refusal that needs the user for this token alone.
+    pub(super) fn remember(
+        &self,
+        key: &Digest,
+        group: &Group,
+        error: &ExchangeError,
+        now: Timestamp,
+    ) {
+        let held = |wait| Held {
+            error: error.clone(),
+            until: now + wait,
+        };
+        match (error.kind(), error.retry_after()) {
+            (ExchangeErrorKind::Throttled, wait) => {
+                let wait = wait.unwrap_or(std::time::Duration::from_secs(5));
+                let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+                if groups.len() >= MAX_GROUPS {
+                    groups.retain(|_, held| now < held.until);
+                }
+                if groups.len() < MAX_GROUPS {
+                    groups.insert(*group, held(wait));
+                }
+            }
+            (ExchangeErrorKind::Unavailable, Some(wait)) => self.users.insert(*key, held(wait)),
+            _ if error.needs_user() => self.users.insert(*key, held(USER_MEMORY)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000);
+    const GROUP: Group = [1; 32];
+
+    fn key(name: &[u8]) -> Digest {
+        Digest::of(&[name])
+    }
+
+    #[test]
+    fn a_throttle_holds_back_the_group_and_a_refusal_only_its_user() {
+        let holdback = Holdback::default();
+        let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "");
+        let consent = ExchangeError::new(ExchangeErrorKind::ConsentRequired, "");
+        holdback.remember(&key(b"a"), &GROUP, &consent, NOW);
+        assert!(holdback.error(&key(b"a"), &GROUP, NOW).is_some());
+        assert!(holdback.error(&key(b"b"), &GROUP, NOW).is_none());
+
+        holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
+        assert!(holdback.error(&key(b"b"), &GROUP, NOW).is_some());
+        assert!(holdback.error(&key(b"b"), &[2; 32], NOW).is_none());
+    }
+
+    #[test]
+    fn nothing_stands_for_ever() {
+        let holdback = Holdback::default();
+        let consent = ExchangeError::new(ExchangeErrorKind::ConsentRequired, "");
+        holdback.remember(&key(b"a"), &GROUP, &consent, NOW);
+        let (last, over) = (NOW + Duration::from_secs(29), NOW + Duration::from_secs(30));
+        assert!(holdback.error(&key(b"a"), &GROUP, last).is_some());
+        assert!(holdback.error(&key(b"a"), &GROUP, over).is_none());
+    }
+
+    #[test]
+    fn faults_and_our_own_mistakes_are_not_remembered() {
+        let holdback = Holdback::default();
+        for kind in [
+            ExchangeErrorKind::Unavailable,
+            ExchangeErrorKind::Misconfigured,
+            ExchangeErrorKind::AssertionRefused,
+        ] {
+            let error = ExchangeError::new(kind, "");
+            holdback.remember(&key(b"a"), &GROUP, &error, NOW);
+            assert!(
+                holdback.error(&key(b"a"), &GROUP, NOW).is_none(),
+                "{kind:?}"
+            );
+        }
+    }
+}

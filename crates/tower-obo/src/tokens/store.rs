@@ -1,0 +1,255 @@
+//! The downstream tokens of a core.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use quick_cache::{Weighter, sync::Cache};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{
+    CachedToken, Unavailable, Want,
+    flight::{Flights, Outcome, Start},
+    holdback::Holdback,
+};
+use crate::{
+    Clock, Event, Observer, Spawner, Timestamp, TokenExchange,
+    digest::{AsIs, Digest},
+    exchange::{ExchangeError, ExchangeErrorKind, ExchangeRequest, TokenResponse},
+};
+
+/// Keeps downstream tokens, bounded by bytes, and gets those that are missing: one exchange per
+/// token at a time, a bounded number of exchanges in all.
+///
+/// The tokens are found by content (the caller's whole token, tenant, client, resource, scopes),
+/// never by a user's id, so that they outlive a reload of the configuration.
+#[derive(Debug)]
+pub(crate) struct DownstreamTokens {
+    exchange: Arc<dyn TokenExchange>,
+    clock: Arc<dyn Clock>,
+    spawner: Arc<dyn Spawner>,
+    observer: Arc<dyn Observer>,
+    tokens: Cache<Digest, Arc<CachedToken>, ByBytes, AsIs>,
+    flights: Arc<Flights>,
+    holdback: Holdback,
+    exchanges: Arc<Semaphore>,
+    /// How long a caller waits for a place among the exchanges.
+    patience: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ByBytes;
+
+impl Weighter<Digest, Arc<CachedToken>> for ByBytes {
+    fn weight(&self, _: &Digest, token: &Arc<CachedToken>) -> u64 {
+        token.weight() as u64
+    }
+}
+
+impl DownstreamTokens {
+    pub(crate) fn new(
+        exchange: Arc<dyn TokenExchange>,
+        clock: Arc<dyn Clock>,
+        spawner: Arc<dyn Spawner>,
+        observer: Arc<dyn Observer>,
+        max_bytes: u64,
+        max_exchanges: usize,
+    ) -> Self {
+        Self {
+            exchange,
+            clock,
+            spawner,
+            observer,
+            tokens: Cache::with(
+                usize::try_from(max_bytes / 2_048).unwrap_or(usize::MAX),
+                max_bytes,
+                ByBytes,
+                AsIs::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            ),
+            flights: Arc::default(),
+            holdback: Holdback::default(),
+            exchanges: Arc::new(Semaphore::new(max_exchanges)),
+            patience: Duration::from_secs(5),
+        }
+    }
+
+    /// The token, if it is there and fresh.
+    pub(crate) fn fresh(&self, key: &Digest, now: Timestamp) -> Option<Arc<CachedToken>> {
+        self.tokens.get(key).filter(|token| token.is_fresh(now))
+    }
+
+    /// The token, from here or by an exchange. Whoever gives up waiting neither cancels the
+    /// exchange nor causes another.
+    ///
+    /// A token in the last part of its life still serves when the authorization server cannot
+    /// answer; an expired one never does.
+    pub(crate) async fn obtain(
+        self: &Arc<Self>,
+        want: Want,
+    ) -> Result<Arc<CachedToken>, Unavailable> {
+        let now = self.clock.now();
+        if let Some(token) = self.fresh(&want.key, now) {
+            self.observer.on(&Event::Token { hit: true });
+            return Ok(token);
+        }
+        self.observer.on(&Event::Token { hit: false });
+        let key = want.key;
+        let failure = match self.exchange(want, now).await {
+            Ok(token) => return Ok(token),
+            Err(failure) => failure,
+        };
+        let transient = match &failure {
+            Unavailable::Exchange(error) => error.is_transient(),
+            Unavailable::Overloaded => true,
+        };
+        let now = self.clock.now();
+        match self.tokens.get(&key) {
+            Some(token) if transient && token.is_alive(now) => Ok(token),
+            _ => Err(failure),
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        want: Want,
+        now: Timestamp,
+    ) -> Result<Arc<CachedToken>, Unavailable> {
+        if let Some(error) = self.holdback.error(&want.key, &want.group, now) {
+            return Err(Unavailable::Exchange(error));
+        }
+        let flight = match self.flights.join(&want.key) {
+            Some(flight) => flight,
+            None => {
+                // Whoever has to wait here waits in its own task: nothing is spawned for it.
+                let permit = timeout(self.patience, Arc::clone(&self.exchanges).acquire_owned());
+                let Ok(Ok(permit)) = permit.await else {
+                    return Err(Unavailable::Overloaded);
+                };
+                match self.start(want, permit) {
+                    Start::Arrived(token) => return Ok(token),
+                    Start::Joined(flight) => flight,
+                }
+            }
+        };
+        flight.outcome().await.map_err(Unavailable::Exchange)
+    }
+
+    /// Renews a token ahead of its time, in the background, if nobody else does already.
+    pub(crate) fn renew(self: &Arc<Self>, token: &CachedToken, want: impl FnOnce() -> Want) {
+        let now = self.clock.now();
+        if !token.claim_renewal(now) {
+            return;
+        }
+        // Callers who wait for a token come first: a renewal takes a place only if one is free.
+        let Ok(permit) = Arc::clone(&self.exchanges).try_acquire_owned() else {
+            return;
+        };
+        let want = want();
+        if self.holdback.error(&want.key, &want.group, now).is_none() {
+            // Nobody waits for it; the task goes on by itself.
+            let _ = self.start_unless(want, permit, |_| None);
+        }
+    }
+
+    /// Drops exactly this token, if it is still the one that is kept, and lets nobody use it who
+    /// holds it already.
+    pub(crate) fn revoke(&self, token: &Arc<CachedToken>) {
+        token.revoke();
+        self.tokens
+            .remove_if(token.key(), |kept| Arc::ptr_eq(kept, token));
+    }
+
+    fn start(self: &Arc<Self>, want: Want, permit: OwnedSemaphorePermit) -> Start {
+        self.start_unless(want, permit, |key| self.fresh(key, self.clock.now()))
+    }
+
+    fn start_unless(
+        self: &Arc<Self>,
+        want: Want,
+        permit: OwnedSemaphorePermit,
+        arrived: impl FnOnce(&Digest) -> Option<Arc<CachedToken>>,
+    ) -> Start {
+        let key = want.key;
+        let store = Arc::clone(self);
+        self.flights.start(
+            key,
+            permit,
+            &*self.spawner,
+            || arrived(&key),
+            move || async move { store.run(want).await },
+        )
+    }
+
+    async fn run(&self, want: Want) -> Outcome {
+        let begun = tokio::time::Instant::now();
+        let request = ExchangeRequest {
+            tenant: Arc::clone(&want.tenant),
+            assertion: want.assertion.clone(),
+            scopes: Arc::clone(&want.scopes),
+            claims: None,
+            correlation_id: uuid::Uuid::new_v4().to_string().into(),
+        };
+        let correlation_id = request.correlation_id.clone();
+        let result = self.exchange.exchange(request).await;
+        let outcome = result.and_then(|response| self.keep(&want, &response));
+        self.observer.on(&Event::Exchanged {
+            took: begun.elapsed(),
+            error: outcome.as_ref().err(),
+        });
+        if let Err(error) = &outcome {
+            tracing::info!(
+                reason = %error,
+                kind = ?error.kind(),
+                correlation_id = error.correlation_id().unwrap_or(&correlation_id),
+                "an On-Behalf-Of exchange failed"
+            );
+            self.holdback
+                .remember(&want.key, &want.group, error, self.clock.now());
+        }
+        outcome
+    }
+
+    fn keep(&self, want: &Want, response: &TokenResponse) -> Outcome {
+        if is_foreign(want, response.access_token.expose()) {
+            tracing::error!("the authorization server answered with a token of somebody else");
+            self.observer.on(&Event::ForeignToken);
+            return Err(unusable("the token is not the caller's downstream token"));
+        }
+        let now = self.clock.now();
+        let token = CachedToken::new(response, want.key, now, want.caller_valid_until)
+            .ok_or_else(|| unusable("the token holds characters that no token has"))?;
+        let token = Arc::new(token);
+        self.tokens.insert(want.key, Arc::clone(&token));
+        Ok(token)
+    }
+}
+
+fn unusable(reason: &'static str) -> ExchangeError {
+    ExchangeError::new(ExchangeErrorKind::UnusableAnswer, reason)
+}
+
+/// Whether the token is the caller's own, or readably somebody else's. A downstream token is opaque
+/// to us, so one that cannot be read passes.
+fn is_foreign(want: &Want, token: &str) -> bool {
+    if token == want.assertion.expose() {
+        return true;
+    }
+    let Some(payload) = token.split('.').nth(1) else {
+        return false;
+    };
+    let Some(claims) = URL_SAFE_NO_PAD
+        .decode(payload)
+        .ok()
+        .and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok())
+    else {
+        return false;
+    };
+    let differs = |claim: &str, ours: Option<&str>| matches!((claims[claim].as_str(), ours), (Some(theirs), Some(ours)) if theirs != ours);
+    differs("tid", Some(&want.tenant)) || differs("oid", want.object_id.as_deref())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! Single flight, renewal and limits, with an exchange that the test holds in its hand.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, Semaphore as Gate};
+
+use super::*;
+use crate::{Exchanging, Secret, TestClock, TokioSpawner, observer::Silent};
+
+/// An exchange that ends when the test opens its gate, as the test says.
+#[derive(Clone, Debug)]
+struct Held(Arc<HeldInner>);
+
+#[derive(Debug)]
+struct HeldInner {
+    begun: AtomicUsize,
+    begins: Notify,
+    gate: Gate,
+    answer: std::sync::Mutex<Answer>,
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Token(&'static str),
+    Error(ExchangeErrorKind),
+    Panic,
+}
+
+impl Held {
+    fn new(open: usize) -> Self {
+        Self(Arc::new(HeldInner {
+            begun: AtomicUsize::new(0),
+            begins: Notify::new(),
+            gate: Gate::new(open),
+            answer: std::sync::Mutex::new(Answer::Token("downstream")),
+        }))
+    }
+
+    fn answers(&self, answer: Answer) {
+        *self.0.answer.lock().unwrap() = answer;
+    }
+
+    fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::SeqCst)
+    }
+
+    async fn until_begun(&self, count: usize) {
+        while self.begun() < count {
+            self.0.begins.notified().await;
+        }
+    }
+
+    fn open(&self) {
+        self.0.gate.add_permits(1);
+    }
+}
+
+impl TokenExchange for Held {
+    fn exchange(&self, _: ExchangeRequest) -> Exchanging {
+        let held = Arc::clone(&self.0);
+        Box::pin(async move {
+            held.begun.fetch_add(1, Ordering::SeqCst);
+            held.begins.notify_one();
+            held.gate.acquire().await.unwrap().forget();
+            let answer = held.answer.lock().unwrap().clone();
+            match answer {
+                Answer::Token(token) => Ok(TokenResponse::new(
+                    Secret::from(token),
+                    Duration::from_secs(1_000),
+                )),
+                Answer::Error(kind) => Err(ExchangeError::new(kind, "as the test says")),
+                Answer::Panic => panic!("as the test says"),
+            }
+        })
+    }
+}
+
+struct Fixture {
+    exchange: Held,
+    clock: TestClock,
+    store: Arc<DownstreamTokens>,
+}
+
+fn fixture(open: usize, max_exchanges: usize) -> Fixture {
+    let exchange = Held::new(open);
+    let clock = TestClock::at(Timestamp::from_unix(10_000));
+    let store = DownstreamTokens::new(
+        Arc::new(exchange.clone()),
+        Arc::new(clock.clone()),
+        Arc::new(TokioSpawner::current()),
+        Arc::new(Silent),
+        1024 * 1024,
+        max_exchanges,
+    );
+    Fixture {
+        exchange,
+        clock,
+        store: Arc::new(store),
+    }
+}
+
+fn want(user: &str) -> Want {
+    Want {
+        key: Digest::of(&[user.as_bytes()]),
+        group: [0; 32],
+        assertion: Secret::from(user),
+        tenant: "tenant".into(),
+        scopes: [].into(),
+        object_id: Some("oid".into()),
+        caller_valid_until: Timestamp::from_unix(20_000),
+    }
+}
+
+fn error_kind(result: Result<Arc<CachedToken>, Unavailable>) -> Option<ExchangeErrorKind> {
+    match result {
+        Err(Unavailable::Exchange(error)) => Some(error.kind()),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_callers_at_once_cause_one_exchange() {
+    let f = fixture(0, 128);
+    let callers: Vec<_> = (0..500)
+        .map(|_| {
+            let store = Arc::clone(&f.store);
+            tokio::spawn(async move { store.obtain(want("alice")).await })
+        })
+        .collect();
+    f.exchange.until_begun(1).await;
+    f.exchange.open();
+    for caller in callers {
+        assert!(caller.await.unwrap().is_ok());
+    }
+    assert_eq!(f.exchange.begun(), 1);
+    assert_eq!(f.store.flights.len(), 0);
+}
+
+#[tokio::test]
+async fn callers_that_give_up_neither_cancel_the_exchange_nor_cause_another() {
+    let f = fixture(0, 128);
+    for _ in 0..10 {
+        let store = Arc::clone(&f.store);
+        let caller = tokio::spawn(async move { store.obtain(want("alice")).await });
+        f.exchange.until_begun(1).await;
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+    }
+    f.exchange.open();
+    assert!(f.store.obtain(want("alice")).await.is_ok());
+    assert_eq!(f.exchange.begun(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_and_an_error_empty_the_place_and_are_not_kept() {
+    let f = fixture(3, 128);
+    f.exchange.answers(Answer::Panic);
+    let lost = f.store.obtain(want("alice")).await;
+    assert_eq!(error_kind(lost), Some(ExchangeErrorKind::Unavailable));
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::Misconfigured));
+    let failed = f.store.obtain(want("alice")).await;
+    assert_eq!(error_kind(failed), Some(ExchangeErrorKind::Misconfigured));
+    f.exchange.answers(Answer::Token("downstream"));
+    assert!(f.store.obtain(want("alice")).await.is_ok());
+    assert_eq!(f.store.flights.len(), 0);
+    assert_eq!(f.store.exchanges.available_permits(), 128);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_limit_callers_wait_a_bounded_time() {
+    let f = fixture(0, 2);
+    let mut waiting = Vec::new();
+    for user in ["a", "b"] {
+        let store = Arc::clone(&f.store);
+        waiting.push(tokio::spawn(async move { store.obtain(want(user)).await }));
+    }
+    f.exchange.until_begun(2).await;
+    let refused = f.store.obtain(want("c")).await;
+    assert!(matches!(refused, Err(Unavailable::Overloaded)));
+    assert_eq!(f.exchange.begun(), 2, "nothing is started beyond the limit");
+    f.exchange.open();
+    f.exchange.open();
+    for caller in waiting {
+        assert!(caller.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_ahead_by_one_request_and_the_old_one_serves_meanwhile() {
+    let f = fixture(1, 128);
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.clock.advance(Duration::from_secs(850));
+    assert!(first.is_fresh(f.clock.now()) && first.wants_renewal(f.clock.now()));
+    for _ in 0..5 {
+        f.store.renew(&first, || want("alice"));
+    }
+    f.exchange.until_begun(2).await;
+    assert!(Arc::ptr_eq(
+        &f.store.obtain(want("alice")).await.unwrap(),
+        &first
+    ));
+    let flight = f.store.flights.join(first.key()).unwrap();
+    f.exchange.open();
+    let second = flight.outcome().await.unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(
+        &f.store.obtain(want("alice")).await.unwrap(),
+        &second
+    ));
+    assert_eq!(f.exchange.begun(), 2);
+}
+
+#[tokio::test]
+async fn an_old_token_outlives_a_fault_of_the_server_but_not_its_own_end() {
+    let f = fixture(3, 128);
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::Unavailable));
+    f.clock.advance(Duration::from_secs(950));
+    let again = f.store.obtain(want("alice")).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(f.exchange.begun(), 2, "it was asked for first");
+    f.clock.advance(Duration::from_secs(50));
+    let expired = f.store.obtain(want("alice")).await;
+    assert_eq!(error_kind(expired), Some(ExchangeErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_final_is_not_covered_by_an_old_token() {
+    let f = fixture(2, 128);
+    f.store.obtain(want("alice")).await.unwrap();
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::AssertionRefused));
+    f.clock.advance(Duration::from_secs(950));
+    let refused = f.store.obtain(want("alice")).await;
+    assert_eq!(
+        error_kind(refused),
+        Some(ExchangeErrorKind::AssertionRefused)
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_gone_and_its_successor_is_not() {
+    let f = fixture(2, 128);
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.store.revoke(&first);
+    assert!(!first.is_alive(f.clock.now()));
+    let second = f.store.obtain(want("alice")).await.unwrap();
+    f.store.revoke(&first);
+    assert!(second.is_fresh(f.clock.now()));
+    assert!(Arc::ptr_eq(
+        &f.store.obtain(want("alice")).await.unwrap(),
+        &second
+    ));
+}
+
+#[tokio::test]
+async fn a_refusal_that_needs_the_user_is_asked_for_once_in_a_while() {
+    let f = fixture(10, 128);
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::ConsentRequired));
+    for _ in 0..3 {
+        let refused = f.store.obtain(want("alice")).await;
+        assert_eq!(
+            error_kind(refused),
+            Some(ExchangeErrorKind::ConsentRequired)
+        );
+    }
+    assert_eq!(f.exchange.begun(), 1);
+    f.exchange.answers(Answer::Token("downstream"));
+    f.clock.advance(Duration::from_secs(30));
+    assert!(f.store.obtain(want("alice")).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_memory_of_a_million_tokens_is_bounded() {
+    let f = fixture(usize::MAX >> 4, 128);
+    for user in 0..5_000 {
+        f.store.obtain(want(&user.to_string())).await.unwrap();
+    }
+    assert!(f.store.tokens.weight() <= 1024 * 1024);
+    assert!(f.store.tokens.len() > 1_000);
+}
+
+#[test]
+fn a_token_of_somebody_else_is_foreign() {
+    let token = |claims: serde_json::Value| {
+        format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    };
+    let own = want("alice");
+    for (claims, foreign) in [
+        (
+            serde_json::json!({"oid": "oid", "tid": "tenant", "aud": "arm"}),
+            false,
+        ),
+        (serde_json::json!({"aud": "arm"}), false),
+        (serde_json::json!({"oid": "other"}), true),
+        (serde_json::json!({"oid": "oid", "tid": "other"}), true),
+    ] {
+        assert_eq!(
+            is_foreign(&own, &token(claims.clone())),
+            foreign,
+            "{claims}"
+        );
+    }
+    assert!(is_foreign(&own, "alice"), "the caller's own token");
+    assert!(!is_foreign(&own, "opaque"));
+}

@@ -1,0 +1,173 @@
+//! The JOSE header and the compact form of a JWS (RFC 7515).
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::{TokenDefect, json::read_object};
+use crate::keys::Algorithm;
+
+/// A key id longer than this is no key id of anybody's.
+const MAX_KID: usize = 256;
+
+/// A token taken apart; nothing of it is trusted yet.
+pub(crate) struct Jws<'a> {
+    /// What was signed: the first two parts with the dot between them.
+    pub(crate) signing_input: &'a [u8],
+    pub(crate) header: Header,
+    pub(crate) payload: &'a str,
+    pub(crate) signature: &'a str,
+}
+
+/// The two header parameters that matter. `jku`, `jwk`, `x5u` and `x5c` are never looked at: a
+/// token cannot bring its own key (RFC 8725 §3.10).
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Box<str>,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a compact JWS apart and reads its header; the other parts stay encoded, so that what
+    /// the header already rules out costs nothing more.
+    pub(crate) fn parse(token: &'a str) -> Result<Self, TokenDefect> {
+        let mut dots = token.match_indices('.').map(|(at, _)| at);
+        let (Some(first), Some(second)) = (dots.next(), dots.next()) else {
+            return Err(TokenDefect::Form);
+        };
+        match dots.count() {
+            0 => {}
+            2 => return Err(TokenDefect::Encrypted),
+            _ => return Err(TokenDefect::Form),
+        }
+        let (header, payload, signature) = (
+            &token[..first],
+            &token[first + 1..second],
+            &token[second + 1..],
+        );
+        if header.is_empty() || payload.is_empty() {
+            return Err(TokenDefect::Form);
+        }
+        let header = Header::parse(&decode(header)?)?;
+        if signature.is_empty() {
+            return Err(TokenDefect::Form);
+        }
+        Ok(Self {
+            signing_input: &token.as_bytes()[..second],
+            header,
+            payload,
+            signature,
+        })
+    }
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, TokenDefect> {
+        let (mut algorithm, mut kid) = (None, None);
+        read_object(bytes, |name, value| match (name, value) {
+            ("alg", value) => {
+                let Value::String(name) = value.take()? else {
+                    return Err(TokenDefect::Algorithm);
+                };
+                algorithm = Some(Algorithm::from_name(&name).ok_or(TokenDefect::Algorithm)?);
+                Ok(())
+            }
+            ("kid", value) => match value.take()? {
+                Value::String(id) if !id.is_empty() && id.len() <= MAX_KID => {
+                    kid = Some(id.into_boxed_str());
+                    Ok(())
+                }
+                _ => Err(TokenDefect::KeyId),
+            },
+            ("typ", value) => match value.take()? {
+                Value::String(kind) if is_accepted_type(&kind) => Ok(()),
+                _ => Err(TokenDefect::Type),
+            },
+            // No extension is understood here, and an empty list is not allowed either.
+            ("crit" | "b64", _) => Err(TokenDefect::Critical),
+            ("zip", _) => Err(TokenDefect::Type),
+            (_, value) => value.skip(),
+        })?;
+        Ok(Self {
+            algorithm: algorithm.ok_or(TokenDefect::Algorithm)?,
+            kid: kid.ok_or(TokenDefect::KeyId)?,
+        })
+    }
+}
+
+/// Decodes base64url strictly: no padding, no white space, no bits left over in the last character
+/// (a second spelling of one token would be a second entry in a cache).
+pub(crate) fn decode(part: &str) -> Result<Vec<u8>, TokenDefect> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| TokenDefect::Encoding)
+}
+
+/// An access token may leave `typ` out, or say what RFC 9068 §2.1 and RFC 7519 §5.1 have.
+fn is_accepted_type(kind: &str) -> bool {
+    ["JWT", "at+jwt", "application/at+jwt"]
+        .iter()
+        .any(|accepted| accepted.eq_ignore_ascii_case(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defect(header: &str) -> Option<TokenDefect> {
+        let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header));
+        Jws::parse(&token).err()
+    }
+
+    #[test]
+    fn a_good_header_is_read() {
+        for typ in [r#","typ":"JWT""#, r#","typ":"At+Jwt""#, ""] {
+            let header = format!(r#"{{"alg":"RS256","kid":"k","x5t":"t"{typ}}}"#);
+            assert_eq!(defect(&header), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn headers_are_refused_for_the_right_reason() {
+        use TokenDefect as D;
+        for (header, expected) in [
+            (r#"{"kid":"k"}"#, D::Algorithm),
+            (r#"{"alg":"none","kid":"k"}"#, D::Algorithm),
+            (r#"{"alg":"HS256","kid":"k"}"#, D::Algorithm),
+            (r#"{"alg":"rs256","kid":"k"}"#, D::Algorithm),
+            (r#"{"alg":5,"kid":"k"}"#, D::Algorithm),
+            (r#"{"alg":"RS256"}"#, D::KeyId),
+            (r#"{"alg":"RS256","kid":7}"#, D::KeyId),
+            (r#"{"alg":"RS256","kid":""}"#, D::KeyId),
+            (r#"{"alg":"RS256","kid":"k","crit":[]}"#, D::Critical),
+            (r#"{"alg":"RS256","kid":"k","b64":false}"#, D::Critical),
+            (r#"{"alg":"RS256","kid":"k","zip":"DEF"}"#, D::Type),
+            (r#"{"alg":"RS256","kid":"k","typ":"dpop+jwt"}"#, D::Type),
+            (r#"{"alg":"RS256","kid":"k","typ":1}"#, D::Type),
+            (r#"["RS256"]"#, D::Json),
+        ] {
+            assert_eq!(defect(header), Some(expected), "{header}");
+        }
+    }
+
+    #[test]
+    fn only_three_parts_are_a_jws() {
+        use TokenDefect as D;
+        for (token, expected) in [
+            ("a", D::Form),
+            ("a.b", D::Form),
+            ("a.b.c.d", D::Form),
+            ("a.b.c.d.e", D::Encrypted),
+            (".b.c", D::Form),
+            ("a..c", D::Form),
+        ] {
+            assert_eq!(Jws::parse(token).err(), Some(expected), "{token}");
+        }
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        for part in ["AA==", "A+/A", "A A", "AB", "A"] {
+            assert_eq!(decode(part), Err(TokenDefect::Encoding), "{part}");
+        }
+        assert_eq!(decode("AA").unwrap(), [0]);
+    }
+}

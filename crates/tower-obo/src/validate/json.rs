@@ -1,0 +1,152 @@
+//! JSON objects read strictly: no member twice, no number that is not an integer.
+
+use std::{collections::HashSet, fmt};
+
+use serde::{
+    Deserializer,
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
+
+use super::TokenDefect;
+
+/// Reads the object in `bytes`, gives each member to `member` and refuses a member that stands
+/// twice, also when its name is written with escapes (RFC 7515 §4, RFC 7519 §4).
+///
+/// `member` must take the value off the map.
+pub(super) fn read_object<F>(bytes: &[u8], member: F) -> Result<(), TokenDefect>
+where
+    F: FnMut(&str, &mut dyn TakeValue) -> Result<(), TokenDefect>,
+{
+    // Strings that are skipped over are not checked by the parser, so all of it is checked here.
+    let text = std::str::from_utf8(bytes).map_err(|_| TokenDefect::Json)?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let mut defect = None;
+    let read = json.deserialize_map(Members {
+        member,
+        defect: &mut defect,
+    });
+    if let Some(defect) = defect {
+        return Err(defect);
+    }
+    read.map_err(|_| TokenDefect::Json)?;
+    json.end().map_err(|_| TokenDefect::Json)
+}
+
+/// A value that has not been read yet.
+pub(super) trait TakeValue {
+    /// Reads the value into a tree.
+    fn take(&mut self) -> Result<serde_json::Value, TokenDefect>;
+    /// Passes over the value.
+    fn skip(&mut self) -> Result<(), TokenDefect>;
+}
+
+struct Members<'a, F> {
+    member: F,
+    defect: &'a mut Option<TokenDefect>,
+}
+
+impl<'de, F> Visitor<'de> for Members<'_, F>
+where
+    F: FnMut(&str, &mut dyn TakeValue) -> Result<(), TokenDefect>,
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        let mut slot = Slot(map);
+        while let Some(name) = slot.0.next_key::<String>()? {
+            let result = if seen.contains(&name) {
+                Err(TokenDefect::DuplicateMember)
+            } else {
+                (self.member)(&name, &mut slot)
+            };
+            if let Err(defect) = result {
+                *self.defect = Some(defect);
+                return Err(de::Error::custom(""));
+            }
+            seen.insert(name);
+        }
+        Ok(())
+    }
+}
+
+struct Slot<A>(A);
+
+impl<'de, A: MapAccess<'de>> TakeValue for Slot<A> {
+    fn take(&mut self) -> Result<serde_json::Value, TokenDefect> {
+        self.0.next_value_seed(Tree).map_err(|_| TokenDefect::Json)
+    }
+
+    fn skip(&mut self) -> Result<(), TokenDefect> {
+        self.0
+            .next_value::<IgnoredAny>()
+            .map(|_| ())
+            .map_err(|_| TokenDefect::Json)
+    }
+}
+
+struct Tree;
+
+impl<'de> DeserializeSeed<'de> for Tree {
+    type Value = serde_json::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        serde::Deserialize::deserialize(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &[u8]) -> Result<Vec<String>, TokenDefect> {
+        let mut names = Vec::new();
+        read_object(text, |name, value| {
+            names.push(name.to_owned());
+            value.skip()
+        })?;
+        Ok(names)
+    }
+
+    #[test]
+    fn members_are_given_in_order() {
+        assert_eq!(names(br#"{"b":[1,{"b":2}],"a":"x"}"#).unwrap(), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused_however_it_is_written() {
+        for text in [r#"{"alg":1,"alg":2}"#, r#"{"alg":1,"\u0061lg":2}"#] {
+            let result = names(text.as_bytes());
+            assert_eq!(result, Err(TokenDefect::DuplicateMember), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_refused() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(9_999));
+        let texts: &[&[u8]] = &[
+            b"",
+            b"[]",
+            b"1",
+            b"\"{}\"",
+            b"{} {}",
+            b"{}x",
+            b"\xef\xbb\xbf{}",
+            b"{\"a\":\"\xff\"}",
+            b"{\"a\"}",
+            deep.as_bytes(),
+        ];
+        for text in texts {
+            assert_eq!(
+                names(text),
+                Err(TokenDefect::Json),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Judges a token: form, header, claims, key, signature. The cheap reasons come before the dear
+//! ones, and nothing of the network is touched.
+
+mod claims;
+mod defect;
+mod intern;
+pub(crate) mod jose;
+mod json;
+mod validator;
+
+pub(crate) use self::validator::{Validated, is_guid};
+pub use self::{
+    defect::TokenDefect,
+    validator::{Validator, ValidatorBuilder},
+};

@@ -1,0 +1,380 @@
+//! The rules that make a token valid.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::{
+    TokenDefect,
+    claims::{Audience, RawClaims},
+    intern::Interner,
+    jose::{self, Jws},
+};
+use crate::{
+    Timestamp,
+    keys::{Algorithm, Key, KeySet, issuers},
+    principal::{Claims, Principal},
+};
+
+/// Tokens that live longer than this are not Entra ID's.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Two keys of one id are normal where tenants share it; more than this is an attack on our time.
+const MAX_TRIES: usize = 4;
+
+/// What makes a token valid: audiences, tenants, algorithms, leeway. Issuers and keys come from
+/// the [`KeySet`].
+///
+/// Usable by itself, without a layer and without an exchange:
+///
+/// ```
+/// use tower_obo::{Issuers, KeySet, TokenDefect, Timestamp, Validator};
+///
+/// let validator = Validator::builder()
+///     .audience("api://6e74172b-be56-4843-9ff4-e66a39bb12e3")
+///     .tenant("72f988bf-86f1-41af-91ab-2d7cd011db47")
+///     .build();
+/// # let jwks = br#"{"keys":[{"kty":"EC","crv":"P-256","kid":"k",
+/// #   "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+/// #   "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+/// # let issuers = Issuers::new("https://login.microsoftonline.com/{tenantid}/v2.0");
+/// # let now = Timestamp::from_unix(1_000);
+/// let keys = KeySet::parse(jwks, issuers, now, std::time::Duration::from_secs(86_400))?;
+/// let refused = validator.validate("not.a.token", &keys, now);
+/// assert_eq!(refused.unwrap_err(), TokenDefect::Encoding);
+/// # Ok::<_, &'static str>(())
+/// ```
+#[derive(Debug)]
+pub struct Validator {
+    rules: Rules,
+    interner: Interner,
+    fingerprint: [u8; 8],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    audiences: Vec<Box<str>>,
+    audience_lists: bool,
+    tenants: Vec<Box<str>>,
+    any_tenant: bool,
+    algorithms: Vec<Algorithm>,
+    leeway: Duration,
+    max_token_bytes: usize,
+    keep: Vec<Arc<str>>,
+}
+
+/// A valid token: who it stands for, until when, and the key that vouches for it.
+pub(crate) struct Validated {
+    pub(crate) principal: Principal,
+    pub(crate) valid_until: Timestamp,
+    pub(crate) key: Arc<Key>,
+}
+
+impl Validator {
+    /// Starts with nothing allowed: RS256, a leeway of 60 s, tokens of at most 16 KiB, no audience
+    /// and no tenant.
+    pub fn builder() -> ValidatorBuilder {
+        ValidatorBuilder(Rules {
+            algorithms: vec![Algorithm::Rs256],
+            leeway: Duration::from_secs(60),
+            max_token_bytes: 16 * 1024,
+            ..Rules::default()
+        })
+    }
+
+    /// Judges a token, as of `now`, by these keys.
+    ///
+    /// # Errors
+    ///
+    /// The first defect found. [`TokenDefect::UnknownKey`] may go away with newer keys.
+    pub fn validate(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Principal, TokenDefect> {
+        self.judge(token, keys, now).map(|valid| valid.principal)
+    }
+
+    pub(crate) fn judge(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Validated, TokenDefect> {
+        if token.len() > self.rules.max_token_bytes {
+            return Err(TokenDefect::TooLarge);
+        }
+        let jws = Jws::parse(token)?;
+        if !self.rules.algorithms.contains(&jws.header.algorithm) {
+            return Err(TokenDefect::Algorithm);
+        }
+        let claims = RawClaims::parse(&jose::decode(jws.payload)?, &self.rules.keep)?;
+        self.check_audience(&claims)?;
+        self.check_tenant(&claims.tenant_id)?;
+        check_issuer(&claims, keys)?;
+        let valid_until = self.check_lifetime(&claims, now)?;
+        let key = find_key(&jws, &claims, keys, now)?;
+        Ok(Validated {
+            principal: self.principal(claims),
+            valid_until,
+            key,
+        })
+    }
+
+    /// How large a token may be, in bytes.
+    pub(crate) const fn max_token_bytes(&self) -> usize {
+        self.rules.max_token_bytes
+    }
+
+    /// What distinguishes this validator's rules from others'. An admission is only ever found by
+    /// a validator with the rules of the one that made it, also after a configuration reload.
+    pub(crate) const fn fingerprint(&self) -> [u8; 8] {
+        self.fingerprint
+    }
+
+    fn check_audience(&self, claims: &RawClaims) -> Result<(), TokenDefect> {
+        let ours = |audience: &String| self.rules.audiences.iter().any(|ours| **ours == **audience);
+        let fits = match &claims.audience {
+            Audience::One(audience) => ours(audience),
+            Audience::Many(audiences) => self.rules.audience_lists && audiences.iter().any(ours),
+        };
+        fits.then_some(()).ok_or(TokenDefect::Audience)
+    }
+
+    /// The tenant is checked to be a GUID whatever is allowed: it goes into the address of the
+    /// token endpoint later.
+    fn check_tenant(&self, tenant: &str) -> Result<(), TokenDefect> {
+        let allowed = self.rules.any_tenant
+            || self
+                .rules
+                .tenants
+                .iter()
+                .any(|allowed| **allowed == *tenant);
+        (is_guid(tenant) && allowed)
+            .then_some(())
+            .ok_or(TokenDefect::Tenant)
+    }
+
+    fn check_lifetime(&self, claims: &RawClaims, now: Timestamp) -> Result<Timestamp, TokenDefect> {
+        let expires = Timestamp::from_unix(claims.expires);
+        if expires > now + MAX_LIFETIME {
+            return Err(TokenDefect::Lifetime);
+        }
+        let valid_until = expires + self.rules.leeway;
+        if now >= valid_until {
+            return Err(TokenDefect::Expired);
+        }
+        if Timestamp::from_unix(claims.not_before) > now + self.rules.leeway {
+            return Err(TokenDefect::NotYetValid);
+        }
+        Ok(valid_until)
+    }
+
+    fn principal(&self, claims: RawClaims) -> Principal {
+        let optional = claims.optional;
+        let client_id = match claims.version.as_str() {
+            "1.0" => optional.app_id,
+            _ => optional.authorized_party,
+        };
+        let scopes = self
+            .interner
+            .list(optional.scope.split(' ').filter(|scope| !scope.is_empty()));
+        let roles = self
+            .interner
+            .list(optional.roles.iter().map(String::as_str));
+        let app_only = optional.identity_type.as_deref() == Some("app")
+            || (scopes.is_empty() && !roles.is_empty());
+        Principal::new(Claims {
+            tenant_id: self.interner.text(&claims.tenant_id),
+            object_id: optional.object_id.map(Into::into),
+            subject: optional.subject.map(Into::into),
+            client_id: client_id.map(|id| self.interner.text(&id)),
+            scopes,
+            roles,
+            app_only,
+            claims_capable: optional.capabilities.iter().any(|name| name == "cp1"),
+            token_id: optional.token_id.map(Into::into),
+            expires_at: Timestamp::from_unix(claims.expires),
+            kept: optional.kept.into(),
+        })
+    }
+}
+
+/// `iss` must be the issuer of the token's own version, filled with the token's own tenant.
+fn check_issuer(claims: &RawClaims, keys: &KeySet) -> Result<(), TokenDefect> {
+    let template = match claims.version.as_str() {
+        "2.0" => Some(keys.issuers().v2()),
+        "1.0" => keys.issuers().v1(),
+        _ => return Err(TokenDefect::Claims),
+    };
+    template
+        .is_some_and(|template| issuers::names(template, &claims.tenant_id, &claims.issuer))
+        .then_some(())
+        .ok_or(TokenDefect::Issuer)
+}
+
+/// The key that signed the token. A key that names an issuer counts for that issuer only, so that
+/// one tenant's key never vouches for another, also where two share an id. The v2.0 document's
+/// keys sign v1.0 tokens too, so a key for the v2.0 issuer of the same tenant counts as well.
+fn find_key(
+    jws: &Jws<'_>,
+    claims: &RawClaims,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<Arc<Key>, TokenDefect> {
+    let named = keys.with_id(&jws.header.kid);
+    if named.is_empty() {
+        return Err(TokenDefect::UnknownKey);
+    }
+    let tenant = claims.tenant_id.as_str();
+    let v2 = keys.issuers().v2().replace("{tenantid}", tenant);
+    let mut fitting = named
+        .iter()
+        .filter(|key| {
+            key.issuer().is_none_or(|issuer| {
+                issuers::names(issuer, tenant, &claims.issuer)
+                    || issuers::names(issuer, tenant, &v2)
+            })
+        })
+        .peekable();
+    if fitting.peek().is_none() {
+        return Err(TokenDefect::Issuer);
+    }
+    let algorithm = jws.header.algorithm;
+    let mut fitting = fitting
+        .filter(|key| key.supports(algorithm) && key.is_trusted(now))
+        .peekable();
+    if fitting.peek().is_none() {
+        return Err(TokenDefect::Algorithm);
+    }
+    let signature = jose::decode(jws.signature)?;
+    let mut signers = fitting
+        .take(MAX_TRIES)
+        .filter(|key| key.verify(algorithm, jws.signing_input, &signature));
+    // Two different keys that both verify one signature do not exist by accident.
+    match (signers.next(), signers.next()) {
+        (Some(key), None) => Ok(Arc::clone(key)),
+        _ => Err(TokenDefect::Signature),
+    }
+}
+
+/// A GUID as Entra ID writes it: 8-4-4-4-12 hexadecimal digits, no braces.
+pub(crate) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// Collects the rules of a [`Validator`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ValidatorBuilder(Rules);
+
+impl ValidatorBuilder {
+    /// Accepts tokens for this audience (`aud`), compared byte by byte.
+    pub fn audience(mut self, audience: impl Into<Box<str>>) -> Self {
+        self.0.audiences.push(audience.into());
+        self
+    }
+
+    /// Accepts a list of audiences in a token if ours is among them. Entra ID never issues one, so
+    /// by default a list is refused.
+    pub fn accept_audience_lists(mut self) -> Self {
+        self.0.audience_lists = true;
+        self
+    }
+
+    /// Accepts tokens of the tenant with this GUID.
+    pub fn tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
+        self.0.tenants.push(tenant.into());
+        self
+    }
+
+    /// Accepts tokens of every tenant.
+    pub fn any_tenant(mut self) -> Self {
+        self.0.any_tenant = true;
+        self
+    }
+
+    /// Replaces the accepted algorithms (RS256).
+    pub fn with_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.0.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// Replaces the leeway for clocks that differ (60 s; Microsoft's own libraries take 300 s).
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.0.leeway = leeway;
+        self
+    }
+
+    /// Replaces the size limit of a token (16 KiB), in bytes.
+    pub fn with_max_token_bytes(mut self, bytes: usize) -> Self {
+        self.0.max_token_bytes = bytes;
+        self
+    }
+
+    /// Keeps this claim for [`Principal::claim`], if it is a string.
+    pub fn keep_claim(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.0.keep.push(name.into());
+        self
+    }
+
+    /// The validator with these rules.
+    #[must_use]
+    pub fn build(self) -> Validator {
+        let rules = self.0;
+        let mut fingerprint = [0; 8];
+        // `Debug` of the rules holds every one of them, quoted, so that none runs into the next.
+        fingerprint
+            .copy_from_slice(&digest(&SHA256, format!("{rules:?}").as_bytes()).as_ref()[..8]);
+        Validator {
+            rules,
+            interner: Interner::default(),
+            fingerprint,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guid_is_written_in_one_way() {
+        assert!(is_guid("72f988bf-86f1-41af-91ab-2d7cd011db47"));
+        for other in [
+            "common",
+            "organizations",
+            "{72f988bf-86f1-41af-91ab-2d7cd011db47}",
+            "72f988bf86f141af91ab2d7cd011db47",
+            "72f988bf-86f1-41af-91ab-2d7cd011db4g",
+            "../x",
+            "",
+        ] {
+            assert!(!is_guid(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn validators_with_other_rules_have_other_fingerprints() {
+        let base = || Validator::builder().audience("a").tenant("t");
+        let same = [base().build().fingerprint(), base().build().fingerprint()];
+        assert_eq!(same[0], same[1]);
+        for other in [
+            base().audience("b"),
+            base().tenant("u"),
+            base().any_tenant(),
+            base().with_leeway(Duration::ZERO),
+            base().with_algorithms([Algorithm::Ps256]),
+            base().with_max_token_bytes(1),
+            base().keep_claim("name"),
+            Validator::builder().audience("at").tenant(""),
+        ] {
+            assert_ne!(other.build().fingerprint(), same[0]);
+        }
+    }
+}
