@@ -121,6 +121,13 @@ impl OboLayerBuilder {
         self
     }
 
+    /// Lets the authority be plain `http` on a loopback address: for development against an
+    /// emulator. Any other authority has to be https all the same.
+    pub fn allow_http_loopback(mut self, allow: bool) -> Self {
+        self.core = self.core.allow_http_loopback(allow);
+        self
+    }
+
     /// Lets in users whose token has this scope, or another that is named so.
     pub fn require_scope(mut self, scope: impl Into<Box<str>>) -> Self {
         self.scopes.push(scope.into());

@@ -75,6 +75,13 @@ impl CoreBuilder {
         self
     }
 
+    /// Lets the authority be plain `http` on a loopback address; see
+    /// [`Entra::allow_http_loopback`].
+    pub fn allow_http_loopback(mut self, allow: bool) -> Self {
+        self.entra = self.entra.allow_http_loopback(allow);
+        self
+    }
+
     /// Accepts tokens for this audience besides the client id and `api://` and the client id: the
     /// registration's Application ID URI, if it is another.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {

@@ -1,0 +1,78 @@
+//! An axum service that calls Azure Resource Manager as the user who calls it: ten lines of layer,
+//! and two handlers.
+//!
+//! Run it against the emulator (`cargo run -p entra-emulator` in another terminal):
+//!
+//! ```text
+//! AZURE_AUTHORITY_HOST=http://127.0.0.1:9400 ARM_URL=http://127.0.0.1:9401 \
+//! AZURE_TENANT_ID=c0a70500-0000-4000-8000-000000000001 \
+//! AZURE_CLIENT_ID=a9100000-0000-4000-8000-00000000000a \
+//! AZURE_CLIENT_SECRET=emulator-api-secret \
+//! cargo run -p tower-obo --features axum --example axum
+//!
+//! TOKEN=$(cargo run -q -p entra-emulator -- token --user alice)
+//! curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:3001/subscriptions
+//! ```
+//!
+//! With the settings of a real tenant it does the same there.
+
+use std::error::Error;
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use tower_obo::{Downstream, DownstreamToken, OboLayer, Principal};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arm = std::env::var("ARM_URL").unwrap_or("https://management.azure.com".to_owned());
+    let obo = OboLayer::from_env()?
+        // The emulator is plain http on loopback. A real authority is https, whatever this says.
+        .allow_http_loopback(true)
+        .require_scope("access_as_user")
+        .downstream(Downstream::azure_resource_manager())
+        .build()?;
+    let app = Router::new()
+        .route("/subscriptions", get(subscriptions))
+        .route("/me", get(me))
+        .layer(obo)
+        .with_state(Arm {
+            url: arm,
+            client: reqwest::Client::new(),
+        });
+
+    let listen = std::env::var("LISTEN").unwrap_or("127.0.0.1:3001".to_owned());
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Arm {
+    url: String,
+    client: reqwest::Client,
+}
+
+/// Calls the downstream API as the user.
+async fn subscriptions(State(arm): State<Arm>, token: DownstreamToken) -> impl IntoResponse {
+    let url = format!("{}/subscriptions?api-version=2022-12-01", arm.url);
+    let request = arm.client.get(url).header("authorization", token.header());
+    match request.send().await {
+        Ok(answer) => {
+            let status = answer.status();
+            (status, answer.text().await.unwrap_or_default())
+        }
+        Err(_) => (
+            StatusCode::BAD_GATEWAY,
+            "Resource Manager did not answer".to_owned(),
+        ),
+    }
+}
+
+/// Says who calls.
+async fn me(principal: Principal) -> String {
+    format!(
+        "user {} of tenant {}\n",
+        principal.object_id().unwrap_or("?"),
+        principal.tenant_id()
+    )
+}
