@@ -1,0 +1,424 @@
+//! The test kit over HTTP, under `/emulator/`: for the command line and for other languages.
+//!
+//! Everything here gives power over the emulator, so a web page that the developer happens to visit
+//! must not reach it: each request needs a header or a JSON content type that a browser sends to
+//! another origin only after a preflight, which is never answered, and a `Host` that is ours, which
+//! a rebound DNS name is not.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::directory::{Directory, Mfa, User};
+use crate::emulator::grant_demo;
+use crate::state::State;
+use crate::taps::{Endpoint, Fault};
+use crate::token::builder::TokenBuilder;
+
+/// The header that stands for a JSON content type where there is no body.
+const MARK: &str = "x-entra-emulator";
+
+pub(crate) fn router(state: &Arc<State>) -> Router<Arc<State>> {
+    Router::new()
+        .route("/emulator/about", get(about))
+        .route("/emulator/token", post(token))
+        .route("/emulator/users", get(users))
+        .route("/emulator/users/{user}", get(user).patch(change_user))
+        .route(
+            "/emulator/users/{user}/consent",
+            post(consent).delete(withdraw_consent),
+        )
+        .route("/emulator/endpoints", get(endpoints))
+        .route("/emulator/endpoints/{endpoint}/requests", get(requests))
+        .route("/emulator/endpoints/{endpoint}/faults", post(add_fault))
+        .route("/emulator/faults", axum::routing::delete(clear_faults))
+        .route("/emulator/keys/rotate", post(rotate_keys))
+        .route("/emulator/keys/{kid}", axum::routing::delete(withdraw_key))
+        .route_layer(from_fn_with_state(state.clone(), guard))
+}
+
+async fn guard(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let json = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !json && !headers.contains_key(MARK) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "send the header X-Entra-Emulator: 1, or a JSON body: web pages can do neither",
+        );
+    }
+    if !host_is_ours(headers, &state.url) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "the Host of the request is not an address of this emulator",
+        );
+    }
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("no-store"),
+    );
+    response
+}
+
+fn host_is_ours(headers: &HeaderMap, url: &str) -> bool {
+    let Some(host) = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return true;
+    };
+    let Ok(asked) = url::Url::parse(&format!("http://{host}")) else {
+        return false;
+    };
+    let advertised = url::Url::parse(url).ok();
+    let advertised = advertised.as_ref().and_then(url::Url::host);
+    match asked.host() {
+        // An address is never the result of rebinding a name.
+        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
+        Some(url::Host::Domain("localhost")) => true,
+        other => other.is_some() && other == advertised,
+    }
+}
+
+async fn about(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let directory = state.directory();
+    let tenants: Vec<Value> = directory
+        .tenants
+        .iter()
+        .map(
+            |tenant| json!({"id": tenant.id, "name": tenant.display_name, "domain": tenant.domain}),
+        )
+        .collect();
+    Json(
+        json!({"emulator": "entra", "url": state.url, "arm_url": state.arm_url, "tenants": tenants}),
+    )
+}
+
+/// What `POST /emulator/token` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenOrder {
+    #[serde(default = "alice")]
+    user: String,
+    tenant: Option<String>,
+    /// Records the consents a sign-in would; on unless told otherwise.
+    #[serde(default = "yes")]
+    consent: bool,
+    #[serde(default)]
+    app_only: bool,
+    #[serde(default)]
+    arm: bool,
+    #[serde(default)]
+    id_token: bool,
+    #[serde(default)]
+    v1: bool,
+    #[serde(default)]
+    mfa: bool,
+    expires_in: Option<i64>,
+    #[serde(default)]
+    claims: Map<String, Value>,
+    #[serde(default)]
+    without_claims: Vec<String>,
+    #[serde(default)]
+    header: Map<String, Value>,
+    kid: Option<String>,
+}
+
+fn alice() -> String {
+    "alice".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl TokenOrder {
+    fn build(self, state: Arc<State>) -> TokenBuilder {
+        let mut builder = TokenBuilder::new(state).user(self.user);
+        if let Some(tenant) = self.tenant {
+            builder = builder.tenant(tenant);
+        }
+        if self.arm {
+            builder = builder.arm();
+        }
+        if self.id_token {
+            builder = builder.id_token();
+        }
+        if self.app_only {
+            builder = builder.app_only();
+        }
+        if self.v1 {
+            builder = builder.v1();
+        }
+        if self.mfa {
+            builder = builder.mfa();
+        }
+        if let Some(seconds) = self.expires_in {
+            builder = builder.expires_in(seconds);
+        }
+        for (name, value) in self.claims {
+            builder = builder.claim(name, value);
+        }
+        for name in self.without_claims {
+            builder = builder.without_claim(name);
+        }
+        for (name, value) in self.header {
+            builder = builder.header(name, value);
+        }
+        if let Some(kid) = self.kid {
+            builder = builder.key(kid);
+        }
+        builder
+    }
+}
+
+async fn token(Shared(state): Shared<Arc<State>>, Json(order): Json<TokenOrder>) -> Response {
+    if state.directory().user(&order.user).is_none() {
+        return no_such_user(&state.directory(), &order.user);
+    }
+    if !order.app_only {
+        state.update(|directory| {
+            if order.consent {
+                grant_demo(directory, &order.user);
+            } else {
+                directory.revoke_consents(&order.user);
+            }
+        });
+    }
+    Json(json!({"token": order.build(state).sign()})).into_response()
+}
+
+async fn users(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let directory = state.directory();
+    Json(directory.users.iter().map(describe).collect())
+}
+
+async fn user(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> Response {
+    let directory = state.directory();
+    match directory.user(&name) {
+        Some(user) => Json(describe(user)).into_response(),
+        None => no_such_user(&directory, &name),
+    }
+}
+
+/// What `PATCH /emulator/users/{user}` takes; what is absent stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserChange {
+    disabled: Option<bool>,
+    /// `not_required`, `required` or `not_enrolled`.
+    mfa: Option<MfaName>,
+    /// Ends the user's sessions.
+    #[serde(default)]
+    revoke_sessions: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MfaName {
+    NotRequired,
+    Required,
+    NotEnrolled,
+}
+
+async fn change_user(
+    Shared(state): Shared<Arc<State>>,
+    Path(name): Path<String>,
+    Json(change): Json<UserChange>,
+) -> Response {
+    let changed = state.update(|directory| {
+        let user = directory.user_mut(&name)?;
+        if let Some(disabled) = change.disabled {
+            user.disabled = disabled;
+        }
+        if let Some(mfa) = change.mfa {
+            user.mfa = match mfa {
+                MfaName::NotRequired => Mfa::NotRequired,
+                MfaName::Required => Mfa::Required,
+                MfaName::NotEnrolled => Mfa::NotEnrolled,
+            };
+        }
+        if change.revoke_sessions {
+            user.revoke_sessions();
+        }
+        Some(describe(user))
+    });
+    match changed {
+        Some(user) => Json(user).into_response(),
+        None => no_such_user(&state.directory(), &name),
+    }
+}
+
+async fn consent(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> Response {
+    if state.directory().user(&name).is_none() {
+        return no_such_user(&state.directory(), &name);
+    }
+    state.update(|directory| grant_demo(directory, &name));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn withdraw_consent(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> Response {
+    if state.directory().user(&name).is_none() {
+        return no_such_user(&state.directory(), &name);
+    }
+    state.update(|directory| directory.revoke_consents(&name));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn endpoints(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let counts: Map<String, Value> = Endpoint::ALL
+        .into_iter()
+        .map(|endpoint| {
+            let count = state.taps.count(endpoint);
+            (endpoint.name().to_owned(), json!({"requests": count}))
+        })
+        .collect();
+    Json(counts.into())
+}
+
+async fn requests(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> Response {
+    let Some(endpoint) = Endpoint::from_name(&name) else {
+        return no_such_endpoint(&name);
+    };
+    let requests: Vec<Value> = state
+        .taps
+        .requests(endpoint)
+        .iter()
+        .map(|request| {
+            let headers: Vec<Value> = request
+                .headers
+                .iter()
+                .map(|(name, value)| {
+                    json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
+                })
+                .collect();
+            json!({
+                "method": request.method,
+                "path": request.path,
+                "query": request.query,
+                "headers": headers,
+                "body": String::from_utf8_lossy(&request.body),
+            })
+        })
+        .collect();
+    Json(requests).into_response()
+}
+
+/// What `POST /emulator/endpoints/{endpoint}/faults` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultOrder {
+    status: u16,
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    body: String,
+    #[serde(default = "once")]
+    times: usize,
+}
+
+fn once() -> usize {
+    1
+}
+
+async fn add_fault(
+    Shared(state): Shared<Arc<State>>,
+    Path(name): Path<String>,
+    Json(order): Json<FaultOrder>,
+) -> Response {
+    let Some(endpoint) = Endpoint::from_name(&name) else {
+        return no_such_endpoint(&name);
+    };
+    let fault = Fault {
+        status: order.status,
+        headers: order
+            .headers
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::String(value) => (name, value),
+                other => (name, other.to_string()),
+            })
+            .collect(),
+        body: order.body,
+    };
+    // Enough for any test, and not enough to fill the memory.
+    state.taps.fail(endpoint, &fault, order.times.min(10_000));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn clear_faults(Shared(state): Shared<Arc<State>>) -> StatusCode {
+    state.taps.clear_faults();
+    StatusCode::NO_CONTENT
+}
+
+async fn rotate_keys(Shared(state): Shared<Arc<State>>) -> Response {
+    let now = state.now();
+    let rotated = tokio::task::spawn_blocking(move || state.keys.rotate(now)).await;
+    match rotated {
+        Ok(Ok(kid)) => Json(json!({"kid": kid})).into_response(),
+        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "no key could be made"),
+    }
+}
+
+async fn withdraw_key(Shared(state): Shared<Arc<State>>, Path(kid): Path<String>) -> Response {
+    match state.keys.withdraw(&kid, state.now()) {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => problem(StatusCode::NOT_FOUND, "no such key is published"),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "no key could be made"),
+    }
+}
+
+fn describe(user: &User) -> Value {
+    json!({
+        "username": user.username,
+        "password": user.password,
+        "display_name": user.display_name,
+        "oid": user.oid,
+        "tenant": user.tenant,
+        "note": user.note,
+        "disabled": user.disabled,
+        "mfa": match user.mfa {
+            Mfa::NotRequired => "not_required",
+            Mfa::Required => "required",
+            Mfa::NotEnrolled => "not_enrolled",
+        },
+        "subscriptions": user.subscriptions.len(),
+    })
+}
+
+fn no_such_user(directory: &Directory, name: &str) -> Response {
+    let known: Vec<&str> = directory
+        .users
+        .iter()
+        .take(20)
+        .map(|user| user.username.split('@').next().unwrap_or_default())
+        .collect();
+    problem(
+        StatusCode::NOT_FOUND,
+        &format!("no user is called {name:?}; there are {}", known.join(", ")),
+    )
+}
+
+fn no_such_endpoint(name: &str) -> Response {
+    let known: Vec<&str> = Endpoint::ALL.into_iter().map(Endpoint::name).collect();
+    problem(
+        StatusCode::NOT_FOUND,
+        &format!(
+            "no endpoint is called {name:?}; there are {}",
+            known.join(", ")
+        ),
+    )
+}
+
+fn problem(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"error": message}))).into_response()
+}

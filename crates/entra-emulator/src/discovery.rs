@@ -1,0 +1,123 @@
+//! OpenID Connect discovery and the published keys, v1 and v2.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use crate::directory::TokenVersion;
+use crate::error::RequestIds;
+use crate::state::State;
+use crate::tenant::Authority;
+
+/// `GET /{tenant}/v2.0/.well-known/openid-configuration`
+pub(crate) async fn v2(
+    Shared(state): Shared<Arc<State>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    serve(&state, &tenant, &headers, |authority| {
+        document(&state, &tenant, authority, TokenVersion::V2)
+    })
+}
+
+/// `GET /{tenant}/.well-known/openid-configuration`
+pub(crate) async fn v1(
+    Shared(state): Shared<Arc<State>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    serve(&state, &tenant, &headers, |authority| {
+        document(&state, &tenant, authority, TokenVersion::V1)
+    })
+}
+
+/// `GET /{tenant}/discovery/v2.0/keys`: each key names its issuer.
+pub(crate) async fn keys_v2(
+    Shared(state): Shared<Arc<State>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    serve(&state, &tenant, &headers, |authority| {
+        state.keys_document(TokenVersion::V2, authority.id())
+    })
+}
+
+/// `GET /{tenant}/discovery/keys`
+pub(crate) async fn keys_v1(
+    Shared(state): Shared<Arc<State>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    serve(&state, &tenant, &headers, |authority| {
+        state.keys_document(TokenVersion::V1, authority.id())
+    })
+}
+
+fn serve(
+    state: &State,
+    tenant: &str,
+    headers: &HeaderMap,
+    document: impl FnOnce(&Authority) -> Value,
+) -> Response {
+    match Authority::parse(tenant, &state.directory()) {
+        Ok(authority) => {
+            let mut response = Json(document(&authority)).into_response();
+            let headers = response.headers_mut();
+            headers.insert(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("max-age=86400, private"),
+            );
+            // Metadata is public, and single-page apps read it.
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_ORIGIN,
+                HeaderValue::from_static("*"),
+            );
+            response
+        }
+        Err(error) => {
+            let ids = RequestIds::new(state.now(), headers, None);
+            error.response(&ids, &state.url)
+        }
+    }
+}
+
+fn document(state: &State, tenant: &str, authority: &Authority, version: TokenVersion) -> Value {
+    // Endpoints keep the tenant as it was written; the issuer has its id, or the template.
+    let base = format!("{}/{tenant}", state.url);
+    let keys = match version {
+        TokenVersion::V1 => format!("{base}/discovery/keys"),
+        TokenVersion::V2 => format!("{base}/discovery/v2.0/keys"),
+    };
+    json!({
+        "issuer": state.issuer(version, authority.id_or_template()),
+        "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+        "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
+        "jwks_uri": keys,
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "response_types_supported": ["code"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        ],
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claims_supported": [
+            "sub", "iss", "aud", "exp", "iat", "nonce", "tid", "ver", "oid", "name",
+            "preferred_username", "email",
+        ],
+        "request_uri_parameter_supported": false,
+        "http_logout_supported": true,
+        "frontchannel_logout_supported": false,
+        "cloud_instance_name": "entra-emulator",
+        "tenant_region_scope": Value::Null,
+    })
+}

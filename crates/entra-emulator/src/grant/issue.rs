@@ -1,0 +1,187 @@
+//! From a grant to the JSON of a token response.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Refusal, TokenRequest};
+use crate::aadsts;
+use crate::claims_request::ClaimsRequest;
+use crate::directory::{Directory, TokenVersion, User};
+use crate::encoding::{base64url, random};
+use crate::error::AadError;
+use crate::grant::store::Grant;
+use crate::scope::{ResourceScopes, Scopes};
+use crate::token;
+use crate::token::claims::{IdToken, Identity, UserToken};
+
+/// What the answer is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Issue<'a> {
+    pub(super) identity: Identity<'a>,
+    pub(super) scopes: &'a Scopes<'a>,
+    /// The resource the access token is for; `None` when only OpenID Connect's scopes were asked
+    /// for.
+    pub(super) resource: Option<&'a ResourceScopes<'a>>,
+    pub(super) granted: &'a [String],
+    pub(super) claims: &'a ClaimsRequest,
+    pub(super) nonce: Option<&'a str>,
+    /// Scope that a refresh token would remember.
+    pub(super) scope_text: &'a str,
+}
+
+impl Issue<'_> {
+    /// The response, and the `uti` of the access token in it.
+    pub(super) fn tokens(&self, request: TokenRequest<'_>) -> Result<(Value, String), Refusal> {
+        let TokenRequest { state, client, .. } = request;
+        let lifetime = state.token_lifetime();
+        let key = state.keys.current();
+        let (access_token, uti, scope) = match self.resource {
+            Some(resource) => {
+                let version = resource.app.token_version;
+                let claims = UserToken {
+                    identity: self.identity,
+                    client,
+                    resource: resource.app,
+                    identifier: resource.identifier,
+                    scopes: self.granted,
+                    acrs: if self.identity.mfa {
+                        &self.claims.acrs
+                    } else {
+                        &[]
+                    },
+                    capabilities: &self.claims.capabilities,
+                }
+                .claims(state, version, lifetime);
+                let uti = claims["uti"].as_str().unwrap_or_default().to_owned();
+                let token = token::sign(&key, &claims, version == TokenVersion::V1)?;
+                (token, uti, resource.response(self.granted))
+            }
+            // Entra gives a token for Microsoft Graph's userinfo here. Graph is not emulated, so
+            // this one opens nothing.
+            None => (random(48), String::new(), self.openid_scopes()),
+        };
+        let mut response = json!({
+            "token_type": "Bearer",
+            "scope": scope,
+            "expires_in": lifetime,
+            "ext_expires_in": lifetime,
+            "access_token": access_token,
+        });
+        if self.scopes.openid {
+            let claims = IdToken {
+                identity: self.identity,
+                audience: &client.client_id,
+                nonce: self.nonce,
+                profile: self.scopes.profile,
+                email: self.scopes.email,
+            }
+            .claims(state, lifetime);
+            response["id_token"] = token::sign(&key, &claims, false)?.into();
+        }
+        if self.scopes.offline_access {
+            response["refresh_token"] = state
+                .grants
+                .new_refresh_token(self.grant(&client.client_id, state.now()))
+                .into();
+        }
+        if request.form.get("client_info") == Some("1") {
+            let user = self.identity.user;
+            let info = json!({"uid": user.oid, "utid": user.tenant});
+            response["client_info"] = base64url(info.to_string()).into();
+        }
+        Ok((response, uti))
+    }
+
+    fn grant(&self, client_id: &str, now: i64) -> Grant {
+        Grant {
+            client_id: client_id.to_owned(),
+            tenant: self.identity.tenant.to_owned(),
+            oid: self.identity.oid.to_owned(),
+            revocations: self.identity.user.revocations,
+            mfa: self.identity.mfa,
+            scope: self.scope_text.to_owned(),
+            claims: self.claims.clone(),
+            issued: now,
+        }
+    }
+
+    fn openid_scopes(&self) -> String {
+        [
+            ("openid", self.scopes.openid),
+            ("profile", self.scopes.profile),
+            ("email", self.scopes.email),
+        ]
+        .iter()
+        .filter(|(_, asked)| *asked)
+        .map(|(name, _)| *name)
+        .collect::<Vec<_>>()
+        .join(" ")
+    }
+}
+
+/// The user behind a grant, if they may still have tokens.
+pub(super) fn user_of<'a>(
+    directory: &'a Directory,
+    tenant: &str,
+    oid: &str,
+) -> Result<&'a User, AadError> {
+    let user = directory
+        .user_in(tenant, oid)
+        .ok_or_else(|| aadsts::user_not_in_tenant(oid, tenant))?;
+    if user.disabled {
+        return Err(aadsts::user_disabled());
+    }
+    Ok(user)
+}
+
+/// The scopes of a resource that the token gets: all that were consented to for `.default`, else
+/// exactly those asked for.
+pub(super) fn granted(
+    request: TokenRequest<'_>,
+    identity: Identity<'_>,
+    resource: &ResourceScopes<'_>,
+) -> Result<Vec<String>, AadError> {
+    let client = request.client;
+    let consented = request.directory.consented(
+        identity.tenant,
+        identity.oid,
+        &client.client_id,
+        &resource.app.client_id,
+    );
+    let missing = || aadsts::consent_required(&client.client_id, &client.display_name);
+    if resource.is_default() {
+        if consented.is_empty() {
+            return Err(missing());
+        }
+        return Ok(consented.into_iter().collect());
+    }
+    let asked: BTreeSet<String> = resource
+        .values
+        .iter()
+        .map(|&value| value.to_owned())
+        .collect();
+    if asked.is_subset(&consented) {
+        Ok(asked.into_iter().collect())
+    } else {
+        Err(missing())
+    }
+}
+
+/// Refuses when the resource's policy asks for a second factor that the user didn't use.
+pub(super) fn check_mfa(
+    identity: Identity<'_>,
+    resource: &ResourceScopes<'_>,
+) -> Result<(), AadError> {
+    use crate::directory::Mfa;
+
+    let Some(policy) = &resource.app.mfa_policy else {
+        return Ok(());
+    };
+    match identity.user.mfa {
+        _ if identity.mfa => Ok(()),
+        Mfa::NotRequired => Ok(()),
+        Mfa::Required => Err(aadsts::mfa_required(&resource.app.client_id, true, policy)),
+        Mfa::NotEnrolled => Err(aadsts::mfa_required(&resource.app.client_id, false, policy)),
+    }
+}

@@ -1,0 +1,343 @@
+//! Signing keys: RSA pairs made at start, what is published of them, rotation and withdrawal.
+
+mod certificate;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair as _, RsaEncoding, RsaKeyPair};
+use aws_lc_rs::{digest, rand, signature};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Value, json};
+
+use crate::encoding::{base64url, from_base64url};
+
+/// A cryptographic operation of the emulator's own keys failed.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyError;
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system's cryptography refused to make or use a signing key")
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// One RSA pair of 2048 bits.
+pub(crate) struct SigningKey {
+    pub(crate) kid: String,
+    pair: RsaKeyPair,
+    public_der: Vec<u8>,
+    certificate: String,
+    n: String,
+    e: String,
+    /// The one tenant it may sign for; `None` means all of them.
+    tenant: Option<String>,
+}
+
+impl SigningKey {
+    fn generate(now: i64, tenant: Option<String>) -> Result<Self, KeyError> {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError)?;
+        let public = pair.public_key();
+        let public_der = public.as_der().map_err(|_| KeyError)?.as_ref().to_vec();
+        let mut serial = [0; 16];
+        rand::fill(&mut serial).map_err(|_| KeyError)?;
+        let certificate = certificate::self_signed(&public_der, serial, now, |message| {
+            sign_rsa(&pair, &signature::RSA_PKCS1_SHA256, message)
+        })?;
+        // Entra's key ids are the SHA-1 thumbprints of the certificates.
+        let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate);
+        Ok(Self {
+            kid: base64url(thumbprint),
+            n: base64url(public.modulus().big_endian_without_leading_zero()),
+            e: base64url(public.exponent().big_endian_without_leading_zero()),
+            certificate: STANDARD.encode(certificate),
+            public_der,
+            pair,
+            tenant,
+        })
+    }
+
+    pub(crate) fn sign(
+        &self,
+        algorithm: &'static dyn RsaEncoding,
+        message: &[u8],
+    ) -> Result<Vec<u8>, KeyError> {
+        sign_rsa(&self.pair, algorithm, message)
+    }
+
+    fn verifies(&self, message: &str, signature: &str) -> bool {
+        let Some(signature) = from_base64url(signature) else {
+            return false;
+        };
+        let Ok(key) = DecodingKey::from_rsa_components(&self.n, &self.e) else {
+            return false;
+        };
+        // Named rather than asked for as the process's default: another part of the process may
+        // have installed a different one, and a library installs none.
+        (DEFAULT_PROVIDER.verifier_factory)(&Algorithm::RS256, &key)
+            .is_ok_and(|verifier| verifier.verify(message.as_bytes(), &signature).is_ok())
+    }
+
+    fn jwk(&self) -> Value {
+        json!({
+            "kty": "RSA",
+            "use": "sig",
+            "kid": self.kid,
+            "x5t": self.kid,
+            "n": self.n,
+            "e": self.e,
+            "x5c": [self.certificate],
+        })
+    }
+
+    pub(crate) fn public_key_pem(&self) -> String {
+        let encoded = STANDARD.encode(&self.public_der);
+        let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
+        for line in encoded.as_bytes().chunks(64) {
+            pem.extend(line.iter().map(|byte| char::from(*byte)));
+            pem.push('\n');
+        }
+        pem + "-----END PUBLIC KEY-----\n"
+    }
+
+    pub(crate) fn may_sign_for(&self, tenant: &str) -> bool {
+        self.tenant
+            .as_ref()
+            .is_none_or(|own| own.eq_ignore_ascii_case(tenant))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("kid", &self.kid)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All keys of one emulator.
+#[derive(Debug)]
+pub(crate) struct KeyRing {
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    current: Arc<SigningKey>,
+    published: Vec<Arc<SigningKey>>,
+    withdrawn: Vec<Arc<SigningKey>>,
+    replacement: Option<Value>,
+}
+
+impl KeyRing {
+    /// Makes two keys that are published, the first of them in use.
+    pub(crate) fn generate(now: i64) -> Result<Self, KeyError> {
+        let current = Arc::new(SigningKey::generate(now, None)?);
+        let other = Arc::new(SigningKey::generate(now, None)?);
+        Ok(Self {
+            state: RwLock::new(State {
+                published: vec![current.clone(), other],
+                current,
+                withdrawn: Vec::new(),
+                replacement: None,
+            }),
+        })
+    }
+
+    pub(crate) fn current(&self) -> Arc<SigningKey> {
+        self.read().current.clone()
+    }
+
+    /// Any key that ever was, withdrawn ones too.
+    pub(crate) fn find(&self, kid: &str) -> Option<Arc<SigningKey>> {
+        let state = self.read();
+        state
+            .published
+            .iter()
+            .chain(&state.withdrawn)
+            .find(|key| key.kid == kid)
+            .cloned()
+    }
+
+    /// A new key signs from now on and is published; the others stay published.
+    pub(crate) fn rotate(&self, now: i64) -> Result<String, KeyError> {
+        let key = Arc::new(SigningKey::generate(now, None)?);
+        let mut state = self.write();
+        state.published.push(key.clone());
+        state.current = key.clone();
+        Ok(key.kid.clone())
+    }
+
+    /// A new key is published and signs only what asks for it by name.
+    pub(crate) fn add(&self, now: i64, tenant: Option<String>) -> Result<String, KeyError> {
+        let key = Arc::new(SigningKey::generate(now, tenant)?);
+        let kid = key.kid.clone();
+        self.write().published.push(key);
+        Ok(kid)
+    }
+
+    /// Takes a key out of the published set. When it was the one in use, the newest of the others
+    /// takes over, and with none left a new one is made.
+    pub(crate) fn withdraw(&self, kid: &str, now: i64) -> Result<bool, KeyError> {
+        let (found, orphaned) = {
+            let mut state = self.write();
+            let Some(at) = state.published.iter().position(|key| key.kid == kid) else {
+                return Ok(false);
+            };
+            let key = state.published.remove(at);
+            let was_current = state.current.kid == key.kid;
+            state.withdrawn.push(key);
+            if was_current {
+                let successor = state
+                    .published
+                    .iter()
+                    .rev()
+                    .find(|key| key.tenant.is_none())
+                    .cloned();
+                if let Some(successor) = successor {
+                    state.current = successor;
+                    (true, false)
+                } else {
+                    (true, true)
+                }
+            } else {
+                (true, false)
+            }
+        };
+        if orphaned {
+            self.rotate(now)?;
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn replace_published(&self, jwks: Option<Value>) {
+        self.write().replacement = jwks;
+    }
+
+    /// The keys document. `issuer` is given for v2: each key then names who it signs for.
+    pub(crate) fn jwks(&self, issuer: Option<impl Fn(Option<&str>) -> String>) -> Value {
+        let state = self.read();
+        if let Some(replacement) = &state.replacement {
+            return replacement.clone();
+        }
+        let keys: Vec<Value> = state
+            .published
+            .iter()
+            .map(|key| {
+                let mut jwk = key.jwk();
+                if let Some(issuer) = &issuer {
+                    jwk["issuer"] = issuer(key.tenant.as_deref()).into();
+                }
+                jwk
+            })
+            .collect();
+        json!({ "keys": keys })
+    }
+
+    /// Whether a published key that may sign for `tenant` made this RS256 signature.
+    pub(crate) fn check(
+        &self,
+        kid: &str,
+        tenant: &str,
+        message: &str,
+        signature: &str,
+    ) -> Result<(), SignatureProblem> {
+        let key = self
+            .read()
+            .published
+            .iter()
+            .find(|key| key.kid == kid)
+            .cloned()
+            .ok_or(SignatureProblem::UnknownKey)?;
+        if !key.may_sign_for(tenant) {
+            return Err(SignatureProblem::ForeignKey);
+        }
+        if key.verifies(message, signature) {
+            Ok(())
+        } else {
+            Err(SignatureProblem::Invalid)
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a signature doesn't count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SignatureProblem {
+    UnknownKey,
+    ForeignKey,
+    Invalid,
+}
+
+fn sign_rsa(
+    pair: &RsaKeyPair,
+    algorithm: &'static dyn RsaEncoding,
+    message: &[u8],
+) -> Result<Vec<u8>, KeyError> {
+    let mut out = vec![0; pair.public_modulus_len()];
+    pair.sign(algorithm, &rand::SystemRandom::new(), message, &mut out)
+        .map_err(|_| KeyError)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_withdrawn_key_no_longer_vouches() {
+        let ring = KeyRing::generate(0).unwrap();
+        let key = ring.current();
+        let signature = base64url(key.sign(&signature::RSA_PKCS1_SHA256, b"m").unwrap());
+        assert_eq!(ring.check(&key.kid, "t", "m", &signature), Ok(()));
+        assert_eq!(
+            ring.check(&key.kid, "t", "n", &signature),
+            Err(SignatureProblem::Invalid)
+        );
+
+        assert!(ring.withdraw(&key.kid, 0).unwrap());
+        assert_ne!(ring.current().kid, key.kid);
+        assert_eq!(
+            ring.check(&key.kid, "t", "m", &signature),
+            Err(SignatureProblem::UnknownKey)
+        );
+    }
+
+    #[test]
+    fn a_key_of_one_tenant_signs_for_no_other() {
+        let ring = KeyRing::generate(0).unwrap();
+        let kid = ring.add(0, Some("one".to_owned())).unwrap();
+        let key = ring.find(&kid).unwrap();
+        let signature = base64url(key.sign(&signature::RSA_PKCS1_SHA256, b"m").unwrap());
+        assert_eq!(ring.check(&kid, "one", "m", &signature), Ok(()));
+        assert_eq!(
+            ring.check(&kid, "two", "m", &signature),
+            Err(SignatureProblem::ForeignKey)
+        );
+        let jwks = ring.jwks(Some(|tenant: Option<&str>| {
+            tenant.unwrap_or("all").to_owned()
+        }));
+        let issuers: Vec<_> = jwks["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["issuer"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(issuers, ["all", "all", "one"]);
+    }
+}

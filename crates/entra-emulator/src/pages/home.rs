@@ -1,0 +1,3 @@
+pub(crate) async fn arm() -> &'static str {
+    "entra-emulator: Azure Resource Manager"
+}

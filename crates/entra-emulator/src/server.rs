@@ -1,0 +1,69 @@
+//! The two listeners and what they route where.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::state::State;
+use crate::{arm, control, discovery, grant, pages, taps};
+
+/// Entra ID.
+pub(crate) fn entra(state: &Arc<State>) -> Router {
+    Router::new()
+        .route(
+            "/{tenant}/v2.0/.well-known/openid-configuration",
+            get(discovery::v2),
+        )
+        .route(
+            "/{tenant}/.well-known/openid-configuration",
+            get(discovery::v1),
+        )
+        .route("/{tenant}/discovery/v2.0/keys", get(discovery::keys_v2))
+        .route("/{tenant}/discovery/keys", get(discovery::keys_v1))
+        .route("/{tenant}/oauth2/v2.0/token", any(grant::token))
+        .merge(pages::router())
+        .merge(control::router(state))
+        .layer(from_fn_with_state(state.clone(), taps::entra))
+        .with_state(state.clone())
+}
+
+/// Azure Resource Manager.
+pub(crate) fn arm(state: &Arc<State>) -> Router {
+    Router::new()
+        .route("/", get(pages::home::arm))
+        .route("/subscriptions", get(arm::subscriptions))
+        .fallback(arm::unknown)
+        .layer(from_fn_with_state(state.clone(), taps::arm))
+        .with_state(state.clone())
+}
+
+/// Binds; refuses what other machines could reach unless `expose` says so.
+pub(crate) async fn bind(address: SocketAddr, expose: bool) -> io::Result<TcpListener> {
+    if !address.ip().is_loopback() && !expose {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "not a loopback address: anyone who reaches the emulator can sign in as anyone",
+        ));
+    }
+    TcpListener::bind(address).await
+}
+
+/// Serves until `stop` resolves; then answers what is in flight.
+pub(crate) fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<io::Result<()>> {
+    tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop)
+            .await
+    })
+}

@@ -1,0 +1,128 @@
+//! What all endpoints of one emulator share.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::directory::{Directory, TokenVersion};
+use crate::event::Event;
+use crate::grant::store::Grants;
+use crate::keys::KeyRing;
+use crate::pages::session::Sessions;
+use crate::taps::Taps;
+
+/// How many events are remembered; the oldest go first.
+const EVENTS: usize = 10_000;
+
+/// One emulator's state; the listeners and the test kit each hold it.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) clock: Clock,
+    pub(crate) keys: KeyRing,
+    pub(crate) grants: Grants,
+    pub(crate) sessions: Sessions,
+    pub(crate) taps: Taps,
+    pub(crate) settings: Settings,
+    /// Base URL of the Entra half, without a trailing slash.
+    pub(crate) url: String,
+    /// Base URL of the ARM half, without a trailing slash.
+    pub(crate) arm_url: String,
+    directory: RwLock<Arc<Directory>>,
+    events: Mutex<Vec<Event>>,
+}
+
+/// What can be set at start.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Lifetime of access tokens; `None` is Entra's random 60 to 90 minutes.
+    pub(crate) token_lifetime: Option<Duration>,
+    /// Subscriptions on one page of ARM's answer.
+    pub(crate) page_size: usize,
+}
+
+impl State {
+    pub(crate) fn new(
+        keys: KeyRing,
+        directory: Directory,
+        settings: Settings,
+        url: String,
+        arm_url: String,
+    ) -> Self {
+        Self {
+            clock: Clock::default(),
+            keys,
+            grants: Grants::default(),
+            sessions: Sessions::default(),
+            taps: Taps::default(),
+            settings,
+            url,
+            arm_url,
+            directory: RwLock::new(Arc::new(directory)),
+            events: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
+        let mut directory = self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut directory))
+    }
+
+    /// The issuer of a tenant's tokens; the tenant may be the literal `{tenantid}` of templates.
+    pub(crate) fn issuer(&self, version: TokenVersion, tenant: &str) -> String {
+        match version {
+            TokenVersion::V1 => format!("{}/{tenant}/", self.url),
+            TokenVersion::V2 => format!("{}/{tenant}/v2.0", self.url),
+        }
+    }
+
+    /// Seconds that the next access token lives.
+    pub(crate) fn token_lifetime(&self) -> i64 {
+        match self.settings.token_lifetime {
+            Some(fixed) => i64::try_from(fixed.as_secs()).unwrap_or(i64::MAX),
+            None => {
+                let random = uuid::Uuid::new_v4().as_u128() % 1_800;
+                3_600 + i64::try_from(random).unwrap_or_default()
+            }
+        }
+    }
+
+    pub(crate) fn record(&self, event: Event) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() >= EVENTS {
+            events.remove(0);
+        }
+        events.push(event);
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn keys_document(&self, version: TokenVersion, tenant: Option<&str>) -> Value {
+        match version {
+            TokenVersion::V1 => self.keys.jwks(None::<fn(Option<&str>) -> String>),
+            TokenVersion::V2 => self.keys.jwks(Some(|own: Option<&str>| {
+                self.issuer(TokenVersion::V2, own.or(tenant).unwrap_or("{tenantid}"))
+            })),
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! What the test kit sees and does at an endpoint: count, record, hold back, make fail.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::watch;
+
+use crate::state::State;
+
+/// Requests remembered for each endpoint; the oldest go first.
+const RECORDED: usize = 2_000;
+/// Largest body an endpoint reads.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// An endpoint of the emulator.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `/{tenant}/oauth2/v2.0/authorize`
+    Authorize,
+    /// `/{tenant}[/v2.0]/.well-known/openid-configuration`
+    Discovery,
+    /// `/{tenant}/discovery[/v2.0]/keys`
+    Keys,
+    /// `/{tenant}/oauth2/v2.0/token`
+    Token,
+    /// `/{tenant}/oauth2/v2.0/logout`
+    Logout,
+    /// Everything of Azure Resource Manager.
+    Arm,
+}
+
+impl Endpoint {
+    /// All endpoints.
+    pub const ALL: [Self; 6] = [
+        Self::Authorize,
+        Self::Discovery,
+        Self::Keys,
+        Self::Token,
+        Self::Logout,
+        Self::Arm,
+    ];
+
+    /// `token`, `keys`, …: the name in the control API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Discovery => "discovery",
+            Self::Keys => "keys",
+            Self::Token => "token",
+            Self::Logout => "logout",
+            Self::Arm => "arm",
+        }
+    }
+
+    /// The endpoint of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.name() == name)
+    }
+
+    fn of_path(path: &str) -> Option<Self> {
+        let mut parts = path.split('/').skip(2);
+        Some(match (parts.next()?, parts.next(), parts.next()) {
+            ("oauth2", Some("v2.0"), Some("authorize")) => Self::Authorize,
+            ("oauth2", Some("v2.0"), Some("token")) => Self::Token,
+            ("oauth2", Some("v2.0"), Some("logout")) => Self::Logout,
+            (".well-known", Some("openid-configuration"), None)
+            | ("v2.0", Some(".well-known"), Some("openid-configuration")) => Self::Discovery,
+            ("discovery", Some("keys"), None) | ("discovery", Some("v2.0"), Some("keys")) => {
+                Self::Keys
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// An answer given instead of the real one.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Fault {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields, in order.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: String,
+}
+
+impl Fault {
+    /// An empty answer with this status.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a header field.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets a JSON body and its content type.
+    #[must_use]
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.header("content-type", "application/json")
+            .body(body.to_string())
+    }
+
+    fn response(self) -> Response {
+        let mut response = self.body.into_response();
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        if !self.headers.is_empty() {
+            headers.clear();
+        }
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
+                headers.append(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// A request as it arrived. It may hold secrets and tokens, as test kits need; `Debug` shows none.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// Method.
+    pub method: String,
+    /// Path, without the query.
+    pub path: String,
+    /// Query, without the question mark; empty when there is none.
+    pub query: String,
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl Recorded {
+    /// The parameters of a form body.
+    #[must_use]
+    pub fn form(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(&self.body).into_owned().collect()
+    }
+
+    /// The first parameter of that name in a form body.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(&self.body)
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The first header field of that name, when it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// While this lives, requests to an endpoint wait. Dropping it lets them all go on.
+#[derive(Debug)]
+#[must_use = "dropping it at once holds nothing"]
+pub struct Hold {
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    open: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
+}
+
+impl Hold {
+    /// Resolves as soon as at least `count` requests wait here.
+    pub async fn arrived(&self, count: usize) {
+        let mut waiting = self.gate.waiting.subscribe();
+        // The sender is in `self.gate`, so this can't end early.
+        let _ = waiting.wait_for(|now| *now >= count).await;
+    }
+
+    /// How many requests wait now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        *self.gate.waiting.borrow()
+    }
+
+    /// Lets the requests go on.
+    pub fn release(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.gate.open.send_replace(true);
+    }
+}
+
+impl Gate {
+    async fn pass(&self) {
+        let mut open = self.open.subscribe();
+        let _here = Here::enter(&self.waiting);
+        let _ = open.wait_for(|open| *open).await;
+    }
+}
+
+/// Counts a waiting request, also one whose client gives up.
+struct Here<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Here<'a> {
+    fn enter(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|now| *now += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|now| *now -= 1);
+    }
+}
+
+/// The taps of one emulator.
+#[derive(Debug, Default)]
+pub(crate) struct Taps {
+    endpoints: Mutex<HashMap<Endpoint, Tap>>,
+}
+
+#[derive(Debug, Default)]
+struct Tap {
+    count: u64,
+    requests: VecDeque<Recorded>,
+    gates: Vec<Arc<Gate>>,
+    faults: VecDeque<Fault>,
+}
+
+impl Taps {
+    pub(crate) fn count(&self, endpoint: Endpoint) -> u64 {
+        self.lock().get(&endpoint).map_or(0, |tap| tap.count)
+    }
+
+    pub(crate) fn requests(&self, endpoint: Endpoint) -> Vec<Recorded> {
+        self.lock()
+            .get(&endpoint)
+            .map(|tap| tap.requests.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn hold(&self, endpoint: Endpoint) -> Hold {
+        let gate = Arc::new(Gate {
+            open: watch::Sender::new(false),
+            waiting: watch::Sender::new(0),
+        });
+        self.lock()
+            .entry(endpoint)
+            .or_default()
+            .gates
+            .push(gate.clone());
+        Hold { gate }
+    }
+
+    pub(crate) fn fail(&self, endpoint: Endpoint, fault: &Fault, times: usize) {
+        self.lock()
+            .entry(endpoint)
+            .or_default()
+            .faults
+            .extend(std::iter::repeat_n(fault, times).cloned());
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        for tap in self.lock().values_mut() {
+            tap.faults.clear();
+        }
+    }
+
+    /// Opens every gate, so that nothing keeps a shutdown waiting.
+    pub(crate) fn release_all(&self) {
+        for tap in self.lock().values() {
+            for gate in &tap.gates {
+                gate.open.send_replace(true);
+            }
+        }
+    }
+
+    fn arrive(&self, endpoint: Endpoint, request: Recorded) -> Vec<Arc<Gate>> {
+        let mut taps = self.lock();
+        let tap = taps.entry(endpoint).or_default();
+        tap.count += 1;
+        if tap.requests.len() >= RECORDED {
+            tap.requests.pop_front();
+        }
+        tap.requests.push_back(request);
+        tap.gates.retain(|gate| !*gate.open.borrow());
+        tap.gates.clone()
+    }
+
+    fn next_fault(&self, endpoint: Endpoint) -> Option<Fault> {
+        self.lock().get_mut(&endpoint)?.faults.pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, Tap>> {
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Middleware of the Entra half.
+pub(crate) async fn entra(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match Endpoint::of_path(request.uri().path()) {
+        Some(endpoint) => tap(&state, endpoint, request, next).await,
+        None => next.run(request).await,
+    }
+}
+
+/// Middleware of the ARM half.
+pub(crate) async fn arm(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    tap(&state, Endpoint::Arm, request, next).await
+}
+
+async fn tap(state: &State, endpoint: Endpoint, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let recorded = Recorded {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers.clone(),
+        body: body.clone(),
+    };
+    for gate in state.taps.arrive(endpoint, recorded) {
+        gate.pass().await;
+    }
+    if let Some(fault) = state.taps.next_fault(endpoint) {
+        return fault.response();
+    }
+    next.run(Request::from_parts(head, Body::from(body))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_belong_to_their_endpoints() {
+        let cases = [
+            ("/t/oauth2/v2.0/token", Some(Endpoint::Token)),
+            ("/t/oauth2/v2.0/authorize", Some(Endpoint::Authorize)),
+            ("/t/oauth2/v2.0/logout", Some(Endpoint::Logout)),
+            ("/t/discovery/v2.0/keys", Some(Endpoint::Keys)),
+            ("/t/discovery/keys", Some(Endpoint::Keys)),
+            (
+                "/t/v2.0/.well-known/openid-configuration",
+                Some(Endpoint::Discovery),
+            ),
+            (
+                "/t/.well-known/openid-configuration",
+                Some(Endpoint::Discovery),
+            ),
+            ("/", None),
+            ("/emulator/token", None),
+        ];
+        for (path, endpoint) in cases {
+            assert_eq!(Endpoint::of_path(path), endpoint, "{path}");
+        }
+    }
+}

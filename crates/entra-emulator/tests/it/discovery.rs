@@ -1,0 +1,163 @@
+//! Discovery documents and published keys.
+
+use entra_emulator::{Emulator, demo};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, client, start};
+
+async fn get(emulator: &Emulator, path: &str) -> Value {
+    let response = client()
+        .get(format!("{}{path}", emulator.url()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    response.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn each_base_advertises_its_own_issuer() {
+    let emulator = start().await;
+    let url = emulator.url();
+    let contoso = demo::CONTOSO;
+    for (path, issuer) in [
+        (format!("/{contoso}/v2.0"), format!("{url}/{contoso}/v2.0")),
+        (format!("/{contoso}"), format!("{url}/{contoso}/")),
+        (
+            "/common/v2.0".to_owned(),
+            format!("{url}/{{tenantid}}/v2.0"),
+        ),
+        (
+            "/organizations/v2.0".to_owned(),
+            format!("{url}/{{tenantid}}/v2.0"),
+        ),
+        ("/common".to_owned(), format!("{url}/{{tenantid}}/")),
+        (
+            "/contoso.example/v2.0".to_owned(),
+            format!("{url}/{contoso}/v2.0"),
+        ),
+    ] {
+        let document = get(
+            &emulator,
+            &format!("{path}/.well-known/openid-configuration"),
+        )
+        .await;
+        assert_eq!(document["issuer"], issuer, "{path}");
+        let tenant = path.split('/').nth(1).unwrap();
+        assert_eq!(
+            document["token_endpoint"],
+            format!("{url}/{tenant}/oauth2/v2.0/token")
+        );
+        for name in ["authorization_endpoint", "end_session_endpoint", "jwks_uri"] {
+            let endpoint = document[name].as_str().unwrap();
+            assert!(
+                endpoint.starts_with(&format!("{url}/{tenant}/")),
+                "{endpoint}"
+            );
+        }
+        let keys = document["jwks_uri"].as_str().unwrap();
+        let keys = get(&emulator, keys.strip_prefix(url).unwrap()).await;
+        assert!(!keys["keys"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_advertised_base_may_differ_from_the_address() {
+    let emulator = Emulator::builder()
+        .url("http://localhost:12345/")
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(emulator.url(), "http://localhost:12345");
+    let document: Value = client()
+        .get(format!(
+            "http://{}/common/v2.0/.well-known/openid-configuration",
+            emulator.address()
+        ))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(document["issuer"], "http://localhost:12345/{tenantid}/v2.0");
+}
+
+#[tokio::test]
+async fn a_v2_key_names_whom_it_vouches_for_and_a_v1_key_does_not() {
+    let emulator = start().await;
+    let own = emulator.add_key(Some(demo::FABRIKAM)).unwrap();
+    let (url, contoso, fabrikam) = (emulator.url(), demo::CONTOSO, demo::FABRIKAM);
+    let template = format!("{url}/{{tenantid}}/v2.0");
+    let of_contoso = format!("{url}/{contoso}/v2.0");
+    let of_fabrikam = format!("{url}/{fabrikam}/v2.0");
+    for (tenant, shared) in [("common", &template), (contoso, &of_contoso)] {
+        let keys = get(&emulator, &format!("/{tenant}/discovery/v2.0/keys")).await;
+        let keys = keys["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 3);
+        for key in keys {
+            let expected = if key["kid"] == own.as_str() {
+                &of_fabrikam
+            } else {
+                shared
+            };
+            assert_eq!(&key["issuer"], expected);
+            assert_eq!(key["kty"], "RSA");
+            assert_eq!(key["use"], "sig");
+            assert_eq!(key["x5t"], key["kid"]);
+            assert!(key["x5c"][0].as_str().unwrap().starts_with("MII"));
+            assert_eq!(key["e"], "AQAB");
+        }
+    }
+    let v1 = get(&emulator, "/common/discovery/keys").await;
+    for key in v1["keys"].as_array().unwrap() {
+        assert!(key.get("issuer").is_none());
+    }
+}
+
+#[tokio::test]
+async fn rotation_publishes_a_key_only_when_it_signs() {
+    let emulator = start().await;
+    let kids = |document: &Value| -> Vec<String> {
+        document["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["kid"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let before = emulator.current_kid();
+    let known = kids(&emulator.jwks(None));
+    assert_eq!(known.len(), 2);
+    let after = emulator.rotate_keys();
+    assert!(!known.contains(&after));
+    assert_eq!(emulator.current_kid(), after);
+    let served = get(&emulator, "/common/discovery/v2.0/keys").await;
+    assert_eq!(kids(&served).len(), 3);
+
+    assert!(emulator.withdraw_key(&before));
+    assert!(!emulator.withdraw_key(&before));
+    assert!(!kids(&emulator.jwks(None)).contains(&before));
+
+    emulator.set_jwks(json!({"keys": []}));
+    assert_eq!(
+        get(&emulator, "/common/discovery/keys").await,
+        json!({"keys": []})
+    );
+    emulator.reset_jwks();
+    assert_eq!(kids(&emulator.jwks(None)).len(), 2);
+}
+
+#[tokio::test]
+async fn a_tenant_nobody_knows_has_no_documents() {
+    let emulator = start().await;
+    for path in [
+        "/nowhere.example/v2.0/.well-known/openid-configuration",
+        "/nowhere.example/discovery/v2.0/keys",
+    ] {
+        let url = format!("{}{path}", emulator.url());
+        Answer::of(client().get(url).send().await.unwrap())
+            .await
+            .assert_refused(400, "invalid_request", 90_002);
+    }
+}
