@@ -73,7 +73,11 @@ pub(crate) fn remove_where(headers: &mut HeaderMap, fits: impl Fn(&HeaderName) -
 pub(crate) fn remove_echo(headers: &mut HeaderMap, injected: &HeaderValue) {
     let injected = injected.as_bytes();
     let token = injected.strip_prefix(b"Bearer ").unwrap_or(injected);
-    if token.is_empty() || !headers.values().any(|value| contains(value.as_bytes(), token)) {
+    if token.is_empty()
+        || !headers
+            .values()
+            .any(|value| contains(value.as_bytes(), token))
+    {
         return;
     }
     let echoes: Vec<HeaderName> = headers
@@ -118,7 +122,8 @@ const X_PREFIXES: [&[u8]; 4] = [
 impl Reserved {
     /// Adds a name of the configuration.
     pub(crate) fn add(&mut self, name: &HeaderName) {
-        self.configured.insert(fold(name.as_str()).into_iter().map(char::from).collect());
+        self.configured
+            .insert(fold(name.as_str()).into_iter().map(char::from).collect());
     }
 
     /// Whether `name` or what it may be folded into is reserved.
@@ -244,7 +249,16 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             assert!(reserved.contains(&name), "{name}");
         }
-        for name in ["x_other", "x-forward", "accept", "x-ms-date", "cookie", "x-obo-oidx", "host", "x"] {
+        for name in [
+            "x_other",
+            "x-forward",
+            "accept",
+            "x-ms-date",
+            "cookie",
+            "x-obo-oidx",
+            "host",
+            "x",
+        ] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             assert!(!reserved.contains(&name), "{name}");
         }

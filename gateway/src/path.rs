@@ -47,7 +47,11 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        if self.below { f.write_str("/*") } else { Ok(()) }
+        if self.below {
+            f.write_str("/*")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -63,13 +67,17 @@ impl FromStr for Pattern {
             None => (text, false),
         };
         if text.contains('*') {
-            return Err(PatternError("`*` stands only as `/*` at the end, for everything below"));
+            return Err(PatternError(
+                "`*` stands only as `/*` at the end, for everything below",
+            ));
         }
         if below && text.ends_with('/') || text.contains("//") {
             return Err(PatternError("a path has no empty segment"));
         }
         if text.contains(['?', '#']) {
-            return Err(PatternError("routes are picked by the path alone, without query or fragment"));
+            return Err(PatternError(
+                "routes are picked by the path alone, without query or fragment",
+            ));
         }
         if text.contains(['%', ';', '\\']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(PatternError(
@@ -112,10 +120,16 @@ impl BadPath {
     pub(crate) const fn detail(self) -> &'static str {
         match self {
             Self::Backslash => "the path contains a backslash",
-            Self::Character => "the path contains a character that must be percent-encoded or is not allowed at all",
+            Self::Character => {
+                "the path contains a character that must be percent-encoded or is not allowed at all"
+            }
             Self::DotSegment => "the path contains a `.` or `..` segment",
-            Self::Encoding => "the path contains a `%` that is not followed by two hexadecimal digits",
-            Self::OtherReading => "the path can be read in more than one way, and not all of them mean the same resource",
+            Self::Encoding => {
+                "the path contains a `%` that is not followed by two hexadecimal digits"
+            }
+            Self::OtherReading => {
+                "the path can be read in more than one way, and not all of them mean the same resource"
+            }
         }
     }
 }
@@ -365,7 +379,9 @@ mod tests {
 
     #[test]
     fn a_pattern_has_one_spelling() {
-        for bad in ["", "x", "/a*", "/*/b", "//", "/a//b", "/a/../b", "/%61", "/a;b", "/a?b", "/a b", "//*"] {
+        for bad in [
+            "", "x", "/a*", "/*/b", "//", "/a//b", "/a/../b", "/%61", "/a;b", "/a?b", "/a b", "//*",
+        ] {
             assert!(bad.parse::<Pattern>().is_err(), "{bad}");
         }
         for good in ["/", "/*", "/a", "/a/*", "/a/", "/.well-known/x"] {
@@ -389,8 +405,8 @@ mod tests {
     // Paths made of what makes paths ambiguous.
     fn tricky() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
-            "/", "//", ".", "..", "%2e", "%252e", "%2f", "%2F", ";", ";a=1", "%3b", "admin", "public",
-            "pub%6cic", "adm%69n", "healthz", "x", "%5c", "%25", "%", "%00", "é", "*",
+            "/", "//", ".", "..", "%2e", "%252e", "%2f", "%2F", ";", ";a=1", "%3b", "admin",
+            "public", "pub%6cic", "adm%69n", "healthz", "x", "%5c", "%25", "%", "%00", "é", "*",
         ]);
         prop::collection::vec(piece, 0..8).prop_map(|pieces| format!("/{}", pieces.concat()))
     }

@@ -82,7 +82,9 @@ impl Walk<'_> {
                 );
             } else if let Some(value) = self.value(key.name, key.kind, value) {
                 let origin = self.origin(at);
-                self.settings.values.insert(key.name, Given::new(value, origin));
+                self.settings
+                    .values
+                    .insert(key.name, Given::new(value, origin));
             }
             return;
         }
@@ -129,8 +131,10 @@ impl Walk<'_> {
                     if let DeValue::String(text) = item.get_ref() {
                         texts.push(text.clone().into_owned());
                     } else {
-                        let message =
-                            format!("a list of strings is wanted, {} is in it", a(item.get_ref().type_str()));
+                        let message = format!(
+                            "a list of strings is wanted, {} is in it",
+                            a(item.get_ref().type_str())
+                        );
                         self.problem(item.span().start, key, message);
                         return None;
                     }
@@ -209,7 +213,11 @@ impl Walk<'_> {
 
     fn routes(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
         let DeValue::Array(items) = value.get_ref() else {
-            return self.problem(at, "route", "routes are a list of tables, each begins with `[[route]]`");
+            return self.problem(
+                at,
+                "route",
+                "routes are a list of tables, each begins with `[[route]]`",
+            );
         };
         for item in items.iter() {
             let at = item.span().start;
@@ -277,7 +285,11 @@ fn entries<'a, 'i>(table: &'a DeTable<'i>) -> impl Iterator<Item = Entry<'a, 'i>
 }
 
 fn a(kind: &str) -> String {
-    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+    let article = if kind.starts_with(['a', 'i']) {
+        "an"
+    } else {
+        "a"
+    };
     format!("{article} {kind}")
 }
 
@@ -296,7 +308,10 @@ const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique
 
 fn unknown(name: &str) -> String {
     let last = name.rsplit('.').next().unwrap_or(name);
-    if MUTABLE_CLAIMS.iter().any(|claim| last.trim_end_matches('s') == *claim) {
+    if MUTABLE_CLAIMS
+        .iter()
+        .any(|claim| last.trim_end_matches('s') == *claim)
+    {
         return format!(
             "nothing is decided by `{last}`: it can be changed and reused. Decide by scopes"
         );
@@ -311,9 +326,21 @@ fn unknown(name: &str) -> String {
         .map(|known| known.rsplit('.').next().unwrap_or(known));
     let mut known: Vec<&str> = candidates.collect();
     if table.is_empty() {
-        known.extend(["admin", "entra", "accept", "downstream", "upstreams", "route", "cache", "limits", "log"]);
+        known.extend([
+            "admin",
+            "entra",
+            "accept",
+            "downstream",
+            "upstreams",
+            "route",
+            "cache",
+            "limits",
+            "log",
+        ]);
     }
-    let near = known.iter().find(|candidate| distance(candidate, last) <= 2);
+    let near = known
+        .iter()
+        .find(|candidate| distance(candidate, last) <= 2);
     match near {
         Some(near) => format!("unknown key; `{near}` is meant?"),
         None => format!("unknown key; known here: {}", known.join(", ")),
@@ -332,7 +359,9 @@ fn distance(a: &str, b: &str) -> usize {
         for (j, y) in b.iter().enumerate() {
             let above = row.get(j + 1).copied().unwrap_or(0);
             let left = row.get(j).copied().unwrap_or(0);
-            let best = (diagonal + usize::from(x != *y)).min(above + 1).min(left + 1);
+            let best = (diagonal + usize::from(x != *y))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = above;
             if let Some(cell) = row.get_mut(j + 1) {
                 *cell = best;

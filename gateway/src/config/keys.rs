@@ -264,7 +264,12 @@ mod tests {
     #[test]
     fn no_secret_has_a_flag() {
         for key in KEYS {
-            assert_eq!(key.kind == Kind::Secret, key.flag.is_empty(), "{}", key.name);
+            assert_eq!(
+                key.kind == Kind::Secret,
+                key.flag.is_empty(),
+                "{}",
+                key.name
+            );
         }
     }
 

@@ -252,7 +252,10 @@ impl<'a> Sources<'a> {
     /// The upper layer: flags, given as their names (dashes included) and values.
     #[must_use]
     pub fn flag(mut self, flag: &str, values: &[String]) -> Self {
-        match keys::KEYS.iter().find(|key| !flag.is_empty() && key.flag == flag) {
+        match keys::KEYS
+            .iter()
+            .find(|key| !flag.is_empty() && key.flag == flag)
+        {
             Some(key) => {
                 let origin = Origin::Flag(key.flag);
                 self.flags.put_text(key, values, origin, &mut self.problems);
@@ -273,7 +276,11 @@ impl<'a> Sources<'a> {
         if let Some((name, text)) = &self.file {
             let before = problems.iter().count();
             settings.overlay(file::parse(name, text, &mut problems));
-            if problems.iter().skip(before).any(|problem| problem.key().is_empty()) {
+            if problems
+                .iter()
+                .skip(before)
+                .any(|problem| problem.key().is_empty())
+            {
                 // No TOML at all: whatever else is missing may stand in it.
                 return Err(problems);
             }

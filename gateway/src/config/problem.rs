@@ -43,11 +43,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
-        origin: Origin,
-        key: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(origin: Origin, key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             origin,
             key: key.into(),
@@ -110,7 +106,11 @@ impl Problems {
     }
 
     pub(crate) fn into_result<T>(self, value: T) -> Result<T, Self> {
-        if self.is_empty() { Ok(value) } else { Err(self) }
+        if self.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
     }
 }
 

@@ -6,8 +6,7 @@ use http::{HeaderName, Method};
 
 use super::{
     Access, Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin,
-    Problems, Route, Secret, Settings, Upstream,
-    keys,
+    Problems, Route, Secret, Settings, Upstream, keys,
     settings::{Given, RouteTable},
     value,
 };
@@ -31,7 +30,10 @@ pub(super) fn resolve(settings: &Settings, problems: Problems) -> Result<Config,
                 .push(Origin::Nowhere, "", "the configuration is incomplete");
             Err(resolver.problems)
         }
-        (_, false) => resolver.problems.into_result(()).and(Err(Problems::default())),
+        (_, false) => resolver
+            .problems
+            .into_result(())
+            .and(Err(Problems::default())),
     }
 }
 
@@ -319,7 +321,10 @@ impl Resolver<'_> {
     }
 
     fn log(&mut self) -> Option<Log> {
-        let level = self.settings.text("log.level").map_or("info", |given| given.value);
+        let level = self
+            .settings
+            .text("log.level")
+            .map_or("info", |given| given.value);
         let json = match self.settings.text("log.format") {
             None => false,
             Some(given) => match given.value {
@@ -365,7 +370,8 @@ impl Resolver<'_> {
             };
             if let Some(other) = routes.iter().find(|other| overlap(other, &route)) {
                 let message = format!("`{}` has a route already, for the same methods", other.path);
-                self.problems.push(table.origin.clone(), "route.path", message);
+                self.problems
+                    .push(table.origin.clone(), "route.path", message);
             }
             routes.push(route);
         }
@@ -398,11 +404,20 @@ impl Resolver<'_> {
         }
         if access == Some(Access::Public) {
             let unfit = [
-                ("route.downstream", table.downstream.as_ref().map(|given| &given.origin)),
-                ("route.scopes", table.scopes.as_ref().map(|given| &given.origin)),
+                (
+                    "route.downstream",
+                    table.downstream.as_ref().map(|given| &given.origin),
+                ),
+                (
+                    "route.scopes",
+                    table.scopes.as_ref().map(|given| &given.origin),
+                ),
                 (
                     "route.identity_headers",
-                    table.identity_headers.first().map(|(_, given)| &given.origin),
+                    table
+                        .identity_headers
+                        .first()
+                        .map(|(_, given)| &given.origin),
                 ),
             ];
             for (key, origin) in unfit {
@@ -436,12 +451,18 @@ impl Resolver<'_> {
 
     fn route_path(&mut self, table: &RouteTable) -> Option<Pattern> {
         let Some(given) = &table.path else {
-            self.problems
-                .push(table.origin.clone(), "route.path", "missing: which path the route is for");
+            self.problems.push(
+                table.origin.clone(),
+                "route.path",
+                "missing: which path the route is for",
+            );
             return None;
         };
         Pattern::from_str(&given.value)
-            .map_err(|error| self.problems.push(given.origin.clone(), "route.path", error.to_string()))
+            .map_err(|error| {
+                self.problems
+                    .push(given.origin.clone(), "route.path", error.to_string())
+            })
             .ok()
     }
 
@@ -515,8 +536,12 @@ impl Resolver<'_> {
                     let message = format!("{:?} is no header name", given.value);
                     self.problems.push(given.origin.clone(), key, message);
                 }
-                Ok(name) if headers::belongs_to_the_connection(&name) || Reserved::default().contains(&name) => {
-                    let message = format!("`{name}` has a meaning of its own and cannot carry a claim");
+                Ok(name)
+                    if headers::belongs_to_the_connection(&name)
+                        || Reserved::default().contains(&name) =>
+                {
+                    let message =
+                        format!("`{name}` has a meaning of its own and cannot carry a claim");
                     self.problems.push(given.origin.clone(), key, message);
                 }
                 Ok(name) => headers.push((claim.clone(), name)),

@@ -126,7 +126,11 @@ impl Settings {
                 "true" | "1" | "yes" => Value::Switch(true),
                 "false" | "0" | "no" => Value::Switch(false),
                 _ => {
-                    problems.push(origin, key.name, format!("{text:?} is neither true nor false"));
+                    problems.push(
+                        origin,
+                        key.name,
+                        format!("{text:?} is neither true nor false"),
+                    );
                     return;
                 }
             },

@@ -40,7 +40,10 @@ fn the_environment_alone_is_enough() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.entra.tenant, TENANT);
     assert_eq!(config.entra.client_id, CLIENT.to_lowercase());
-    assert_eq!(config.upstreams[DEFAULT_UPSTREAM].to_string(), "http://127.0.0.1:3000");
+    assert_eq!(
+        config.upstreams[DEFAULT_UPSTREAM].to_string(),
+        "http://127.0.0.1:3000"
+    );
     let [route] = config.routes.as_slice() else {
         panic!("{:?}", config.routes)
     };
@@ -66,7 +69,10 @@ fn later_layers_win() {
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.workers, 1);
     assert_eq!(config.entra.tenant, TENANT, "the environment over the file");
-    assert!(matches!(config.entra.credential, Credential::Secret(_)), "a secret over a file's path");
+    assert!(
+        matches!(config.entra.credential, Credential::Secret(_)),
+        "a secret over a file's path"
+    );
     assert_eq!(config.routes[0].scopes, ["a", "b"]);
 }
 
@@ -75,8 +81,15 @@ fn nothing_given_says_all_that_is_missing_and_how_to_give_it() {
     let problems = lines(Sources::new().load());
     let all = problems.join("\n");
     for word in [
-        "entra.tenant", "--tenant GUID", "AZURE_TENANT_ID", "entra.client_id", "AZURE_CLIENT_SECRET",
-        "--client-secret-file", "accept.scopes", "upstream", "--upstream URL",
+        "entra.tenant",
+        "--tenant GUID",
+        "AZURE_TENANT_ID",
+        "entra.client_id",
+        "AZURE_CLIENT_SECRET",
+        "--client-secret-file",
+        "accept.scopes",
+        "upstream",
+        "--upstream URL",
     ] {
         assert!(all.contains(word), "{word} in\n{all}");
     }
@@ -98,10 +111,15 @@ fn cf_01_every_problem_is_named_at_once_with_file_line_and_key() {
                 path = '/a/*'\n\
                 methods = ['GET']\n\
                 colour = 'red'\n";
-    let problems = lines(Sources::new().file("gw.toml", text).environment(|name| match name {
-        "AZURE_TENANT_ID" | "OBO_SCOPES" => None,
-        other => environment(other),
-    }).load());
+    let problems = lines(
+        Sources::new()
+            .file("gw.toml", text)
+            .environment(|name| match name {
+                "AZURE_TENANT_ID" | "OBO_SCOPES" => None,
+                other => environment(other),
+            })
+            .load(),
+    );
     let expected = [
         "gw.toml:1: listne: unknown key; `listen` is meant?",
         "gw.toml:2: workers: a whole number is wanted, not a string",
@@ -113,7 +131,10 @@ fn cf_01_every_problem_is_named_at_once_with_file_line_and_key() {
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for start in expected {
-        assert!(problems.iter().any(|line| line.starts_with(start)), "{start}: {problems:#?}");
+        assert!(
+            problems.iter().any(|line| line.starts_with(start)),
+            "{start}: {problems:#?}"
+        );
     }
 }
 
@@ -140,10 +161,17 @@ fn keys_of_features_that_do_not_exist_are_unknown() {
 
 #[test]
 fn az_05_nothing_is_decided_by_names_that_change() {
-    for text in ["[accept]\nupns = ['x']", "[accept]\npreferred_username = ['x']", "[[route]]\npath = '/'\nemail = 'x'"] {
+    for text in [
+        "[accept]\nupns = ['x']",
+        "[accept]\npreferred_username = ['x']",
+        "[[route]]\npath = '/'\nemail = 'x'",
+    ] {
         let problems = lines(with_file(text));
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
-        assert!(problems[0].contains("nothing is decided by"), "{text}: {problems:#?}");
+        assert!(
+            problems[0].contains("nothing is decided by"),
+            "{text}: {problems:#?}"
+        );
     }
 }
 
@@ -152,21 +180,39 @@ fn cf_02_a_route_that_says_nothing_is_protected() {
     let config = with_file("[[route]]\npath = '/x'").unwrap();
     assert_eq!(config.routes[0].access, Access::Required);
     assert_eq!(config.routes[0].downstream, None);
-    assert_only("[[route]]\npath = '/x'\naccess = 'optional'", "gw.toml:3: route.access");
+    assert_only(
+        "[[route]]\npath = '/x'\naccess = 'optional'",
+        "gw.toml:3: route.access",
+    );
 }
 
 #[test]
 fn cf_03_tenants_that_stand_for_any_tenant_are_refused() {
     for tenant in ["common", "organizations", "consumers"] {
-        let problems = lines(Sources::new().environment(environment).flag("--tenant", &[tenant.to_owned()]).load());
+        let problems = lines(
+            Sources::new()
+                .environment(environment)
+                .flag("--tenant", &[tenant.to_owned()])
+                .load(),
+        );
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].starts_with("flag --tenant: entra.tenant"), "{problems:?}");
+        assert!(
+            problems[0].starts_with("flag --tenant: entra.tenant"),
+            "{problems:?}"
+        );
     }
 }
 
 #[test]
 fn cf_08_identity_headers_must_not_have_a_meaning_of_their_own() {
-    for name in ["Authorization", "Connection", "X-Forwarded-For", "x_real_ip", "Proxy-Authorization", "a b"] {
+    for name in [
+        "Authorization",
+        "Connection",
+        "X-Forwarded-For",
+        "x_real_ip",
+        "Proxy-Authorization",
+        "a b",
+    ] {
         let text = format!("[[route]]\npath = '/x'\nidentity_headers = {{ oid = '{name}' }}");
         assert_only(&text, "gw.toml:3: route.identity_headers.oid");
     }
@@ -175,28 +221,67 @@ fn cf_08_identity_headers_must_not_have_a_meaning_of_their_own() {
 #[test]
 fn tl_02_plain_http_needs_loopback_or_a_word() {
     let load = |flag: &str, value: &str, more: Option<&str>| {
-        let mut sources = Sources::new().environment(environment).flag(flag, &[value.to_owned()]);
+        let mut sources = Sources::new()
+            .environment(environment)
+            .flag(flag, &[value.to_owned()]);
         if let Some(more) = more {
             sources = sources.flag(more, &["true".to_owned()]);
         }
         sources.load()
     };
     assert!(load("--authority", "http://127.0.0.1:1", None).is_err());
-    assert!(load("--authority", "http://127.0.0.1:1", Some("--allow-http-loopback")).is_ok());
-    assert!(load("--authority", "http://localhost:1/", Some("--allow-http-loopback")).is_ok());
-    assert!(load("--authority", "http://login.example", Some("--allow-http-loopback")).is_err());
+    assert!(
+        load(
+            "--authority",
+            "http://127.0.0.1:1",
+            Some("--allow-http-loopback")
+        )
+        .is_ok()
+    );
+    assert!(
+        load(
+            "--authority",
+            "http://localhost:1/",
+            Some("--allow-http-loopback")
+        )
+        .is_ok()
+    );
+    assert!(
+        load(
+            "--authority",
+            "http://login.example",
+            Some("--allow-http-loopback")
+        )
+        .is_err()
+    );
     assert!(load("--authority", "https://login.microsoftonline.us/", None).is_ok());
     assert!(load("--upstream", "http://10.0.0.1:3000", None).is_err());
-    assert!(load("--upstream", "http://10.0.0.1:3000", Some("--allow-plaintext-upstream")).is_ok());
+    assert!(
+        load(
+            "--upstream",
+            "http://10.0.0.1:3000",
+            Some("--allow-plaintext-upstream")
+        )
+        .is_ok()
+    );
     assert!(load("--upstream", "http://[::1]:3000", None).is_ok());
-    for later in ["https://x", "h2c://x", "unix:/x", "http://127.0.0.1/base", "http://u:p@127.0.0.1"] {
+    for later in [
+        "https://x",
+        "h2c://x",
+        "unix:/x",
+        "http://127.0.0.1/base",
+        "http://u:p@127.0.0.1",
+    ] {
         assert!(load("--upstream", later, None).is_err(), "{later}");
     }
 }
 
 #[test]
 fn ad_02_the_admin_listener_is_on_loopback_unless_exposed() {
-    assert_only("[admin]\nlisten = '0.0.0.0:9090'", "gw.toml:2: admin.listen");
+    assert_only(
+        "[admin]\nlisten = '0.0.0.0:9090'",
+        "gw.toml:2: admin.listen",
+    );
     assert!(with_file("[admin]\nlisten = '0.0.0.0:9090'\nexpose = true").is_ok());
 }
 
@@ -211,7 +296,10 @@ fn secrets_are_neither_taken_from_the_file_nor_shown() {
 
 #[test]
 fn durations_and_sizes() {
-    let config = with_file("drain_timeout = 5\n[limits]\nhead_timeout = '250ms'\nidle_timeout = '2m'\nrequests = 7").unwrap();
+    let config = with_file(
+        "drain_timeout = 5\n[limits]\nhead_timeout = '250ms'\nidle_timeout = '2m'\nrequests = 7",
+    )
+    .unwrap();
     assert_eq!(config.drain_timeout, Duration::from_secs(5));
     assert_eq!(config.limits.head_timeout, Duration::from_millis(250));
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(120));
@@ -224,7 +312,16 @@ fn durations_and_sizes() {
 #[test]
 fn routes_name_what_exists() {
     assert!(with_file("[downstream.graph]\nscope = 's'\n[upstreams.b]\nurl = 'http://127.0.0.1:2'\n[[route]]\npath = '/x/*'\nupstream = 'b'\ndownstream = 'graph'").is_ok());
-    assert_only("[[route]]\npath = '/x'\nupstream = 'b'", "gw.toml:3: route.upstream");
-    assert_only("[[route]]\npath = '/x'\ndownstream = 'b'", "gw.toml:3: route.downstream");
-    assert_only("[[route]]\npath = '/x'\naccess = 'public'\ndownstream = 'arm'", "gw.toml:4: route.downstream");
+    assert_only(
+        "[[route]]\npath = '/x'\nupstream = 'b'",
+        "gw.toml:3: route.upstream",
+    );
+    assert_only(
+        "[[route]]\npath = '/x'\ndownstream = 'b'",
+        "gw.toml:3: route.downstream",
+    );
+    assert_only(
+        "[[route]]\npath = '/x'\naccess = 'public'\ndownstream = 'arm'",
+        "gw.toml:4: route.downstream",
+    );
 }

@@ -45,9 +45,15 @@ pub(super) fn upstream(text: &str, allow_plaintext: bool) -> Result<Upstream, St
     match url.scheme() {
         "http" => {}
         scheme @ ("https" | "h2c" | "h2") => {
-            return Err(format!("{scheme} upstreams are not supported yet: give an http:// address"));
+            return Err(format!(
+                "{scheme} upstreams are not supported yet: give an http:// address"
+            ));
         }
-        _ => return Err(format!("{text:?} is no address such as http://127.0.0.1:3000")),
+        _ => {
+            return Err(format!(
+                "{text:?} is no address such as http://127.0.0.1:3000"
+            ));
+        }
     }
     if url.path() != "/" || url.query().is_some() {
         return Err("no path may follow the address: paths are forwarded as they came".to_owned());
@@ -70,8 +76,8 @@ pub(super) fn upstream(text: &str, allow_plaintext: bool) -> Result<Upstream, St
         (Some(host), None) => host.to_owned(),
         (None, _) => return Err("the host is missing".to_owned()),
     };
-    let authority =
-        HeaderValue::try_from(authority).map_err(|_| "the host cannot stand in a header".to_owned())?;
+    let authority = HeaderValue::try_from(authority)
+        .map_err(|_| "the host cannot stand in a header".to_owned())?;
     Ok(Upstream {
         host,
         port,
@@ -97,7 +103,9 @@ pub(super) fn authority(text: &str, allow_http_loopback: bool) -> Result<String,
         _ => return Err(format!("{text:?} is no https address")),
     }
     if url.path() != "/" || url.query().is_some() {
-        return Err("only scheme and host are wanted here; the tenant is `entra.tenant`".to_owned());
+        return Err(
+            "only scheme and host are wanted here; the tenant is `entra.tenant`".to_owned(),
+        );
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

@@ -1,0 +1,198 @@
+//! The command line: flags from the table of settings, so that none is forgotten.
+
+use std::{env, fmt, fs, io, path::PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::{
+    Config, Problems, Sources,
+    keys::{KEYS, Key, Kind},
+};
+
+/// The exit code for a bad configuration or command line (`EX_USAGE` of BSD's sysexits).
+pub const EX_USAGE: u8 = 64;
+
+const ABOUT: &str = "\
+On-Behalf-Of gateway: validates a caller's Microsoft Entra ID token, exchanges it for one for the
+downstream API, and forwards the request to the upstream with that token in place.";
+
+const AFTER: &str = "\
+Settings come from a TOML file, over it the environment, over it the flags. Each flag has a
+variable, given in brackets; the file has the same settings and routes besides. The client secret
+has no flag: it comes from AZURE_CLIENT_SECRET (or OBO_CLIENT_SECRET), or from a file.
+
+Smallest example:
+  export AZURE_TENANT_ID=<guid> AZURE_CLIENT_ID=<guid> AZURE_CLIENT_SECRET=…
+  obo-gateway --upstream http://127.0.0.1:3000 --scope access_as_user
+
+The same as a file, with a public route and one more downstream (obo-gateway --config gateway.toml):
+  listen   = \"127.0.0.1:8080\"
+  upstream = \"http://127.0.0.1:3000\"
+  [entra]
+  tenant     = \"<guid>\"
+  client_id  = \"<guid>\"
+  credential = { secret_file = \"/run/secrets/client-secret\" }
+  [accept]
+  scopes = [\"access_as_user\"]
+  [downstream.graph]
+  scope = \"https://graph.microsoft.com/User.Read\"
+  [[route]]
+  path   = \"/healthz\"
+  access = \"public\"
+  [[route]]
+  path       = \"/me/*\"
+  downstream = \"graph\"
+
+Exit code 64: the configuration is wrong; every problem is named at once.";
+
+/// What the command line asks for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Invocation {
+    /// Run the gateway.
+    Run(Box<Config>),
+    /// The configuration has been checked and is right.
+    Check(Box<Config>),
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The command line itself is wrong, or asks for help; clap knows what to print.
+    Usage(clap::Error),
+    /// The file cannot be read.
+    File(PathBuf, io::Error),
+    /// The configuration is wrong.
+    Config(Problems),
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error) => write!(f, "{error}"),
+            Self::File(path, error) => write!(f, "{}: cannot be read: {error}", path.display()),
+            Self::Config(problems) => write!(f, "{problems}"),
+        }
+    }
+}
+
+impl std::error::Error for CliError {}
+
+/// Reads the command line, the file and the environment of this process.
+///
+/// # Errors
+///
+/// The command line or the configuration is wrong, or the file cannot be read.
+pub fn read<I, T>(arguments: I) -> Result<Invocation, CliError>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    let matches = command()
+        .try_get_matches_from(arguments)
+        .map_err(CliError::Usage)?;
+    let (check, matches) = match matches.subcommand() {
+        Some(("check", matches)) => (true, matches),
+        Some((_, matches)) => (false, matches),
+        None => (false, &matches),
+    };
+    let config = load(matches)?;
+    Ok(if check {
+        Invocation::Check(Box::new(config))
+    } else {
+        Invocation::Run(Box::new(config))
+    })
+}
+
+fn load(matches: &ArgMatches) -> Result<Config, CliError> {
+    let mut sources = Sources::new().environment(|name| env::var(name).ok());
+    let path = matches.get_one::<PathBuf>("config").cloned().or_else(|| {
+        env::var_os("OBO_CONFIG")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    });
+    if let Some(path) = path {
+        let text =
+            fs::read_to_string(&path).map_err(|error| CliError::File(path.clone(), error))?;
+        sources = sources.file(path.display().to_string(), text);
+    }
+    for key in KEYS.iter().filter(|key| !key.flag.is_empty()) {
+        if let Some(values) = values(matches, key) {
+            sources = sources.flag(key.flag, &values);
+        }
+    }
+    sources.load().map_err(CliError::Config)
+}
+
+fn values(matches: &ArgMatches, key: &Key) -> Option<Vec<String>> {
+    if key.kind == Kind::Switch {
+        return matches.get_flag(key.name).then(|| vec!["true".to_owned()]);
+    }
+    let values = matches.get_many::<String>(key.name)?;
+    Some(values.cloned().collect())
+}
+
+/// The command line's grammar, from which the help text is made.
+#[must_use]
+pub fn command() -> Command {
+    let run = Command::new("run").about("Run the gateway (the default)");
+    let check = Command::new("check")
+        .about("Read the whole configuration, name every problem, run nothing");
+    with_flags(Command::new("obo-gateway"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(AFTER)
+        .args_conflicts_with_subcommands(true)
+        .subcommand(with_flags(run))
+        .subcommand(with_flags(check))
+}
+
+fn with_flags(command: Command) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("The TOML file [env: OBO_CONFIG]");
+    KEYS.iter()
+        .filter(|key| !key.flag.is_empty())
+        .fold(command.arg(config), |command, key| command.arg(flag(key)))
+}
+
+fn flag(key: &'static Key) -> Arg {
+    let variables = key.environment.join(", ");
+    let arg = Arg::new(key.name)
+        .long(key.flag.trim_start_matches('-'))
+        .help(format!("{} [env: {variables}]", key.help));
+    match key.kind {
+        Kind::Switch => arg.action(ArgAction::SetTrue),
+        Kind::List => arg.value_name(key.value).action(ArgAction::Append),
+        _ => arg.value_name(key.value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_setting_and_the_secret_s_variable() {
+        let help = command().render_long_help().to_string();
+        for key in KEYS {
+            assert!(help.contains(key.flag), "{}", key.flag);
+        }
+        assert!(help.contains("AZURE_CLIENT_SECRET"));
+    }
+
+    #[test]
+    fn a_secret_as_a_flag_is_refused() {
+        let error = read(["obo-gateway", "--client-secret", "hunter2"]);
+        assert!(matches!(error, Err(CliError::Usage(_))));
+    }
+}

@@ -1,0 +1,154 @@
+//! `obo-gateway`: reads its configuration, starts the gateway, waits for a signal.
+
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use obo_gateway::{
+    Config, Running, StartError,
+    cli::{self, CliError, EX_USAGE, Invocation},
+    start,
+};
+use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    match cli::read(env::args_os()) {
+        Ok(Invocation::Run(config)) => run(*config),
+        Ok(Invocation::Check(config)) => check(&config),
+        Ok(_) => ExitCode::from(EX_USAGE),
+        Err(CliError::Usage(error)) => {
+            let help = !error.use_stderr();
+            // Nothing is left to do where even this cannot be printed.
+            let _ = error.print();
+            if help {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EX_USAGE)
+            }
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    complain(format_args!(
+        "{error}\n\nobo-gateway cannot start like this; `obo-gateway --help` shows all settings.\n"
+    ));
+    ExitCode::from(EX_USAGE)
+}
+
+fn complain(text: std::fmt::Arguments<'_>) {
+    // Where standard error is closed, nobody listens.
+    let _ = io::stderr().write_fmt(text);
+}
+
+fn check(config: &Config) -> ExitCode {
+    if let Err(error) = obo_gateway::check(config) {
+        return refuse(&error);
+    }
+    let routes = config.routes.len();
+    match writeln!(
+        io::stdout(),
+        "The configuration is right: {routes} route(s)."
+    ) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(config: Config) -> ExitCode {
+    if let Err(error) = log(&config) {
+        return refuse(&*error);
+    }
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("cannot start: {error}\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => {
+                complain(format_args!("cannot listen for signals: {error}\n"));
+                return ExitCode::FAILURE;
+            }
+        };
+        match start(config).await {
+            Ok(gateway) => serve(gateway, signals).await,
+            Err(error @ StartError::Config(_)) => refuse(&error),
+            Err(error) => {
+                complain(format_args!("{error}\n"));
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn serve(gateway: Running, mut signals: Signals) -> ExitCode {
+    signals.next().await;
+    tracing::info!("shutting down: running requests may finish; a second signal ends at once");
+    tokio::select! {
+        () = gateway.shutdown() => ExitCode::SUCCESS,
+        () = signals.next() => ExitCode::FAILURE,
+    }
+}
+
+fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let filter =
+        EnvFilter::try_new(&config.log.level).map_err(|error| format!("log.level: {error}"))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let result = if config.log.json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.try_init()
+    };
+    result.map_err(|error| error.to_string().into())
+}
+
+/// SIGTERM and SIGINT; elsewhere than on Unix, Ctrl-C.
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Bodies: streamed in both directions, never collected.
+
+use std::{
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use crate::{
+    net::{
+        pool::Lease,
+        watch::{Phase, Watch},
+    },
+    steps::limit::Permit,
+};
+
+/// A request's body on its way to the upstream. Trailers are dropped: no header list is allowed
+/// in them yet.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    watch: Rc<Watch>,
+}
+
+impl RequestBody {
+    pub(crate) const fn new(incoming: Incoming, watch: Rc<Watch>) -> Self {
+        Self { incoming, watch }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.watch.set_uploading(polled.is_pending());
+        match ready!(polled) {
+            Some(Ok(frame)) if frame.is_data() => {
+                if self.incoming.is_end_stream() {
+                    self.watch.set_uploaded();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            Some(Ok(_)) | None => {
+                self.watch.set_uploaded();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// A response's body on its way to the client.
+///
+/// As long as it lives, the request counts as running: for the limit of requests at once, and for
+/// its connection's [`Watch`].
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    kind: Kind,
+    watch: Option<Rc<Watch>>,
+    permit: Option<Permit>,
+}
+
+enum Kind {
+    /// Our own.
+    Whole(Bytes),
+    /// The upstream's, with the connection it comes from until it has ended.
+    Upstream {
+        incoming: Incoming,
+        lease: Option<Lease>,
+    },
+}
+
+impl ResponseBody {
+    pub(crate) const fn whole(bytes: Bytes) -> Self {
+        Self {
+            kind: Kind::Whole(bytes),
+            watch: None,
+            permit: None,
+        }
+    }
+
+    /// The upstream's body. `watch` knows whether the request was sent to its end, without which
+    /// the connection is not used again.
+    pub(crate) fn upstream(incoming: Incoming, lease: Lease, watch: Rc<Watch>) -> Self {
+        let ended = incoming.is_end_stream();
+        let mut body = Self {
+            kind: Kind::Upstream {
+                incoming,
+                lease: Some(lease),
+            },
+            watch: Some(watch),
+            permit: None,
+        };
+        if ended {
+            body.end();
+        }
+        body
+    }
+
+    /// Ties the request's end to this body's.
+    pub(crate) fn hold(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// Lets this body tell `watch` when it begins and ends.
+    pub(crate) fn watch(&mut self, watch: Rc<Watch>) {
+        watch.enter(Phase::Streaming);
+        self.watch = Some(watch);
+    }
+
+    fn end(&mut self) {
+        let Kind::Upstream { lease, .. } = &mut self.kind else {
+            return;
+        };
+        let sent = self.watch.as_ref().is_some_and(|watch| watch.is_uploaded());
+        match lease.take() {
+            Some(lease) if sent => lease.give_back(),
+            // Dropped, the connection closes: the rest of the request is not wanted.
+            _ => {}
+        }
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::whole(bytes)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let incoming = match &mut this.kind {
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
+            }
+            Kind::Upstream { incoming, .. } => incoming,
+        };
+        match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+            Some(Ok(frame)) if frame.is_data() => {
+                let ended = incoming.is_end_stream();
+                if let Some(watch) = &this.watch {
+                    watch.touch();
+                }
+                if ended {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            // Trailers are dropped.
+            Some(Ok(_)) | None => {
+                this.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Upstream { incoming, lease } => lease.is_none() || incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(0)),
+            Kind::Upstream { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch
+            && watch.phase() == Phase::Streaming
+        {
+            watch.enter(Phase::Idle);
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Whole(_) => "Whole",
+            Self::Upstream { .. } => "Upstream",
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! A request on its way through the stack, with what the steps have learned about it.
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc};
+
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+
+use super::answer::Answer;
+use crate::{net::watch::Watch, route::Route};
+
+/// One request. A type of its own, so that what the steps add needs no allocation, as the
+/// request's extensions would.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) request: Request<Incoming>,
+    pub(crate) client: Rc<Client>,
+    /// `x-request-id`; empty before the first step.
+    pub(crate) id: HeaderValue,
+    /// Set by the step that matches routes.
+    pub(crate) route: Option<Rc<Route>>,
+}
+
+impl Exchange {
+    /// The answer to this request, given by the gateway itself.
+    pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
+        answer.into_response(&self.id)
+    }
+}
+
+/// The client's connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// The client's address as a header value.
+    pub(crate) address: HeaderValue,
+    /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
+    node: String,
+    pub(crate) watch: Rc<Watch>,
+    /// The last `Host` and the `Forwarded` made for it: a connection rarely has two.
+    forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, watch: Rc<Watch>) -> Self {
+        // An IPv4 client of a dual-stack socket is an IPv4 client.
+        let ip = peer.ip().to_canonical();
+        let text = ip.to_string();
+        let node = if ip.is_ipv6() {
+            format!("\"[{text}]\"")
+        } else {
+            text.clone()
+        };
+        Self {
+            address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
+            node,
+            watch,
+            forwarded: RefCell::new(None),
+        }
+    }
+
+    /// `Forwarded` (RFC 7239) for a request to `host`.
+    pub(crate) fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
+        let empty = HeaderValue::from_static("");
+        let host = host.unwrap_or(&empty);
+        if let Some((known, made)) = &*self.forwarded.borrow()
+            && known == host
+        {
+            return made.clone();
+        }
+        let node = &self.node;
+        let text = match host.to_str() {
+            // Quoted, since a port's colon may not stand in a token; the host has been checked
+            // and holds neither quote nor backslash.
+            Ok(host) if !host.is_empty() => format!("for={node};host=\"{host}\";proto=http"),
+            _ => format!("for={node};proto=http"),
+        };
+        let made = HeaderValue::try_from(text).unwrap_or_else(|_| empty.clone());
+        self.forwarded.replace(Some((host.clone(), made.clone())));
+        made
+    }
+}

@@ -1,0 +1,6 @@
+//! What HTTP messages are here: bodies, a request on its way through the stack, the answers that
+//! the gateway gives itself.
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod exchange;

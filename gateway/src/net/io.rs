@@ -1,0 +1,113 @@
+//! A client's socket that keeps its [`Watch`] up to date and closes gently.
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::watch::{Phase, Watch};
+
+/// How much is thrown away after the last answer before the socket is closed all the same.
+const MOST_THROWN_AWAY: usize = 64 * 1024;
+
+/// A client's socket.
+#[derive(Debug)]
+pub(crate) struct ClientIo {
+    stream: TcpStream,
+    watch: Rc<Watch>,
+    /// Set once our side is shut: what may still be thrown away.
+    left_to_throw_away: Option<usize>,
+}
+
+impl ClientIo {
+    pub(crate) const fn new(stream: TcpStream, watch: Rc<Watch>) -> Self {
+        Self {
+            stream,
+            watch,
+            left_to_throw_away: None,
+        }
+    }
+
+    fn wrote(&self, result: &io::Result<usize>) {
+        if matches!(result, Ok(written) if *written > 0) && self.watch.phase() == Phase::Streaming {
+            self.watch.touch();
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before && self.watch.phase() == Phase::Idle {
+            self.watch.enter(Phase::Head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        self.wrote(&result);
+        Poll::Ready(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        self.wrote(&result);
+        Poll::Ready(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Shuts our side, then reads what the client still sends until it has seen that.
+    ///
+    /// A socket that is closed while bytes lie unread is reset by the kernel, and a reset takes
+    /// with it the answer that the client has not read yet: a refusal of a request whose body was
+    /// not wanted, most of all.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.left_to_throw_away.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.watch.enter(Phase::Closing);
+            this.left_to_throw_away = Some(MOST_THROWN_AWAY);
+        }
+        let mut scratch = [0; 4096];
+        while let Some(left) = this.left_to_throw_away.filter(|left| *left > 0) {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {
+                    this.left_to_throw_away = Some(left.saturating_sub(buf.filled().len()));
+                }
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

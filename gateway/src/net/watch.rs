@@ -1,0 +1,358 @@
+//! What each client connection is doing, and since when.
+//!
+//! Time-outs by a timer each would cost a registration with the runtime's timer wheel several times
+//! a request. Instead every connection has one record of what it waits for; one sweep a tick looks
+//! at all of them and wakes those that have waited too long. A limit is therefore kept to within a
+//! tick, and never falls short.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::config::Limits;
+
+/// How long a connection that is about to close may go on reading what it throws away.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Between requests.
+    Idle,
+    /// The first byte of a request head has arrived, the last has not.
+    Head,
+    /// A request is being judged; whatever that waits for has limits of its own.
+    Working,
+    /// The upstream has the request, or is getting it; its answer has not begun.
+    Awaiting,
+    /// The answer is on its way to the client.
+    Streaming,
+    /// All is said; the client's last bytes are thrown away.
+    Closing,
+}
+
+/// Why waiting for the upstream was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// The client stopped sending its body.
+    Client,
+    /// The upstream did not begin its answer.
+    Upstream,
+}
+
+/// The record of one connection.
+pub(crate) struct Watch {
+    phase: Cell<Phase>,
+    /// Milliseconds on the sweep's clock.
+    since: Cell<u64>,
+    /// The request's body is waiting for the client.
+    uploading: Cell<bool>,
+    /// The request's body has ended, so that nothing more will be read from it.
+    uploaded: Cell<bool>,
+    late: Cell<Option<Late>>,
+    overdue: Cell<bool>,
+    draining: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    clock: Rc<Clock>,
+}
+
+struct Clock {
+    origin: Instant,
+    now: Cell<u64>,
+}
+
+impl Watch {
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.touch();
+    }
+
+    /// Something moved.
+    pub(crate) fn touch(&self) {
+        self.since.set(self.clock.now.get());
+    }
+
+    /// A request begins; `has_body` says whether its body is still to be read.
+    pub(crate) fn begin(&self, has_body: bool) {
+        self.uploading.set(false);
+        self.uploaded.set(!has_body);
+        self.late.set(None);
+        self.enter(Phase::Working);
+    }
+
+    pub(crate) fn set_uploading(&self, waiting: bool) {
+        self.uploading.set(waiting);
+        if !waiting {
+            self.touch();
+        }
+    }
+
+    pub(crate) fn set_uploaded(&self) {
+        self.uploaded.set(true);
+    }
+
+    pub(crate) fn is_uploaded(&self) -> bool {
+        self.uploaded.get()
+    }
+
+    /// Waits for `answer` within the limits for the upstream's head and the client's body.
+    ///
+    /// # Errors
+    ///
+    /// Who was late.
+    pub(crate) async fn await_answer<F: Future>(&self, answer: F) -> Result<F::Output, Late> {
+        self.enter(Phase::Awaiting);
+        let mut answer = pin!(answer);
+        // The sweep wakes the connection's task, which is the one that polls this.
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => match self.late.take() {
+                Some(late) => Poll::Ready(Err(late)),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    }
+
+    /// What the connection's task asks whenever it is polled.
+    pub(crate) fn poll_orders(&self, cx: &Context<'_>) -> Orders {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+        Orders {
+            close: self.overdue.get(),
+            drain: self.draining.get(),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn judge(&self, limits: &Timeouts) {
+        let age = self.clock.now.get().saturating_sub(self.since.get());
+        let limit = match self.phase.get() {
+            Phase::Idle | Phase::Streaming => limits.idle,
+            Phase::Head => limits.head,
+            Phase::Working => return,
+            Phase::Awaiting if self.uploading.get() => limits.idle,
+            Phase::Awaiting => limits.response,
+            Phase::Closing => limits.linger,
+        };
+        if age <= limit {
+            return;
+        }
+        if self.phase.get() == Phase::Awaiting {
+            let late = if self.uploading.get() {
+                Late::Client
+            } else {
+                Late::Upstream
+            };
+            self.late.set(Some(late));
+        } else {
+            self.overdue.set(true);
+        }
+        self.wake();
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a connection is told to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orders {
+    /// End at once.
+    pub(crate) close: bool,
+    /// End after the request that runs.
+    pub(crate) drain: bool,
+}
+
+/// In milliseconds, a tick included: `since` may be a tick old.
+struct Timeouts {
+    idle: u64,
+    head: u64,
+    response: u64,
+    linger: u64,
+}
+
+/// All connections of a worker.
+pub(crate) struct Watches {
+    clock: Rc<Clock>,
+    all: RefCell<Vec<Weak<Watch>>>,
+    timeouts: Timeouts,
+    tick: Duration,
+}
+
+impl Watches {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let shortest = limits
+            .idle_timeout
+            .min(limits.head_timeout)
+            .min(limits.response_timeout);
+        let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
+        let ms = |limit: Duration| u64::try_from((limit + tick).as_millis()).unwrap_or(u64::MAX);
+        Self {
+            clock: Rc::new(Clock {
+                origin: Instant::now(),
+                now: Cell::new(0),
+            }),
+            all: RefCell::default(),
+            timeouts: Timeouts {
+                idle: ms(limits.idle_timeout),
+                head: ms(limits.head_timeout),
+                response: ms(limits.response_timeout),
+                linger: ms(LINGER),
+            },
+            tick,
+        }
+    }
+
+    /// A record for a connection that begins.
+    pub(crate) fn add(&self) -> Rc<Watch> {
+        let watch = Rc::new(Watch {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(self.clock.now.get()),
+            uploading: Cell::new(false),
+            uploaded: Cell::new(true),
+            late: Cell::new(None),
+            overdue: Cell::new(false),
+            draining: Cell::new(false),
+            waker: RefCell::new(None),
+            clock: Rc::clone(&self.clock),
+        });
+        self.all.borrow_mut().push(Rc::downgrade(&watch));
+        watch
+    }
+
+    /// Milliseconds on the sweep's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now.get()
+    }
+
+    pub(crate) const fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    /// Moves the clock and wakes every connection that has waited too long.
+    pub(crate) fn sweep(&self) {
+        let now = u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.clock.now.set(now);
+        self.all.borrow_mut().retain(|watch| match watch.upgrade() {
+            Some(watch) => {
+                watch.judge(&self.timeouts);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Tells every connection to end after the request that runs.
+    pub(crate) fn drain(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.draining.set(true);
+            watch.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watches")
+            .field("tick", &self.tick)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watches() -> Watches {
+        Watches::new(&Limits::default())
+    }
+
+    fn later(watches: &Watches, ms: u64) {
+        watches.clock.now.set(watches.clock.now.get() + ms);
+        for watch in watches.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.judge(&watches.timeouts);
+        }
+    }
+
+    #[test]
+    fn each_phase_has_its_limit_and_progress_starts_it_anew() {
+        for (phase, limit) in [
+            (Phase::Idle, 60_500),
+            (Phase::Head, 10_500),
+            (Phase::Streaming, 60_500),
+            (Phase::Closing, 1_500),
+        ] {
+            let watches = watches();
+            let watch = watches.add();
+            watch.enter(phase);
+            later(&watches, limit);
+            assert!(!watch.overdue.get(), "{phase:?}");
+            watch.touch();
+            later(&watches, limit);
+            assert!(!watch.overdue.get(), "{phase:?}");
+            later(&watches, 1);
+            assert!(watch.overdue.get(), "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_judged_has_no_limit_here() {
+        let watches = watches();
+        let watch = watches.add();
+        watch.begin(false);
+        later(&watches, 1_000_000);
+        assert!(!watch.overdue.get());
+    }
+
+    #[test]
+    fn who_was_late_depends_on_whose_bytes_were_waited_for() {
+        let watches = watches();
+        let watch = watches.add();
+        watch.enter(Phase::Awaiting);
+        later(&watches, 60_501);
+        assert_eq!(watch.late.take(), Some(Late::Upstream));
+        watch.enter(Phase::Awaiting);
+        watch.set_uploading(true);
+        later(&watches, 60_501);
+        assert_eq!(watch.late.take(), Some(Late::Client));
+        assert!(!watch.overdue.get(), "there is an answer to give first");
+    }
+
+    #[test]
+    fn connections_that_have_ended_are_forgotten() {
+        let watches = watches();
+        let kept = watches.add();
+        drop(watches.add());
+        watches.sweep();
+        assert_eq!(watches.all.borrow().len(), 1);
+        drop(kept);
+    }
+}

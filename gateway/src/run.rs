@@ -1,0 +1,285 @@
+//! Starting and stopping.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    sync::watch,
+};
+use tower_obo::{ConfigErrors, Core};
+
+use crate::{
+    admin, authorize,
+    config::{Access, Config},
+    net::listen,
+    steps::limit::Running as RunningRequests,
+    worker::{Shared, Stage, Worker},
+};
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The configuration cannot work; one problem a line.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The system gives no thread or no event queue.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Starts a gateway and comes back once it accepts connections.
+///
+/// It may not be ready yet (see [`Running::is_ready`]): an identity provider that is out of reach
+/// is no reason not to start. Any number of gateways may run in one process.
+///
+/// # Errors
+///
+/// An address is taken, the configuration cannot work, or the system gives no threads.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let control = Control(Some(
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("obo-control")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?,
+    ));
+    let handle = control.handle();
+    let (core, policies) = authorize::core(&config, handle.clone())?;
+    let listeners = listen::bind(config.listen, config.workers.max(1)).map_err(|source| {
+        StartError::Listen {
+            address: config.listen,
+            source,
+        }
+    })?;
+    let local = listeners
+        .first()
+        .map_or(Ok(config.listen), std::net::TcpListener::local_addr)
+        .map_err(StartError::Thread)?;
+    let admin = admin_listener(&config)?;
+    let admin_local = admin
+        .as_ref()
+        .map(std::net::TcpListener::local_addr)
+        .transpose()
+        .map_err(StartError::Thread)?;
+
+    let (stage, stages) = watch::channel(Stage::Serving);
+    let readiness = Readiness {
+        core: core.clone(),
+        stage: stages.clone(),
+    };
+    if let Some(listener) = admin {
+        let readiness = readiness.clone();
+        let listener = {
+            let _entered = handle.enter();
+            TcpListener::from_std(listener).map_err(StartError::Thread)?
+        };
+        handle.spawn(admin::serve(listener, readiness));
+    }
+    let shared = Shared {
+        running: RunningRequests::new(config.limits.requests),
+        config: Arc::new(config),
+        core: core.clone(),
+        policies: policies.into(),
+    };
+    let mut running = Running {
+        url: url(local),
+        local,
+        admin: admin_local.map(|address| (address, url(address))),
+        readiness,
+        stage,
+        workers: Vec::new(),
+        control,
+    };
+    // From here on, an error drops `running`, which ends what has begun.
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let worker = Worker::start(number, listener, shared.clone(), stages.clone())
+            .await
+            .map_err(StartError::Thread)?;
+        running.workers.push(worker);
+    }
+    core.start();
+    announce(&running, &shared.config);
+    Ok(running)
+}
+
+/// Checks what [`start`] would check before it opens a socket.
+///
+/// # Errors
+///
+/// Everything that the library finds wrong with the configuration.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    let runtime = Builder::new_current_thread()
+        .build()
+        .map_err(StartError::Thread)?;
+    authorize::core(config, runtime.handle().clone())?;
+    Ok(())
+}
+
+fn admin_listener(config: &Config) -> Result<Option<std::net::TcpListener>, StartError> {
+    let Some(address) = config.admin else {
+        return Ok(None);
+    };
+    let mut bound =
+        listen::bind(address, 1).map_err(|source| StartError::Listen { address, source })?;
+    Ok(bound.pop())
+}
+
+fn announce(running: &Running, config: &Config) {
+    tracing::info!(
+        listen = running.url(),
+        admin = running.admin_url(),
+        workers = config.workers,
+        tenant = config.entra.tenant,
+        client_id = config.entra.client_id,
+        authority = config.entra.authority,
+        "gateway listens"
+    );
+    for route in &config.routes {
+        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+        let downstream = route
+            .downstream
+            .as_ref()
+            .and_then(|name| config.downstreams.get(name));
+        tracing::info!(
+            path = %route.path,
+            methods = if methods.is_empty() { "any".to_owned() } else { methods.join(",") },
+            access = match route.access {
+                Access::Public => "public",
+                Access::Required => "required",
+            },
+            scopes = route.scopes.join(" "),
+            upstream = config.upstreams.get(&route.upstream).map(tracing::field::display),
+            downstream = downstream.map_or("none: no Authorization is forwarded", String::as_str),
+            "route"
+        );
+    }
+}
+
+/// The address to connect to; a socket that listens on all addresses is reached by loopback.
+fn url(address: SocketAddr) -> String {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{reachable}")
+}
+
+/// A gateway that runs. Dropped, it ends at once; [`Running::shutdown`] lets requests finish.
+#[derive(Debug)]
+#[must_use = "a gateway ends when this is dropped"]
+pub struct Running {
+    url: String,
+    local: SocketAddr,
+    admin: Option<(SocketAddr, String)>,
+    readiness: Readiness,
+    stage: watch::Sender<Stage>,
+    workers: Vec<Worker>,
+    control: Control,
+}
+
+impl Running {
+    /// Where it listens, `http://127.0.0.1:8080` for instance, without a trailing slash.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address that it is bound to.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Where `/livez` and `/readyz` are, if anywhere.
+    #[must_use]
+    pub fn admin_url(&self) -> Option<&str> {
+        self.admin.as_ref().map(|(_, url)| url.as_str())
+    }
+
+    /// Whether protected requests can be served: the signing keys are loaded, and no shutdown has
+    /// begun.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.readiness.obstacle().is_none()
+    }
+
+    /// Stops listening, lets running requests finish for at most the configured time, and ends.
+    ///
+    /// Dropping the future ends everything at once.
+    pub async fn shutdown(mut self) {
+        let _ = self.stage.send_replace(Stage::Draining);
+        for worker in std::mem::take(&mut self.workers) {
+            worker.ended().await;
+        }
+        tracing::info!("gateway has ended");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stage.send_replace(Stage::Ended);
+        self.control.end();
+    }
+}
+
+/// Whether the gateway can serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Readiness {
+    core: Core,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Readiness {
+    /// What stands in the way, as a line for a person.
+    pub(crate) fn obstacle(&self) -> Option<&'static str> {
+        if *self.stage.borrow() != Stage::Serving {
+            return Some("shutting down\n");
+        }
+        (!self.core.is_ready())
+            .then_some("the identity provider's signing keys are not loaded yet\n")
+    }
+}
+
+/// The runtime for the core's network work and the admin listener.
+#[derive(Debug)]
+struct Control(Option<Runtime>);
+
+impl Control {
+    fn handle(&self) -> tokio::runtime::Handle {
+        match &self.0 {
+            Some(runtime) => runtime.handle().clone(),
+            None => tokio::runtime::Handle::current(),
+        }
+    }
+
+    fn end(&mut self) {
+        // Dropping a runtime waits, which is not allowed within another runtime.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

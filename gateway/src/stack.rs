@@ -1,0 +1,72 @@
+//! The order in which a request passes the steps.
+
+use std::{convert::Infallible, rc::Rc, sync::Arc};
+
+use http::Response;
+use tower::{ServiceBuilder, service_fn};
+use tower_obo::Core;
+use tower_service::Service;
+
+use crate::{
+    authorize::AuthorizeLayer,
+    headers::Reserved,
+    message::{body::ResponseBody, exchange::Exchange},
+    route::Routes,
+    steps::{
+        check::Check,
+        forwarded::SetForwarded,
+        limit::{LimitLayer, Running},
+        panic_guard::PanicGuardLayer,
+        request_id::{Ids, RequestIdLayer},
+        route::MatchRoute,
+        step::StepLayer,
+        strip::Strip,
+        upstream::forward,
+    },
+};
+
+/// What the steps of one worker share.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) core: Core,
+    pub(crate) running: Arc<Running>,
+    pub(crate) routes: Rc<Routes>,
+    pub(crate) reserved: Rc<Reserved>,
+    pub(crate) target_bytes: usize,
+}
+
+/// The steps, outermost first.
+///
+/// Every one of them is always ready: whoever is over a limit is refused, not made to wait. So the
+/// service may be called without being polled for readiness first.
+pub(crate) fn stack(
+    parts: Parts,
+) -> impl Service<
+    Exchange,
+    Response = Response<ResponseBody>,
+    Error = Infallible,
+    Future: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+> + Clone {
+    ServiceBuilder::new()
+        // Every answer has an id, also one that tells of a panic.
+        .layer(RequestIdLayer(Rc::new(Ids::new())))
+        // Below this, a panic is an answer of 500.
+        .layer(PanicGuardLayer)
+        // Requests at once; 503 beyond. Head and header counts are limited by hyper before this.
+        .layer(LimitLayer(parts.running))
+        // Framing, Host, method, the target's form and length: 400 before anything is decided.
+        .layer(StepLayer(Check {
+            target_bytes: parts.target_bytes,
+        }))
+        // Path → route, 404, 405; 400 for a path that another reader would take to another route.
+        .layer(StepLayer(MatchRoute(parts.routes)))
+        // What `Connection` names goes first, then reserved names: before anything is set, so
+        // that no client can have the gateway's own headers removed.
+        .layer(StepLayer(Strip(parts.reserved)))
+        // The token is judged and exchanged; `Authorization` and identity headers are set.
+        .layer(AuthorizeLayer(parts.core))
+        // Host, Forwarded, X-Forwarded-*, X-Request-Id.
+        .layer(StepLayer(SetForwarded))
+        // The upstream.
+        .service(service_fn(forward))
+}

@@ -1,0 +1,230 @@
+//! What an HTTP/1 request must be like before anything is decided by it: framing (RFC 9112 §6),
+//! `Host` (§3.2), the form of the target (§3.2), the method, and the limit of the target's length.
+//!
+//! hyper refuses what it cannot parse, two lengths that differ and chunked messages of HTTP/1.0
+//! before this is reached. What it lets pass and others read otherwise is refused here.
+
+use http::{
+    HeaderMap, HeaderValue, Method, Uri, Version,
+    header::{EXPECT, HOST, TRANSFER_ENCODING},
+    uri::{Parts, PathAndQuery},
+};
+
+use super::step::Step;
+use crate::message::{answer::Answer, exchange::Exchange};
+
+/// The step.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    pub(crate) target_bytes: usize,
+}
+
+impl Step for Check {
+    fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
+        let request = &mut exchange.request;
+        framing(request.headers())?;
+        expectation(request.headers())?;
+        method(request.method())?;
+        let host = host(request.version(), request.headers())?;
+        if let Some(origin) = target(request.uri(), host, self.target_bytes)? {
+            *request.uri_mut() = origin;
+        }
+        Ok(())
+    }
+}
+
+fn framing(headers: &HeaderMap) -> Result<(), Answer> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(first) = codings.next() else {
+        return Ok(());
+    };
+    if codings.next().is_some() {
+        return Err(Answer::bad_framing("more than one Transfer-Encoding"));
+    }
+    if first.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    Err(Answer::unknown_coding())
+}
+
+fn expectation(headers: &HeaderMap) -> Result<(), Answer> {
+    let known = headers
+        .get_all(EXPECT)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if known {
+        Ok(())
+    } else {
+        Err(Answer::unknown_expectation())
+    }
+}
+
+/// TRACE would echo the injected token to whoever sends it; CONNECT is a forward proxy's.
+fn method(method: &Method) -> Result<(), Answer> {
+    if *method != Method::TRACE && *method != Method::CONNECT {
+        return Ok(());
+    }
+    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let answer = Answer::method_not_allowed(allow);
+    Err(if *method == Method::CONNECT {
+        answer.closing()
+    } else {
+        answer
+    })
+}
+
+fn host(version: Version, headers: &HeaderMap) -> Result<Option<&HeaderValue>, Answer> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_10 => Ok(None),
+        (None, _) => Err(Answer::bad_framing("the Host header is missing")),
+        (Some(_), Some(_)) => Err(Answer::bad_framing("more than one Host header")),
+        (Some(host), None) if is_host(host.as_bytes()) => Ok(Some(host)),
+        (Some(_), None) => Err(Answer::bad_framing("the Host header is no host")),
+    }
+}
+
+/// `host [ ":" port ]`. Of what RFC 3986 §3.2.2 allows in a name, only what DNS names and IP
+/// addresses are made of: no comma, no quote, no percent sign.
+fn is_host(text: &[u8]) -> bool {
+    let (host, port) = match text {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
+                return false;
+            };
+            let (inside, after) = rest.split_at(end);
+            let address = !inside.is_empty()
+                && inside
+                    .iter()
+                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+            if !address {
+                return false;
+            }
+            (inside, after.get(1..).unwrap_or_default())
+        }
+        _ => {
+            let end = text
+                .iter()
+                .position(|byte| *byte == b':')
+                .unwrap_or(text.len());
+            let (name, after) = text.split_at(end);
+            let plain = name.iter().all(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~')
+            });
+            if !plain {
+                return false;
+            }
+            (name, after)
+        }
+    };
+    let port_is_number = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    !host.is_empty() && port_is_number
+}
+
+/// Makes sure that the target is a path; gives back what to forward where it came as a whole URL.
+fn target(uri: &Uri, host: Option<&HeaderValue>, most: usize) -> Result<Option<Uri>, Answer> {
+    let Some(path) = uri.path_and_query() else {
+        return Err(Answer::bad_request("the target is no path"));
+    };
+    if path.as_str().len() > most {
+        return Err(Answer::target_too_long());
+    }
+    match (uri.scheme_str(), uri.authority()) {
+        (None, None) if path.as_str().starts_with('/') => Ok(None),
+        (Some(scheme), Some(authority)) if scheme.eq_ignore_ascii_case("http") => {
+            let same = host.is_none_or(|host| {
+                host.as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            });
+            if !same || !is_host(authority.as_str().as_bytes()) {
+                return Err(Answer::bad_request(
+                    "the target and Host name different servers",
+                ));
+            }
+            origin_form(path)
+                .map(Some)
+                .ok_or(Answer::bad_request("the target is no path"))
+        }
+        // `*`, `host:port`, and other schemes.
+        _ => Err(Answer::bad_request("the target is no path")),
+    }
+}
+
+fn origin_form(path: &PathAndQuery) -> Option<Uri> {
+    let mut parts = Parts::default();
+    parts.path_and_query = Some(path.clone());
+    let uri = Uri::from_parts(parts).ok()?;
+    uri.path().starts_with('/').then_some(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "gw",
+            "gw.",
+            "gw:",
+            "gw:80",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "a-b_c.d",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            "a, b",
+            "a b",
+            "a/b",
+            "u@h",
+            "a,b",
+            ":80",
+            "gw:x",
+            "gw:80:80",
+            "[::1",
+            "[]",
+            "[::1]x",
+            "a?b",
+            "a#b",
+            "a%41",
+            "gw:123456",
+            "a\\b",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    fn judged(text: &str, host: &str) -> Result<Option<String>, ()> {
+        let host = HeaderValue::from_str(host).unwrap();
+        target(&text.parse().unwrap(), Some(&host), 100)
+            .map(|uri| uri.map(|uri| uri.to_string()))
+            .map_err(drop)
+    }
+
+    #[test]
+    fn pa_11_pa_13_only_paths_and_urls_of_this_host_are_targets() {
+        assert_eq!(judged("/x?y", "gw"), Ok(None));
+        assert_eq!(judged("//127.0.0.1:1/x", "gw"), Ok(None));
+        assert_eq!(judged("http://gw/x?y", "gw"), Ok(Some("/x?y".to_owned())));
+        assert_eq!(judged("http://GW/x", "gw"), Ok(Some("/x".to_owned())));
+        for bad in [
+            "http://evil.example/x",
+            "http://gw:81/x",
+            "https://gw/x",
+            "http://u@gw/x",
+            "gw:443",
+            "*",
+        ] {
+            assert_eq!(judged(bad, "gw"), Err(()), "{bad}");
+        }
+        assert_eq!(judged(&format!("/{}", "a".repeat(100)), "gw"), Err(()));
+    }
+}

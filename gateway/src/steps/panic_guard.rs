@@ -1,0 +1,121 @@
+//! A panic while a request is served is an answer of 500, not the end of the worker.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
+
+/// The layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PanicGuardLayer;
+
+impl<S> Layer<S> for PanicGuardLayer {
+    type Service = PanicGuard<S>;
+
+    fn layer(&self, inner: S) -> PanicGuard<S> {
+        PanicGuard { inner }
+    }
+}
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct PanicGuard<S> {
+    inner: S,
+}
+
+impl<S> Service<Exchange> for PanicGuard<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = PanicGuardFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> Self::Future {
+        let id = exchange.id.clone();
+        // What is shared beyond the request (pools, routes) is changed in single steps that do
+        // not panic halfway.
+        let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
+        PanicGuardFuture {
+            inner: called.ok(),
+            id,
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`PanicGuard`].
+    #[derive(Debug)]
+    pub(crate) struct PanicGuardFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        id: HeaderValue,
+    }
+}
+
+impl<F> Future for PanicGuardFuture<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+{
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(inner) = this.inner.as_mut().as_pin_mut() {
+            if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
+                return polled;
+            }
+            // Dropped here, within the guard's reach, since its destructors saw half a change.
+            let drop_it = AssertUnwindSafe(|| this.inner.as_mut().set(None));
+            drop(catch_unwind(drop_it));
+        }
+        // The message may hold anything; the panic hook has printed it, and nothing else shows it.
+        tracing::error!(request_id = ?this.id, "a request made the gateway panic");
+        Poll::Ready(Ok(Answer::panicked().into_response(this.id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(
+        future: PanicGuardFuture<impl Future<Output = Result<Response<ResponseBody>, Infallible>>>,
+    ) -> u16 {
+        let mut future = Box::pin(future);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(response)) => response.status().as_u16(),
+            Poll::Pending => 0,
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_answer_wherever_it_happens() {
+        let id = HeaderValue::from_static("x");
+        let polled = PanicGuardFuture {
+            inner: Some(async { panic!("in poll") }),
+            id: id.clone(),
+        };
+        assert_eq!(status(polled), 500);
+        let called = PanicGuardFuture {
+            inner: None::<std::future::Ready<_>>,
+            id,
+        };
+        assert_eq!(status(called), 500);
+    }
+}

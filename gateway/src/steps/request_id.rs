@@ -1,0 +1,168 @@
+//! Gives every request an id, which its answer, its log lines and the upstream carry.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderValue, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::message::{answer::REQUEST_ID, body::ResponseBody, exchange::Exchange};
+
+/// The longest id that is taken from a client.
+const LONGEST: usize = 128;
+
+/// Ids that do not repeat: 64 random bits for the worker, then a counter.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    /// The random part, in hexadecimal.
+    prefix: [u8; 16],
+    next: Cell<u64>,
+}
+
+impl Ids {
+    pub(crate) fn new() -> Self {
+        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+        Self {
+            prefix: hexadecimal(random),
+            next: Cell::new(1),
+        }
+    }
+
+    fn make(&self) -> HeaderValue {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        let mut text = [0; 32];
+        let (head, tail) = text.split_at_mut(16);
+        head.copy_from_slice(&self.prefix);
+        tail.copy_from_slice(&hexadecimal(number));
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("unknown"))
+    }
+}
+
+fn hexadecimal(number: u64) -> [u8; 16] {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let mut text = [b'0'; 16];
+    let mut rest = number;
+    for byte in text.iter_mut().rev() {
+        *byte = DIGITS[(rest & 15) as usize];
+        rest >>= 4;
+    }
+    text
+}
+
+/// The id that the client sent, where it is well-formed.
+fn of_client(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    (1..=LONGEST).contains(&bytes.len())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// The layer.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestIdLayer(pub(crate) Rc<Ids>);
+
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = RequestId<S>;
+
+    fn layer(&self, inner: S) -> RequestId<S> {
+        RequestId {
+            ids: Rc::clone(&self.0),
+            inner,
+        }
+    }
+}
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId<S> {
+    ids: Rc<Ids>,
+    inner: S,
+}
+
+impl<S> Service<Exchange> for RequestId<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = RequestIdFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+        let own = exchange.request.headers().get(REQUEST_ID);
+        exchange.id = match own {
+            Some(own) if of_client(own) => own.clone(),
+            _ => self.ids.make(),
+        };
+        RequestIdFuture {
+            id: Some(exchange.id.clone()),
+            inner: self.inner.call(exchange),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`RequestId`].
+    #[derive(Debug)]
+    pub(crate) struct RequestIdFuture<F> {
+        #[pin]
+        inner: F,
+        id: Option<HeaderValue>,
+    }
+}
+
+impl<F> Future for RequestIdFuture<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+{
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.inner.poll(cx));
+        if let Some(id) = this.id.take() {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_a_random_part_and_count() {
+        let ids = Ids::new();
+        let (first, second) = (ids.make(), ids.make());
+        let text = |id: &HeaderValue| id.to_str().unwrap().to_owned();
+        assert_eq!(text(&first).len(), 32);
+        assert!(text(&first).ends_with("0000000000000001"));
+        assert!(text(&second).ends_with("0000000000000002"));
+        assert_ne!(text(&Ids::new().make())[..16], text(&first)[..16]);
+    }
+
+    #[test]
+    fn lo_05_only_a_well_formed_id_is_taken() {
+        let taken = |text: &str| of_client(&HeaderValue::from_str(text).unwrap());
+        assert!(taken("abc-1_2.3"));
+        assert!(taken(&"a".repeat(128)));
+        assert!(!taken(""));
+        assert!(!taken(&"a".repeat(129)));
+        assert!(!taken("a b"));
+        assert!(!taken("<script>"));
+    }
+}

@@ -1,0 +1,96 @@
+//! Steps that look at a request, change it or refuse it, without waiting for anything.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::Response;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
+
+/// A step that never waits.
+pub(crate) trait Step {
+    /// Changes the request, or refuses it.
+    fn step(&self, exchange: &mut Exchange) -> Result<(), Answer>;
+}
+
+/// Makes a layer of a [`Step`].
+#[derive(Clone, Debug)]
+pub(crate) struct StepLayer<T>(pub(crate) T);
+
+impl<T: Clone, S> Layer<S> for StepLayer<T> {
+    type Service = StepService<T, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        StepService {
+            step: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+/// A [`Step`] and what comes after it.
+#[derive(Clone, Debug)]
+pub(crate) struct StepService<T, S> {
+    step: T,
+    inner: S,
+}
+
+impl<T, S> Service<Exchange> for StepService<T, S>
+where
+    T: Step,
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = StepFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+        match self.step.step(&mut exchange) {
+            Ok(()) => StepFuture::Passed {
+                inner: self.inner.call(exchange),
+            },
+            Err(answer) => StepFuture::Refused {
+                // Rare, and without the box every future of the stack would be a response larger.
+                response: Some(Box::new(exchange.answer(answer))),
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`StepService`].
+    #[project = StepFutureProj]
+    #[derive(Debug)]
+    pub(crate) enum StepFuture<F> {
+        Passed { #[pin] inner: F },
+        Refused { response: Option<Box<Response<ResponseBody>>> },
+    }
+}
+
+impl<F> Future for StepFuture<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+{
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            StepFutureProj::Passed { inner } => Poll::Ready(ready!(inner.poll(cx))),
+            StepFutureProj::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}

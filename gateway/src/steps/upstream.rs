@@ -1,0 +1,157 @@
+//! The last step: sends the request to the upstream and brings back its answer.
+
+use std::{convert::Infallible, rc::Rc};
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use hyper::body::{Body as _, Incoming};
+
+use crate::{
+    headers,
+    message::{
+        answer::Answer,
+        body::{RequestBody, ResponseBody},
+        exchange::Exchange,
+    },
+    net::{
+        pool::{ConnectError, Lease, Pool},
+        watch::Late,
+    },
+};
+
+/// Forwards a request. Never fails: what goes wrong is an answer.
+pub(crate) async fn forward(exchange: Exchange) -> Result<Response<ResponseBody>, Infallible> {
+    let Exchange {
+        request,
+        client,
+        id,
+        route,
+    } = exchange;
+    let Some(route) = route else {
+        return Ok(Answer::not_found().into_response(&id));
+    };
+    let watch = &client.watch;
+    let injected = request.headers().get(AUTHORIZATION).cloned();
+    if request.body().is_end_stream() {
+        watch.set_uploaded();
+    }
+    let request = request.map(|body| RequestBody::new(body, Rc::clone(watch)));
+    let sent = match watch.await_answer(send(&route.upstream, request)).await {
+        Ok(sent) => sent,
+        Err(Late::Client) => Err(Answer::body_too_slow()),
+        Err(Late::Upstream) => Err(Answer::silent_upstream("no answer began in time")),
+    };
+    let response = sent.and_then(|(response, lease)| {
+        let (mut parts, incoming) = response.into_parts();
+        check(parts.status, &parts.headers)?;
+        headers::strip_connection(&mut parts.headers);
+        if let Some(injected) = &injected {
+            headers::remove_echo(&mut parts.headers, injected);
+        }
+        parts.version = Version::HTTP_11;
+        let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch));
+        Ok(Response::from_parts(parts, body))
+    });
+    Ok(response.unwrap_or_else(|answer| answer.into_response(&id)))
+}
+
+/// Sends the request on a connection that waits, or on a new one.
+///
+/// A connection that waited may have been closed by the upstream in the meantime. Where that shows
+/// before a byte was written, hyper gives the request back and it goes out once more, on a new
+/// connection; nothing that may have reached the upstream is ever sent again.
+async fn send(
+    pool: &Rc<Pool>,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Lease), Answer> {
+    let mut request = request;
+    if let Some(mut lease) = pool.take().await {
+        match lease.connection.try_send_request(request).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(broken(error.error())),
+            },
+        }
+    }
+    let mut lease = pool.connect().await.map_err(|error| {
+        tracing::warn!(upstream = %pool.upstream(), %error, "the upstream cannot be reached");
+        match error {
+            ConnectError::TimedOut => Answer::silent_upstream("connecting took too long"),
+            ConnectError::Io(_) | ConnectError::Http(_) => {
+                Answer::bad_upstream("no connection could be made")
+            }
+        }
+    })?;
+    match lease.connection.try_send_request(request).await {
+        Ok(response) => Ok((response, lease)),
+        Err(error) => Err(broken(error.error())),
+    }
+}
+
+/// The connection broke, or what came is no answer.
+fn broken(error: &hyper::Error) -> Answer {
+    tracing::debug!(%error, "a request to the upstream failed");
+    if error.is_user() {
+        // Our side of the exchange: the client's body broke off or was malformed.
+        return Answer::bad_framing("the request's body broke off or is malformed");
+    }
+    Answer::bad_upstream("the connection broke before an answer came")
+}
+
+/// Refuses answers whose end two readers could see in different places, and upgrades that nobody
+/// asked for.
+fn check(status: StatusCode, headers: &HeaderMap<HeaderValue>) -> Result<(), Answer> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(
+            Answer::bad_upstream("the answer is an upgrade that nobody asked for").closing(),
+        );
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(first) = codings.next() {
+        let plain = first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+        if !plain || headers.contains_key(CONTENT_LENGTH) {
+            return Err(Answer::bad_upstream("the answer's framing is ambiguous"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(status: u16, lines: &[(&'static str, &'static str)]) -> bool {
+        let headers = lines
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        check(StatusCode::from_u16(status).unwrap(), &headers).is_ok()
+    }
+
+    #[test]
+    fn h1_14_an_ambiguous_answer_is_no_answer() {
+        assert!(passes(200, &[("transfer-encoding", "chunked")]));
+        assert!(passes(200, &[("content-length", "3")]));
+        assert!(!passes(
+            200,
+            &[("transfer-encoding", "chunked"), ("content-length", "3")]
+        ));
+        assert!(!passes(200, &[("transfer-encoding", "gzip, chunked")]));
+        assert!(!passes(
+            200,
+            &[
+                ("transfer-encoding", "chunked"),
+                ("transfer-encoding", "chunked")
+            ]
+        ));
+        assert!(!passes(200, &[("transfer-encoding", "identity")]));
+    }
+
+    #[test]
+    fn up_04_an_upgrade_that_nobody_asked_for_is_no_answer() {
+        assert!(!passes(101, &[]));
+    }
+}

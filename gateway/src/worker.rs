@@ -1,0 +1,249 @@
+//! One worker: a thread with a runtime of its own, its own listening socket, its own connections to
+//! the upstreams. It shares nothing with other workers but the policy core and two counters.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    rc::Rc,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use hyper::server::conn::http1;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions, LocalRuntime},
+    sync::{oneshot, watch},
+    task, time,
+};
+use tower_obo::{BoundPolicy, Core};
+
+use crate::{
+    config::{Config, Limits},
+    connection,
+    headers::Reserved,
+    net::{
+        listen::{self, Connections},
+        pool::Pool,
+        watch::Watches,
+    },
+    route::{Route, Routes},
+    stack::{Parts, stack},
+    steps::limit::Running,
+};
+
+/// How far the gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Serving,
+    /// No new connection; running requests may finish.
+    Draining,
+    /// Whatever still runs is dropped.
+    Ended,
+}
+
+/// What all workers are given.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) core: Core,
+    /// In the order of the configuration's routes.
+    pub(crate) policies: Arc<[Arc<BoundPolicy>]>,
+    pub(crate) running: Arc<Running>,
+}
+
+/// A worker that runs.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Worker {
+    /// Starts a worker, and waits until it accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// The thread or its runtime cannot be made.
+    pub(crate) async fn start(
+        number: usize,
+        listener: std::net::TcpListener,
+        shared: Shared,
+        stage: watch::Receiver<Stage>,
+    ) -> io::Result<Self> {
+        let (started, has_started) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name(format!("obo-worker-{number}"))
+            .spawn(move || {
+                let opened = runtime().and_then(|runtime| {
+                    let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
+                    Ok((runtime, listener))
+                });
+                match opened {
+                    Ok((runtime, listener)) => {
+                        let _ = started.send(Ok(()));
+                        runtime.block_on(run(listener, shared, stage));
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
+                let _ = end.send(());
+            })?;
+        has_started
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("the worker ended while it started")))?;
+        Ok(Self { thread, ended })
+    }
+
+    /// Waits until the worker has ended.
+    pub(crate) async fn ended(self) {
+        let _ = self.ended.await;
+        if self.thread.join().is_err() {
+            tracing::error!("a worker panicked");
+        }
+    }
+}
+
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+}
+
+async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<Stage>) {
+    let config = &*shared.config;
+    let limits = &config.limits;
+    let watches = Rc::new(Watches::new(limits));
+    let connections = Connections::new(limits.connections.div_ceil(config.workers.max(1)));
+    let pools: BTreeMap<&str, Rc<Pool>> = config
+        .upstreams
+        .iter()
+        .map(|(name, upstream)| {
+            // Fewer than requests at once would close connections that are wanted again at once.
+            let pool = Pool::new(upstream.clone(), limits.connect_timeout, limits.requests);
+            (name.as_str(), pool)
+        })
+        .collect();
+    let sweeper = task::spawn_local(sweep(
+        Rc::clone(&watches),
+        pools.values().cloned().collect(),
+        limits.idle_timeout,
+    ));
+    let stack = stack(Parts {
+        core: shared.core.clone(),
+        running: Arc::clone(&shared.running),
+        routes: Rc::new(routes(config, &shared.policies, &pools)),
+        reserved: Rc::new(reserved(config)),
+        target_bytes: limits.target_bytes,
+    });
+    let builder = Rc::new(builder(limits));
+
+    let spawn = |stream, peer, place| {
+        let serving = connection::serve(
+            Rc::clone(&builder),
+            stream,
+            peer,
+            watches.add(),
+            stack.clone(),
+        );
+        task::spawn_local(async move {
+            serving.await;
+            drop(place);
+        });
+    };
+    loop {
+        tokio::select! {
+            (stream, peer, place) = listen::accept(&listener, &connections) => spawn(stream, peer, place),
+            () = reaches(&mut stage, Stage::Draining) => break,
+        }
+    }
+
+    // Connections that the kernel has completed would be reset when the socket closes.
+    while let Ok((stream, peer, place)) =
+        time::timeout(Duration::ZERO, listen::accept(&listener, &connections)).await
+    {
+        spawn(stream, peer, place);
+    }
+    drop(listener);
+    // Those just accepted are told after they have begun to read, so that they are not idle.
+    task::yield_now().await;
+    watches.drain();
+    tokio::select! {
+        () = connections.none_left() => {}
+        () = time::sleep(config.drain_timeout) => {
+            tracing::warn!("requests still ran at the end of the drain time-out; they were dropped");
+        }
+        () = reaches(&mut stage, Stage::Ended) => {}
+    }
+    sweeper.abort();
+}
+
+/// Waits until the gateway is at `wanted` or beyond.
+async fn reaches(stage: &mut watch::Receiver<Stage>, wanted: Stage) {
+    let there = |stage: &Stage| *stage == wanted || *stage == Stage::Ended;
+    // An error: whoever would say so is gone, which is the end too.
+    let _ = stage.wait_for(there).await;
+}
+
+async fn sweep(watches: Rc<Watches>, pools: Vec<Rc<Pool>>, idle: Duration) {
+    let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+    let mut ticks = time::interval(watches.tick());
+    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        watches.sweep();
+        for pool in &pools {
+            pool.sweep(watches.now(), idle);
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // The watch keeps this limit; hyper's own would count the idle time before the head too,
+        // and costs a timer a request.
+        .header_read_timeout(None)
+        .max_header_size(limits.head_bytes)
+        // Room for a target that is longer than the whole head may be: it is told so with 414.
+        .max_buf_size(limits.head_bytes.saturating_mul(2).max(16 * 1024));
+    builder
+}
+
+fn routes(
+    config: &Config,
+    policies: &[Arc<BoundPolicy>],
+    pools: &BTreeMap<&str, Rc<Pool>>,
+) -> Routes {
+    Routes::new(
+        config
+            .routes
+            .iter()
+            .zip(policies)
+            .filter_map(|(route, policy)| {
+                let ready = Route {
+                    methods: route.methods.clone(),
+                    policy: Arc::clone(policy),
+                    upstream: Rc::clone(pools.get(route.upstream.as_str())?),
+                };
+                Some((route.path.clone(), ready))
+            }),
+    )
+}
+
+fn reserved(config: &Config) -> Reserved {
+    let mut reserved = Reserved::default();
+    for (_, header) in config
+        .routes
+        .iter()
+        .flat_map(|route| &route.identity_headers)
+    {
+        // Of all routes on each: a header that one route trusts is not taken from a caller of
+        // another.
+        reserved.add(header);
+    }
+    reserved
+}
