@@ -1,0 +1,12 @@
+//! The whole system over real TCP: one file a behaviour.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+mod isolation;
+mod processes;
+mod refusals;
+mod subscriptions;

@@ -16,6 +16,12 @@
 //!
 //! With the settings of a real tenant it does the same there.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for a terminal"
+)]
+
 use std::error::Error;
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};

@@ -7,6 +7,12 @@
 //! curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:3002/
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for a terminal"
+)]
+
 use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;

@@ -1,0 +1,39 @@
+# What a person does with this project; the work is cargo's. `make help` lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt docs e2e browser bench-ir deny clean
+
+help: ## this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
+
+demo: ## the whole system on this machine; Ctrl-C ends it (same as `cargo demo`)
+	cargo demo
+
+test: ## everything that CI runs: format, lints, unit, documentation, end-to-end and browser tests
+	scripts/test
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## clippy and format, as strict as CI
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+docs: ## the API documentation, without warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+e2e: ## the end-to-end tests only
+	cargo test -p obo-tests --test e2e
+
+browser: ## the browser tests only; they write the README's screenshot
+	scripts/install-test-tools
+	cargo test -p obo-tests --test browser
+
+bench-ir: ## instructions per cached request under callgrind, against the recorded figure
+	scripts/bench-ir
+
+deny: ## dependencies: banned crates, licences, sources
+	scripts/deny
+
+clean: ## remove what was built
+	cargo clean

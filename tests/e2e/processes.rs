@@ -1,0 +1,139 @@
+//! The built binaries, each a process of its own, put together as a user would.
+
+use obo_tests::{
+    api::{names, subscriptions},
+    binaries::{self, Program},
+};
+use serde_json::Value;
+
+#[tokio::test]
+async fn the_four_binaries_work_together_as_separate_processes() {
+    let mut emulator = Program::start(
+        "entra-emulator",
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--arm-listen",
+            "127.0.0.1:0",
+            "--json",
+        ],
+        &[],
+    );
+    let offer: Value = emulator
+        .stdout(|line| serde_json::from_str(line).ok())
+        .await;
+    let (entra, arm) = (text(&offer["entra"]), text(&offer["arm"]));
+
+    let mut backend = Program::start(
+        "demo-backend",
+        &["--listen", "127.0.0.1:0"],
+        &[("ARM_URL", &arm), ("RUST_LOG", "info")],
+    );
+    let backend_url = backend.stderr(listening).await;
+
+    // The file holds no secret; the environment does.
+    let directory = tempdir();
+    let file = directory.join("gateway.toml");
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"{backend_url}\"\n\
+         [entra]\nauthority = \"{entra}\"\nallow_http_loopback = true\n\
+         tenant = \"{}\"\nclient_id = \"{}\"\n\
+         [accept]\nscopes = [\"access_as_user\"]\n\
+         [downstream.arm]\nscope = \"https://management.azure.com/user_impersonation\"\n\
+         [[route]]\npath = \"/subscriptions\"\nmethods = [\"GET\"]\ndownstream = \"arm\"\n",
+        entra_emulator::demo::CONTOSO,
+        entra_emulator::demo::API_CLIENT_ID,
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut gateway = Program::start(
+        "obo-gateway",
+        &["--config", file.to_str().unwrap()],
+        &[(
+            "AZURE_CLIENT_SECRET",
+            entra_emulator::demo::API_CLIENT_SECRET,
+        )],
+    );
+    let gateway_url = gateway.stderr(listening).await;
+
+    let mut ui = Program::start(
+        "demo-ui",
+        &["--listen", "127.0.0.1:0"],
+        &[
+            ("AZURE_AUTHORITY_HOST", &entra),
+            ("AZURE_TENANT_ID", entra_emulator::demo::CONTOSO),
+            ("AZURE_CLIENT_ID", entra_emulator::demo::UI_CLIENT_ID),
+            (
+                "AZURE_CLIENT_SECRET",
+                entra_emulator::demo::UI_CLIENT_SECRET,
+            ),
+            ("API_URL", &format!("{gateway_url}/subscriptions")),
+            ("API_SCOPE", entra_emulator::demo::API_DEFAULT_SCOPE),
+            ("RUST_LOG", "info"),
+        ],
+    );
+    let ui_url = ui.stderr(listening).await;
+
+    let mut token = Program::start(
+        "entra-emulator",
+        &["token", "--user", "alice", "--url", &entra],
+        &[],
+    );
+    let token = token
+        .stdout(|line| line.starts_with("ey").then(|| line.to_owned()))
+        .await;
+    let answer = subscriptions(&gateway_url, Some(&token)).await;
+    assert_eq!(answer.status(), 200);
+    assert!(!names(&answer.json().await.unwrap()).is_empty());
+    assert_eq!(subscriptions(&gateway_url, None).await.status(), 401);
+
+    let page = obo_tests::api::client().get(&ui_url).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("Sign in"));
+
+    for program in [ui, gateway, backend, emulator] {
+        assert_eq!(program.terminate().await, Some(0));
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn the_demo_prints_one_line_of_json_and_ends_when_asked() {
+    let mut demo = Program::start("obo-demo", &["--json", "--free-ports"], &[]);
+    let summary: Value = demo
+        .stdout(|line| Some(serde_json::from_str(line).expect("the first line is JSON")))
+        .await;
+    for part in ["demo_ui", "gateway", "demo_backend", "entra", "arm"] {
+        let url = text(&summary[part]);
+        let answer = obo_tests::api::client().get(&url).send().await;
+        assert!(answer.is_ok(), "{part} answers at {url}");
+    }
+    let users = summary["users"].as_array().unwrap();
+    assert!(
+        users
+            .iter()
+            .any(|user| text(&user["username"]).starts_with("alice"))
+    );
+    assert!(
+        users
+            .iter()
+            .all(|user| user["password"].is_string() && user["note"].is_string())
+    );
+    assert_eq!(demo.terminate().await, Some(0));
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+/// The address in a line that says where something listens.
+fn listening(line: &str) -> Option<String> {
+    line.contains("listen")
+        .then(|| binaries::url(line))
+        .flatten()
+}
+
+fn tempdir() -> std::path::PathBuf {
+    let directory = std::env::temp_dir().join(format!("obo-e2e-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
