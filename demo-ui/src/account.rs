@@ -1,0 +1,63 @@
+//! Who is signed in, and their token for the API.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use oauth2::{AccessToken, CsrfToken};
+use tokio::sync::Mutex;
+
+use crate::entra::{Entra, EntraError, Tokens, User};
+
+/// New sign-ins in a row that the API may ask for before we stop: a user who has just brought what
+/// was asked for, and is asked again, would go round in circles.
+const MAX_STEP_UPS: u32 = 2;
+
+/// A user who is signed in, in one browser.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) user: User,
+    /// Goes with every form (the synchronizer token of OWASP's guide).
+    pub(crate) csrf: CsrfToken,
+    tokens: Mutex<Tokens>,
+    step_ups: AtomicU32,
+}
+
+impl Account {
+    pub(crate) fn new(user: User, tokens: Tokens, step_ups: u32) -> Self {
+        Self {
+            user,
+            csrf: CsrfToken::new_random(),
+            tokens: Mutex::new(tokens),
+            step_ups: AtomicU32::new(step_ups),
+        }
+    }
+
+    /// A token for the API, renewed if its time has come. Whoever needs one meanwhile waits for the
+    /// same renewal.
+    pub(crate) async fn access_token(&self, entra: &Entra) -> Result<AccessToken, EntraError> {
+        let mut tokens = self.tokens.lock().await;
+        if tokens.is_due()
+            && let Some(refresh) = &tokens.refresh
+        {
+            match entra.refresh(refresh).await {
+                Ok(renewed) => *tokens = renewed,
+                // The old one serves to its end when Entra ID just can't be reached.
+                Err(EntraError::Http(error)) if !tokens.is_expired() => {
+                    tracing::warn!(reason = %error, "no new token yet");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(tokens.access.clone())
+    }
+
+    /// The API has accepted the user: the count starts anew.
+    pub(crate) fn accepted(&self) {
+        self.step_ups.store(0, Ordering::Relaxed);
+    }
+
+    /// Which new sign-in in a row the next would be; `None` if there were enough.
+    pub(crate) fn next_step_up(&self) -> Option<u32> {
+        let next = self.step_ups.load(Ordering::Relaxed) + 1;
+        (next <= MAX_STEP_UPS).then_some(next)
+    }
+}

@@ -1,0 +1,192 @@
+//! Failures as pages: what happened, whose doing it is, and the way on.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::entra::EntraError;
+use crate::http_client::HttpError;
+use crate::problem::Problem;
+use crate::views::{FailurePage, Visitor, page};
+
+/// A failure that is about to be shown.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    title: String,
+    text: String,
+    facts: Vec<Fact>,
+    actions: Vec<Action>,
+    retry_after: Option<HeaderValue>,
+}
+
+/// A detail for those who look into it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// Where to go from here.
+#[derive(Clone, Debug)]
+pub(crate) struct Action {
+    pub(crate) label: &'static str,
+    pub(crate) href: &'static str,
+}
+
+/// To the list, or to the page that offers a sign-in.
+pub(crate) const HOME: Action = Action {
+    label: "Go to the start page",
+    href: "/",
+};
+/// The same request again.
+pub(crate) const RETRY: Action = Action {
+    label: "Try again",
+    href: "/",
+};
+/// A sign-in.
+pub(crate) const SIGN_IN: Action = Action {
+    label: "Sign in again",
+    href: "/account/login",
+};
+
+impl Failure {
+    pub(crate) fn new(
+        status: StatusCode,
+        title: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            title: title.into(),
+            text: text.into(),
+            facts: Vec::new(),
+            actions: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Adds a way on; the first is the one that stands out.
+    pub(crate) fn action(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+
+    pub(crate) fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.facts.push(Fact {
+            name: name.into(),
+            value: value.into(),
+        });
+        self
+    }
+
+    /// Adds what the API said.
+    pub(crate) fn problem(mut self, problem: Problem) -> Self {
+        let said = [("title", problem.title), ("detail", problem.detail)];
+        for (name, text) in said {
+            if let Some(text) = text {
+                self = self.fact(name, text);
+            }
+        }
+        problem
+            .facts
+            .into_iter()
+            .fold(self, |failure, (name, value)| failure.fact(name, value))
+    }
+
+    /// Says when to come back, and tells it to programs as well.
+    pub(crate) fn retry_after(mut self, value: Option<HeaderValue>) -> Self {
+        if let Some(when) = value.as_ref().and_then(|value| value.to_str().ok()) {
+            let when = match when.parse::<u32>() {
+                Ok(1) => "in 1 second".to_owned(),
+                Ok(seconds) if seconds < 120 => format!("in {seconds} seconds"),
+                Ok(seconds) => format!("in {} minutes", seconds.div_ceil(60)),
+                Err(_) => format!("after {when}"),
+            };
+            self.text = format!("{} Try again {when}.", self.text);
+        }
+        self.retry_after = value;
+        self
+    }
+
+    /// The page.
+    pub(crate) fn respond(self, visitor: Option<Visitor>) -> Response {
+        tracing::info!(
+            status = self.status.as_u16(),
+            reason = %self.title,
+            "a failure is shown"
+        );
+        let mut response = page(
+            self.status,
+            &FailurePage {
+                visitor,
+                status: self.status.as_u16(),
+                title: self.title,
+                text: self.text,
+                facts: self.facts,
+                actions: self.actions,
+            },
+        );
+        if let Some(retry_after) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, retry_after);
+        }
+        response
+    }
+
+    /// The failure that no answer of somebody is.
+    pub(crate) fn no_answer(who: &str, address: &str, error: &HttpError) -> Self {
+        let (status, title, text) = match error {
+            HttpError::Unreachable => (
+                StatusCode::BAD_GATEWAY,
+                format!("{who} can't be reached"),
+                "The connection was refused or broke off.",
+            ),
+            HttpError::Silent => (
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("{who} does not answer"),
+                "No answer came in time.",
+            ),
+            HttpError::TooLong => (
+                StatusCode::BAD_GATEWAY,
+                format!("{who} gave too long an answer"),
+                "It is longer than this app reads.",
+            ),
+            HttpError::Busy(..) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{who} is too busy"),
+                "It can't serve this request now.",
+            ),
+        };
+        let retry_after = match error {
+            HttpError::Busy(_, retry_after) => retry_after.clone(),
+            _ => None,
+        };
+        Self::new(status, title, text)
+            .retry_after(retry_after)
+            .fact("address", address)
+            .action(RETRY)
+    }
+
+    /// The failure that an error of Entra ID is, where a new sign-in would not help.
+    pub(crate) fn entra(host: &str, error: &EntraError) -> Self {
+        const WHO: &str = "Microsoft Entra ID";
+        match error {
+            EntraError::Http(error) => Self::no_answer(WHO, host, error),
+            EntraError::Refused(refused) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                format!("{WHO} refused this app"),
+                "The settings of this app and of its registration do not fit. Its operator has to look into it.",
+            )
+            .fact("error", refused.to_string())
+            .action(RETRY),
+            EntraError::Unusable(what) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                format!("{WHO} gave an answer that can't be used"),
+                "The sign-in was not accepted.",
+            )
+            .fact("cause", *what)
+            .action(RETRY),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Sign-in and sign-out.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use oauth2::CsrfToken;
+use tower_sessions::Session;
+
+use crate::clock;
+use crate::entra::{EntraError, Proofs, may_be_issuer};
+use crate::failure::{Failure, HOME, RETRY, SIGN_IN};
+use crate::problem::shorten;
+use crate::return_path::return_path;
+use crate::security::is_same_origin;
+use crate::sessions;
+use crate::ui::Ui;
+use crate::views::see_other;
+
+/// A sign-in that was begun.
+#[derive(Debug)]
+pub(crate) struct Login {
+    /// The session it was begun in; no other can finish it.
+    session: String,
+    proofs: Proofs,
+    intent: Intent,
+}
+
+/// What a sign-in is for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Intent {
+    /// Page to go to afterwards; empty: `/`.
+    pub(crate) return_to: &'static str,
+    /// What the API asks the user to bring, as JSON.
+    pub(crate) claims: Option<String>,
+    /// Which sign-in in a row this is that the API asked for.
+    pub(crate) step_ups: u32,
+    /// User name to fill in.
+    pub(crate) login_hint: Option<String>,
+}
+
+/// `GET /account/login?return=/raw`
+pub(crate) async fn login(
+    State(ui): State<Arc<Ui>>,
+    session: Session,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let intent = Intent {
+        return_to: return_path(single(query.as_deref(), "return").as_deref()),
+        ..Intent::default()
+    };
+    begin(&ui, &session, intent).await
+}
+
+/// Sends the browser to Entra ID.
+pub(crate) async fn begin(ui: &Ui, session: &Session, intent: Intent) -> Response {
+    let authorize = ui
+        .entra
+        .authorize(intent.claims.as_deref(), intent.login_hint.as_deref());
+    let (url, proofs) = match authorize.await {
+        Ok(begun) => begun,
+        Err(error) => return failed(ui, session, &error).await,
+    };
+    let name = match sessions::logins(session).await {
+        Some(name) => name,
+        None => {
+            let name = CsrfToken::new_random().into_secret();
+            if let Err(error) = sessions::set_logins(session, &name).await {
+                return session_failed(&error);
+            }
+            name
+        }
+    };
+    ui.logins.insert(
+        proofs.state.secret().clone(),
+        Login {
+            session: name,
+            proofs,
+            intent,
+        },
+        clock::now() + ui.settings.login_lifetime,
+    );
+    see_other(url.as_str())
+}
+
+/// `GET /account/callback`: the answer to a sign-in (RFC 6749 §4.1.2, RFC 9207).
+pub(crate) async fn callback(
+    State(ui): State<Arc<Ui>>,
+    session: Session,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.as_deref();
+    let Some(login) = take(&ui, &session, query).await else {
+        return Failure::new(
+            StatusCode::BAD_REQUEST,
+            "This sign-in can't be finished",
+            "It was begun in another browser, has been used already, or has taken too long.",
+        )
+        .action(SIGN_IN)
+        .action(HOME)
+        .respond(ui.visitor(&session).await);
+    };
+    if let Some(issuer) = single(query, "iss") {
+        let provider = match ui.entra.provider().await {
+            Ok(provider) => provider,
+            Err(error) => return failed(&ui, &session, &error).await,
+        };
+        if !may_be_issuer(&provider.issuer, &issuer) {
+            return Failure::new(
+                StatusCode::BAD_REQUEST,
+                "This sign-in comes from somewhere else",
+                "The answer names another identity provider than the one that was asked.",
+            )
+            .action(SIGN_IN)
+            .respond(ui.visitor(&session).await);
+        }
+    }
+    let Some(code) = single(query, "code") else {
+        return refused(query).respond(ui.visitor(&session).await);
+    };
+
+    let Login { proofs, intent, .. } = login;
+    let redeemed = ui
+        .entra
+        .redeem(code, proofs, intent.claims.as_deref())
+        .await;
+    match redeemed {
+        Ok((user, tokens)) => {
+            tracing::info!(tid = %user.tid, oid = %user.id, "signed in");
+            let signed_in = ui.sign_in(&session, user, tokens, intent.step_ups);
+            match signed_in.await {
+                Ok(()) => see_other(return_path(Some(intent.return_to))),
+                Err(error) => session_failed(&error),
+            }
+        }
+        Err(EntraError::Refused(error)) if error.needs_user() => Failure::new(
+            StatusCode::BAD_REQUEST,
+            "The sign-in was not accepted",
+            "Microsoft Entra ID did not accept the end of this sign-in.",
+        )
+        .fact("error", error.to_string())
+        .action(SIGN_IN)
+        .respond(ui.visitor(&session).await),
+        Err(error) => failed(&ui, &session, &error).await,
+    }
+}
+
+/// `POST /account/logout`: ends the session here, then at Entra ID (OpenID Connect RP-Initiated
+/// Logout §2).
+pub(crate) async fn logout(
+    State(ui): State<Arc<Ui>>,
+    session: Session,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let account = ui.account(&session).await;
+    let token = body.ok().and_then(|body| {
+        form_urlencoded::parse(&body)
+            .find(|(name, _)| name == "csrf_token")
+            .map(|(_, value)| value.into_owned())
+    });
+    let ours = is_same_origin(&headers, &ui.settings)
+        && account
+            .as_ref()
+            .is_none_or(|account| token.as_ref() == Some(account.csrf.secret()));
+    if !ours {
+        return Failure::new(
+            StatusCode::FORBIDDEN,
+            "You were not signed out",
+            "The request did not come from a page of this app, or the page was an old one.",
+        )
+        .action(HOME)
+        .respond(ui.visitor(&session).await);
+    }
+    let Some(account) = account else {
+        return see_other("/");
+    };
+    ui.sign_out(&session).await;
+    tracing::info!(tid = %account.user.tid, oid = %account.user.id, "signed out");
+
+    let end_session = match ui.entra.provider().await {
+        Ok(provider) => provider.end_session_endpoint.clone(),
+        Err(error) => {
+            return Failure::entra(ui.entra.host(), &error)
+                .fact(
+                    "note",
+                    "You are signed out of this app, but not of Entra ID.",
+                )
+                .respond(None);
+        }
+    };
+    let mut response = match end_session {
+        None => see_other("/"),
+        Some(mut url) => {
+            let back = ui.settings.post_logout_redirect.as_str();
+            let mut query = url.query_pairs_mut();
+            query.append_pair("post_logout_redirect_uri", back);
+            if let Some(hint) = &account.user.logout_hint {
+                query.append_pair("logout_hint", hint);
+            }
+            drop(query);
+            see_other(url.as_str())
+        }
+    };
+    remove_cookie(&ui, &mut response);
+    response
+}
+
+/// The sign-in that an answer belongs to: begun in this very session, not too long ago, not answered
+/// before.
+async fn take(ui: &Ui, session: &Session, query: Option<&str>) -> Option<Login> {
+    let state = single(query, "state")?;
+    let name = sessions::logins(session).await?;
+    ui.logins.take_if(&state, |login| login.session == name)
+}
+
+/// The page for an answer without a code.
+fn refused(query: Option<&str>) -> Failure {
+    let error = single(query, "error").unwrap_or_default();
+    let description = single(query, "error_description").unwrap_or_default();
+    let failure = match error.as_str() {
+        "access_denied" | "consent_required" => Failure::new(
+            StatusCode::FORBIDDEN,
+            "You did not agree",
+            "Without your consent this app can't ask for your subscriptions. \
+             Nothing was read and nothing was kept.",
+        )
+        .action(SIGN_IN),
+        "server_error" | "temporarily_unavailable" => Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Microsoft Entra ID can't sign you in right now",
+            "Wait a little and try again.",
+        )
+        .action(SIGN_IN),
+        _ => Failure::new(
+            StatusCode::BAD_REQUEST,
+            "The sign-in was not finished",
+            "Microsoft Entra ID sent you back without signing you in.",
+        )
+        .action(SIGN_IN),
+    }
+    .action(HOME);
+    // The first line says it; those after it are ids.
+    let description = description.lines().next().unwrap_or_default();
+    [("error", error.as_str()), ("description", description)]
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .fold(failure, |failure, (name, text)| {
+            failure.fact(name, shorten(text))
+        })
+}
+
+async fn failed(ui: &Ui, session: &Session, error: &EntraError) -> Response {
+    tracing::warn!(reason = error.reason(), "Entra ID failed us");
+    Failure::entra(ui.entra.host(), error).respond(ui.visitor(session).await)
+}
+
+fn session_failed(error: &tower_sessions::session::Error) -> Response {
+    tracing::error!(%error, "the session could not be written");
+    Failure::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something went wrong here",
+        "Your session could not be kept.",
+    )
+    .action(RETRY)
+    .respond(None)
+}
+
+/// A parameter that is there exactly once; RFC 6749 §3.1 has no other.
+fn single(query: Option<&str>, name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(query?.as_bytes())
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned());
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+/// Removes a `__Host-` cookie, which browsers only let go of by the attributes it was set with.
+fn remove_cookie(ui: &Ui, response: &mut Response) {
+    if ui.settings.https() {
+        let cookie = format!(
+            "{}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+            sessions::cookie_name(&ui.settings)
+        );
+        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_given_twice_is_none() {
+        assert_eq!(single(Some("a=1&b=%3C&c"), "b").as_deref(), Some("<"));
+        assert_eq!(single(Some("a=1&a=1"), "a"), None);
+        assert_eq!(single(None, "a"), None);
+    }
+}

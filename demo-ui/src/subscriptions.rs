@@ -1,0 +1,195 @@
+//! The pages with the subscriptions: as a table, and as the API sent them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use tower_sessions::Session;
+
+use crate::account::Account;
+use crate::api::{ApiError, Listing};
+use crate::entra::EntraError;
+use crate::failure::{Failure, RETRY, SIGN_IN};
+use crate::indent::indent;
+use crate::login::{self, Intent};
+use crate::problem::Problem;
+use crate::ui::Ui;
+use crate::views::{LandingPage, RawAnswer, RawPage, SubscriptionsPage, Visitor, page, see_other};
+
+/// Longer answers are shown without being indented.
+const MAX_INDENTED: usize = 256 * 1024;
+
+/// `GET /`
+pub(crate) async fn table(State(ui): State<Arc<Ui>>, session: Session) -> Response {
+    let Some(account) = ui.account(&session).await else {
+        return page(StatusCode::OK, &LandingPage { visitor: None });
+    };
+    match list(&ui, &session, &account, "/").await {
+        Ok(listing) => page(
+            StatusCode::OK,
+            &SubscriptionsPage {
+                visitor: Some(Visitor::new(&account)),
+                rows: listing
+                    .pages
+                    .iter()
+                    .flat_map(|page| &page.subscriptions)
+                    .collect(),
+                rest: listing.rest,
+            },
+        ),
+        Err(response) => response,
+    }
+}
+
+/// `GET /raw`
+pub(crate) async fn raw(State(ui): State<Arc<Ui>>, session: Session) -> Response {
+    let Some(account) = ui.account(&session).await else {
+        return see_other("/account/login?return=%2Fraw");
+    };
+    match list(&ui, &session, &account, "/raw").await {
+        Ok(listing) => page(
+            StatusCode::OK,
+            &RawPage {
+                visitor: Some(Visitor::new(&account)),
+                answers: listing
+                    .pages
+                    .into_iter()
+                    .map(|page| RawAnswer {
+                        url: page.url.into(),
+                        json: if page.body.len() > MAX_INDENTED {
+                            page.body
+                        } else {
+                            indent(&page.body)
+                        },
+                    })
+                    .collect(),
+                rest: listing.rest,
+            },
+        ),
+        Err(response) => response,
+    }
+}
+
+/// Asks the API; what goes wrong is the response to give. `here` is the page to come back to.
+async fn list(
+    ui: &Ui,
+    session: &Session,
+    account: &Account,
+    here: &'static str,
+) -> Result<Listing, Response> {
+    let visitor = || Some(Visitor::new(account));
+    let token = match account.access_token(&ui.entra).await {
+        Ok(token) => token,
+        Err(EntraError::Refused(error)) if error.needs_user() => {
+            tracing::info!(reason = %error, "no new token without the user");
+            return Err(match error.claims {
+                Some(claims) => step_up(ui, session, account, claims, here).await,
+                None => sign_in_again(Problem::default()).respond(visitor()),
+            });
+        }
+        Err(error) => {
+            tracing::warn!(reason = error.reason(), "Entra ID gave no new token");
+            return Err(Failure::entra(ui.entra.host(), &error).respond(visitor()));
+        }
+    };
+    let error = match ui.api.subscriptions(&token).await {
+        Ok(listing) => {
+            account.accepted();
+            return Ok(listing);
+        }
+        Err(ApiError::Challenge(claims)) => {
+            return Err(step_up(ui, session, account, claims, here).await);
+        }
+        Err(error) => error,
+    };
+    Err(failure(error, ui.api.url().as_str()).respond(visitor()))
+}
+
+/// Sends the user to sign in again with what was asked for, unless that has been tried enough.
+async fn step_up(
+    ui: &Ui,
+    session: &Session,
+    account: &Account,
+    claims: String,
+    here: &'static str,
+) -> Response {
+    let Some(step_ups) = account.next_step_up() else {
+        return Failure::new(
+            StatusCode::FORBIDDEN,
+            "The API still asks for more",
+            "You have signed in again as the API asked, and it asks once more. \
+             Your organization's policies may not allow this from here.",
+        )
+        .action(SIGN_IN)
+        .respond(Some(Visitor::new(account)));
+    };
+    tracing::info!(step_ups, "the API asks for a stronger sign-in");
+    let intent = Intent {
+        return_to: here,
+        claims: Some(claims),
+        step_ups,
+        login_hint: account.user.username.clone(),
+    };
+    login::begin(ui, session, intent).await
+}
+
+fn failure(error: ApiError, address: &str) -> Failure {
+    const WHO: &str = "The API";
+    match error {
+        ApiError::Http(error) => Failure::no_answer(WHO, address, &error),
+        // `list` has dealt with it.
+        ApiError::Challenge(_) => sign_in_again(Problem::default()),
+        ApiError::Unreadable => Failure::new(
+            StatusCode::BAD_GATEWAY,
+            "The API gave an answer that can't be read",
+            "It is not the list of subscriptions that was asked for.",
+        )
+        .fact("address", address)
+        .action(RETRY),
+        ApiError::Status {
+            status,
+            retry_after,
+            problem,
+        } => match status {
+            StatusCode::UNAUTHORIZED => sign_in_again(problem),
+            StatusCode::FORBIDDEN => Failure::new(
+                status,
+                "You are not allowed to see this",
+                "The API knows who you are and refuses this request.",
+            )
+            .problem(problem)
+            .action(RETRY)
+            .action(SIGN_IN),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::new(
+                status,
+                "The API is too busy",
+                "It can't serve this request now.",
+            )
+            .retry_after(retry_after)
+            .problem(problem)
+            .action(RETRY),
+            _ => Failure::new(
+                match status {
+                    StatusCode::GATEWAY_TIMEOUT => status,
+                    _ => StatusCode::BAD_GATEWAY,
+                },
+                "The API failed",
+                format!("It answered with status {}.", status.as_u16()),
+            )
+            .problem(problem)
+            .retry_after(retry_after)
+            .action(RETRY),
+        },
+    }
+}
+
+fn sign_in_again(problem: Problem) -> Failure {
+    Failure::new(
+        StatusCode::UNAUTHORIZED,
+        "Your sign-in is no longer accepted",
+        "It may have expired or been revoked. Sign in again to go on.",
+    )
+    .problem(problem)
+    .action(SIGN_IN)
+}

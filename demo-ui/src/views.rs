@@ -1,0 +1,102 @@
+//! Pages. askama escapes every value that is put into them.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Response};
+
+use crate::account::Account;
+use crate::api::{Rest, Subscription};
+use crate::failure::{Action, Fact};
+
+/// Who is looking at a page, if somebody is signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
+    pub(crate) name: String,
+    pub(crate) username: String,
+    /// Token for the sign-out form.
+    pub(crate) csrf: String,
+}
+
+impl Visitor {
+    pub(crate) fn new(account: &Account) -> Self {
+        Self {
+            name: account.user.name.clone(),
+            username: account.user.username.clone().unwrap_or_default(),
+            csrf: account.csrf.secret().clone(),
+        }
+    }
+}
+
+/// The page for those who are not signed in.
+#[derive(Template)]
+#[template(path = "landing.html")]
+pub(crate) struct LandingPage {
+    pub(crate) visitor: Option<Visitor>,
+}
+
+/// The table.
+#[derive(Template)]
+#[template(path = "subscriptions.html")]
+pub(crate) struct SubscriptionsPage<'a> {
+    pub(crate) visitor: Option<Visitor>,
+    pub(crate) rows: Vec<&'a Subscription>,
+    pub(crate) rest: Rest,
+}
+
+/// The API's answers as they came.
+#[derive(Template)]
+#[template(path = "raw.html")]
+pub(crate) struct RawPage {
+    pub(crate) visitor: Option<Visitor>,
+    pub(crate) answers: Vec<RawAnswer>,
+    pub(crate) rest: Rest,
+}
+
+/// One of them.
+pub(crate) struct RawAnswer {
+    pub(crate) url: String,
+    pub(crate) json: String,
+}
+
+/// A failure and the way on.
+#[derive(Template)]
+#[template(path = "failure.html")]
+pub(crate) struct FailurePage {
+    pub(crate) visitor: Option<Visitor>,
+    pub(crate) status: u16,
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) actions: Vec<Action>,
+}
+
+impl Subscription {
+    /// Which of the style sheet's colours goes with the state. The word itself is always shown.
+    pub(crate) fn tone(&self) -> &'static str {
+        match self.state.as_str() {
+            "Enabled" => "good",
+            "Warned" | "PastDue" => "warning",
+            "" => "none",
+            _ => "bad",
+        }
+    }
+}
+
+/// A page as a response.
+pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A redirect that a GET follows. `location` is of our own making.
+pub(crate) fn see_other(location: &str) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
