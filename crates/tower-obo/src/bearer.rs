@@ -56,7 +56,7 @@ pub(crate) fn parse(candidate: &[u8]) -> Result<&str, BearerError> {
 }
 
 fn credentials(line: &[u8], limit: usize) -> Result<&[u8], BearerError> {
-    if line.is_empty() {
+    if line.trim_ascii().is_empty() {
         return Err(BearerError::Malformed(
             "the Authorization header has no value",
         ));
@@ -109,13 +109,12 @@ const fn is_tchar(byte: u8) -> bool {
         )
 }
 
-/// `b64token` of RFC 6750 §2.1: at least one character, padding only at the end.
+/// `b64token` of RFC 6750 §2.1: at least one character before any padding. Padding may stand
+/// anywhere here: a part of a JWT that is padded makes a token of bad encoding, not a request of
+/// bad form.
 fn is_b64token(bytes: &[u8]) -> bool {
-    let body = bytes
-        .iter()
-        .position(|byte| !B64TOKEN[usize::from(*byte)])
-        .unwrap_or(bytes.len());
-    body > 0 && bytes[body..].iter().all(|byte| *byte == b'=')
+    bytes.first().is_some_and(|first| *first != b'=')
+        && bytes.iter().all(|byte| B64TOKEN[usize::from(*byte)])
 }
 
 /// A look-up per byte of the token on every request: a table beats a chain of comparisons.
@@ -124,8 +123,8 @@ static B64TOKEN: [bool; 256] = {
     let mut byte = 0;
     while byte < 256 {
         let b = byte as u8;
-        table[byte] =
-            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
         byte += 1;
     }
     table
@@ -202,6 +201,7 @@ mod tests {
     fn a_bearer_without_exactly_one_token_is_malformed() {
         let values: &[&[u8]] = &[
             b"",
+            b" ",
             b"Bearer",
             b"Bearer    ",
             b"Bearer\ta",
@@ -211,7 +211,6 @@ mod tests {
             b"Bearer <script>",
             b"Bearer \xc3\xa4",
             b"Bearer =",
-            b"Bearer a=b",
             b"Bearer,a",
         ];
         for value in values {

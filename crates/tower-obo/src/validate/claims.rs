@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{
     TokenDefect,
-    json::{TakeValue, read_object},
+    json::{Json, TakeValue, read_object},
 };
 
 /// Claims as the token has them: typed, not yet judged.
@@ -72,7 +70,7 @@ impl RawClaims {
                 _ => match keep.iter().find(|kept| ***kept == *name) {
                     None => value.skip()?,
                     Some(kept) => {
-                        if let Value::String(text) = value.take()? {
+                        if let Json::Text(text) = value.take()? {
                             optional.kept.push((Arc::clone(kept), text.into()));
                         }
                     }
@@ -95,10 +93,8 @@ impl RawClaims {
 impl Audience {
     fn read(value: &mut dyn TakeValue) -> Result<Self, TokenDefect> {
         match value.take()? {
-            Value::String(audience) => Ok(Self::One(audience)),
-            Value::Array(audiences) => strings(audiences)
-                .map(Self::Many)
-                .ok_or(TokenDefect::Audience),
+            Json::Text(audience) => Ok(Self::One(audience)),
+            Json::Texts(audiences) => Ok(Self::Many(audiences)),
             _ => Err(TokenDefect::Audience),
         }
     }
@@ -106,32 +102,22 @@ impl Audience {
 
 fn text(value: &mut dyn TakeValue, defect: TokenDefect) -> Result<String, TokenDefect> {
     match value.take()? {
-        Value::String(text) => Ok(text),
+        Json::Text(text) => Ok(text),
         _ => Err(defect),
     }
 }
 
 fn list(value: &mut dyn TakeValue) -> Result<Vec<String>, TokenDefect> {
     match value.take()? {
-        Value::Array(items) => strings(items).ok_or(TokenDefect::Claims),
+        Json::Texts(items) => Ok(items),
         _ => Err(TokenDefect::Claims),
     }
-}
-
-fn strings(items: Vec<Value>) -> Option<Vec<String>> {
-    items
-        .into_iter()
-        .map(|item| match item {
-            Value::String(text) => Some(text),
-            _ => None,
-        })
-        .collect()
 }
 
 /// A *NumericDate* as Entra ID writes it: an integer, not negative.
 fn seconds(value: &mut dyn TakeValue) -> Result<u64, TokenDefect> {
     match value.take()? {
-        Value::Number(number) => number.as_u64().ok_or(TokenDefect::Lifetime),
+        Json::Integer(seconds) => Ok(seconds),
         _ => Err(TokenDefect::Lifetime),
     }
 }
@@ -140,7 +126,7 @@ fn seconds(value: &mut dyn TakeValue) -> Result<u64, TokenDefect> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn good() -> Value {
         json!({"iss": "i", "aud": "a", "exp": 2, "nbf": 1, "ver": "2.0", "tid": "t", "scp": "s"})
@@ -170,7 +156,15 @@ mod tests {
 
     #[test]
     fn nothing_of_a_wrong_type_is_made_to_fit() {
-        let wrong = [json!(null), json!(1), json!({}), json!([1]), json!(true)];
+        let wrong = [
+            json!(null),
+            json!(1),
+            json!({}),
+            json!([1]),
+            json!(true),
+            // What serde_json takes for the JSON in the text.
+            json!({"$serde_json::private::RawValue": "\"t\""}),
+        ];
         for name in [
             "iss", "aud", "tid", "oid", "sub", "azp", "appid", "scp", "idtyp", "uti", "ver",
             "roles", "xms_cc",

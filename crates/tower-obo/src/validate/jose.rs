@@ -1,9 +1,11 @@
 //! The JOSE header and the compact form of a JWS (RFC 7515).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::Value;
 
-use super::{TokenDefect, json::read_object};
+use super::{
+    TokenDefect,
+    json::{Json, read_object},
+};
 use crate::keys::Algorithm;
 
 /// A key id longer than this is no key id of anybody's.
@@ -64,21 +66,21 @@ impl Header {
         let (mut algorithm, mut kid) = (None, None);
         read_object(bytes, |name, value| match (name, value) {
             ("alg", value) => {
-                let Value::String(name) = value.take()? else {
+                let Json::Text(name) = value.take()? else {
                     return Err(TokenDefect::Algorithm);
                 };
                 algorithm = Some(Algorithm::from_name(&name).ok_or(TokenDefect::Algorithm)?);
                 Ok(())
             }
             ("kid", value) => match value.take()? {
-                Value::String(id) if !id.is_empty() && id.len() <= MAX_KID => {
+                Json::Text(id) if !id.is_empty() && id.len() <= MAX_KID => {
                     kid = Some(id.into_boxed_str());
                     Ok(())
                 }
                 _ => Err(TokenDefect::KeyId),
             },
             ("typ", value) => match value.take()? {
-                Value::String(kind) if is_accepted_type(&kind) => Ok(()),
+                Json::Text(kind) if is_accepted_type(&kind) => Ok(()),
                 _ => Err(TokenDefect::Type),
             },
             // No extension is understood here, and an empty list is not allowed either.

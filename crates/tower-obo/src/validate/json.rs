@@ -4,8 +4,9 @@ use std::{collections::HashSet, fmt};
 
 use serde::{
     Deserializer,
-    de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::TokenDefect;
 
@@ -32,10 +33,22 @@ where
     json.end().map_err(|_| TokenDefect::Json)
 }
 
+/// A value, as far as any claim or header parameter looks into it.
+///
+/// Told by how it is written. A [`serde_json::Value`] would not do: it takes an object with one
+/// magic member for the JSON in that member's text, so that an object could pass for a string.
+pub(super) enum Json {
+    Text(String),
+    Texts(Vec<String>),
+    /// Without sign, fraction or exponent.
+    Integer(u64),
+    Other,
+}
+
 /// A value that has not been read yet.
 pub(super) trait TakeValue {
-    /// Reads the value into a tree.
-    fn take(&mut self) -> Result<serde_json::Value, TokenDefect>;
+    /// Reads the value.
+    fn take(&mut self) -> Result<Json, TokenDefect>;
     /// Passes over the value.
     fn skip(&mut self) -> Result<(), TokenDefect>;
 }
@@ -77,8 +90,9 @@ where
 struct Slot<A>(A);
 
 impl<'de, A: MapAccess<'de>> TakeValue for Slot<A> {
-    fn take(&mut self) -> Result<serde_json::Value, TokenDefect> {
-        self.0.next_value_seed(Tree).map_err(|_| TokenDefect::Json)
+    fn take(&mut self) -> Result<Json, TokenDefect> {
+        let raw: &RawValue = self.0.next_value().map_err(|_| TokenDefect::Json)?;
+        Json::read(raw.get())
     }
 
     fn skip(&mut self) -> Result<(), TokenDefect> {
@@ -89,13 +103,17 @@ impl<'de, A: MapAccess<'de>> TakeValue for Slot<A> {
     }
 }
 
-struct Tree;
-
-impl<'de> DeserializeSeed<'de> for Tree {
-    type Value = serde_json::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        serde::Deserialize::deserialize(json)
+impl Json {
+    /// Reads a text that is known to be one JSON value.
+    fn read(text: &str) -> Result<Self, TokenDefect> {
+        match text.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(text)
+                .map(Self::Text)
+                .map_err(|_| TokenDefect::Json),
+            Some(b'[') => Ok(serde_json::from_str(text).map_or(Self::Other, Self::Texts)),
+            Some(b'0'..=b'9') => Ok(text.parse().map_or(Self::Other, Self::Integer)),
+            _ => Ok(Self::Other),
+        }
     }
 }
 

@@ -1,0 +1,342 @@
+//! Entra ID's emulator, a core that trusts it, and a service that records what reaches it.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use entra_emulator::{Emulator, Endpoint, demo};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
+};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceExt};
+use tower_obo::{
+    AccessPolicy, Admitted, Core, CoreBuilder, Credential, Downstream, Entra, Policy, Rejection,
+    TestClock,
+};
+
+use crate::{challenge::Challenge, echo};
+
+pub(crate) type Body = Full<Bytes>;
+
+/// Everything a test of one core needs. The emulator's own clock is the system's, where the
+/// core's starts too.
+pub(crate) struct World {
+    pub(crate) entra: Emulator,
+    pub(crate) clock: TestClock,
+    pub(crate) core: Core,
+    pub(crate) upstream: Upstream,
+}
+
+impl World {
+    /// Users of Contoso; the keys are loaded.
+    pub(crate) async fn start() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    pub(crate) async fn with(configure: impl FnOnce(CoreBuilder) -> CoreBuilder) -> Self {
+        Self::of(Entra::tenant(demo::CONTOSO), configure).await
+    }
+
+    pub(crate) async fn of(
+        tenants: Entra,
+        configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
+    ) -> Self {
+        let world = Self::without_keys(tenants, configure).await;
+        world.load_keys().await;
+        world
+    }
+
+    /// Nothing has been fetched yet.
+    pub(crate) async fn without_keys(
+        tenants: Entra,
+        configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
+    ) -> Self {
+        let entra = Emulator::builder().start().await.unwrap();
+        let clock = TestClock::starting_now();
+        let core = core(&entra, tenants, &clock, configure);
+        Self {
+            entra,
+            clock,
+            core,
+            upstream: Upstream::default(),
+        }
+    }
+
+    /// A refused request makes the core fetch its keys.
+    async fn load_keys(&self) {
+        let token = self.entra.token().expired().sign();
+        let answer = self.get(&token).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert!(self.core.is_ready());
+    }
+
+    /// Sends a request with this token through the usual policy.
+    pub(crate) async fn get(&self, token: &str) -> Answer {
+        self.send(with_token(token)).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_by(policy(), request).await
+    }
+
+    pub(crate) async fn send_by(&self, policy: Policy, request: Request<Body>) -> Answer {
+        let service = self.core.layer(policy).layer(self.upstream.clone());
+        Answer::of(service.oneshot(request).await.unwrap()).await
+    }
+
+    /// Sends a request that must be refused before it costs anything: nothing reaches the service,
+    /// nothing is exchanged, nothing of it comes back.
+    pub(crate) async fn refused(&self, case: &str, request: Request<Body>) -> Answer {
+        self.refused_by(policy(), case, request).await
+    }
+
+    pub(crate) async fn refused_by(
+        &self,
+        policy: Policy,
+        case: &str,
+        request: Request<Body>,
+    ) -> Answer {
+        let before = (self.upstream.calls(), self.exchanges_asked());
+        let input = echo::needles(&request);
+        let answer = self.send_by(policy, request).await;
+        let after = (self.upstream.calls(), self.exchanges_asked());
+        assert_eq!(after, before, "{case}: it reached a service");
+        answer.is_a_refusal(case);
+        for needle in input {
+            answer.does_not_hold(&needle, case);
+        }
+        answer
+    }
+
+    /// The token is refused as an invalid one (C1), with a fixed description.
+    pub(crate) async fn invalid(&self, case: &str, token: &str) -> Answer {
+        let answer = self.refused(case, with_token(token)).await;
+        answer.is_invalid_token(case);
+        answer
+    }
+
+    /// The token is good: the request arrives with a downstream token in its place.
+    pub(crate) async fn accepted(&self, case: &str, token: &str) {
+        let before = self.upstream.calls();
+        let answer = self.get(token).await;
+        assert_eq!(answer.status, StatusCode::OK, "{case}: {}", answer.body);
+        assert_eq!(self.upstream.calls(), before + 1, "{case}");
+        let sent = self.upstream.last().authorization();
+        assert!(sent.starts_with("Bearer ey"), "{case}");
+        assert!(!sent.contains(token), "{case}: the caller's own token");
+    }
+
+    /// How many requests the token endpoint has had.
+    pub(crate) fn exchanges_asked(&self) -> u64 {
+        self.entra.count(Endpoint::Token)
+    }
+}
+
+pub(crate) fn core(
+    entra: &Emulator,
+    tenants: Entra,
+    clock: &TestClock,
+    configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
+) -> Core {
+    let authority = tenants.authority(entra.url()).allow_http_loopback(true);
+    let secret = Credential::secret(demo::API_CLIENT_SECRET);
+    let builder = Core::builder(authority)
+        .client(demo::API_CLIENT_ID, secret)
+        .with_clock(clock.clone());
+    configure(builder).build().unwrap()
+}
+
+/// The policy of a route that calls Azure Resource Manager for the user.
+pub(crate) fn policy() -> Policy {
+    Policy::new(AccessPolicy::any_scope([demo::API_SCOPE]))
+        .downstream(Downstream::azure_resource_manager())
+}
+
+pub(crate) fn request() -> Request<Body> {
+    Request::new(Body::default())
+}
+
+pub(crate) fn with_token(token: &str) -> Request<Body> {
+    with_authorization(&[format!("Bearer {token}").as_bytes()])
+}
+
+/// A request with these `Authorization` lines, byte for byte.
+pub(crate) fn with_authorization(lines: &[&[u8]]) -> Request<Body> {
+    let mut request = request();
+    for line in lines {
+        let value = HeaderValue::from_bytes(line).unwrap();
+        request.headers_mut().append(AUTHORIZATION, value);
+    }
+    request
+}
+
+/// A service that records the head of each request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Upstream(Arc<Mutex<Vec<Seen>>>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) headers: HeaderMap,
+    pub(crate) uri: Uri,
+    pub(crate) admitted: Option<Admitted>,
+}
+
+impl Seen {
+    /// The one `Authorization` that the service got.
+    pub(crate) fn authorization(&self) -> String {
+        let lines: Vec<_> = self.headers.get_all(AUTHORIZATION).iter().collect();
+        assert_eq!(lines.len(), 1, "exactly one Authorization");
+        assert!(lines[0].is_sensitive());
+        lines[0].to_str().unwrap().to_owned()
+    }
+}
+
+impl Upstream {
+    pub(crate) fn calls(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn last(&self) -> Seen {
+        self.0.lock().unwrap().last().unwrap().clone()
+    }
+
+    pub(crate) fn record<B>(&self, request: &Request<B>) {
+        self.0.lock().unwrap().push(Seen {
+            headers: request.headers().clone(),
+            uri: request.uri().clone(),
+            admitted: request.extensions().get().cloned(),
+        });
+    }
+}
+
+impl<B> Service<Request<B>> for Upstream {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.record(&request);
+        ready(Ok(Response::new(Body::from("served"))))
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    pub(crate) rejection: Option<Rejection>,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+            rejection: parts.extensions.get().cloned(),
+        }
+    }
+
+    pub(crate) fn problem(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        Some(self.headers.get(name)?.to_str().unwrap())
+    }
+
+    pub(crate) fn challenge(&self) -> Option<Challenge> {
+        Challenge::of(&self.headers)
+    }
+
+    /// The last part of the problem type.
+    pub(crate) fn problem_type(&self) -> String {
+        let problem = self.problem();
+        let kind = problem["type"].as_str().unwrap();
+        kind.rsplit(':').next().unwrap().to_owned()
+    }
+
+    /// What every refusal has.
+    pub(crate) fn is_a_refusal(&self, case: &str) {
+        let problem = self.problem();
+        let header = |name| self.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(header(CACHE_CONTROL), Some("no-store"), "{case}");
+        let kind = header(CONTENT_TYPE);
+        assert_eq!(kind, Some("application/problem+json"), "{case}");
+        assert_eq!(problem["status"], self.status.as_u16(), "{case}");
+        assert!(!problem["correlation_id"].as_str().unwrap().is_empty());
+        assert!(!problem["actor"].as_str().unwrap().is_empty());
+        let rejection = self.rejection.as_ref().unwrap();
+        assert_eq!(rejection.status(), self.status, "{case}");
+    }
+
+    pub(crate) fn does_not_hold(&self, needle: &str, case: &str) {
+        let needle = needle.to_ascii_lowercase();
+        assert!(
+            !self.body.to_ascii_lowercase().contains(&needle),
+            "{case}: the body repeats {needle:?}"
+        );
+        for (name, value) in &self.headers {
+            let value = value.to_str().unwrap().to_ascii_lowercase();
+            assert!(
+                !value.contains(&needle),
+                "{case}: {name} repeats {needle:?}"
+            );
+        }
+    }
+
+    /// A challenge with exactly these parameters besides the realm.
+    pub(crate) fn challenges(&self, case: &str, status: u16, params: &[&str]) -> Challenge {
+        assert_eq!(self.status.as_u16(), status, "{case}: {}", self.body);
+        let challenge = self.challenge().unwrap();
+        assert_eq!(challenge.scheme, "Bearer", "{case}");
+        let mut expected = [params, &["realm"]].concat();
+        expected.sort_unstable();
+        assert_eq!(challenge.names(), expected, "{case}");
+        challenge
+    }
+
+    /// C0: 401 without an error.
+    pub(crate) fn asks_for_a_token(&self, case: &str) {
+        self.challenges(case, 401, &[]);
+    }
+
+    /// C1: 401 with `invalid_token` and a fixed description.
+    pub(crate) fn is_invalid_token(&self, case: &str) {
+        let challenge = self.challenges(case, 401, &["error", "error_description"]);
+        assert_eq!(challenge.get("error"), Some("invalid_token"), "{case}");
+        let detail = self.rejection.as_ref().unwrap().detail();
+        assert_eq!(challenge.get("error_description"), Some(detail), "{case}");
+    }
+
+    /// C2: 400 with `invalid_request`.
+    pub(crate) fn is_invalid_request(&self, case: &str) {
+        let challenge = self.challenges(case, 400, &["error", "error_description"]);
+        assert_eq!(challenge.get("error"), Some("invalid_request"), "{case}");
+    }
+
+    /// C3: 403 with `insufficient_scope` that names what was needed.
+    pub(crate) fn lacks_scope(&self, case: &str, scope: &str) {
+        let challenge = self.challenges(case, 403, &["error", "scope"]);
+        assert_eq!(challenge.get("error"), Some("insufficient_scope"), "{case}");
+        assert_eq!(challenge.get("scope"), Some(scope), "{case}");
+    }
+}

@@ -1,0 +1,301 @@
+//! JW-08 … JW-13: the form of a token, byte by byte.
+
+use serde_json::{Value, json};
+
+use crate::{
+    fixture::{World, with_token},
+    forge::{self, base64url, decoded, parts},
+};
+
+#[tokio::test]
+async fn jw_08_no_member_stands_twice() {
+    let world = World::start().await;
+    let header = forge::header(&world.entra);
+    let kid = world.entra.current_kid();
+    for member in [
+        "\"alg\":\"RS256\"".to_owned(),
+        "\"alg\":\"none\"".to_owned(),
+        "\"\\u0061lg\":\"RS256\"".to_owned(),
+        "\"al\\u0067\":\"none\"".to_owned(),
+        format!("\"kid\":\"{kid}\""),
+        "\"typ\":\"JWT\"".to_owned(),
+    ] {
+        for doubled in [
+            format!("{{{member},{}", &header[1..]),
+            format!("{},{member}}}", &header[..header.len() - 1]),
+        ] {
+            let token = forge::with_header(&world.entra, doubled.as_bytes());
+            world.invalid(&doubled, &token).await;
+        }
+    }
+    let payload = forge::payload(&world.entra);
+    let audience = world.entra.token().claims()["aud"].to_string();
+    for member in [
+        format!("\"aud\":{audience}"),
+        "\"aud\":\"other\"".to_owned(),
+        format!("\"\\u0061ud\":{audience}"),
+        "\"exp\":4000000000".to_owned(),
+        "\"ex\\u0070\":1".to_owned(),
+        "\"iss\":\"https://evil.example\"".to_owned(),
+        "\"scp\":\"access_as_user\"".to_owned(),
+        "\"name\":\"means nothing here\"".to_owned(),
+    ] {
+        for doubled in [
+            format!("{{{member},{}", &payload[1..]),
+            format!("{},{member}}}", &payload[..payload.len() - 1]),
+        ] {
+            let token = forge::with_payload(&world.entra, doubled.as_bytes());
+            world.invalid(&doubled, &token).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn jw_09_a_token_has_three_parts() {
+    let world = World::start().await;
+    let good = world.entra.user_token("alice");
+    let [header, payload, signature] = parts(&good);
+    for (case, token) in [
+        ("one part", header.to_owned()),
+        ("two parts", format!("{header}.{payload}")),
+        ("four parts", format!("{good}.{signature}")),
+        ("five parts", format!("{good}.{payload}.{signature}")),
+        ("six parts", format!("{good}.a.b.c")),
+        ("a dot too many", format!("{good}.")),
+        ("a dot before", format!(".{good}")),
+        ("no header", format!(".{payload}.{signature}")),
+        ("no payload", format!("{header}..{signature}")),
+        ("no signature", format!("{header}.{payload}.")),
+        ("dots only", "..".to_owned()),
+        ("four dots", "....".to_owned()),
+        ("one dot", ".".to_owned()),
+    ] {
+        world.invalid(case, &token).await;
+    }
+    let serialised = json!({"payload": payload, "protected": header, "signature": signature});
+    let encoded = base64url(serialised.to_string());
+    world.invalid("JSON serialisation, encoded", &encoded).await;
+    // Braces and quotes are in no token of RFC 6750 at all.
+    let request = with_token(&serialised.to_string());
+    let answer = world.refused("JSON serialisation", request).await;
+    answer.is_invalid_request("JSON serialisation");
+
+    let jwe = json!({"alg": "RSA-OAEP", "enc": "A256GCM", "kid": world.entra.current_kid()});
+    let jwe = format!("{}.a2V5.aXY.dGV4dA.dGFn", base64url(jwe.to_string()));
+    let answer = world.invalid("JWE", &jwe).await;
+    let challenge = answer.challenge().unwrap();
+    let description = challenge.get("error_description");
+    assert_eq!(description, Some("the token is encrypted"));
+}
+
+#[tokio::test]
+async fn jw_10_a_token_is_spelt_in_one_way_only() {
+    let world = World::start().await;
+    // A signature of 256 bytes leaves four bits over, a text of 3n bytes none.
+    let good = loop {
+        let token = world.entra.user_token("alice");
+        if token.contains('-') && token.contains('_') {
+            break token;
+        }
+    };
+    let [header, payload, signature] = parts(&good);
+    world.accepted("as it is", &good).await;
+    let spelt: Vec<(&str, String)> = vec![
+        ("padded signature", format!("{good}==")),
+        ("once padded signature", format!("{good}=")),
+        ("padded header", format!("{header}=.{payload}.{signature}")),
+        ("padded payload", format!("{header}.{payload}=.{signature}")),
+        (
+            "padded payload",
+            format!("{header}.{payload}==.{signature}"),
+        ),
+        (
+            "standard alphabet",
+            good.replace('-', "+").replace('_', "/"),
+        ),
+        ("one +", good.replacen('-', "+", 1)),
+        ("one /", good.replacen('_', "/", 1)),
+        (
+            "trailing bits",
+            format!("{header}.{payload}.{}", respelt(signature)),
+        ),
+    ];
+    for (case, token) in spelt {
+        assert_ne!(token, good, "{case}");
+        world.invalid(case, &token).await;
+    }
+    // White space ends a token: what follows would be another one (BE-05).
+    for white in [" ", "\t"] {
+        let request = with_token(&format!("{header}.{white}{payload}.{signature}"));
+        let answer = world.refused("white space", request).await;
+        answer.is_invalid_request("white space");
+    }
+    // And a newline is in no header.
+    assert!(http::HeaderValue::from_str(&format!("Bearer {header}.\n{payload}")).is_err());
+    world.accepted("still", &good).await;
+    assert_eq!(world.exchanges_asked(), 1);
+}
+
+/// The same bytes with another last character, which differs in the bits that are left over.
+fn respelt(part: &str) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (rest, last) = part.split_at(part.len() - 1);
+    let at = ALPHABET.iter().position(|c| *c == last.as_bytes()[0]);
+    let other = char::from(ALPHABET[at.unwrap() | 1]);
+    format!("{rest}{other}")
+}
+
+#[tokio::test]
+async fn jw_11_header_and_payload_are_json_objects_and_nothing_more() {
+    let world = World::start().await;
+    let nested = |open: &str, close: &str| {
+        format!(
+            "{}1{}",
+            open.repeat(10_000 / open.len()),
+            close.repeat(10_000 / open.len())
+        )
+    };
+    let good: [fn(&entra_emulator::Emulator) -> String; 2] = [forge::header, forge::payload];
+    for (at, good) in good.iter().enumerate() {
+        let good = good(&world.entra);
+        let broken: Vec<Vec<u8>> = vec![
+            b"".to_vec(),
+            b"[]".to_vec(),
+            format!("[{good}]").into(),
+            b"\"text\"".to_vec(),
+            b"null".to_vec(),
+            b"1".to_vec(),
+            b"{".to_vec(),
+            format!("\u{feff}{good}").into(),
+            format!("{good}{good}").into(),
+            format!("{good} x").into(),
+            format!("{good}\0").into(),
+            [good.as_bytes(), b"\xff"].concat(),
+            [b"{\"x\":\"\xff\xfe\",", &good.as_bytes()[1..]].concat(),
+            [b"{\"\xc3\":1,", &good.as_bytes()[1..]].concat(),
+            format!("{{\"x\":1,,{}", &good[1..]).into(),
+            format!("{{'x':1,{}", &good[1..]).into(),
+            format!("{{\"x\":NaN,{}", &good[1..]).into(),
+            nested("[", "]").into(),
+            nested("{\"a\":", "}").into(),
+        ];
+        for part in broken {
+            let (case, token) = match at {
+                0 => ("header", forge::with_header(&world.entra, &part)),
+                _ => ("payload", forge::with_payload(&world.entra, &part)),
+            };
+            let shown = String::from_utf8_lossy(&part[..part.len().min(80)]).into_owned();
+            world.invalid(&format!("{case}: {shown}"), &token).await;
+        }
+    }
+}
+
+/// Ten thousand brackets are 13 KB of token and must neither fill the stack nor take time, whether
+/// the member that holds them means anything or not.
+#[tokio::test]
+async fn jw_11_nesting_is_bounded() {
+    let world = World::start().await;
+    let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
+    for name in ["scp", "aud", "roles"] {
+        let token = forge::with_claim_text(&world.entra, name, &deep);
+        world.invalid(name, &token).await;
+    }
+    world.entra.grant_consent("alice");
+    let ignored = forge::with_claim_text(&world.entra, "nested", &deep);
+    let answer = world.get(&ignored).await;
+    // A member that means nothing is passed over, whatever is in it; Entra ID's emulator may say
+    // what it likes about it.
+    assert_ne!(answer.status.as_u16(), 500);
+}
+
+#[tokio::test]
+async fn jw_12_only_access_tokens_are_accepted() {
+    let world = World::start().await;
+    world.entra.grant_consent("alice");
+    for kind in [
+        json!("dpop+jwt"),
+        json!("logout+jwt"),
+        json!("secevent+jwt"),
+        json!("JOSE"),
+        json!("JWE"),
+        json!(""),
+        json!("JWT "),
+        json!("application/jwt-other"),
+        json!(null),
+        json!(1),
+        json!(["JWT"]),
+    ] {
+        let token = world.entra.token().header("typ", kind.clone()).sign();
+        world.invalid(&kind.to_string(), &token).await;
+    }
+    for zip in [json!("DEF"), json!(null), json!("")] {
+        let token = world.entra.token().header("zip", zip.clone()).sign();
+        world.invalid(&format!("zip {zip}"), &token).await;
+    }
+    for kind in [
+        "JWT",
+        "jwt",
+        "Jwt",
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "Application/AT+jwt",
+    ] {
+        let token = world.entra.token().header("typ", kind).sign();
+        world.accepted(kind, &token).await;
+    }
+    let without = world.entra.token().without_header("typ").sign();
+    world.accepted("absent", &without).await;
+}
+
+#[tokio::test]
+async fn jw_13_a_signature_is_for_one_header_and_payload() {
+    let world = World::start().await;
+    let (alice, bob) = (
+        world.entra.user_token("alice"),
+        world.entra.user_token("bob"),
+    );
+    let forgeries = || {
+        let [header, payload, signature] = parts(&alice);
+        let [_, _, other] = parts(&bob);
+        let mut forgeries = vec![("another signature", format!("{header}.{payload}.{other}"))];
+        let claims: Value = serde_json::from_slice(&decoded(payload)).unwrap();
+        let mut admin = claims.clone();
+        admin["oid"] = entra_emulator::demo::BOB_OID.into();
+        let admin = base64url(admin.to_string());
+        forgeries.push(("another user", format!("{header}.{admin}.{signature}")));
+        // One bit of a digit of `exp`, and one of the signature.
+        let mut bytes = decoded(payload);
+        let exp = format!("\"exp\":{}", claims["exp"]);
+        let at = find(&bytes, exp.as_bytes()) + exp.len() - 1;
+        bytes[at] ^= 1;
+        let later = base64url(bytes);
+        forgeries.push((
+            "one bit of the payload",
+            format!("{header}.{later}.{signature}"),
+        ));
+        let mut bytes = decoded(signature);
+        bytes[255] ^= 1;
+        let flipped = base64url(bytes);
+        forgeries.push((
+            "one bit of the signature",
+            format!("{header}.{payload}.{flipped}"),
+        ));
+        let cut = base64url(&decoded(signature)[..255]);
+        forgeries.push(("a shorter signature", format!("{header}.{payload}.{cut}")));
+        forgeries
+    };
+    for (case, token) in forgeries() {
+        world.invalid(case, &token).await;
+    }
+    world.accepted("alice", &alice).await;
+    world.accepted("bob", &bob).await;
+    for (case, token) in forgeries() {
+        world.invalid(&format!("{case}, afterwards"), &token).await;
+    }
+}
+
+fn find(text: &[u8], part: &[u8]) -> usize {
+    let mut windows = text.windows(part.len());
+    windows.position(|window| window == part).unwrap()
+}

@@ -1,0 +1,16 @@
+//! The layer from outside, in front of a recording service and against Entra ID's emulator over
+//! real TCP. Tests whose names begin with two letters and a number are cases of the catalogue of
+//! hostile, broken and unlucky input.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees tests only in functions marked as such, not in their helpers"
+)]
+
+mod bearer;
+mod challenge;
+mod echo;
+mod fixture;
+mod forge;
+mod jose;
+mod jwt_form;
