@@ -19,8 +19,8 @@ pub use self::{
     pending::Pending,
 };
 use crate::{
-    Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, Rejection, RejectionKind,
-    Secret, Timestamp, Validator,
+    Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, RefreshReason, Rejection,
+    RejectionKind, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
     bearer,
     challenge::ChallengeContext,
@@ -184,8 +184,18 @@ impl Core {
             Some(admission) => admission,
             None => match self.first_sight(candidate, key, now) {
                 Sight::Admission(admission) => admission,
-                Sight::KeysNeeded(token) => {
-                    return Decision::Wait(self.wait(token, key, None, policy, head.headers));
+                Sight::KeysNeeded(token, reason) => {
+                    // Whoever makes up key ids is refused here, without a task or a wait.
+                    return match self.newer_keys(reason) {
+                        Some(refreshed) => Decision::Wait(self.wait_for_keys(
+                            refreshed,
+                            Secret::from(token),
+                            key,
+                            policy,
+                            head.headers,
+                        )),
+                        None => refuse(self.no_keys(reason)),
+                    };
                 }
                 Sight::Refused(rejection) => return refuse(rejection),
             },
@@ -203,10 +213,9 @@ impl Core {
             Ready::AppOnly => refuse(self.app_only(access)),
             // The bytes have been validated, so they are text.
             Ready::Missing => match std::str::from_utf8(candidate) {
-                Ok(token) => Decision::Wait(self.wait(
+                Ok(token) => Decision::Wait(self.wait_for_tokens(
                     Secret::from(token),
-                    key,
-                    Some(admission),
+                    admission,
                     policy,
                     head.headers,
                 )),
@@ -221,21 +230,21 @@ impl Core {
         (self.0.admissions.len(), self.0.admissions.bytes())
     }
 
-    fn first_sight(&self, candidate: &[u8], key: Digest, now: Timestamp) -> Sight {
+    fn first_sight<'t>(&self, candidate: &'t [u8], key: Digest, now: Timestamp) -> Sight<'t> {
         let inner = &*self.0;
         let token = match bearer::parse(candidate) {
             Ok(token) => token,
             Err(error) => return Sight::Refused(Rejection::bearer(error, &inner.challenge)),
         };
         let Some(keys) = inner.keys.current() else {
-            return Sight::KeysNeeded(Secret::from(token));
+            return Sight::KeysNeeded(token, RefreshReason::NoKeys);
         };
         match inner.validator.judge(token, &keys, now) {
             Ok(valid) => {
                 let admission = Admission::new(valid, self.slots());
                 Sight::Admission(inner.admissions.insert(key, admission))
             }
-            Err(TokenDefect::UnknownKey) => Sight::KeysNeeded(Secret::from(token)),
+            Err(TokenDefect::UnknownKey) => Sight::KeysNeeded(token, RefreshReason::UnknownKey),
             Err(defect) => Sight::Refused(Rejection::token(defect, &inner.challenge)),
         }
     }
@@ -380,9 +389,10 @@ impl Core {
 }
 
 /// What the first look at a token says.
-enum Sight {
+enum Sight<'t> {
     Admission(Arc<Admission>),
-    KeysNeeded(Secret),
+    /// The token might be valid by newer keys.
+    KeysNeeded(&'t str, RefreshReason),
     Refused(Rejection),
 }
 

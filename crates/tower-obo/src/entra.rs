@@ -94,6 +94,11 @@ impl Entra {
         }
     }
 
+    /// Whether the authority is one on this machine, for development: only such may be `http`.
+    pub(crate) fn is_local(&self) -> bool {
+        self.authority.starts_with("http://")
+    }
+
     /// What is wrong with it, if anything.
     pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();

@@ -44,8 +44,14 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    pub(crate) fn new(timeout: Duration) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
+    /// A client whose calls take at most `timeout`. `local` is for an authority on this machine: a
+    /// proxy of the environment is not asked for that.
+    pub(crate) fn new(timeout: Duration, local: bool) -> Result<Self, String> {
+        let mut client = reqwest::Client::builder();
+        if local {
+            client = client.no_proxy();
+        }
+        let client = client
             .redirect(reqwest::redirect::Policy::none())
             .timeout(timeout)
             .connect_timeout(timeout)

@@ -170,7 +170,7 @@ impl CoreBuilder {
     /// Everything that is wrong, all at once.
     pub fn build(self) -> Result<Core, ConfigErrors> {
         let problems = self.problems();
-        let http = match HttpClient::new(self.http_timeout) {
+        let http = match HttpClient::new(self.http_timeout, self.entra.is_local()) {
             Ok(http) => http,
             Err(problem) => return Err(ConfigErrors::new("http", problem, problems)),
         };

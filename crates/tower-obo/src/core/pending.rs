@@ -14,8 +14,8 @@ use smallvec::SmallVec;
 
 use super::{Core, Sight, is_grpc};
 use crate::{
-    AccessPolicy, Admitted, BoundPolicy, RefreshReason, Rejection, RejectionKind, Secret,
-    admission::Admission, authorize::Denied, digest::Digest, tokens::Unavailable,
+    AccessPolicy, Admitted, BoundPolicy, RefreshReason, Refreshed, Rejection, RejectionKind,
+    Secret, admission::Admission, authorize::Denied, digest::Digest, tokens::Unavailable,
     validate::TokenDefect,
 };
 
@@ -43,17 +43,40 @@ impl fmt::Debug for Pending {
 }
 
 impl Core {
-    pub(super) fn wait(
+    /// Begins a fetch of keys, or joins one; `None` if none is due.
+    pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<Refreshed> {
+        self.start();
+        self.0.keys.refresh(reason)
+    }
+
+    pub(super) fn wait_for_keys(
         &self,
+        refreshed: Refreshed,
         token: Secret,
         key: Digest,
-        admission: Option<Arc<Admission>>,
         policy: &Arc<BoundPolicy>,
         headers: &HeaderMap,
     ) -> Pending {
         let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
         Pending(Box::pin(async move {
-            core.admit(token, key, admission, &policy)
+            let admitted = match core.validate_with_newer_keys(refreshed, &token, key).await {
+                Ok(admission) => core.admit(token, admission, &policy).await,
+                Err(rejection) => Err(rejection),
+            };
+            admitted.map_err(|rejection| core.report(rejection.for_grpc(grpc)))
+        }))
+    }
+
+    pub(super) fn wait_for_tokens(
+        &self,
+        token: Secret,
+        admission: Arc<Admission>,
+        policy: &Arc<BoundPolicy>,
+        headers: &HeaderMap,
+    ) -> Pending {
+        let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
+        Pending(Box::pin(async move {
+            core.admit(token, admission, &policy)
                 .await
                 .map_err(|rejection| core.report(rejection.for_grpc(grpc)))
         }))
@@ -62,14 +85,9 @@ impl Core {
     async fn admit(
         &self,
         token: Secret,
-        key: Digest,
-        admission: Option<Arc<Admission>>,
+        admission: Arc<Admission>,
         policy: &Arc<BoundPolicy>,
     ) -> Result<Admitted, Rejection> {
-        let admission = match admission {
-            Some(admission) => admission,
-            None => self.validate_with_newer_keys(token.clone(), key).await?,
-        };
         if let Some(access) = &policy.access {
             access
                 .check(&admission.principal)
@@ -104,33 +122,33 @@ impl Core {
         ))
     }
 
-    /// Waits for keys once, if any are to be had, and judges the token by them.
+    /// Waits for the keys once, a bounded time, and judges the token by those that are there then.
     async fn validate_with_newer_keys(
         &self,
-        token: Secret,
+        refreshed: Refreshed,
+        token: &Secret,
         key: Digest,
     ) -> Result<Arc<Admission>, Rejection> {
-        self.start();
-        let keys = &self.0.keys;
-        let reason = match keys.current() {
-            None => RefreshReason::NoKeys,
-            Some(_) => RefreshReason::UnknownKey,
-        };
-        if let Some(refreshed) = keys.refresh(reason) {
-            // Too late is as good as failed: the token is judged by the keys that are there.
-            let _ = tokio::time::timeout(KEY_PATIENCE, refreshed).await;
-        }
+        // Too late is as good as failed.
+        let _ = tokio::time::timeout(KEY_PATIENCE, refreshed).await;
         let now = self.0.clock.now();
         match self.first_sight(token.expose().as_bytes(), key, now) {
             Sight::Admission(admission) => Ok(admission),
             Sight::Refused(rejection) => Err(rejection),
-            Sight::KeysNeeded(_) if self.is_ready() => {
-                Err(Rejection::token(TokenDefect::UnknownKey, &self.0.challenge))
+            Sight::KeysNeeded(_, reason) => Err(self.no_keys(reason)),
+        }
+    }
+
+    /// The token cannot be judged valid, and no newer keys are to be had for the moment.
+    pub(super) fn no_keys(&self, reason: RefreshReason) -> Rejection {
+        match reason {
+            RefreshReason::UnknownKey => {
+                Rejection::token(TokenDefect::UnknownKey, &self.0.challenge)
             }
-            Sight::KeysNeeded(_) => Err(self.rejection(
+            RefreshReason::NoKeys => self.rejection(
                 RejectionKind::KeysNotLoaded,
                 "the signing keys of the identity provider are not loaded yet",
-            )),
+            ),
         }
     }
 
