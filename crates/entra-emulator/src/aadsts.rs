@@ -208,12 +208,12 @@ pub(crate) fn several_resources(scope: &str) -> AadError {
     )
 }
 
-pub(crate) fn unknown_scope(client: &str, scope: &str, resource: &str) -> AadError {
+pub(crate) fn resource_not_listed(client_id: &str, resource: &str) -> AadError {
     AadError::new(
-        "invalid_client",
-        650_053,
+        "invalid_resource",
+        650_057,
         format!(
-            "The application '{client}' asked for scope '{scope}' that doesn't exist on the resource '{resource}'. Contact the app vendor."
+            "Invalid resource. The client has requested access to a resource which is not listed in the requested permissions in the client's application registration. Client app ID: {client_id}. Resource value from request: {resource}."
         ),
     )
 }

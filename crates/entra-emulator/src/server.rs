@@ -37,10 +37,12 @@ pub(crate) fn entra(state: &Arc<State>) -> Router {
 /// Azure Resource Manager.
 pub(crate) fn arm(state: &Arc<State>) -> Router {
     Router::new()
-        .route("/", get(pages::home::arm))
         .route("/subscriptions", get(arm::subscriptions))
         .fallback(arm::unknown)
         .layer(from_fn_with_state(state.clone(), taps::arm))
+        // Behind the taps, so that a person who looks isn't counted.
+        .route("/", get(pages::home::arm))
+        .merge(pages::style())
         .with_state(state.clone())
 }
 

@@ -138,13 +138,16 @@ struct State {
 }
 
 impl KeyRing {
-    /// Makes two keys that are published, the first of them in use.
-    pub(crate) fn generate(now: i64) -> Result<Self, KeyError> {
+    /// Makes `count` keys (at least one) that are published; the first signs.
+    pub(crate) fn generate(now: i64, count: usize) -> Result<Self, KeyError> {
         let current = Arc::new(SigningKey::generate(now, None)?);
-        let other = Arc::new(SigningKey::generate(now, None)?);
+        let mut published = vec![current.clone()];
+        for _ in 1..count {
+            published.push(Arc::new(SigningKey::generate(now, None)?));
+        }
         Ok(Self {
             state: RwLock::new(State {
-                published: vec![current.clone(), other],
+                published,
                 current,
                 withdrawn: Vec::new(),
                 replacement: None,
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_withdrawn_key_no_longer_vouches() {
-        let ring = KeyRing::generate(0).unwrap();
+        let ring = KeyRing::generate(0, 2).unwrap();
         let key = ring.current();
         let signature = base64url(key.sign(&signature::RSA_PKCS1_SHA256, b"m").unwrap());
         assert_eq!(ring.check(&key.kid, "t", "m", &signature), Ok(()));
@@ -320,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_key_of_one_tenant_signs_for_no_other() {
-        let ring = KeyRing::generate(0).unwrap();
+        let ring = KeyRing::generate(0, 2).unwrap();
         let kid = ring.add(0, Some("one".to_owned())).unwrap();
         let key = ring.find(&kid).unwrap();
         let signature = base64url(key.sign(&signature::RSA_PKCS1_SHA256, b"m").unwrap());

@@ -85,7 +85,7 @@ async fn an_advertised_base_may_differ_from_the_address() {
 
 #[tokio::test]
 async fn a_v2_key_names_whom_it_vouches_for_and_a_v1_key_does_not() {
-    let emulator = start().await;
+    let emulator = Emulator::builder().keys(2).start().await.unwrap();
     let own = emulator.add_key(Some(demo::FABRIKAM)).unwrap();
     let (url, contoso, fabrikam) = (emulator.url(), demo::CONTOSO, demo::FABRIKAM);
     let template = format!("{url}/{{tenantid}}/v2.0");
@@ -117,7 +117,7 @@ async fn a_v2_key_names_whom_it_vouches_for_and_a_v1_key_does_not() {
 
 #[tokio::test]
 async fn rotation_publishes_a_key_only_when_it_signs() {
-    let emulator = start().await;
+    let emulator = Emulator::builder().keys(2).start().await.unwrap();
     let kids = |document: &Value| -> Vec<String> {
         document["keys"]
             .as_array()

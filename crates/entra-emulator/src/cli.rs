@@ -1,0 +1,249 @@
+//! Arguments, and what they start.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+use entra_emulator::{Directory, Emulator, demo};
+use serde_json::{Value, json};
+
+/// Microsoft Entra ID and Azure Resource Manager on loopback, for tests, demos and offline
+/// development.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the emulator (what happens without a command)
+    Run(Run),
+    /// Print an access token of a user, from a running emulator
+    Token(Token),
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    /// Where Entra ID listens
+    #[arg(long, env = "ENTRA_EMULATOR_LISTEN", default_value = "127.0.0.1:9400")]
+    listen: SocketAddr,
+    /// Where Azure Resource Manager listens
+    #[arg(
+        long,
+        env = "ENTRA_EMULATOR_ARM_LISTEN",
+        default_value = "127.0.0.1:9401"
+    )]
+    arm_listen: SocketAddr,
+    /// Base URL that Entra ID advertises and issues tokens under, if it isn't the address
+    #[arg(long, env = "ENTRA_EMULATOR_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// Base URL that Azure Resource Manager advertises, if it isn't the address
+    #[arg(long, env = "ENTRA_EMULATOR_ARM_PUBLIC_URL")]
+    arm_public_url: Option<String>,
+    /// Redirect URI of the demo web app
+    #[arg(long, env = "ENTRA_EMULATOR_REDIRECT_URI", default_value = demo::UI_REDIRECT_URI)]
+    redirect_uri: String,
+    /// Post-logout redirect URI of the demo web app
+    #[arg(
+        long,
+        env = "ENTRA_EMULATOR_POST_LOGOUT_REDIRECT_URI",
+        default_value = demo::UI_POST_LOGOUT_REDIRECT_URI
+    )]
+    post_logout_redirect_uri: String,
+    /// Lifetime of access tokens in seconds; a random 60 to 90 minutes unless given
+    #[arg(long, env = "ENTRA_EMULATOR_TOKEN_LIFETIME")]
+    token_lifetime: Option<u32>,
+    /// Subscriptions on a page of Azure Resource Manager's answer
+    #[arg(long, env = "ENTRA_EMULATOR_PAGE_SIZE", default_value_t = 100)]
+    page_size: usize,
+    /// Listen on addresses that other machines reach too: whoever does can sign in as anyone
+    #[arg(long, env = "ENTRA_EMULATOR_EXPOSE")]
+    expose: bool,
+}
+
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+struct Token {
+    /// Whose: alice, bob, … or a full user name
+    #[arg(long, default_value = "alice")]
+    user: String,
+    /// The running emulator
+    #[arg(
+        long,
+        env = "ENTRA_EMULATOR_URL",
+        default_value = "http://127.0.0.1:9400"
+    )]
+    url: String,
+    /// Issued in this tenant instead of the user's own
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Of a user who has consented to nothing: an exchange is refused
+    #[arg(long)]
+    no_consent: bool,
+    /// Of an application for itself, not of a user
+    #[arg(long)]
+    app_only: bool,
+    /// Expired ten minutes ago
+    #[arg(long)]
+    expired: bool,
+    /// After a sign-in with a second factor
+    #[arg(long)]
+    mfa: bool,
+    /// Version 1.0
+    #[arg(long)]
+    v1: bool,
+    /// An ID token instead
+    #[arg(long, conflicts_with = "app_only")]
+    id_token: bool,
+    /// For Azure Resource Manager instead of the demo API
+    #[arg(long, conflicts_with_all = ["app_only", "id_token"])]
+    arm: bool,
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Some(Command::Token(token)) => token.print().await,
+            Some(Command::Run(run)) => run.serve().await,
+            None => self.run.serve().await,
+        }
+    }
+}
+
+impl Run {
+    async fn serve(self) -> anyhow::Result<()> {
+        let directory = Directory::demo().with_redirects(
+            demo::UI_CLIENT_ID,
+            self.redirect_uri,
+            self.post_logout_redirect_uri,
+        );
+        let mut builder = Emulator::builder()
+            .directory(directory)
+            .listen(self.listen)
+            .arm_listen(self.arm_listen)
+            .page_size(self.page_size)
+            .expose(self.expose)
+            .keys(2);
+        if let Some(url) = self.public_url {
+            builder = builder.url(url);
+        }
+        if let Some(url) = self.arm_public_url {
+            builder = builder.arm_url(url);
+        }
+        if let Some(seconds) = self.token_lifetime {
+            builder = builder.token_lifetime(Duration::from_secs(seconds.into()));
+        }
+        let emulator = builder
+            .start()
+            .await
+            .context("it did not start (--listen and --arm-listen take other addresses)")?;
+        write!(std::io::stdout(), "{}", offer(&emulator)).context("standard output")?;
+        stop_signal().await?;
+        emulator.shutdown().await;
+        Ok(())
+    }
+}
+
+impl Token {
+    async fn print(self) -> anyhow::Result<()> {
+        let url = self.url.trim_end_matches('/');
+        let mut order = json!({
+            "user": self.user,
+            "consent": !self.no_consent,
+            "app_only": self.app_only,
+            "mfa": self.mfa,
+            "v1": self.v1,
+            "id_token": self.id_token,
+            "arm": self.arm,
+        });
+        if let Some(tenant) = self.tenant {
+            order["tenant"] = tenant.into();
+        }
+        if self.expired {
+            order["expires_in"] = (-600).into();
+        }
+        let response = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()?
+            .post(format!("{url}/emulator/token"))
+            .json(&order)
+            .send()
+            .await
+            .with_context(|| {
+                format!(
+                    "no emulator answers at {url}: start one with `entra-emulator`, or say where it is with --url"
+                )
+            })?;
+        let status = response.status();
+        let answer: Value = response
+            .json()
+            .await
+            .with_context(|| format!("what answers at {url} is no entra-emulator ({status})"))?;
+        let Some(token) = answer["token"].as_str() else {
+            let reason = answer["error"].as_str().unwrap_or("no reason given");
+            bail!("the emulator at {url} refuses ({status}): {reason}");
+        };
+        writeln!(std::io::stdout(), "{token}").context("standard output")
+    }
+}
+
+fn offer(emulator: &Emulator) -> String {
+    let directory = emulator.directory();
+    let users: String = directory
+        .users
+        .iter()
+        .map(|user| {
+            format!(
+                "  {:<24} {:<14} {}\n",
+                user.username, user.password, user.note
+            )
+        })
+        .collect();
+    format!(
+        "\
+entra-emulator (not Microsoft: never type a real password into it)
+
+  Entra ID                 {url}
+  Azure Resource Manager   {arm}
+  Discovery                {url}/{contoso}/v2.0/.well-known/openid-configuration
+
+  Tenant                   {contoso}  Contoso
+  API                      {api}  secret {api_secret}
+  Web app                  {ui}  secret {ui_secret}
+
+Users (name, password)
+{users}
+A token for curl: entra-emulator token --user alice --url {url}
+",
+        url = emulator.url(),
+        arm = emulator.arm_url(),
+        contoso = demo::CONTOSO,
+        api = demo::API_CLIENT_ID,
+        api_secret = demo::API_CLIENT_SECRET,
+        ui = demo::UI_CLIENT_ID,
+        ui_secret = demo::UI_CLIENT_SECRET,
+    )
+}
+
+/// Resolves at Ctrl-C, and where there are signals at SIGTERM.
+async fn stop_signal() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C"),
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.context("Ctrl-C")
+}
