@@ -103,12 +103,14 @@ pub(crate) async fn callback(
         .action(HOME)
         .respond(ui.visitor(&session).await);
     };
-    if let Some(issuer) = single(query, "iss") {
+    if has(query, "iss") {
         let provider = match ui.entra.provider().await {
             Ok(provider) => provider,
             Err(error) => return failed(&ui, &session, &error).await,
         };
-        if !may_be_issuer(&provider.issuer, &issuer) {
+        // Twice is as bad as wrong.
+        let issuer = single(query, "iss");
+        if !issuer.is_some_and(|issuer| may_be_issuer(&provider.issuer, &issuer)) {
             return Failure::new(
                 StatusCode::BAD_REQUEST,
                 "This sign-in comes from somewhere else",
@@ -276,6 +278,10 @@ fn single(query: Option<&str>, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned());
     let value = values.next()?;
     values.next().is_none().then_some(value)
+}
+
+fn has(query: Option<&str>, name: &str) -> bool {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(key, _)| key == name)
 }
 
 /// Removes a `__Host-` cookie, which browsers only let go of by the attributes it was set with.

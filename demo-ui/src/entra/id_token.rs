@@ -67,6 +67,11 @@ pub(super) fn check(
     if claims.iss != issuer.replace(TENANT, &claims.tid) {
         return wrong("an ID token of another issuer");
     }
+    // Where the issuer is no template, nothing has bound the two yet.
+    let mut parts = claims.iss.split('/');
+    if !parts.any(|part| part.eq_ignore_ascii_case(&claims.tid)) {
+        return wrong("an ID token of another tenant");
+    }
     let for_us = match &claims.aud {
         Audience::One(audience) => audience == client_id,
         Audience::Many(audiences) => matches!(&audiences[..], [one] if one == client_id),
@@ -145,14 +150,24 @@ mod tests {
         })
     }
 
-    fn checked(claims: &Value) -> Result<User, EntraError> {
+    const TEMPLATE: &str = "https://login.example/{tenantid}/v2.0";
+
+    fn checked_for(claims: &Value, issuer: &str) -> Result<User, EntraError> {
         let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
-        check(
-            &format!("e30.{payload}.c2ln"),
-            "https://login.example/{tenantid}/v2.0",
-            "client",
-            "n",
-        )
+        check(&format!("e30.{payload}.c2ln"), issuer, "client", "n")
+    }
+
+    fn checked(claims: &Value) -> Result<User, EntraError> {
+        checked_for(claims, TEMPLATE)
+    }
+
+    #[test]
+    fn the_tenant_must_be_the_issuers() {
+        let issuer = format!("https://login.example/{TID}/v2.0");
+        let mut claims = claims();
+        checked_for(&claims, &issuer).unwrap();
+        claims["tid"] = json!("fab21ca0-0000-4000-8000-000000000002");
+        checked_for(&claims, &issuer).unwrap_err();
     }
 
     #[test]
@@ -195,9 +210,8 @@ mod tests {
 
     #[test]
     fn an_issuer_parameter_must_fit_the_template() {
-        let template = "https://login.example/{tenantid}/v2.0";
         let good = format!("https://login.example/{TID}/v2.0");
-        assert!(may_be_issuer(template, &good));
+        assert!(may_be_issuer(TEMPLATE, &good));
         assert!(may_be_issuer(&good, &good));
         for bad in [
             "",
@@ -206,7 +220,7 @@ mod tests {
             "https://login.example/a/b/v2.0",
             "https://login.example//v2.0",
         ] {
-            assert!(!may_be_issuer(template, bad), "{bad}");
+            assert!(!may_be_issuer(TEMPLATE, bad), "{bad}");
             assert!(!may_be_issuer(&good, bad), "{bad}");
         }
     }

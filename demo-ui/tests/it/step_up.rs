@@ -1,0 +1,74 @@
+//! The API asks for a stronger sign-in (claims challenge).
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::support::{World, list};
+
+const CLAIMS: &str = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
+const BASE64: &str = "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19";
+
+fn challenge() -> Response {
+    let value = format!(
+        r#"Bearer realm="", authorization_uri="https://login.example/authorize", error="insufficient_claims", claims="{BASE64}""#
+    );
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", value)]).into_response()
+}
+
+#[tokio::test]
+async fn a_challenge_leads_straight_to_a_sign_in_with_its_claims_and_back() {
+    let world = World::start().await;
+    let browser = world.browser();
+    world.sign_in(&browser, "carol").await;
+    world.api.answers(|_| challenge());
+    let page = browser.get("/raw").await;
+    let authorize = page.location().to_owned();
+    let request = world.entra.request(&authorize);
+    assert_eq!(request["claims"], CLAIMS);
+    assert_eq!(request["login_hint"], "carol@contoso.example");
+
+    world.api.answers(|_| list(&["Restricted"]));
+    let back = world.entra.approve(&authorize, "carol");
+    assert_eq!(browser.get(&back).await.location(), "/raw");
+    assert!(browser.get("/raw").await.shows("Restricted"));
+    let requests = world.entra.token_requests();
+    assert_eq!(requests.last().unwrap()["claims"], CLAIMS);
+}
+
+#[tokio::test]
+async fn an_api_that_is_never_content_does_not_send_the_user_round_in_circles() {
+    let world = World::start().await;
+    world.api.answers(|_| challenge());
+    let browser = world.browser();
+    let mut page = world.sign_in(&browser, "carol").await;
+    let mut sign_ins = 1;
+    while page.status == 303 {
+        let authorize = page.location().to_owned();
+        page = world.finish(&browser, &authorize, "carol").await;
+        sign_ins += 1;
+        assert!(sign_ins < 10, "a loop");
+    }
+    assert_eq!(sign_ins, 3);
+    assert_eq!(page.status, 403);
+    assert!(page.shows("still asks for more") && page.shows("Sign in again"));
+
+    // Once it is content, the next challenge is followed again.
+    world.api.answers(|_| list(&["fine"]));
+    assert_eq!(browser.get("/").await.status, 200);
+    world.api.answers(|_| challenge());
+    assert_eq!(browser.get("/").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_challenge_that_is_declined_has_a_way_on() {
+    let world = World::start().await;
+    world.api.answers(|_| challenge());
+    let browser = world.browser();
+    let page = world.sign_in(&browser, "carol").await;
+    let back = world
+        .entra
+        .refuse(page.location(), &[("error", "access_denied")]);
+    let page = browser.get(&back).await;
+    assert_eq!(page.status, 403);
+    assert!(page.shows("Sign in again") && page.shows("Sign out"));
+}
