@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
@@ -103,6 +103,7 @@ fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         EnvFilter::try_new(&config.log.level).map_err(|error| format!("log.level: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let result = if config.log.json {
         builder.json().flatten_event(true).try_init()

@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) running: Arc<Running>,
     pub(crate) routes: Rc<Routes>,
     pub(crate) reserved: Rc<Reserved>,
+    pub(crate) head_bytes: usize,
     pub(crate) target_bytes: usize,
 }
 
@@ -52,10 +53,11 @@ pub(crate) fn stack(
         .layer(RequestIdLayer(Rc::new(Ids::new())))
         // Below this, a panic is an answer of 500.
         .layer(PanicGuardLayer)
-        // Requests at once; 503 beyond. Head and header counts are limited by hyper before this.
+        // Requests at once; 503 beyond. The number of fields is limited by hyper before this.
         .layer(LimitLayer(parts.running))
         // Framing, Host, method, the target's form and length: 400 before anything is decided.
         .layer(StepLayer(Check {
+            head_bytes: parts.head_bytes,
             target_bytes: parts.target_bytes,
         }))
         // Path → route, 404, 405; 400 for a path that another reader would take to another route.

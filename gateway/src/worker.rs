@@ -137,6 +137,7 @@ async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<S
         running: Arc::clone(&shared.running),
         routes: Rc::new(routes(config, &shared.policies, &pools)),
         reserved: Rc::new(reserved(config)),
+        head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
     });
     let builder = Rc::new(builder(limits));
@@ -207,8 +208,8 @@ fn builder(limits: &Limits) -> http1::Builder {
         // The watch keeps this limit; hyper's own would count the idle time before the head too,
         // and costs a timer a request.
         .header_read_timeout(None)
-        .max_header_size(limits.head_bytes)
-        // Room for a target that is longer than the whole head may be: it is told so with 414.
+        // A step of the stack judges the size; this is where reading ends. The room above the
+        // limit is for targets that are longer than the whole head may be: they are told so.
         .max_buf_size(limits.head_bytes.saturating_mul(2).max(16 * 1024));
     builder
 }

@@ -26,7 +26,10 @@ impl Key {
         if !self.flag.is_empty() {
             ways.push(format!("{} {}", self.flag, self.value));
         }
-        ways.extend(self.environment.iter().map(|name| format!("{name}=…")));
+        // Of a list, the plural and the singular; one is enough to know.
+        let names = if self.kind == Kind::List { 1 } else { 2 };
+        let variables = self.environment.iter().take(names);
+        ways.extend(variables.map(|name| format!("{name}=…")));
         if self.kind != Kind::Secret {
             ways.push(format!("`{}` in the file", self.name));
         }

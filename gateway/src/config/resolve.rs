@@ -461,7 +461,7 @@ impl Resolver<'_> {
         Pattern::from_str(&given.value)
             .map_err(|error| {
                 self.problems
-                    .push(given.origin.clone(), "route.path", error.to_string())
+                    .push(given.origin.clone(), "route.path", error.to_string());
             })
             .ok()
     }

@@ -89,7 +89,6 @@ pub(super) fn upstream(text: &str, allow_plaintext: bool) -> Result<Upstream, St
 pub(super) fn authority(text: &str, allow_http_loopback: bool) -> Result<String, String> {
     let url = url(text)?;
     match url.scheme() {
-        "https" => {}
         "http" if !is_loopback(&url) => {
             return Err("an authority must be https".to_owned());
         }
@@ -99,7 +98,7 @@ pub(super) fn authority(text: &str, allow_http_loopback: bool) -> Result<String,
                     .to_owned(),
             );
         }
-        "http" => {}
+        "https" | "http" => {}
         _ => return Err(format!("{text:?} is no https address")),
     }
     if url.path() != "/" || url.query().is_some() {

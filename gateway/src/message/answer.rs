@@ -74,6 +74,17 @@ impl Answer {
         answer
     }
 
+    pub(crate) const fn head_too_large() -> Self {
+        let title = "The request's headers are too large";
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            title,
+            CALLER,
+        )
+        .closing()
+    }
+
     pub(crate) const fn target_too_long() -> Self {
         let title = "The path and query are too long";
         Self::new(StatusCode::URI_TOO_LONG, "target-too-long", title, CALLER)

@@ -1,0 +1,162 @@
+//! The binary as a user starts it.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Command, Output, Stdio},
+};
+
+use entra_emulator::{Emulator, demo as ids};
+
+use crate::{
+    client::Client,
+    upstream::{Upstream, ok},
+};
+
+fn gateway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obo-gateway"));
+    command.env_clear();
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+#[test]
+fn started_with_nothing_it_says_what_is_missing_and_ends_with_64() {
+    let output = output(&mut gateway());
+    assert_eq!(output.status.code(), Some(64));
+    let said = text(&output.stderr);
+    for word in [
+        "--tenant",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "--upstream",
+        "--scope",
+        "--help",
+    ] {
+        assert!(said.contains(word), "{word} in\n{said}");
+    }
+}
+
+#[test]
+fn help_goes_to_standard_output_and_is_no_error() {
+    let output = output(gateway().arg("--help"));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("--downstream-scope"));
+}
+
+#[test]
+fn an_unknown_flag_ends_with_64() {
+    assert_eq!(
+        output(gateway().arg("--client-secret=x")).status.code(),
+        Some(64)
+    );
+}
+
+#[test]
+fn check_names_every_problem_of_the_file_with_its_line() {
+    let path = std::env::temp_dir().join(format!("obo-gateway-check-{}.toml", std::process::id()));
+    std::fs::write(
+        &path,
+        "listen = 'x'\nupstreem = 'http://127.0.0.1:1'\n[entra]\ntenant = 'common'\n",
+    )
+    .unwrap();
+    let output = output(gateway().arg("check").arg("--config").arg(&path));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = text(&output.stderr);
+    let file = path.display();
+    for line in [
+        format!("{file}:1: listen"),
+        format!("{file}:2: upstreem: unknown key; `upstream` is meant?"),
+        format!("{file}:4: entra.tenant"),
+    ] {
+        assert!(said.contains(&line), "{line} in\n{said}");
+    }
+}
+
+#[test]
+fn check_of_a_right_configuration_runs_nothing_and_ends_with_0() {
+    let output = output(
+        gateway()
+            .args(["check", "--upstream", "http://127.0.0.1:9", "--scope", "s"])
+            .env("AZURE_TENANT_ID", ids::CONTOSO)
+            .env("AZURE_CLIENT_ID", ids::API_CLIENT_ID)
+            .env("AZURE_CLIENT_SECRET", "x"),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let upstream = Upstream::start(|_| ok()).await;
+    let mut child = gateway()
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--workers",
+            "2",
+            "--allow-http-loopback",
+        ])
+        .args(["--upstream", &format!("http://{}", upstream.address)])
+        .args(["--authority", emulator.url(), "--tenant", ids::CONTOSO])
+        .args([
+            "--client-id",
+            ids::API_CLIENT_ID,
+            "--audience",
+            ids::API_APP_ID_URI,
+        ])
+        .args(["--scope", ids::API_SCOPE, "--log-format", "json"])
+        .args([
+            "--downstream-scope",
+            "https://management.azure.com/.default",
+        ])
+        .env("AZURE_CLIENT_SECRET", ids::API_CLIENT_SECRET)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let after = line
+        .split("\"listen\":\"http://")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{line}"));
+    let address = after.split('"').next().unwrap().parse().unwrap();
+
+    let token = emulator.user_token("alice");
+    let mut client = Client::connect(address).await;
+    let status = loop {
+        client
+            .send(format!(
+                "GET /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n"
+            ))
+            .await;
+        let status = client.answer().await.unwrap().status;
+        if status != 503 {
+            break status;
+        }
+    };
+    assert_eq!(status, 200);
+    assert_eq!(upstream.seen().len(), 1);
+
+    let signal = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(signal.unwrap().success());
+    assert_eq!(client.rest().await, "");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(
+        !rest.contains(&token) && !rest.contains(ids::API_CLIENT_SECRET),
+        "{rest}"
+    );
+}

@@ -1,0 +1,475 @@
+//! HTTP/1 framing: section 10 of the catalogue. Behind each refused request stands another one,
+//! which must never be taken for a request of its own.
+
+use crate::{
+    rig::Rig,
+    upstream::{Reply, ok},
+};
+
+/// Sends a request with something hidden behind it; gives back everything that comes.
+async fn conversation(rig: &Rig, bytes: impl AsRef<[u8]>) -> String {
+    let mut client = rig.client().await;
+    client.try_send(bytes).await;
+    client.rest().await
+}
+
+const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: gw\r\n\r\n";
+
+/// One answer with one of these statuses, or none at all, then the end; nothing upstream.
+async fn assert_refused(rig: &Rig, bytes: impl AsRef<[u8]>, statuses: &[&str]) {
+    let bytes = bytes.as_ref();
+    let text = conversation(rig, bytes).await;
+    let shown = String::from_utf8_lossy(bytes);
+    assert!(text.matches("HTTP/1.1 ").count() <= 1, "{shown}\n{text}");
+    if !text.is_empty() {
+        let status = text.split(' ').nth(1).unwrap_or_default();
+        assert!(statuses.contains(&status), "{shown}\n{text}");
+    }
+    rig.assert_nothing_reached_the_upstream();
+}
+
+#[tokio::test]
+async fn h1_01_a_length_beside_chunks_is_read_as_chunks_and_ends_the_connection() {
+    for lines in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    ] {
+        let rig = Rig::public().await;
+        let request = format!(
+            "POST /x HTTP/1.1\r\nHost: gw\r\n{lines}\r\n\r\n5\r\nhello\r\n0\r\n\r\n{HIDDEN}"
+        );
+        let text = conversation(&rig, request).await;
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+        if !text.starts_with("HTTP/1.1 400") {
+            let seen = rig.only_seen();
+            assert!(seen.all("content-length").is_empty(), "{seen:?}");
+            assert_eq!(seen.all("transfer-encoding"), ["chunked"]);
+            assert_eq!(seen.body, b"5\r\nhello\r\n0\r\n\r\n");
+        }
+    }
+}
+
+#[tokio::test]
+async fn h1_02_lengths_that_differ_or_are_no_numbers_are_refused() {
+    let rig = Rig::public().await;
+    for lines in [
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3, 4",
+        "Content-Length: +3",
+        "Content-Length: -1",
+        "Content-Length: 0x3",
+        "Content-Length: 3 4",
+        "Content-Length: 3;",
+        "Content-Length: 18446744073709551616",
+    ] {
+        let request = format!("POST /x HTTP/1.1\r\nHost: gw\r\n{lines}\r\n\r\nabc{HIDDEN}");
+        assert_refused(&rig, request, &["400"]).await;
+    }
+}
+
+#[tokio::test]
+async fn h1_02_equal_lengths_are_one() {
+    let rig = Rig::public().await;
+    let answer = rig
+        .exchange(
+            "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        )
+        .await;
+    if answer.status == 200 {
+        let seen = rig.only_seen();
+        assert_eq!(seen.all("content-length"), ["3"]);
+        assert_eq!(seen.body, b"abc");
+    } else {
+        assert_eq!(answer.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn h1_03_only_chunked_alone_is_a_transfer_coding() {
+    let rig = Rig::public().await;
+    for lines in [
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: chunked;q=1",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: \x0bchunked",
+        "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding:",
+    ] {
+        let request =
+            format!("POST /x HTTP/1.1\r\nHost: gw\r\n{lines}\r\n\r\n3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
+        assert_refused(&rig, request, &["400", "501"]).await;
+    }
+}
+
+#[tokio::test]
+async fn h1_04_h1_05_other_spellings_and_versions_of_chunked_are_refused() {
+    let rig = Rig::public().await;
+    for head in [
+        "POST /x HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding : chunked",
+        "POST /x HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding\x0b: chunked",
+        "POST /x HTTP/1.0\r\nHost: gw\r\nTransfer-Encoding: chunked",
+    ] {
+        let request = format!("{head}\r\n\r\n3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
+        assert_refused(&rig, request, &["400"]).await;
+    }
+}
+
+#[tokio::test]
+async fn h1_06_broken_chunks_never_make_a_complete_message() {
+    let long = format!("3;{}\r\nabc", "e".repeat(64 * 1024));
+    for chunks in [
+        "0x3\r\nabc\r\n",
+        "-1\r\nabc\r\n",
+        " 3\r\nabc\r\n",
+        // Zeros in front would be a spelling of 3, and are sent on as `3`.
+        "10000000000000003\r\nabc\r\n",
+        "3\r\nabcX",
+        "3\nabc\r\n",
+        "3;x\ny\r\nabc\r\n",
+        &long,
+    ] {
+        let shown = &chunks[..chunks.len().min(40)];
+        let rig = Rig::public().await;
+        let text = conversation(
+            &rig,
+            format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n{HIDDEN}"
+            ),
+        )
+        .await;
+
+        assert!(text.matches("HTTP/1.1 ").count() <= 1, "{shown}: {text}");
+        for seen in rig.upstream.seen() {
+            assert!(!seen.complete, "{shown}: {seen:?}");
+            assert!(!seen.head.contains("/hidden"), "{shown}: {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn h1_07_a_bare_carriage_return_is_refused_and_a_bare_line_feed_changes_nothing() {
+    let rig = Rig::public().await;
+    assert_refused(
+        &rig,
+        format!("GET /x HTTP/1.1\r\nHost: gw\r\nX-A: a\rX-B: b\r\n\r\n{HIDDEN}"),
+        &["400"],
+    )
+    .await;
+    let answer = rig.exchange("GET /x HTTP/1.1\nHost: gw\nX-A: a\n\n").await;
+    if answer.status == 200 {
+        assert_eq!(rig.only_seen().all("x-a"), ["a"]);
+        assert!(!rig.only_seen().head.replace("\r\n", "").contains('\n'));
+    } else {
+        assert_eq!(answer.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn h1_08_there_is_one_host_and_it_is_a_host() {
+    let rig = Rig::public().await;
+    for lines in [
+        "",
+        "Host: gw\r\nHost: gw\r\n",
+        "Host: gw\r\nHost: other\r\n",
+        "Host: a, b\r\n",
+        "Host: a b\r\n",
+        "Host: a/b\r\n",
+        "Host: u@h\r\n",
+        "Host:\r\n",
+    ] {
+        assert_refused(
+            &rig,
+            format!("GET /x HTTP/1.1\r\n{lines}\r\n{HIDDEN}"),
+            &["400"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn http_1_0_needs_no_host() {
+    let rig = Rig::public().await;
+    let text = conversation(&rig, "GET /x HTTP/1.0\r\n\r\n").await;
+    assert!(text.contains(" 200 ") && text.ends_with("ok"), "{text}");
+    let seen = rig.only_seen();
+    assert_eq!(seen.line(), "GET /x HTTP/1.1");
+    assert_eq!(seen.all("forwarded"), ["for=127.0.0.1;proto=http"]);
+    assert!(seen.all("x-forwarded-host").is_empty());
+}
+
+#[tokio::test]
+async fn h1_09_the_body_of_a_refused_request_is_never_the_next_request() {
+    let rig = Rig::protected().await;
+    for body in [HIDDEN.to_owned(), HIDDEN.repeat(5_000)] {
+        let mut client = rig.client().await;
+        let length = body.len();
+        client
+            .send(format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: {length}\r\n\r\n"
+            ))
+            .await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.status, 401, "without waiting for the body");
+        client.try_send(&body).await;
+        assert_eq!(
+            client.rest().await,
+            "",
+            "the connection ends, or all of the body is eaten"
+        );
+    }
+    rig.assert_nothing_reached_the_upstream();
+}
+
+#[tokio::test]
+async fn h1_10_a_get_with_a_body_and_a_request_behind_it_are_two_requests() {
+    let rig = Rig::public().await;
+    let mut client = rig.client().await;
+    client
+        .send(format!(
+            "GET /first HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\n\r\nhello{HIDDEN}"
+        ))
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    client
+        .send("GET /third HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    let seen = rig.upstream.seen();
+    assert_eq!(seen[0].body, b"hello");
+    assert_eq!(seen[1].line(), "GET /hidden HTTP/1.1");
+    assert_eq!(seen[1].body, b"");
+    assert_eq!(seen[2].body, b"3\r\nabc\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn h1_10_pipelined_requests_are_judged_each_by_its_own_token() {
+    let rig = Rig::protected().await;
+    let token = rig.token("alice");
+    let mut client = rig.client().await;
+    client
+        .send(format!(
+            "GET /a HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\nGET /b HTTP/1.1\r\nHost: gw\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    assert_eq!(client.answer().await.unwrap().status, 401);
+    assert_eq!(rig.only_seen().line(), "GET /a HTTP/1.1");
+}
+
+#[tokio::test]
+async fn h1_11_no_body_is_asked_for_when_the_token_is_bad() {
+    let rig = Rig::protected().await;
+    let text = conversation(
+        &rig,
+        "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(text.starts_with("HTTP/1.1 401 "), "{text}");
+    assert!(!text.contains("100 Continue"), "{text}");
+    let answer = rig
+        .exchange("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\nExpect: tea\r\n\r\n")
+        .await;
+    assert_eq!(answer.status, 417);
+    rig.assert_nothing_reached_the_upstream();
+}
+
+#[tokio::test]
+async fn a_body_that_is_wanted_is_asked_for() {
+    let rig = Rig::public().await;
+    let mut client = rig.client().await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 100);
+    client.send("hello").await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    let seen = rig.only_seen();
+    assert_eq!(seen.body, b"hello");
+    assert!(seen.all("expect").is_empty());
+}
+
+#[tokio::test]
+async fn h1_12_what_is_no_http_1_is_refused() {
+    let rig = Rig::public().await;
+    for bytes in [
+        &b"GET /x HTTP/1.2\r\nHost: gw\r\n\r\n"[..],
+        b"GET /x HTTP/2.0\r\nHost: gw\r\n\r\n",
+        b"GET /x http/1.1\r\nHost: gw\r\n\r\n",
+        b"GET /x\r\n\r\n",
+        b"GET  /x HTTP/1.1\r\nHost: gw\r\n\r\n",
+        b"GET /x  HTTP/1.1\r\nHost: gw\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ] {
+        assert_refused(&rig, bytes, &["400", "505"]).await;
+    }
+}
+
+#[tokio::test]
+async fn hd_09_malformed_header_lines_are_refused() {
+    let rig = Rig::public().await;
+    for line in [
+        &b"X-A: a\x00b"[..],
+        b"X-A: a\r\n folded",
+        b"X A: a",
+        b"X-A : a",
+        b": a",
+        b"X-A\x01: a",
+    ] {
+        let mut request = b"GET /x HTTP/1.1\r\nHost: gw\r\n".to_vec();
+        request.extend_from_slice(line);
+        request.extend_from_slice(b"\r\n\r\n");
+        request.extend_from_slice(HIDDEN.as_bytes());
+        assert_refused(&rig, request, &["400"]).await;
+    }
+}
+
+#[tokio::test]
+async fn h1_13_an_upload_that_breaks_off_is_never_complete() {
+    for head in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let rig = Rig::public().await;
+        let mut client = rig.client().await;
+        let body = if head.contains("chunked") {
+            "5\r\nhello\r\n"
+        } else {
+            "hello"
+        };
+        client
+            .send(format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\n{head}\r\n\r\n{body}"
+            ))
+            .await;
+        drop(client);
+        let seen = rig.upstream.until_seen(1).await;
+        assert!(!seen[0].complete, "{seen:?}");
+        rig.client().await.get("/next").await;
+        assert_eq!(
+            rig.upstream.connections(),
+            2,
+            "its connection is not used again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn h1_14_a_broken_answer_is_never_presented_as_complete() {
+    for (broken, status) in [
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            Some(502),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+            Some(502),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nx y: z\r\ncontent-length: 2\r\n\r\nok",
+            Some(502),
+        ),
+        ("garbage\r\n\r\n", Some(502)),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+            Some(502),
+        ),
+        ("", Some(502)),
+        ("HTTP/1.1 200 OK\r\ncontent-len", Some(502)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", None),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            None,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalfXX",
+            None,
+        ),
+    ] {
+        let rig = Rig::public_with(
+            move |seen| {
+                if seen.line().contains("/broken") {
+                    Reply::Close(broken.to_owned())
+                } else {
+                    ok()
+                }
+            },
+            |_| {},
+        )
+        .await;
+        let mut client = rig.client().await;
+        client
+            .send("GET /broken HTTP/1.1\r\nHost: gw\r\n\r\n")
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(
+            answer.as_ref().map(|answer| answer.status),
+            status,
+            "{broken:?}: {answer:?}"
+        );
+        if let Some(answer) = answer {
+            assert!(answer.body.contains("\"actor\":\"upstream\""), "{answer:?}");
+            assert_eq!(answer.all("cache-control"), ["no-store"]);
+        }
+        assert_eq!(rig.client().await.get("/next").await.status, 200);
+        assert_eq!(rig.upstream.connections(), 2, "{broken:?}");
+    }
+}
+
+#[tokio::test]
+async fn h1_14_bytes_after_the_end_of_an_answer_are_nobodys_answer() {
+    let rig = Rig::public_with(
+        |seen| {
+            if seen.line().contains("/more") {
+                Reply::Keep(
+                    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
+                        .to_owned(),
+                )
+            } else {
+                ok()
+            }
+        },
+        |_| {},
+    )
+    .await;
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/more").await.body, "ok");
+    for _ in 0..3 {
+        assert_eq!(client.get("/next").await.body, "ok");
+    }
+}
+
+#[tokio::test]
+async fn h1_15_a_post_whose_connection_dies_is_not_sent_again() {
+    let rig = Rig::public_with(
+        |seen| {
+            if seen.line().contains("/dies") {
+                Reply::Close(String::new())
+            } else {
+                ok()
+            }
+        },
+        |_| {},
+    )
+    .await;
+    let mut client = rig.client().await;
+    // On a new connection, then on one that has been used.
+    for _ in 0..2 {
+        client
+            .send("POST /dies HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\nhi")
+            .await;
+        assert_eq!(client.answer().await.unwrap().status, 502);
+        assert_eq!(client.get("/lives").await.status, 200);
+    }
+    let posts = rig
+        .upstream
+        .seen()
+        .iter()
+        .filter(|seen| seen.line().contains("/dies"))
+        .count();
+    assert_eq!(posts, 2);
+}

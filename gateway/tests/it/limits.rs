@@ -1,0 +1,245 @@
+//! Limits and slow peers: section 13 of the catalogue.
+
+use std::time::Duration;
+
+use crate::{
+    client::in_time,
+    rig::{PUBLIC, Rig},
+    upstream::{Reply, ok},
+};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn li_01_a_request_head_that_trickles_in_is_cut_off() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.head_timeout = SHORT).await;
+    let mut client = rig.client().await;
+    // The connection may idle longer than that before a head begins.
+    assert_eq!(client.get("/x").await.status, 200);
+    tokio::time::sleep(SHORT * 3).await;
+    assert_eq!(client.get("/x").await.status, 200);
+    client.send("GET /x HTTP/1.1\r\nHo").await;
+    let mut writes = 0;
+    in_time(async {
+        use tokio::io::AsyncWriteExt as _;
+        // One byte at a time does not start the time anew.
+        while client.stream.write_all(b"o").await.is_ok() {
+            writes += 1;
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    })
+    .await;
+    assert!(writes > 1, "cut off at once");
+    assert_eq!(rig.upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn li_02_connections_beyond_the_limit_wait_and_idle_ones_give_way() {
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            config.limits.connections = 2;
+            config.limits.idle_timeout = SHORT * 2;
+        },
+    )
+    .await;
+    let mut first = rig.client().await;
+    let mut second = rig.client().await;
+    assert_eq!(first.get("/x").await.status, 200);
+    assert_eq!(second.get("/x").await.status, 200);
+    // Both are open and idle; the third is served once one of them has been idle too long.
+    let mut third = rig.client().await;
+    assert_eq!(third.get("/x").await.status, 200);
+    assert_eq!(first.rest().await, "");
+}
+
+#[tokio::test]
+async fn li_03_large_heads_and_targets_are_refused() {
+    let rig = Rig::public().await;
+    let large = format!(
+        "GET /x HTTP/1.1\r\nHost: gw\r\nX-A: {}\r\n\r\n",
+        "a".repeat(200 * 1024)
+    );
+    assert_eq!(rig.exchange(large).await.status, 431);
+    let medium = format!(
+        "GET /x HTTP/1.1\r\nHost: gw\r\nX-A: {}\r\n\r\n",
+        "a".repeat(65 * 1024)
+    );
+    assert_eq!(rig.exchange(medium).await.status, 431);
+    let many = format!(
+        "GET /x HTTP/1.1\r\nHost: gw\r\n{}\r\n",
+        "X-A: a\r\n".repeat(300)
+    );
+    assert_eq!(rig.exchange(many).await.status, 431);
+    for kib in [17, 100] {
+        let target = format!(
+            "GET /{} HTTP/1.1\r\nHost: gw\r\n\r\n",
+            "a".repeat(kib * 1024)
+        );
+        assert_eq!(rig.exchange(target).await.status, 414, "{kib} KiB");
+    }
+    rig.assert_nothing_reached_the_upstream();
+    let fits = format!(
+        "GET /{} HTTP/1.1\r\nHost: gw\r\n{}X-A: {}\r\n\r\n",
+        "a".repeat(15 * 1024),
+        "X-B: b\r\n".repeat(98),
+        "a".repeat(30 * 1024)
+    );
+    assert_eq!(rig.exchange(fits).await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_refused_and_said_when_to_come_again() {
+    let rig = Rig::public_with(
+        |seen| {
+            if seen.line().contains("/slow") {
+                Reply::Pause(
+                    String::new(),
+                    "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                )
+            } else {
+                ok()
+            }
+        },
+        |config| config.limits.requests = 1,
+    )
+    .await;
+    let mut slow = rig.client().await;
+    slow.send("GET /slow HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    rig.upstream.until_seen(1).await;
+    let mut other = rig.client().await;
+    let refused = other.get("/x").await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.all("retry-after"), ["1"]);
+    assert!(
+        refused.body.contains("\"actor\":\"gateway\""),
+        "{refused:?}"
+    );
+    rig.upstream.go_on();
+    assert_eq!(slow.answer().await.unwrap().status, 200);
+    assert_eq!(other.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn li_05_an_upload_that_stands_still_is_given_up() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.idle_timeout = SHORT).await;
+    let mut client = rig.client().await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 10\r\n\r\nhello")
+        .await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.all("connection"), ["close"]);
+    assert_eq!(client.rest().await, "");
+    assert!(!rig.upstream.until_seen(1).await[0].complete);
+}
+
+#[tokio::test]
+async fn li_06_an_upstream_that_says_nothing_is_504() {
+    let rig = Rig::public_with(
+        |_| Reply::Hang(String::new()),
+        |config| config.limits.response_timeout = SHORT,
+    )
+    .await;
+    let answer = rig.client().await.get("/x").await;
+    assert_eq!(answer.status, 504);
+    assert!(answer.body.contains("\"actor\":\"upstream\""), "{answer:?}");
+}
+
+#[tokio::test]
+async fn li_06_an_answer_that_stands_still_is_aborted_and_one_that_goes_on_is_not() {
+    let rig = Rig::public_with(
+        |seen| {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
+            if seen.line().contains("/stalls") {
+                Reply::Hang(head.to_owned())
+            } else {
+                Reply::Pause(head.to_owned(), " whole".to_owned())
+            }
+        },
+        |config| config.limits.idle_timeout = SHORT * 3,
+    )
+    .await;
+    let mut stalls = rig.client().await;
+    stalls
+        .send("GET /stalls HTTP/1.1\r\nHost: gw\r\n\r\n")
+        .await;
+    let mut goes_on = rig.client().await;
+    goes_on
+        .send("GET /goes-on HTTP/1.1\r\nHost: gw\r\n\r\n")
+        .await;
+    assert!(goes_on.until("half").await.is_some());
+    rig.upstream.go_on();
+    assert!(goes_on.until(" whole").await.is_some());
+    assert!(
+        stalls.answer().await.is_none(),
+        "never presented as complete"
+    );
+}
+
+#[tokio::test]
+async fn li_07_a_shutdown_lets_running_requests_finish_and_takes_no_new_ones() {
+    let rig = Rig::new(
+        PUBLIC,
+        |_| {
+            Reply::Pause(
+                "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst".to_owned(),
+                " half".to_owned(),
+            )
+        },
+        |_| {},
+    )
+    .await;
+    let mut idle = rig.client().await;
+    let mut running = rig.client().await;
+    running.send("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    assert!(running.until("first").await.is_some());
+    let address = rig.gateway.local_addr();
+    let shutdown = tokio::spawn(rig.gateway.shutdown());
+    assert_eq!(idle.rest().await, "", "idle connections are closed");
+    in_time(async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!shutdown.is_finished(), "a request still runs");
+    rig.upstream.go_on();
+    assert!(running.until(" half").await.is_some());
+    assert_eq!(
+        running.rest().await,
+        "",
+        "and then its connection is closed"
+    );
+    in_time(shutdown).await.unwrap();
+}
+
+#[tokio::test]
+async fn li_07_a_shutdown_ends_at_its_time_out() {
+    let rig = Rig::public_with(
+        |_| Reply::Hang(String::new()),
+        |config| config.drain_timeout = SHORT,
+    )
+    .await;
+    let mut client = rig.client().await;
+    client.send("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    rig.upstream.until_seen(1).await;
+    in_time(rig.gateway.shutdown()).await;
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_dropped_ends() {
+    let rig = Rig::public().await;
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/x").await.status, 200);
+    let address = rig.gateway.local_addr();
+    drop(rig.gateway);
+    assert_eq!(client.rest().await, "");
+    in_time(async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

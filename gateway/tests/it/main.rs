@@ -1,0 +1,20 @@
+//! The gateway from outside: raw TCP in front, a recording upstream behind, and Entra ID's emulator
+//! beside it. Tests whose names begin with two letters and a number are cases of the catalogue of
+//! hostile, broken and unlucky input.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy sees tests only in functions marked as such, not in their helpers"
+)]
+
+mod admin;
+mod binary;
+mod client;
+mod forwarding;
+mod framing;
+mod headers;
+mod limits;
+mod paths;
+mod rig;
+mod upstream;
