@@ -7,10 +7,13 @@
     reason = "clippy sees tests only in functions marked as such, not in their helpers"
 )]
 
+mod access;
 mod bearer;
 mod challenge;
+mod claims;
 mod echo;
 mod fixture;
 mod forge;
 mod jose;
 mod jwt_form;
+mod tenants;

@@ -1,0 +1,235 @@
+//! CL-08 … CL-13: versions, tenants, and whose key signs for whom.
+
+use entra_emulator::{Endpoint, demo, directory::Tenant};
+use http::StatusCode;
+use serde_json::json;
+use tower_obo::Entra;
+
+use crate::fixture::{World, with_token};
+
+/// The tenant of personal accounts.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+const UNKNOWN: &str = "77777777-7777-4777-8777-777777777777";
+
+fn two_tenants() -> Entra {
+    Entra::tenants([demo::CONTOSO, demo::FABRIKAM])
+}
+
+#[tokio::test]
+async fn cl_08_both_versions_of_a_tenant_are_accepted_each_with_its_own_issuer() {
+    for tenants in [
+        Entra::tenant(demo::CONTOSO),
+        two_tenants(),
+        Entra::any_tenant(),
+    ] {
+        let world = World::of(tenants, |builder| builder).await;
+        world.entra.grant_consent("alice");
+        world.accepted("v2", &world.entra.token().sign()).await;
+        world.accepted("v1", &world.entra.token().v1().sign()).await;
+        let v2 = world.entra.token().claims()["iss"].clone();
+        let v1 = world.entra.token().v1().claims()["iss"].clone();
+        assert_ne!(v1, v2);
+        let crossed = world.entra.token().claim("iss", v1).sign();
+        world.invalid("v2 with the issuer of v1", &crossed).await;
+        let crossed = world.entra.token().v1().claim("iss", v2).sign();
+        world.invalid("v1 with the issuer of v2", &crossed).await;
+        for version in ["", "3.0", "2", "1", "2.0 ", "1.00"] {
+            let token = world.entra.token().claim("ver", version).sign();
+            world.invalid(&format!("ver {version:?}"), &token).await;
+        }
+        let without = world.entra.token().without_claim("ver").sign();
+        world.invalid("no ver", &without).await;
+    }
+}
+
+#[tokio::test]
+async fn cl_09_tid_is_the_guid_of_the_issuers_tenant() {
+    for tenants in [
+        Entra::tenant(demo::CONTOSO),
+        two_tenants(),
+        Entra::any_tenant(),
+    ] {
+        let world = World::of(tenants, |builder| builder).await;
+        let issuer = |tenant: &str| format!("{}/{tenant}/v2.0", world.entra.url());
+        let others = [
+            demo::FABRIKAM.to_owned(),
+            format!("{{{}}}", demo::CONTOSO),
+            demo::CONTOSO.replace('-', ""),
+            demo::CONTOSO.to_uppercase(),
+            "common".to_owned(),
+            "organizations".to_owned(),
+            "consumers".to_owned(),
+            "contoso.example".to_owned(),
+            "../x".to_owned(),
+            format!("{}/../x", demo::CONTOSO),
+            String::new(),
+            "{tenantid}".to_owned(),
+        ];
+        for tid in others {
+            let token = world.entra.token().claim("tid", tid.as_str()).sign();
+            world.invalid(&format!("tid {tid:?}"), &token).await;
+            if tid == demo::FABRIKAM || tid == demo::CONTOSO.to_uppercase() {
+                continue;
+            }
+            // Neither does it help to say the same in the issuer.
+            let token = world.entra.token().claim("tid", tid.as_str());
+            let token = token.claim("iss", issuer(&tid)).sign();
+            world.invalid(&format!("tid and iss {tid:?}"), &token).await;
+        }
+        let without = world.entra.token().without_claim("tid").sign();
+        world.invalid("missing", &without).await;
+    }
+    let world = World::start().await;
+    let shouted = demo::CONTOSO.to_uppercase();
+    let token = world.entra.token().tenant(shouted.as_str()).sign();
+    world
+        .invalid("another spelling of the tenant", &token)
+        .await;
+}
+
+#[tokio::test]
+async fn cl_10_a_tenant_that_is_not_listed_is_not_trusted() {
+    let world = World::of(two_tenants(), |builder| builder).await;
+    let erin = world.entra.user_token("erin");
+    world.accepted("listed", &erin).await;
+    world
+        .accepted("listed", &world.entra.user_token("alice"))
+        .await;
+    let token = world.entra.token().tenant(UNKNOWN).sign();
+    world.invalid("not listed", &token).await;
+
+    let contoso = World::start().await;
+    let erin = contoso.entra.user_token("erin");
+    contoso.invalid("of another tenant than ours", &erin).await;
+}
+
+#[tokio::test]
+async fn cl_11_a_key_signs_only_for_the_issuer_that_it_names() {
+    let world = World::of(Entra::any_tenant(), |builder| builder).await;
+    world.entra.grant_consent("alice");
+    let (contoso, fabrikam, personal) = (
+        world.entra.add_key(Some(demo::CONTOSO)).unwrap(),
+        world.entra.add_key(Some(demo::FABRIKAM)).unwrap(),
+        world.entra.add_key(Some(PERSONAL)).unwrap(),
+    );
+    let token = |kid: &str| world.entra.token().key(kid);
+    // The first of them makes the core learn the new keys.
+    world.accepted("its own", &token(&contoso).sign()).await;
+    for kid in [&fabrikam, &personal] {
+        world
+            .invalid("another tenant's key", &token(kid).sign())
+            .await;
+        world.invalid("v1 too", &token(kid).v1().sign()).await;
+    }
+    world
+        .accepted("its own, v1", &token(&contoso).v1().sign())
+        .await;
+    let crossed = token(&contoso).tenant(demo::FABRIKAM).sign();
+    world.invalid("the other way", &crossed).await;
+}
+
+#[tokio::test]
+async fn cl_11_nor_when_two_tenants_publish_one_key_id() {
+    let world = World::without_keys(Entra::any_tenant(), |builder| builder).await;
+    world.entra.grant_consent("alice");
+    let kids =
+        [demo::CONTOSO, demo::FABRIKAM].map(|tenant| world.entra.add_key(Some(tenant)).unwrap());
+    let mut jwks = world.entra.jwks(None);
+    for key in jwks["keys"].as_array_mut().unwrap() {
+        if kids.iter().any(|kid| key["kid"] == **kid) {
+            key["kid"] = "shared".into();
+        }
+    }
+    world.entra.set_jwks(jwks);
+    let token = |kid: &str, tenant: &str| {
+        let token = world.entra.token().key(kid).header("kid", "shared");
+        with_token(&token.tenant(tenant).sign())
+    };
+    for (kid, own, other) in [
+        (&kids[0], demo::CONTOSO, demo::FABRIKAM),
+        (&kids[1], demo::FABRIKAM, demo::CONTOSO),
+    ] {
+        let answer = world.refused("foreign", token(kid, other)).await;
+        answer.is_invalid_token("foreign");
+        // The emulator knows no such key id, so it refuses the exchange: the token was valid here.
+        let asked = world.exchanges_asked();
+        let answer = world.send(token(kid, own)).await;
+        assert_eq!(answer.problem_type(), "assertion-refused");
+        assert_eq!(world.exchanges_asked(), asked + 1);
+    }
+}
+
+#[tokio::test]
+async fn cl_12_tokens_for_something_else_are_no_access_tokens() {
+    let world = World::start().await;
+    world.entra.grant_consent("alice");
+    let id_token = world.entra.token().id_token().sign();
+    let answer = world.refused("ID token", with_token(&id_token)).await;
+    answer.lacks_scope("ID token", demo::API_SCOPE);
+    let arm = world.entra.arm_token("alice");
+    world.invalid("ARM token", &arm).await;
+    let any = tower_obo::AccessPolicy::any_user();
+    let policy = tower_obo::Policy::new(any);
+    let request = with_token(&id_token);
+    let answer = world.refused_by(policy, "any user", request).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn cl_13_a_guest_is_served_in_the_tenant_of_the_token() {
+    let world = World::of(two_tenants(), |builder| builder).await;
+    let oid = "a11ce000-0000-4000-8000-0000000000f1";
+    world.entra.update_directory(|directory| {
+        let alice = directory.user_mut("alice").unwrap();
+        alice.guest_in.insert(demo::FABRIKAM.into(), oid.into());
+        directory.grant(entra_emulator::directory::Consent::new(
+            demo::FABRIKAM,
+            oid,
+            demo::API_CLIENT_ID,
+            demo::ARM_CLIENT_ID,
+            [demo::ARM_SCOPE],
+        ));
+    });
+    let home = json!(format!("https://sts.windows.net/{}/", demo::CONTOSO));
+    let guest = || {
+        world
+            .entra
+            .token()
+            .tenant(demo::FABRIKAM)
+            .claim("idp", home.clone())
+    };
+    world.accepted("guest", &guest().sign()).await;
+    let asked = world.entra.requests(Endpoint::Token);
+    let path = format!("/{}/oauth2/v2.0/token", demo::FABRIKAM);
+    assert_eq!(asked.last().unwrap().path, path);
+
+    let contoso = World::start().await;
+    let token = contoso
+        .entra
+        .token()
+        .tenant(demo::FABRIKAM)
+        .claim("idp", home);
+    contoso
+        .invalid("a guest of another tenant", &token.sign())
+        .await;
+}
+
+#[tokio::test]
+async fn cl_13_personal_accounts_are_served_where_their_tenant_is_allowed() {
+    let world = World::start().await;
+    let token = world.entra.token().tenant(PERSONAL).sign();
+    world.invalid("not allowed", &token).await;
+
+    let world = World::of(Entra::tenants([PERSONAL]), |builder| builder).await;
+    world.entra.update_directory(|directory| {
+        let tenant = Tenant::new(PERSONAL, "Personal accounts", "live.example");
+        directory.tenants.push(tenant);
+    });
+    let answer = world
+        .get(&world.entra.token().tenant(PERSONAL).sign())
+        .await;
+    assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+    let asked = world.entra.requests(Endpoint::Token);
+    let path = format!("/{PERSONAL}/oauth2/v2.0/token");
+    assert_eq!(asked.last().unwrap().path, path);
+}
