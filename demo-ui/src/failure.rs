@@ -81,11 +81,12 @@ impl Failure {
 
     /// Adds what the API said.
     pub(crate) fn problem(mut self, problem: Problem) -> Self {
-        let said = [("title", problem.title), ("detail", problem.detail)];
-        for (name, text) in said {
-            if let Some(text) = text {
-                self = self.fact(name, text);
-            }
+        let said: Vec<_> = [problem.title, problem.detail]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !said.is_empty() {
+            self = self.fact("The API says", said.join(": "));
         }
         problem
             .facts
