@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 /// Instructions.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cost {
-    pub total: u64,
-    pub sha256: u64,
+pub(crate) struct Cost {
+    pub(crate) total: u64,
+    pub(crate) sha256: u64,
 }
 
 /// Sums the cost of every function, its callees apart.
-pub fn read(file: &str) -> Cost {
+pub(crate) fn read(file: &str) -> Cost {
     let mut names: HashMap<&str, bool> = HashMap::new();
     let mut cost = Cost::default();
     let (mut in_sha256, mut of_a_call) = (false, false);

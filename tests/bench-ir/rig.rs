@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const USERS: [&str; 2] = ["alice", "bob"];
 
-pub struct Rig {
+pub(crate) struct Rig {
     emulator: Emulator,
     upstream: String,
     tokens: Vec<String>,
 }
 
 impl Rig {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let emulator = Emulator::builder().start().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = format!("http://{}", listener.local_addr().unwrap());
@@ -37,12 +37,12 @@ impl Rig {
         }
     }
 
-    pub fn token_bytes(&self) -> usize {
+    pub(crate) fn token_bytes(&self) -> usize {
         self.tokens[0].len()
     }
 
     /// What the gateway costs from its start to its end, with that many requests in between.
-    pub async fn cost(&self, gateway: &Path, requests: usize) -> Cost {
+    pub(crate) async fn cost(&self, gateway: &Path, requests: usize) -> Cost {
         let out = std::env::temp_dir().join(format!("callgrind-{}", std::process::id()));
         let (mut process, address) = self.gateway(gateway, &out).await;
         self.until_ready(&address).await;

@@ -1,5 +1,7 @@
 //! The built binaries, each a process of its own, put together as a user would.
 
+use std::cell::RefCell;
+
 use obo_tests::{
     api::{names, subscriptions},
     binaries::{self, Program},
@@ -10,19 +12,19 @@ use serde_json::Value;
 async fn the_four_binaries_work_together_as_separate_processes() {
     let mut emulator = Program::start(
         "entra-emulator",
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--arm-listen",
-            "127.0.0.1:0",
-            "--json",
-        ],
+        &["--listen", "127.0.0.1:0", "--arm-listen", "127.0.0.1:0"],
         &[],
     );
-    let offer: Value = emulator
-        .stdout(|line| serde_json::from_str(line).ok())
-        .await;
-    let (entra, arm) = (text(&offer["entra"]), text(&offer["arm"]));
+    let entra = RefCell::new(None);
+    let arm = emulator.stdout(|line| {
+        if entra.borrow().is_some() {
+            return binaries::url(line);
+        }
+        entra.replace(binaries::url(line));
+        None
+    });
+    let arm = arm.await;
+    let entra = entra.into_inner().expect("Entra ID's address comes first");
 
     let mut backend = Program::start(
         "demo-backend",
@@ -61,24 +63,24 @@ async fn the_four_binaries_work_together_as_separate_processes() {
         &[
             ("AZURE_AUTHORITY_HOST", &entra),
             ("AZURE_TENANT_ID", entra_emulator::demo::CONTOSO),
-            ("AZURE_CLIENT_ID", entra_emulator::demo::UI_CLIENT_ID),
+            ("DEMO_UI_CLIENT_ID", entra_emulator::demo::UI_CLIENT_ID),
             (
-                "AZURE_CLIENT_SECRET",
+                "DEMO_UI_CLIENT_SECRET",
                 entra_emulator::demo::UI_CLIENT_SECRET,
             ),
-            ("API_URL", &format!("{gateway_url}/subscriptions")),
-            ("API_SCOPE", entra_emulator::demo::API_DEFAULT_SCOPE),
+            ("DEMO_UI_API_URL", &format!("{gateway_url}/subscriptions")),
+            ("DEMO_UI_API_SCOPE", entra_emulator::demo::API_DEFAULT_SCOPE),
             ("RUST_LOG", "info"),
         ],
     );
     let ui_url = ui.stderr(listening).await;
 
-    let mut token = Program::start(
+    let mut print_token = Program::start(
         "entra-emulator",
         &["token", "--user", "alice", "--url", &entra],
         &[],
     );
-    let token = token
+    let token = print_token
         .stdout(|line| line.starts_with("ey").then(|| line.to_owned()))
         .await;
     let answer = subscriptions(&gateway_url, Some(&token)).await;

@@ -43,6 +43,7 @@ pub fn path(name: &str) -> PathBuf {
 }
 
 /// A running program. It is killed when the test ends, whatever way it ends.
+#[derive(Debug)]
 pub struct Program {
     name: &'static str,
     child: Child,

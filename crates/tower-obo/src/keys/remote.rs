@@ -192,7 +192,8 @@ impl Shared {
                     fetching.failures = fetching.failures.saturating_add(1);
                     fetching.no_keys_from = now + Duration::from_secs(1);
                 }
-                tracing::warn!(%reason, "signing keys cannot be loaded; the last good ones stay");
+                let serving = self.set.load().is_some();
+                tracing::warn!(%reason, serving, "signing keys cannot be loaded");
                 self.observer.on(&Event::KeysFetched { keys: None });
             }
         }

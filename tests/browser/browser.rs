@@ -1,0 +1,153 @@
+//! Debian's Chromium, driven by its own driver; each browser has a profile of its own.
+
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, prelude::*};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// How long a page may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A browser of one person.
+pub(crate) struct Browser {
+    driver: WebDriver,
+    process: Child,
+    profile: PathBuf,
+}
+
+impl Browser {
+    /// Opens a browser that has never been anywhere.
+    pub(crate) async fn open() -> Self {
+        let (process, port) = start_driver().await;
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("obo-browser-{}-{number}", std::process::id());
+        let profile = std::env::temp_dir().join(name);
+
+        let mut capabilities = DesiredCapabilities::chrome();
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1200,900",
+            &format!("--user-data-dir={}", profile.display()),
+        ] {
+            capabilities.add_arg(argument).unwrap();
+        }
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities)
+            .await
+            .expect("chromium starts");
+        Self {
+            driver,
+            process,
+            profile,
+        }
+    }
+
+    pub(crate) async fn goto(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
+    }
+
+    pub(crate) async fn url(&self) -> String {
+        self.driver.current_url().await.unwrap().to_string()
+    }
+
+    /// All the text on the page.
+    pub(crate) async fn text(&self) -> String {
+        self.find("body").await.text().await.unwrap()
+    }
+
+    /// The texts of all elements that `css` selects.
+    pub(crate) async fn texts(&self, css: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for element in self.driver.find_all(By::Css(css)).await.unwrap() {
+            texts.push(element.text().await.unwrap());
+        }
+        texts
+    }
+
+    /// Waits for the element that `css` selects.
+    pub(crate) async fn find(&self, css: &str) -> WebElement {
+        let found = self
+            .driver
+            .query(By::Css(css))
+            .wait(PATIENCE, Duration::from_millis(50))
+            .first()
+            .await;
+        match found {
+            Ok(element) => element,
+            Err(error) => panic!(
+                "{css} is not on {}: {error}\n{}",
+                self.url().await,
+                self.driver.source().await.unwrap_or_default()
+            ),
+        }
+    }
+
+    pub(crate) async fn click(&self, css: &str) {
+        self.find(css).await.click().await.unwrap();
+    }
+
+    pub(crate) async fn type_into(&self, css: &str, text: &str) {
+        self.find(css).await.send_keys(text).await.unwrap();
+    }
+
+    /// What the browser's console complains about.
+    pub(crate) async fn cookies(&self) -> Vec<Cookie> {
+        self.driver.get_all_cookies().await.unwrap()
+    }
+
+    pub(crate) async fn screenshot(&self, path: &std::path::Path) {
+        self.driver.screenshot(path).await.unwrap();
+    }
+
+    pub(crate) async fn close(self) {
+        let Self {
+            driver,
+            mut process,
+            profile,
+        } = self;
+        driver.quit().await.unwrap();
+        process.kill().await.unwrap();
+        // Chromium may still write there while it ends.
+        let _ = std::fs::remove_dir_all(profile);
+    }
+}
+
+async fn start_driver() -> (Child, u16) {
+    let mut process = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver is installed: scripts/install-test-tools");
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let port = timeout(PATIENCE, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                return port.trim_end_matches('.').parse().unwrap();
+            }
+        }
+        panic!("chromedriver did not start");
+    });
+    let port = port.await.expect("chromedriver starts in time");
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (process, port)
+}

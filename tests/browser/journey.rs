@@ -1,0 +1,127 @@
+//! Sign in, consent, see one's subscriptions, sign out: two people at once.
+
+use std::{collections::BTreeSet, path::Path};
+
+use obo_demo::{Demo, Options};
+
+use crate::browser::Browser;
+
+struct Person {
+    username: String,
+    password: String,
+    display_name: String,
+    subscriptions: BTreeSet<String>,
+}
+
+fn person(demo: &Demo, name: &str) -> Person {
+    let directory = demo.emulator().directory();
+    let user = directory.user(name).unwrap();
+    let subscriptions = user.subscriptions.iter();
+    Person {
+        username: user.username.clone(),
+        password: user.password.clone(),
+        display_name: user.display_name.clone(),
+        subscriptions: subscriptions.map(|s| s.display_name.clone()).collect(),
+    }
+}
+
+/// From the web app to the page that asks for consent.
+async fn sign_in(browser: &Browser, ui: &str, person: &Person) {
+    browser.goto(ui).await;
+    browser.click("a[href='/account/login']").await;
+    browser.type_into("#username", &person.username).await;
+    browser.type_into("#password", &person.password).await;
+    browser.click("#sign-in").await;
+}
+
+async fn shown(browser: &Browser) -> BTreeSet<String> {
+    browser.find("table tbody").await;
+    let names = browser.texts("table tbody th").await;
+    names.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alice_and_bob_in_two_browsers_each_see_only_their_own() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let ui = demo.summary().demo_ui.clone();
+    let (alice, bob) = (person(&demo, "alice"), person(&demo, "bob"));
+    let (of_alice, of_bob) = tokio::join!(Browser::open(), Browser::open());
+
+    for (browser, person) in [(&of_alice, &alice), (&of_bob, &bob)] {
+        sign_in(browser, &ui, person).await;
+        browser.find("#accept").await;
+        let consent = browser.text().await;
+        // One consent for the whole chain: the web app, its API, and what the API calls.
+        for scope in ["openid", "access_as_user", "user_impersonation"] {
+            assert!(consent.contains(scope), "{scope} is not in: {consent}");
+        }
+        assert!(consent.to_lowercase().contains("not microsoft"));
+    }
+    // Both go on only now, so that their sign-ins overlap.
+    for browser in [&of_alice, &of_bob] {
+        browser.click("#accept").await;
+    }
+    for (browser, person) in [(&of_alice, &alice), (&of_bob, &bob)] {
+        assert_eq!(shown(browser).await, person.subscriptions);
+        assert!(browser.text().await.contains(&person.display_name));
+        let headings = browser.texts("table thead th").await;
+        assert_eq!(headings.len(), 4, "name, id, state, tenant: {headings:?}");
+    }
+    assert!(alice.subscriptions.is_disjoint(&bob.subscriptions));
+    // Again and at the same time, now from the caches.
+    for browser in [&of_alice, &of_bob, &of_bob, &of_alice] {
+        browser.goto(&ui).await;
+    }
+    assert_eq!(shown(&of_alice).await, alice.subscriptions);
+    assert_eq!(shown(&of_bob).await, bob.subscriptions);
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
+    std::fs::create_dir_all(&readme).unwrap();
+    of_alice.screenshot(&readme.join("demo-ui.png")).await;
+
+    of_alice.click("a[href='/raw']").await;
+    let raw = of_alice.find("pre").await.text().await.unwrap();
+    assert!(raw.contains("\"subscriptionId\"") && raw.contains("\"value\""));
+
+    sign_out(&of_alice, &ui).await;
+    // Bob is not concerned.
+    of_bob.goto(&ui).await;
+    assert_eq!(shown(&of_bob).await, bob.subscriptions);
+
+    of_alice.close().await;
+    of_bob.close().await;
+    demo.shutdown().await;
+}
+
+/// Signing out ends on a page that says so, and the session is really over, here and at Entra ID.
+async fn sign_out(browser: &Browser, ui: &str) {
+    let session: Vec<_> = browser.cookies().await;
+    assert!(!session.is_empty(), "there is a session");
+    browser.click("form[action='/account/logout'] button").await;
+    browser.find("a[href='/account/login']").await;
+    assert!(browser.url().await.starts_with(ui));
+    assert!(browser.text().await.contains("signed out"));
+    browser.goto(ui).await;
+    assert!(browser.texts("table").await.is_empty());
+    browser.click("a[href='/account/login']").await;
+    browser.find("#password").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declined_consent_is_no_dead_end() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let ui = demo.summary().demo_ui.clone();
+    let alice = person(&demo, "alice");
+    let browser = Browser::open().await;
+    sign_in(&browser, &ui, &alice).await;
+    browser.click("#decline").await;
+    browser.find("main a[href^='/account/login']").await;
+    assert!(browser.url().await.starts_with(&ui));
+    browser.click("main a[href^='/account/login']").await;
+    browser.click("#continue, #accept").await;
+    if browser.url().await.starts_with(demo.emulator().url()) {
+        browser.click("#accept").await;
+    }
+    assert_eq!(shown(&browser).await, alice.subscriptions);
+    browser.close().await;
+    demo.shutdown().await;
+}
