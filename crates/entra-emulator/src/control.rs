@@ -83,8 +83,7 @@ fn host_is_ours(headers: &HeaderMap, url: &str) -> bool {
     let advertised = advertised.as_ref().and_then(url::Url::host);
     match asked.host() {
         // An address is never the result of rebinding a name.
-        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
-        Some(url::Host::Domain("localhost")) => true,
+        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_) | url::Host::Domain("localhost")) => true,
         other => other.is_some() && other == advertised,
     }
 }
