@@ -108,7 +108,7 @@ impl Rig {
         let address = timeout(PATIENCE, async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if let Some(url) = obo_tests::binaries::url(&line)
-                    && line.contains("listen")
+                    && line.contains("gateway listens")
                 {
                     return url.trim_start_matches("http://").to_owned();
                 }
