@@ -103,19 +103,19 @@ fn answer(
     let directory = state.directory();
     let authority = Authority::parse(tenant, &directory)?;
     form.check_duplicates()?;
-    let grant = form.required("grant_type")?;
+    let redeem: fn(TokenRequest<'_>) -> Result<Value, Refusal> =
+        match form.required("grant_type")? {
+            "authorization_code" => authorization_code::redeem,
+            "refresh_token" => refresh_token::redeem,
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => on_behalf_of::exchange,
+            other => return Err(aadsts::unsupported_grant(other).into()),
+        };
     let client = client::authenticate(&authority, &directory, headers, form)?;
-    let request = TokenRequest {
+    redeem(TokenRequest {
         state,
         directory: &directory,
         authority: &authority,
         client,
         form,
-    };
-    match grant {
-        "authorization_code" => authorization_code::redeem(request),
-        "refresh_token" => refresh_token::redeem(request),
-        "urn:ietf:params:oauth:grant-type:jwt-bearer" => on_behalf_of::exchange(request),
-        other => Err(aadsts::unsupported_grant(other).into()),
-    }
+    })
 }

@@ -27,7 +27,7 @@ async fn a_user_signs_in_consents_and_comes_back_with_a_code() {
         ">offline_access<",
         ">api://a9100000-0000-4000-8000-00000000000a/access_as_user<",
         ">https://management.azure.com/user_impersonation<",
-        "Subscriptions API behind it wants to",
+        "Behind it, Subscriptions API wants to",
     ] {
         assert!(consent.html.contains(scope), "{scope}");
     }
