@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser bench-ir deny clean
+.PHONY: help demo test lint fmt docs e2e browser screenshots bench-ir deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -25,9 +25,13 @@ docs: ## the API documentation, without warnings
 e2e: ## the end-to-end tests only
 	cargo test -p obo-tests --test e2e
 
-browser: ## the browser tests only; they write the README's screenshot
+browser: ## the browser tests only
 	scripts/install-test-tools
 	cargo test -p obo-tests --test browser
+
+screenshots: ## the pictures in docs/, taken anew by the browser tests
+	scripts/install-test-tools
+	UPDATE_SCREENSHOTS=1 cargo test -p obo-tests --test browser
 
 bench-ir: ## instructions per cached request under callgrind, against the recorded figure
 	scripts/bench-ir

@@ -44,7 +44,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--window-size=1200,900",
+            "--window-size=1200,720",
             &format!("--user-data-dir={}", profile.display()),
         ] {
             capabilities.add_arg(argument).unwrap();
@@ -107,7 +107,6 @@ impl Browser {
         self.find(css).await.send_keys(text).await.unwrap();
     }
 
-    /// What the browser's console complains about.
     pub(crate) async fn cookies(&self) -> Vec<Cookie> {
         self.driver.get_all_cookies().await.unwrap()
     }

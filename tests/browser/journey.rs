@@ -34,6 +34,17 @@ async fn sign_in(browser: &Browser, ui: &str, person: &Person) {
     browser.click("#sign-in").await;
 }
 
+/// Into `target/screenshots`, or with UPDATE_SCREENSHOTS into `docs`, where the README shows it.
+async fn screenshot(browser: &Browser, name: &str) {
+    let folder = match std::env::var_os("UPDATE_SCREENSHOTS") {
+        Some(_) => "../docs",
+        None => "../target/screenshots",
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    browser.screenshot(&folder.join(name)).await;
+}
+
 async fn shown(browser: &Browser) -> BTreeSet<String> {
     browser.find("table tbody").await;
     let names = browser.texts("table tbody th").await;
@@ -74,9 +85,7 @@ async fn alice_and_bob_in_two_browsers_each_see_only_their_own() {
     }
     assert_eq!(shown(&of_alice).await, alice.subscriptions);
     assert_eq!(shown(&of_bob).await, bob.subscriptions);
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
-    std::fs::create_dir_all(&readme).unwrap();
-    of_alice.screenshot(&readme.join("demo-ui.png")).await;
+    screenshot(&of_alice, "demo-ui.png").await;
 
     of_alice.click("a[href='/raw']").await;
     let raw = of_alice.find("pre").await.text().await.unwrap();
