@@ -132,6 +132,13 @@ impl World {
         assert!(!sent.contains(token), "{case}: the caller's own token");
     }
 
+    /// The token is valid here, whatever Entra ID thinks of it.
+    pub(crate) async fn is_valid(&self, case: &str, token: &str) {
+        let policy = Policy::new(AccessPolicy::any_scope([demo::API_SCOPE]));
+        let answer = self.send_by(policy, with_token(token)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{case}: {}", answer.body);
+    }
+
     /// How many requests the token endpoint has had.
     pub(crate) fn exchanges_asked(&self) -> u64 {
         self.entra.count(Endpoint::Token)

@@ -16,4 +16,6 @@ mod fixture;
 mod forge;
 mod jose;
 mod jwt_form;
+mod key_sets;
+mod keys;
 mod tenants;
