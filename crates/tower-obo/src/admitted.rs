@@ -5,10 +5,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use smallvec::SmallVec;
 
-use crate::{
-    BoundPolicy, Principal, Timestamp,
-    tokens::{CachedToken, DownstreamTokens},
-};
+use crate::{BoundPolicy, Principal, Rejection, Timestamp, challenge, tokens::CachedToken};
 
 /// A request that has been let in.
 ///
@@ -80,7 +77,7 @@ impl Admitted {
         Some(DownstreamToken {
             name: Arc::clone(self.policy.downstreams.get(at)?.downstream.shared_name()),
             token: Arc::clone(self.tokens.get(at)?),
-            store: Arc::clone(&self.policy.store),
+            policy: Arc::clone(&self.policy),
         })
     }
 
@@ -177,7 +174,7 @@ fn identity_value(principal: &Principal, claim: &str) -> Option<HeaderValue> {
 pub struct DownstreamToken {
     name: Arc<str>,
     token: Arc<CachedToken>,
-    store: Arc<DownstreamTokens>,
+    policy: Arc<BoundPolicy>,
 }
 
 impl DownstreamToken {
@@ -206,10 +203,40 @@ impl DownstreamToken {
         self.token.expires_at()
     }
 
-    /// Drops exactly this token, because the downstream refused it: the next request gets another.
-    /// A token that has taken its place in the meantime stays.
-    pub fn revoke(&self) {
-        self.store.revoke(&self.token);
+    /// What to answer the caller after the downstream has answered 401 with these headers, if it
+    /// wants the user to satisfy claims (continuous access evaluation, multi-factor
+    /// authentication).
+    ///
+    /// The token is dropped at once, so that nobody is served with it again; one that has taken its
+    /// place in the meantime stays. After a 401 without claims it is dropped too, but at most once a
+    /// minute for the same caller and downstream: an API that says 401 for reasons of its own must
+    /// not turn every request into an exchange. Then there is nothing to add to its answer.
+    ///
+    /// ```
+    /// # use tower_obo::{DownstreamToken, Rejection};
+    /// # use http::{Response, StatusCode};
+    /// fn answer(arm: &DownstreamToken, from_arm: Response<bytes::Bytes>) -> Response<bytes::Bytes> {
+    ///     if from_arm.status() == StatusCode::UNAUTHORIZED
+    ///         && let Some(challenge) = arm.challenged(from_arm.headers())
+    ///     {
+    ///         return challenge.to_response(); // 401 insufficient_claims, for the caller's client
+    ///     }
+    ///     from_arm
+    /// }
+    /// ```
+    #[must_use]
+    pub fn challenged(&self, headers: &HeaderMap) -> Option<Rejection> {
+        let store = &self.policy.store;
+        match challenge::claims(headers) {
+            Some(claims) => {
+                store.revoke(&self.token);
+                Some(Rejection::downstream(claims, &self.policy.challenge))
+            }
+            None => {
+                store.revoke_once_a_minute(&self.token);
+                None
+            }
+        }
     }
 }
 

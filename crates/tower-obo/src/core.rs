@@ -144,6 +144,7 @@ impl Core {
             strip: policy.strip,
             pass_caller_token: policy.pass_caller_token,
             store: Arc::clone(&self.0.tokens),
+            challenge: Arc::clone(&self.0.challenge),
         })
     }
 

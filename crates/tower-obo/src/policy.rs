@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, header::AUTHORIZATION};
 
-use crate::{AccessPolicy, inject::Strip, tokens::DownstreamTokens};
+use crate::{AccessPolicy, challenge::ChallengeContext, inject::Strip, tokens::DownstreamTokens};
 
 /// A downstream API: what it is called here, and the scopes of the tokens for it.
 ///
@@ -170,6 +170,8 @@ pub struct BoundPolicy {
     pub(crate) pass_caller_token: bool,
     /// The store of the core it belongs to: the numbers of downstreams mean nothing to another.
     pub(crate) store: Arc<DownstreamTokens>,
+    /// What challenges say, also those that a downstream API causes.
+    pub(crate) challenge: Arc<ChallengeContext>,
 }
 
 /// A downstream as the core knows it.

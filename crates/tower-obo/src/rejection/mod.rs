@@ -46,6 +46,8 @@ struct Details {
     detail: &'static str,
     scope: Option<Arc<str>>,
     exchange: Option<ExchangeError>,
+    /// The claims request of a downstream API.
+    downstream_claims: Option<Box<str>>,
     retry_after: Option<Duration>,
     correlation_id: Box<str>,
     context: Arc<ChallengeContext>,
@@ -66,6 +68,7 @@ impl Rejection {
             detail,
             scope: None,
             exchange: None,
+            downstream_claims: None,
             retry_after: kind.is_unavailable().then_some(DEFAULT_RETRY_AFTER),
             correlation_id: uuid::Uuid::new_v4().to_string().into(),
             context: Arc::clone(context),
@@ -115,6 +118,13 @@ impl Rejection {
             }
             details.exchange = Some(error);
         })
+    }
+
+    /// A downstream API refused its token until the user satisfies these claims.
+    pub(crate) fn downstream(claims: String, context: &Arc<ChallengeContext>) -> Self {
+        let detail = "the user has to satisfy the claims in WWW-Authenticate";
+        Self::new(RejectionKind::InsufficientClaims, detail, context)
+            .edit(|details| details.downstream_claims = Some(claims.into()))
     }
 
     /// The answer to a gRPC call has the form of gRPC.
@@ -206,8 +216,11 @@ impl Rejection {
         challenge.into_header()
     }
 
-    fn claims(&self) -> Option<&str> {
-        self.0.exchange.as_ref().and_then(ExchangeError::claims)
+    /// The claims request (JSON) that the user has to satisfy at sign-in.
+    #[must_use]
+    pub fn claims(&self) -> Option<&str> {
+        let of_exchange = self.0.exchange.as_ref().and_then(ExchangeError::claims);
+        of_exchange.or(self.0.downstream_claims.as_deref())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{UnitWeighter, Weighter, sync::Cache};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -34,10 +34,18 @@ pub(crate) struct DownstreamTokens {
     tokens: Cache<Digest, Arc<CachedToken>, ByBytes, AsIs>,
     flights: Arc<Flights>,
     holdback: Holdback,
+    /// Until when a further 401 of the downstream drops no token, by the token's key.
+    refused: Cache<Digest, Timestamp, UnitWeighter, AsIs>,
     exchanges: Arc<Semaphore>,
     /// How long a caller waits for a place among the exchanges.
     patience: Duration,
 }
+
+/// How long a downstream that answers 401 without claims keeps what it gets next.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// At most this many refused tokens are remembered; what falls out costs one exchange.
+const MAX_REFUSED: usize = 4_096;
 
 #[derive(Clone, Copy, Debug)]
 struct ByBytes;
@@ -71,6 +79,13 @@ impl DownstreamTokens {
             ),
             flights: Arc::default(),
             holdback: Holdback::default(),
+            refused: Cache::with(
+                MAX_REFUSED,
+                MAX_REFUSED as u64,
+                UnitWeighter,
+                AsIs::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            ),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             patience: Duration::from_secs(5),
         }
@@ -160,6 +175,19 @@ impl DownstreamTokens {
         token.revoke();
         self.tokens
             .remove_if(token.key(), |kept| Arc::ptr_eq(kept, token));
+    }
+
+    /// The same, unless a token of this caller for this downstream was dropped so within a minute.
+    pub(crate) fn revoke_once_a_minute(&self, token: &Arc<CachedToken>) {
+        let now = self.clock.now();
+        let recently = self
+            .refused
+            .get(token.key())
+            .is_some_and(|until| now < until);
+        if !recently {
+            self.refused.insert(*token.key(), now + REFUSAL_PAUSE);
+            self.revoke(token);
+        }
     }
 
     fn start(self: &Arc<Self>, want: Want, permit: OwnedSemaphorePermit) -> Start {

@@ -259,6 +259,21 @@ async fn a_revoked_token_is_gone_and_its_successor_is_not() {
 }
 
 #[tokio::test]
+async fn ex_13_an_api_that_always_says_401_causes_one_exchange_a_minute() {
+    let f = fixture(10, 128);
+    for _ in 0..20 {
+        let token = f.store.obtain(want("alice")).await.unwrap();
+        f.store.revoke_once_a_minute(&token);
+    }
+    assert_eq!(f.exchange.begun(), 2);
+    f.clock.advance(Duration::from_secs(60));
+    let token = f.store.obtain(want("alice")).await.unwrap();
+    f.store.revoke_once_a_minute(&token);
+    f.store.obtain(want("alice")).await.unwrap();
+    assert_eq!(f.exchange.begun(), 3);
+}
+
+#[tokio::test]
 async fn a_refusal_that_needs_the_user_is_asked_for_once_in_a_while() {
     let f = fixture(10, 128);
     f.exchange
@@ -277,7 +292,7 @@ async fn a_refusal_that_needs_the_user_is_asked_for_once_in_a_while() {
 }
 
 #[tokio::test]
-async fn the_memory_of_a_million_tokens_is_bounded() {
+async fn the_memory_of_tokens_is_bounded_by_bytes() {
     let f = fixture(usize::MAX >> 4, 128);
     for user in 0..5_000 {
         f.store.obtain(want(&user.to_string())).await.unwrap();

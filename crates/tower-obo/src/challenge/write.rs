@@ -1,4 +1,4 @@
-//! `WWW-Authenticate`: what the caller has to bring (RFC 6750 §3, Entra ID's claims challenge,
+//! What the caller has to bring (RFC 6750 §3, Entra ID's claims challenge,
 //! RFC 9728 §5.1).
 
 use base64::{Engine, engine::general_purpose::STANDARD};

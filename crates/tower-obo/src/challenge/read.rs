@@ -1,0 +1,218 @@
+//! Reads the claims challenge of a downstream API: what Azure Resource Manager or Microsoft Graph
+//! answers when the user has to prove more, or when their session was revoked.
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use http::{HeaderMap, header::WWW_AUTHENTICATE};
+
+/// A claims request longer than this is none.
+const MAX_CLAIMS: usize = 8 * 1024;
+
+/// Clients of Entra ID write base64 with and without padding.
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// The claims (JSON) of the first Bearer challenge that has some, whatever its `error` says:
+/// `insufficient_claims` is what the documents have, older APIs say `invalid_token`.
+///
+/// The value is base64 of either alphabet, or the JSON itself.
+pub(crate) fn claims(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(parameters)
+        .filter(|parameter| {
+            parameter.scheme.eq_ignore_ascii_case("bearer")
+                && parameter.name.eq_ignore_ascii_case("claims")
+        })
+        .find_map(|parameter| decode(&parameter.value))
+}
+
+fn decode(value: &str) -> Option<String> {
+    if value.len() > MAX_CLAIMS {
+        return None;
+    }
+    let text = if value.trim_start().starts_with('{') {
+        value.to_owned()
+    } else {
+        let bytes = STANDARD.decode(value).or_else(|_| URL_SAFE.decode(value));
+        String::from_utf8(bytes.ok()?).ok()?
+    };
+    // Only an object goes on to the caller, and only as it was: the client gives it to Entra ID.
+    let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+    json.is_object().then_some(text)
+}
+
+/// An auth-param (RFC 9110 §11.2) with the scheme that it belongs to.
+struct Parameter<'a> {
+    scheme: &'a str,
+    name: &'a str,
+    value: String,
+}
+
+/// The parameters of all challenges in a line (RFC 9110 §11.6.1). What cannot be read ends the list.
+fn parameters(line: &str) -> Vec<Parameter<'_>> {
+    let mut parameters = Vec::new();
+    let (mut rest, mut scheme) = (line, "");
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let (word, after) = rest.split_at(token_length(rest));
+        if word.is_empty() {
+            return parameters;
+        }
+        let value = after.trim_start_matches([' ', '\t']);
+        match value.strip_prefix('=') {
+            // A token68 that ends in `=` (`Negotiate abc==`) is read as a parameter without a
+            // value, and ends nowhere near `claims`.
+            Some(value) => {
+                let Some((value, after)) = read_value(value.trim_start_matches([' ', '\t'])) else {
+                    return parameters;
+                };
+                parameters.push(Parameter {
+                    scheme,
+                    name: word,
+                    value,
+                });
+                rest = after;
+            }
+            None => {
+                scheme = word;
+                rest = after;
+            }
+        }
+    }
+}
+
+/// A token or a quoted-string, and what follows it.
+fn read_value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        // Unquoted base64 may hold `/`, `+` and `=`, which no token does.
+        let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
+        let (value, rest) = text.split_at(end);
+        return Some((value.to_owned(), rest));
+    };
+    // Some APIs put JSON there without escaping its quotes: it ends where an object does.
+    if quoted.starts_with("{\"")
+        && let Some(end) = quoted.find("}\"")
+    {
+        let end = end
+            + quoted[end..]
+                .bytes()
+                .take_while(|byte| *byte == b'}')
+                .count();
+        let (json, rest) = quoted.split_at(end);
+        return Some((json.to_owned(), rest.strip_prefix('"')?));
+    }
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return Some((value, &quoted[at + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            _ => value.push(char),
+        }
+    }
+    None
+}
+
+fn token_length(text: &str) -> usize {
+    text.find(|char: char| !char.is_ascii_alphanumeric() && !"!#$%&'*+-.^_`|~/".contains(char))
+        .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    const JSON: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}"#;
+    const BASE64: &str =
+        "eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZSwidmFsdWUiOiIxNjA0MTA2NjUxIn19fQ==";
+
+    fn read(lines: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_str(line).unwrap());
+        }
+        claims(&headers)
+    }
+
+    #[test]
+    fn every_spelling_of_a_claims_challenge_is_read() {
+        let escaped = JSON.replace('"', "\\\"");
+        let unpadded = BASE64.trim_end_matches('=');
+        for line in [
+            format!(
+                "Bearer realm=\"\", authorization_uri=\"https://l/authorize\", error=\"insufficient_claims\", claims=\"{BASE64}\""
+            ),
+            format!(
+                "Bearer authorization_uri=\"https://login.windows.net/\", error=\"invalid_token\", error_description=\"User session has been revoked\", claims=\"{unpadded}\""
+            ),
+            format!("bearer CLAIMS={BASE64} , error=\"x\""),
+            format!("Bearer claims=\"{escaped}\""),
+            format!("Bearer claims=\"{JSON}\", error=\"insufficient_claims\""),
+            format!(
+                "Basic realm=\"a, Bearer claims=b\", Bearer error=\"insufficient_claims\", claims=\"{BASE64}\""
+            ),
+            format!("Bearer error=\"with \\\" and , inside\", claims = \"{BASE64}\""),
+        ] {
+            assert_eq!(read(&[&line]).as_deref(), Some(JSON), "{line}");
+        }
+        let second = format!("Bearer claims=\"{BASE64}\"");
+        assert_eq!(
+            read(&["Bearer realm=\"x\"", &second]).as_deref(),
+            Some(JSON)
+        );
+    }
+
+    #[test]
+    fn what_holds_no_claims_object_is_no_claims_challenge() {
+        let not_ours = format!("Other claims=\"{BASE64}\"");
+        let inside = format!("Bearer error_description=\"claims={BASE64}\"");
+        let huge = format!("Bearer claims=\"{}\"", "e30".repeat(4_000));
+        for line in [
+            "Bearer",
+            "Bearer realm=\"\", error=\"invalid_token\"",
+            "Bearer claims=\"\"",
+            "Bearer claims=\"not base64!\"",
+            "Bearer claims=\"W10=\"",
+            "Bearer claims=\"eyJ",
+            "Bearer claims=\"{\"a\":}\"",
+            &not_ours,
+            &inside,
+            &huge,
+        ] {
+            assert_eq!(read(&[line]), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_it_panic_or_gives_what_is_no_object(line in "[ -~]{0,80}") {
+            if let Some(claims) = read(&[&line]) {
+                let json: serde_json::Value = serde_json::from_str(&claims).unwrap();
+                prop_assert!(json.is_object());
+            }
+        }
+
+        #[test]
+        fn what_we_write_can_be_read(value in "[a-z\"\\\\ ,=é]{0,40}") {
+            let json = serde_json::json!({ "access_token": value }).to_string();
+            let context = super::super::ChallengeContext::default();
+            let written = super::super::Challenge::new(&context)
+                .error("insufficient_claims", Some(&value))
+                .claims(&context, &json)
+                .into_header()
+                .unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert(WWW_AUTHENTICATE, written);
+            prop_assert_eq!(claims(&headers), Some(json));
+        }
+    }
+}
