@@ -13,13 +13,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_obo::{
-    AccessPolicy, BoundPolicy, ConfigErrors, Core, Decision, Downstream, Entra, Head, Pending,
-    Policy, TokioSpawner,
+    AccessPolicy, Admitted, BoundPolicy, ConfigErrors, Core, Decision, Downstream, Entra, Head,
+    Pending, Policy, TokioSpawner,
 };
 use tower_service::Service;
 
@@ -89,6 +89,20 @@ fn policy(config: &Config, route: &Route) -> Policy {
     policy
 }
 
+/// The answer to a 401 of the upstream that asks the user for more: the same challenge, in the form
+/// that the caller's client reads. The token that was refused is dropped. Any other answer is passed
+/// on as it is.
+fn challenged(admitted: &Admitted, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    let token = admitted.first_downstream();
+    match token.and_then(|token| token.challenged(response.headers())) {
+        Some(rejection) => rejection.to_response(),
+        None => response,
+    }
+}
+
 /// The layer.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizeLayer(pub(crate) Core);
@@ -135,6 +149,7 @@ where
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
                     inner: self.inner.call(exchange),
+                    admitted,
                 }
             }
             Decision::Wait(pending) => {
@@ -158,7 +173,7 @@ pin_project! {
     #[project = AuthorizeFutureProj]
     #[derive(Debug)]
     pub(crate) enum AuthorizeFuture<S, F> {
-        Passed { #[pin] inner: F },
+        Passed { #[pin] inner: F, admitted: Admitted },
         Waiting { pending: Pending, put_aside: Option<Box<(Exchange, S)>> },
         Refused { response: Option<Box<Response<ResponseBody>>> },
     }
@@ -181,7 +196,10 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let next = match self.as_mut().project() {
-                AuthorizeFutureProj::Passed { inner } => return inner.poll(cx),
+                AuthorizeFutureProj::Passed { inner, admitted } => {
+                    let Ok(response) = ready!(inner.poll(cx));
+                    return Poll::Ready(Ok(challenged(admitted, response)));
+                }
                 AuthorizeFutureProj::Refused { response } => {
                     return match response.take() {
                         Some(response) => Poll::Ready(Ok(*response)),
@@ -196,6 +214,7 @@ where
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
                                 inner: inner.call(exchange),
+                                admitted,
                             }
                         }
                         (Err(rejection), _) => Self::refused(rejection.to_response()),

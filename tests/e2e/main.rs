@@ -6,7 +6,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod challenges;
 mod isolation;
 mod processes;
+mod readme;
 mod refusals;
 mod subscriptions;
