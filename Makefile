@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser screenshots bench-ir deny clean
+.PHONY: help demo test lint fmt docs e2e browser screenshots errors-page bench-ir deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ browser: ## the browser tests only
 screenshots: ## the pictures in docs/, taken anew by the browser tests
 	scripts/install-test-tools
 	UPDATE_SCREENSHOTS=1 cargo test -p obo-tests --test browser
+
+errors-page: ## docs/errors.md, made anew from the table that the code uses
+	UPDATE_DOCS=1 cargo test -p obo-tests --test e2e the_page_of_errors
 
 bench-ir: ## instructions per cached request under callgrind, against the recorded figure
 	scripts/bench-ir

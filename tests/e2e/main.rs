@@ -7,6 +7,7 @@
 )]
 
 mod challenges;
+mod errors;
 mod isolation;
 mod processes;
 mod readme;

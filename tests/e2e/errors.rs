@@ -1,0 +1,222 @@
+//! Every AADSTS code that is known: what the caller gets, seen through the gateway, and the page that
+//! says so.
+
+use std::{fmt::Write as _, path::Path};
+
+use entra_emulator::{Endpoint, Fault};
+use obo_demo::{Demo, Options};
+use obo_tests::api::subscriptions;
+use reqwest::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::{Value, json};
+use tower_obo::{Aadsts, AadstsAnswer};
+
+/// What is expected for an answer class: written down here once more, so that a change of the table
+/// or of the mapping alone does not go unseen.
+struct Expected {
+    status: u16,
+    /// `error` of the challenge; empty where there is none.
+    challenge: &'static str,
+    problem: &'static str,
+    who: &'static str,
+    what: &'static str,
+}
+
+fn expected(answer: AadstsAnswer) -> Expected {
+    use AadstsAnswer as A;
+    let (status, challenge, problem, who, what) = match answer {
+        A::AccountRefused => (
+            403,
+            "",
+            "account-refused",
+            "administrator",
+            "assign the user to the application, invite or enable the account",
+        ),
+        A::AppOnly => (
+            403,
+            "insufficient_scope",
+            "app-only-not-allowed",
+            "caller",
+            "call with a user's token",
+        ),
+        A::AssertionRefused => (
+            401,
+            "invalid_token",
+            "assertion-refused",
+            "caller",
+            "sign in again and send the new token",
+        ),
+        A::ConditionalAccess => (
+            403,
+            "",
+            "conditional-access",
+            "user or administrator",
+            "use a device or place that the policy allows",
+        ),
+        A::ConsentRequired => (
+            403,
+            "",
+            "consent-required",
+            "user or administrator",
+            "consent to the API's permissions for the downstream",
+        ),
+        A::CredentialRefused => (
+            502,
+            "",
+            "gateway-misconfigured",
+            "operator",
+            "renew the certificate or the federated credential",
+        ),
+        A::Interaction => (
+            401,
+            "invalid_token",
+            "interaction-required",
+            "user",
+            "sign in again, with what Entra ID asks for",
+        ),
+        A::Misconfigured => (
+            502,
+            "",
+            "gateway-misconfigured",
+            "operator",
+            "mend the app registration, its secret or the gateway's configuration",
+        ),
+        A::Unavailable => (
+            503,
+            "",
+            "identity-provider-unavailable",
+            "nobody",
+            "wait as long as Retry-After says",
+        ),
+        other => panic!("{other:?} has no expectation"),
+    };
+    Expected {
+        status,
+        challenge,
+        problem,
+        who,
+        what,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_known_code_has_the_answer_that_the_page_says() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let emulator = demo.emulator();
+    for row in Aadsts::all() {
+        let expected = expected(row.answer);
+        let body = json!({
+            "error": "invalid_grant",
+            "error_description": format!("AADSTS{}: for the operator alone", row.code),
+            "error_codes": [row.code],
+            "correlation_id": "4f1ad2b8-0000-4000-8000-00000000beef",
+            "trace_id": "4f1ad2b8-0000-4000-8000-00000000cafe",
+        });
+        // A token of its own, since what needs the user is remembered for the token.
+        let token = emulator.user_token("alice");
+        let fault = Fault::status(400).json(&body);
+        emulator.fail(Endpoint::Token, fault, 2);
+        let answer = subscriptions(demo.gateway().url(), Some(&token)).await;
+        emulator.clear_faults();
+
+        let code = row.code;
+        assert_eq!(answer.status(), expected.status, "{code}");
+        let challenge = answer.headers().get(WWW_AUTHENTICATE);
+        let challenge = challenge.map_or("", |value| value.to_str().unwrap());
+        if expected.challenge.is_empty() {
+            assert_eq!(challenge, "", "{code}");
+        } else {
+            let error = format!("error=\"{}\"", expected.challenge);
+            assert!(challenge.contains(&error), "{code}: {challenge}");
+        }
+        assert!(!challenge.contains("claims="), "{code}: {challenge}");
+        let waits = answer.headers().contains_key(RETRY_AFTER);
+        assert_eq!(waits, expected.status == 503, "{code}");
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains("operator alone"), "{code}: {text}");
+        let problem: Value = serde_json::from_str(&text).unwrap();
+        let kind = format!("urn:tower-obo:problem:{}", expected.problem);
+        assert_eq!(problem["type"], kind, "{code}");
+        assert_eq!(problem["aadsts"], format!("AADSTS{code}"));
+        assert_eq!(problem["correlation_id"], body["correlation_id"], "{code}");
+        assert_eq!(problem["trace_id"], body["trace_id"], "{code}");
+    }
+    assert_eq!(demo.backend().requests(), 0);
+    demo.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_entra_gives_claims_the_caller_gets_them_whatever_the_code() {
+    use AadstsAnswer as A;
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let emulator = demo.emulator();
+    let with_claims = [A::Interaction, A::ConditionalAccess];
+    for row in Aadsts::all() {
+        if !with_claims.contains(&row.answer) {
+            continue;
+        }
+        let body = json!({
+            "error": "interaction_required",
+            "error_codes": [row.code],
+            "claims": "{\"access_token\":{}}",
+        });
+        emulator.fail(Endpoint::Token, Fault::status(400).json(&body), 1);
+        let token = emulator.user_token("alice");
+        let answer = subscriptions(demo.gateway().url(), Some(&token)).await;
+        assert_eq!(answer.status(), 401, "{}", row.code);
+        let challenge = answer.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(
+            challenge.contains("error=\"insufficient_claims\""),
+            "{challenge}"
+        );
+        assert!(
+            challenge.contains("claims=\"eyJhY2Nlc3NfdG9rZW4iOnt9fQ==\""),
+            "{challenge}"
+        );
+    }
+    demo.shutdown().await;
+}
+
+/// `docs/errors.md` is made from the table that the code uses; UPDATE_DOCS writes it anew.
+#[test]
+fn the_page_of_errors_is_what_the_code_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
+    let page = page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "docs/errors.md is old: make errors-page");
+}
+
+fn page() -> String {
+    let mut page = "# AADSTS codes\n\n\
+        What Entra ID says when it refuses an exchange, and what the caller gets for it. The problem document \
+        (`application/problem+json`) has the code in `aadsts`, with `correlation_id` and `trace_id`, which Entra's \
+        sign-in log and Microsoft's support know.\n\n\
+        Codes of *Conditional Access* and *interaction* come with `claims` as a rule. Then the answer is 401 with \
+        `WWW-Authenticate: Bearer error=\"insufficient_claims\", claims=\"…\"`: the client sends the decoded claims to Entra ID \
+        with the next sign-in. A code that is not in this list is judged by Entra's `error` and `suberror`.\n\n\
+        | code | what it means | who has to act | what they do | status | challenge | problem type |\n\
+        |---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for row in Aadsts::all() {
+        let Expected {
+            status,
+            challenge,
+            problem,
+            who,
+            what,
+        } = expected(row.answer);
+        let challenge = match challenge {
+            "" => "–".to_owned(),
+            error => format!("`{error}`"),
+        };
+        let (code, meaning) = (row.code, row.meaning);
+        writeln!(
+            page,
+            "| AADSTS{code} | {meaning} | {who} | {what} | {status} | {challenge} | `{problem}` |"
+        )
+        .unwrap();
+    }
+    page
+}
