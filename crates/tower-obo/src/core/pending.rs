@@ -105,7 +105,8 @@ impl Core {
                 .obtain(want)
                 .await
                 .map_err(|error| match error {
-                    Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge),
+                    Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge)
+                        .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" ")),
                     Unavailable::Overloaded => self.rejection(
                         RejectionKind::Overloaded,
                         "too many requests wait for the identity provider",

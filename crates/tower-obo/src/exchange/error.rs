@@ -179,6 +179,7 @@ impl ExchangeError {
         use ExchangeErrorKind as K;
         let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
         let known = body.error_codes.iter().find_map(|code| Aadsts::find(*code));
+        let family = || body.error_codes.iter().find_map(|code| family_of(*code));
         let has_claims = body
             .claims
             .as_ref()
@@ -195,6 +196,8 @@ impl ExchangeError {
         } else if let Some(answer) = answer {
             let meaning = known.map_or("", |known| known.meaning);
             (kind_of(answer), meaning)
+        } else if let Some(kind) = family() {
+            kind
         } else {
             body.kind_without_code()
         };
@@ -224,6 +227,22 @@ const fn kind_of(answer: Answer) -> ExchangeErrorKind {
         Answer::CredentialRefused | Answer::Misconfigured => K::Misconfigured,
         Answer::Interaction => K::InteractionRequired,
         Answer::Unavailable => K::Unavailable,
+    }
+}
+
+/// What a code that is not in the table means by its neighbours.
+const fn family_of(code: u32) -> Option<(ExchangeErrorKind, &'static str)> {
+    use ExchangeErrorKind as K;
+    match code {
+        50072..=50079 => Some((
+            K::InteractionRequired,
+            "multi-factor authentication is required",
+        )),
+        53000..=53999 | 530_000..=530_999 => Some((
+            K::ConditionalAccess,
+            "a device or Conditional Access policy blocks the token",
+        )),
+        _ => None,
     }
 }
 

@@ -120,6 +120,14 @@ impl Rejection {
         })
     }
 
+    /// Names the downstream scopes where consent to them is what is missing.
+    pub(crate) fn naming_consent(self, scopes: impl FnOnce() -> String) -> Self {
+        if self.kind() != RejectionKind::ConsentRequired {
+            return self;
+        }
+        self.edit(|details| details.scope = Some(scopes().into()))
+    }
+
     /// A downstream API refused its token until the user satisfies these claims.
     pub(crate) fn downstream(claims: String, context: &Arc<ChallengeContext>) -> Self {
         let detail = "the user has to satisfy the claims in WWW-Authenticate";

@@ -236,6 +236,12 @@ impl DownstreamTokens {
             );
             self.holdback
                 .remember(&want.key, &want.group, error, self.clock.now());
+            // What was exchanged for an assertion that is no good any more does not outlive it.
+            if error.kind() == ExchangeErrorKind::AssertionRefused
+                && let Some(token) = self.tokens.get(&want.key)
+            {
+                self.revoke(&token);
+            }
         }
         outcome
     }

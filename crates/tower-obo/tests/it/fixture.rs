@@ -151,7 +151,17 @@ pub(crate) fn core(
     clock: &TestClock,
     configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
 ) -> Core {
-    let authority = tenants.authority(entra.url()).allow_http_loopback(true);
+    core_at(entra.url(), tenants, clock, configure)
+}
+
+/// A core with another authority than the emulator.
+pub(crate) fn core_at(
+    authority: &str,
+    tenants: Entra,
+    clock: &TestClock,
+    configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
+) -> Core {
+    let authority = tenants.authority(authority).allow_http_loopback(true);
     let secret = Credential::secret(demo::API_CLIENT_SECRET);
     let builder = Core::builder(authority)
         .client(demo::API_CLIENT_ID, secret)

@@ -9,13 +9,18 @@
 
 mod access;
 mod bearer;
+mod callers;
 mod challenge;
 mod claims;
 mod echo;
+mod exchange;
 mod fixture;
 mod forge;
 mod jose;
 mod jwt_form;
 mod key_sets;
 mod keys;
+mod script;
 mod tenants;
+mod throttle;
+mod transport;

@@ -1,0 +1,88 @@
+//! EX-06: Entra ID asks to slow down, or has a fault.
+
+use std::time::Duration;
+
+use entra_emulator::{Endpoint, Fault, demo};
+use http::StatusCode;
+use tower_obo::{Clock, Entra};
+
+use crate::{
+    exchange::{failing, failing_times},
+    fixture::World,
+};
+
+#[tokio::test]
+async fn ex_06_a_throttle_is_passed_on_and_never_answered_with_a_retry() {
+    for (value, seconds) in [
+        (Some("17".to_owned()), 17..=17),
+        (Some("0".to_owned()), 1..=1),
+        (Some("999999".to_owned()), 3600..=3600),
+        (Some("-5".to_owned()), 5..=5),
+        (Some("soon".to_owned()), 5..=5),
+        (None, 5..=5),
+        (Some("Fri, 31 Dec 1999 23:59:59 GMT".to_owned()), 1..=1),
+        (Some(date_in(90)), 85..=90),
+    ] {
+        let world = World::of(Entra::tenants([demo::CONTOSO, demo::FABRIKAM]), |builder| {
+            builder
+        })
+        .await;
+        let cached = world.entra.user_token("bob");
+        world.accepted("cached", &cached).await;
+        let case = format!("{value:?}");
+        let mut throttle = Fault::status(429);
+        if let Some(value) = value {
+            throttle = throttle.header("retry-after", value);
+        }
+        let token = world.entra.user_token("alice");
+        let answer = failing(&world, &case, &token, throttle).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{case}");
+        assert!(answer.challenge().is_none(), "{case}");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!(seconds.contains(&wait), "{case}: {wait}");
+
+        // It holds back everybody who shares the limit, and nobody else.
+        let asked = world.exchanges_asked();
+        let other = world.entra.user_token("frank");
+        assert_eq!(world.get(&other).await.status.as_u16(), 503, "{case}");
+        world.accepted("cached", &cached).await;
+        assert_eq!(world.exchanges_asked(), asked, "{case}");
+        world
+            .accepted("tenant", &world.entra.user_token("erin"))
+            .await;
+        world.clock.advance(Duration::from_secs(wait));
+        world.accepted("afterwards", &token).await;
+    }
+}
+
+fn date_in(seconds: u64) -> String {
+    let now = tower_obo::SystemClock.now() + Duration::from_secs(seconds);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(now.as_unix());
+    httpdate::fmt_http_date(time)
+}
+
+#[tokio::test]
+async fn ex_06_a_fault_is_tried_again_once_unless_it_says_how_long_to_wait() {
+    for status in [500, 502, 503, 504] {
+        for (value, times) in [(Some("17"), 1), (None, 2), (Some("garbage"), 2)] {
+            let world = World::start().await;
+            let token = world.entra.user_token("alice");
+            let case = format!("{status} {value:?}");
+            let mut down = Fault::status(status);
+            if let Some(value) = value {
+                down = down.header("retry-after", value);
+            }
+            let answer = failing_times(&world, &case, &token, down, times).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{case}");
+            let expected = if times == 1 { "17" } else { "5" };
+            assert_eq!(answer.header("retry-after"), Some(expected), "{case}");
+            // Others are not held back by it.
+            world.accepted("bob", &world.entra.user_token("bob")).await;
+        }
+    }
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    world.entra.fail(Endpoint::Token, Fault::status(500), 1);
+    world.accepted("the second attempt helps", &token).await;
+    assert_eq!(world.exchanges_asked(), 2);
+}
