@@ -97,6 +97,8 @@ struct Inner {
     tokens: Arc<DownstreamTokens>,
     /// What tells the tokens of this client at this authority from others'.
     client: Box<[Box<str>]>,
+    /// The claims request of every exchange.
+    claims: Option<Arc<str>>,
     challenge: Arc<ChallengeContext>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
@@ -322,6 +324,7 @@ impl Core {
             group: *self.context(admission, bound, b"").bytes(),
             tenant: principal.tenant_id().into(),
             scopes: Arc::clone(bound.downstream.shared_scopes()),
+            claims: self.0.claims.clone(),
             object_id: principal.object_id().map(Into::into),
             caller_valid_until: admission.valid_until,
             assertion,

@@ -42,10 +42,14 @@ pub struct CoreBuilder {
     keys: Option<Arc<dyn KeySource>>,
     exchange: Option<Arc<dyn TokenExchange>>,
     http_timeout: Duration,
+    claims_challenges: bool,
 }
 
 /// The longest leeway that makes sense: what Microsoft's own libraries take.
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The claims request that declares the client capability `cp1`.
+const CP1: &str = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#;
 
 impl CoreBuilder {
     pub(super) fn new(entra: Entra) -> Self {
@@ -65,6 +69,7 @@ impl CoreBuilder {
             keys: None,
             exchange: None,
             http_timeout: Duration::from_secs(10),
+            claims_challenges: false,
         }
     }
 
@@ -93,6 +98,15 @@ impl CoreBuilder {
     /// [`Principal::claim`](crate::Principal::claim).
     pub fn keep_claim(mut self, name: impl Into<String>) -> Self {
         self.keep.push(name.into());
+        self
+    }
+
+    /// Tells Entra ID that claims challenges of downstream APIs are answered here (client capability
+    /// `cp1`): it then issues tokens that live longer and are revoked by a challenge (continuous
+    /// access evaluation). Only for services that call
+    /// [`DownstreamToken::challenged`](crate::DownstreamToken::challenged) on every 401.
+    pub fn answer_claims_challenges(mut self) -> Self {
+        self.claims_challenges = true;
         self
     }
 
@@ -217,6 +231,7 @@ impl CoreBuilder {
             self.max_bytes / 2,
             self.max_exchanges,
         );
+        let claims: Option<Arc<str>> = self.claims_challenges.then(|| CP1.into());
         let authority = entra.authority.trim_end_matches('/');
         let sign_in_tenant = match &entra.tenants {
             Tenants::One(tenant) => tenant,
@@ -229,7 +244,12 @@ impl CoreBuilder {
             keys,
             admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
             tokens: Arc::new(tokens),
-            client: Box::new([authority.into(), client_id.into()]),
+            client: Box::new([
+                authority.into(),
+                client_id.into(),
+                claims.as_deref().unwrap_or_default().into(),
+            ]),
+            claims,
             challenge: Arc::new(ChallengeContext {
                 realm: self.realm.into(),
                 authorization_uri: Some(authorization_uri.into()),

@@ -21,6 +21,8 @@ pub(crate) struct Want {
     pub(crate) assertion: Secret,
     pub(crate) tenant: Arc<str>,
     pub(crate) scopes: Arc<[Box<str>]>,
+    /// A claims request that goes with the exchange.
+    pub(crate) claims: Option<Arc<str>>,
     /// Whose token it has to be.
     pub(crate) object_id: Option<Box<str>>,
     /// The token must not outlive the caller's right to call.

@@ -217,7 +217,7 @@ impl DownstreamTokens {
             tenant: Arc::clone(&want.tenant),
             assertion: want.assertion.clone(),
             scopes: Arc::clone(&want.scopes),
-            claims: None,
+            claims: want.claims.clone(),
             correlation_id: uuid::Uuid::new_v4().to_string().into(),
         };
         let correlation_id = request.correlation_id.clone();

@@ -109,6 +109,7 @@ fn want(user: &str) -> Want {
         assertion: Secret::from(user),
         tenant: "tenant".into(),
         scopes: [].into(),
+        claims: None,
         object_id: Some("oid".into()),
         caller_valid_until: Timestamp::from_unix(20_000),
     }
