@@ -1,11 +1,19 @@
 //! The test kit: holding back, failing, counting, recording, starting and stopping.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use entra_emulator::{Emulator, Endpoint, Fault, Signature, StartError, demo};
 use serde_json::json;
 
 use crate::support::{claims_of, client, exchange, header_of, start};
+
+/// Fails rather than waits for what never comes.
+async fn soon(arrival: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(20), arrival)
+        .await
+        .unwrap();
+}
 
 #[tokio::test]
 async fn held_requests_wait_for_each_other() {
@@ -13,7 +21,7 @@ async fn held_requests_wait_for_each_other() {
     let assertion = emulator.user_token("alice");
     let hold = emulator.hold(Endpoint::Token);
     let waits = async {
-        hold.arrived(3).await;
+        soon(hold.arrived(3)).await;
         assert_eq!(hold.waiting(), 3);
         assert_eq!(emulator.exchanges(), 0);
         hold.release();
@@ -37,7 +45,7 @@ async fn a_client_that_gives_up_no_longer_waits() {
     let hold = emulator.hold(Endpoint::Token);
     tokio::select! {
         _ = exchange(&emulator, &assertion, &[]) => panic!("it was not held"),
-        () = hold.arrived(1) => {}
+        () = soon(hold.arrived(1)) => {}
     }
     // The dropped connection reaches the server a moment later.
     while hold.waiting() > 0 {
@@ -162,7 +170,7 @@ async fn a_shutdown_lets_go_of_held_requests_and_closes_the_ports() {
     let (address, url) = (emulator.address(), emulator.token_url(demo::CONTOSO));
     let hold = emulator.hold(Endpoint::Token);
     let held = tokio::spawn(client().post(url).form(&[("grant_type", "x")]).send());
-    hold.arrived(1).await;
+    soon(hold.arrived(1)).await;
     emulator.shutdown().await;
     assert_eq!(held.await.unwrap().unwrap().status(), 400);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
