@@ -9,6 +9,7 @@
 
 mod access;
 mod bearer;
+mod cache;
 mod callers;
 mod challenge;
 mod claims;
@@ -20,7 +21,9 @@ mod jose;
 mod jwt_form;
 mod key_sets;
 mod keys;
+mod request;
 mod script;
+mod tcp;
 mod tenants;
 mod throttle;
 mod transport;
