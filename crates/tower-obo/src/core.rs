@@ -31,7 +31,9 @@ use crate::{
 };
 
 /// What a decision is made on: the head of a request.
-#[derive(Clone, Copy, Debug)]
+///
+/// Its `Debug` shows neither the query nor any header's value: tokens and codes stand there.
+#[derive(Clone, Copy)]
 pub struct Head<'a> {
     /// The method.
     pub method: &'a Method,
@@ -48,6 +50,15 @@ impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
             uri: request.uri(),
             headers: request.headers(),
         }
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("method", self.method)
+            .field("path", &self.uri.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -407,10 +418,16 @@ enum Ready {
     AppOnly,
 }
 
+/// Whether it is a gRPC call: `application/grpc`, with a format behind a `+` or a parameter behind
+/// a `;`. gRPC-Web is something else.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    const GRPC: &[u8] = b"application/grpc";
+    headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        kind.get(..GRPC.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+            && matches!(kind.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
+    })
 }
 
 impl fmt::Debug for Core {

@@ -81,3 +81,24 @@ async fn an_exchange_says_what_on_behalf_of_needs_and_nothing_more() {
     let id = request.header("client-request-id").unwrap();
     assert!(uuid::Uuid::parse_str(id).is_ok());
 }
+
+#[test]
+fn a_runtime_that_ends_in_the_middle_of_an_exchange_ends() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (world, hold) = runtime.block_on(async {
+        let world = Arc::new(World::start().await);
+        let hold = world.entra.hold(Endpoint::Token);
+        for user in ["alice", "bob", "alice"] {
+            let (world, token) = (Arc::clone(&world), world.entra.user_token(user));
+            tokio::spawn(async move { world.get(&token).await.status });
+        }
+        hold.arrived(3).await;
+        (world, hold)
+    });
+    runtime.shutdown_background();
+    drop((hold, world));
+}

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_obo::Clock;
 
-use crate::fixture::{Answer, World};
+use crate::{answer::Answer, fixture::World};
 
 const PROSE: &str = "AADSTS: an operator's text with secret-hint-1234";
 const CORRELATION: &str = "5d0e1c6a-2b1f-4c8e-9c61-0f6a4f1f3a55";

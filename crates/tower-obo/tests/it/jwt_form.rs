@@ -91,7 +91,6 @@ async fn jw_09_a_token_has_three_parts() {
 #[tokio::test]
 async fn jw_10_a_token_is_spelt_in_one_way_only() {
     let world = World::start().await;
-    // A signature of 256 bytes leaves four bits over, a text of 3n bytes none.
     let good = loop {
         let token = world.entra.user_token("alice");
         if token.contains('-') && token.contains('_') {

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tower_obo::Entra;
 
 use crate::{
-    fixture::{Answer, World, with_token},
+    answer::Answer,
+    fixture::{World, with_token},
     forge::{base64url, parts},
 };
 

@@ -8,6 +8,8 @@
 )]
 
 mod access;
+mod answer;
+mod answers;
 mod bearer;
 mod cache;
 mod callers;
@@ -21,6 +23,7 @@ mod jose;
 mod jwt_form;
 mod key_sets;
 mod keys;
+mod layer;
 mod request;
 mod script;
 mod tcp;

@@ -8,7 +8,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{Answer, World, with_token},
+    answer::Answer,
+    fixture::{World, with_token},
     forge::Trap,
     script::{Line, Script, world_at},
 };
