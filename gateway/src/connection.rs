@@ -23,7 +23,7 @@ use tower_service::Service;
 use crate::{
     message::{
         body::ResponseBody,
-        exchange::{Client, Exchange},
+        exchange::{Client, Exchange, Has},
     },
     net::{io::ClientIo, watch::Watch},
 };
@@ -84,6 +84,7 @@ where
             request,
             client: Rc::clone(&self.client),
             id: HeaderValue::from_static(""),
+            has: Has::default(),
             route: None,
         };
         FrontFuture {

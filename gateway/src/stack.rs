@@ -72,3 +72,19 @@ pub(crate) fn stack(
         // The upstream.
         .service(service_fn(forward))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<S: Service<Exchange>>(_: fn(Parts) -> S) -> usize {
+        size_of::<S::Future>()
+    }
+
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        // It is moved through every step; each kilobyte more costs some hundred instructions.
+        let size = size_of_future(stack);
+        assert!(size <= 1024, "{size} bytes");
+    }
+}

@@ -16,6 +16,9 @@ pub(crate) struct Exchange {
     pub(crate) client: Rc<Client>,
     /// `x-request-id`; empty before the first step.
     pub(crate) id: HeaderValue,
+    /// Which headers that matter to HTTP itself the request has, so that each step need not look
+    /// for them again.
+    pub(crate) has: Has,
     /// Set by the step that matches routes.
     pub(crate) route: Option<Rc<Route>>,
 }
@@ -25,6 +28,13 @@ impl Exchange {
     pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
         answer.into_response(&self.id)
     }
+}
+
+/// Which headers a request has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Has {
+    pub(crate) expect: bool,
+    pub(crate) transfer_encoding: bool,
 }
 
 /// The client's connection.

@@ -9,7 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -109,21 +109,24 @@ impl Watch {
 
     /// Waits for `answer` within the limits for the upstream's head and the client's body.
     ///
+    /// By reference, since a future that is moved in is kept twice in the caller's.
+    ///
     /// # Errors
     ///
     /// Who was late.
-    pub(crate) async fn await_answer<F: Future>(&self, answer: F) -> Result<F::Output, Late> {
+    pub(crate) fn await_answer<'a, F: Future>(
+        &'a self,
+        mut answer: Pin<&'a mut F>,
+    ) -> impl Future<Output = Result<F::Output, Late>> + use<'a, F> {
         self.enter(Phase::Awaiting);
-        let mut answer = pin!(answer);
         // The sweep wakes the connection's task, which is the one that polls this.
-        poll_fn(|cx| match answer.as_mut().poll(cx) {
+        poll_fn(move |cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending => match self.late.take() {
                 Some(late) => Poll::Ready(Err(late)),
                 None => Poll::Pending,
             },
         })
-        .await
     }
 
     /// What the connection's task asks whenever it is polled.

@@ -11,7 +11,10 @@ use http::{
 };
 
 use super::step::Step;
-use crate::message::{answer::Answer, exchange::Exchange};
+use crate::message::{
+    answer::Answer,
+    exchange::{Exchange, Has},
+};
 
 /// The step.
 #[derive(Clone, Debug)]
@@ -23,14 +26,18 @@ pub(crate) struct Check {
 impl Step for Check {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
         let request = &mut exchange.request;
-        size(
+        exchange.has = size(
             request.uri(),
             request.headers(),
             self.target_bytes,
             self.head_bytes,
         )?;
-        framing(request.headers())?;
-        expectation(request.headers())?;
+        if exchange.has.transfer_encoding {
+            framing(request.headers())?;
+        }
+        if exchange.has.expect {
+            expectation(request.headers())?;
+        }
         method(request.method())?;
         let host = host(request.version(), request.headers())?;
         if let Some(origin) = target(request.uri(), host)? {
@@ -47,20 +54,23 @@ fn size(
     headers: &HeaderMap,
     most_target: usize,
     most_head: usize,
-) -> Result<(), Answer> {
+) -> Result<Has, Answer> {
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
     if target > most_target {
         return Err(Answer::target_too_long());
     }
-    // `: ` and the line's end.
-    let head: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if target + head > most_head {
+    let mut head = target;
+    let mut has = Has::default();
+    for (name, value) in headers {
+        // `: ` and the line's end.
+        head += name.as_str().len() + value.len() + 4;
+        has.expect |= *name == EXPECT;
+        has.transfer_encoding |= *name == TRANSFER_ENCODING;
+    }
+    if head > most_head {
         return Err(Answer::head_too_large());
     }
-    Ok(())
+    Ok(has)
 }
 
 fn framing(headers: &HeaderMap) -> Result<(), Answer> {

@@ -22,15 +22,16 @@ pub(crate) struct Strip(pub(crate) Rc<Reserved>);
 
 impl Step for Strip {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
-        let chunked = exchange.request.headers().contains_key(TRANSFER_ENCODING);
         let headers = exchange.request.headers_mut();
         headers::strip_connection(headers);
         headers::remove_where(headers, |name| {
             *name != AUTHORIZATION && self.0.contains(name)
         });
         // Ours to answer, and answered: by `100 Continue` once the upstream wants the body.
-        headers.remove(EXPECT);
-        if chunked {
+        if exchange.has.expect {
+            headers.remove(EXPECT);
+        }
+        if exchange.has.transfer_encoding {
             // Said anew, since without it a GET would lose its body on the way.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             headers.remove(CONTENT_LENGTH);

@@ -1,12 +1,15 @@
 //! The last step: sends the request to the upstream and brings back its answer.
 
-use std::{convert::Infallible, rc::Rc};
+use std::{convert::Infallible, pin::pin, rc::Rc};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use hyper::body::{Body as _, Incoming};
+use hyper::{
+    body::{Body as _, Incoming},
+    client::conn::TrySendError,
+};
 
 use crate::{
     headers,
@@ -22,60 +25,94 @@ use crate::{
 };
 
 /// Forwards a request. Never fails: what goes wrong is an answer.
-pub(crate) async fn forward(exchange: Exchange) -> Result<Response<ResponseBody>, Infallible> {
+///
+/// The future passes through every step by value, so it is kept small: what is rare is boxed, and
+/// no part of the request stands in it twice.
+pub(crate) fn forward(
+    exchange: Exchange,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let Exchange {
         request,
         client,
         id,
         route,
+        ..
     } = exchange;
-    let Some(route) = route else {
-        return Ok(Answer::not_found().into_response(&id));
-    };
     let watch = &client.watch;
     let injected = request.headers().get(AUTHORIZATION).cloned();
     if request.body().is_end_stream() {
         watch.set_uploaded();
     }
-    let request = request.map(|body| RequestBody::new(body, Rc::clone(watch)));
-    let sent = match watch.await_answer(send(&route.upstream, request)).await {
-        Ok(sent) => sent,
-        Err(Late::Client) => Err(Answer::body_too_slow()),
-        Err(Late::Upstream) => Err(Answer::silent_upstream("no answer began in time")),
-    };
-    let response = sent.and_then(|(response, lease)| {
-        let (mut parts, incoming) = response.into_parts();
-        check(parts.status, &parts.headers)?;
-        headers::strip_connection(&mut parts.headers);
-        if let Some(injected) = &injected {
-            headers::remove_echo(&mut parts.headers, injected);
-        }
-        parts.version = Version::HTTP_11;
-        let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch));
-        Ok(Response::from_parts(parts, body))
-    });
-    Ok(response.unwrap_or_else(|answer| answer.into_response(&id)))
+    let mut request = Some(request.map(|body| RequestBody::new(body, Rc::clone(watch))));
+    async move {
+        let Some(route) = route else {
+            return Ok(Answer::not_found().into_response(&id));
+        };
+        let watch = &client.watch;
+        let sending = pin!(send(&route.upstream, &mut request));
+        let sent = match watch.await_answer(sending).await {
+            Ok(sent) => sent,
+            Err(Late::Client) => Err(Answer::body_too_slow()),
+            Err(Late::Upstream) => Err(Answer::silent_upstream("no answer began in time")),
+        };
+        let response = sent.and_then(|(response, lease)| {
+            let (mut parts, incoming) = response.into_parts();
+            check(parts.status, &parts.headers)?;
+            headers::strip_connection(&mut parts.headers);
+            if let Some(injected) = &injected {
+                headers::remove_echo(&mut parts.headers, injected);
+            }
+            parts.version = Version::HTTP_11;
+            let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch));
+            Ok(Response::from_parts(parts, body))
+        });
+        Ok(response.unwrap_or_else(|answer| answer.into_response(&id)))
+    }
 }
+
+type Sent = Result<(Response<Incoming>, Lease), Answer>;
 
 /// Sends the request on a connection that waits, or on a new one.
 ///
 /// A connection that waited may have been closed by the upstream in the meantime. Where that shows
 /// before a byte was written, hyper gives the request back and it goes out once more, on a new
 /// connection; nothing that may have reached the upstream is ever sent again.
-async fn send(
-    pool: &Rc<Pool>,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Answer> {
-    let mut request = request;
+async fn send(pool: &Rc<Pool>, request: &mut Option<Request<RequestBody>>) -> Sent {
     if let Some(mut lease) = pool.take().await {
-        match lease.connection.try_send_request(request).await {
-            Ok(response) => return Ok((response, lease)),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => request = unsent,
-                None => return Err(broken(error.error())),
-            },
+        // Awaited by reference: what is awaited by value is kept twice.
+        let mut sending = pin!(start(&mut lease, request));
+        if let Some(sending) = sending.as_mut().as_pin_mut() {
+            match sending.await {
+                Ok(response) => return Ok((response, lease)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => *request = Some(unsent),
+                    None => return Err(broken(error.error())),
+                },
+            }
         }
     }
+    let sending = request
+        .take()
+        .map(|request| Box::pin(send_on_new(pool, request)));
+    match sending {
+        Some(sending) => sending.await,
+        None => Err(Answer::bad_upstream("no connection could be made")),
+    }
+}
+
+/// A function of its own, so that the request goes from its slot into hyper's queue without a stop
+/// in the caller's future.
+fn start(
+    lease: &mut Lease,
+    request: &mut Option<Request<RequestBody>>,
+) -> Option<
+    impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>,
+> {
+    let request = request.take()?;
+    Some(lease.connection.try_send_request(request))
+}
+
+async fn send_on_new(pool: &Rc<Pool>, request: Request<RequestBody>) -> Sent {
     let mut lease = pool.connect().await.map_err(|error| {
         tracing::warn!(upstream = %pool.upstream(), %error, "the upstream cannot be reached");
         match error {
