@@ -13,13 +13,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_obo::{
     AccessPolicy, Admitted, BoundPolicy, ConfigErrors, Core, Decision, Downstream, Entra, Head,
-    Pending, Policy, TokioSpawner,
+    Pending, Policy, Rejection, TokioSpawner,
 };
 use tower_service::Service;
 
@@ -92,15 +92,32 @@ fn policy(config: &Config, route: &Route) -> Policy {
 /// The answer to a 401 of the upstream that asks the user for more: the same challenge, in the form
 /// that the caller's client reads. The token that was refused is dropped. Any other answer is passed
 /// on as it is.
-fn challenged(admitted: &Admitted, response: Response<ResponseBody>) -> Response<ResponseBody> {
+fn challenged(
+    admitted: &Admitted,
+    response: Response<ResponseBody>,
+    id: &HeaderValue,
+) -> Response<ResponseBody> {
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
     let token = admitted.first_downstream();
     match token.and_then(|token| token.challenged(response.headers())) {
-        Some(rejection) => rejection.to_response(),
+        Some(rejection) => refusal(rejection, id),
         None => response,
     }
+}
+
+/// The answer to a request that is not let through. One line joins the library's id of the refusal,
+/// which Entra's log knows after an exchange, to the gateway's id of the request.
+fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
+    let id = id.to_str().unwrap_or_default();
+    tracing::debug!(
+        request_id = id,
+        reason = rejection.kind().name(),
+        correlation_id = rejection.correlation_id(),
+        "request refused"
+    );
+    rejection.with_request_id(id).to_response()
 }
 
 /// The layer.
@@ -148,6 +165,7 @@ where
             Decision::Admit(admitted) => {
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
+                    id: exchange.id.clone(),
                     inner: self.inner.call(exchange),
                     admitted,
                 }
@@ -163,7 +181,9 @@ where
                     ))),
                 }
             }
-            Decision::Refuse(rejection) => AuthorizeFuture::refused(rejection.to_response()),
+            Decision::Refuse(rejection) => {
+                AuthorizeFuture::refused(refusal(rejection, &exchange.id))
+            }
         }
     }
 }
@@ -173,7 +193,7 @@ pin_project! {
     #[project = AuthorizeFutureProj]
     #[derive(Debug)]
     pub(crate) enum AuthorizeFuture<S, F> {
-        Passed { #[pin] inner: F, admitted: Admitted },
+        Passed { #[pin] inner: F, admitted: Admitted, id: HeaderValue },
         Waiting { pending: Pending, put_aside: Option<Box<(Exchange, S)>> },
         Refused { response: Option<Box<Response<ResponseBody>>> },
     }
@@ -196,9 +216,13 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let next = match self.as_mut().project() {
-                AuthorizeFutureProj::Passed { inner, admitted } => {
+                AuthorizeFutureProj::Passed {
+                    inner,
+                    admitted,
+                    id,
+                } => {
                     let Ok(response) = ready!(inner.poll(cx));
-                    return Poll::Ready(Ok(challenged(admitted, response)));
+                    return Poll::Ready(Ok(challenged(admitted, response, id)));
                 }
                 AuthorizeFutureProj::Refused { response } => {
                     return match response.take() {
@@ -213,12 +237,15 @@ where
                             let (mut exchange, mut inner) = *put_aside;
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
+                                id: exchange.id.clone(),
                                 inner: inner.call(exchange),
                                 admitted,
                             }
                         }
-                        (Err(rejection), _) => Self::refused(rejection.to_response()),
-                        (Ok(_), None) => return Poll::Pending,
+                        (Err(rejection), Some(put_aside)) => {
+                            Self::refused(refusal(rejection, &put_aside.0.id))
+                        }
+                        (_, None) => return Poll::Pending,
                     }
                 }
             };

@@ -45,13 +45,27 @@ async fn ex_12_a_claims_challenge_of_the_upstream_reaches_the_caller_and_the_tok
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["type"], "urn:tower-obo:problem:insufficient-claims");
 
-    assert_eq!(emulator.count(Endpoint::Token), 1);
-    assert_eq!(subscriptions(gateway, Some(&token)).await.status(), 200);
-    assert_eq!(
-        emulator.count(Endpoint::Token),
-        2,
-        "the challenged token is not used again"
-    );
+    // A client that goes on with the old token gets the same answer, and causes nothing.
+    let asked = || {
+        (
+            emulator.count(Endpoint::Token),
+            emulator.count(Endpoint::Arm),
+        )
+    };
+    assert_eq!(asked(), (1, 2));
+    for _ in 0..20 {
+        let again = subscriptions(gateway, Some(&token)).await;
+        assert_eq!(again.status(), 401);
+        let challenge = again.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(
+            challenge.contains(&format!("claims=\"{CLAIMS}\"")),
+            "{challenge}"
+        );
+    }
+    assert_eq!(asked(), (1, 2));
+    // A user who has done what was asked comes with a new one.
+    let new = emulator.user_token("alice");
+    assert_eq!(subscriptions(gateway, Some(&new)).await.status(), 200);
     demo.shutdown().await;
 }
 

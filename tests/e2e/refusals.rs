@@ -22,6 +22,10 @@ async fn refused(demo: &Demo, token: Option<&str>) -> (u16, String, Value) {
 /// Status, challenge and problem; nothing of the token is in any of them.
 async fn read(answer: Response, token: Option<&str>) -> (u16, String, Value) {
     let status = answer.status().as_u16();
+    let request_id = answer.headers()["x-request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let headers = format!("{:?}", answer.headers());
     assert_eq!(answer.headers()["cache-control"], "no-store");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
@@ -35,6 +39,7 @@ async fn read(answer: Response, token: Option<&str>) -> (u16, String, Value) {
     }
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(problem["status"], status);
+    assert_eq!(problem["request_id"], request_id);
     assert!(
         problem["correlation_id"]
             .as_str()

@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use smallvec::SmallVec;
 
-use crate::{BoundPolicy, Principal, Rejection, Timestamp, challenge, tokens::CachedToken};
+use crate::{
+    BoundPolicy, ExchangeError, Principal, Rejection, Timestamp, challenge, tokens::CachedToken,
+};
 
 /// A request that has been let in.
 ///
@@ -208,7 +210,8 @@ impl DownstreamToken {
     /// authentication).
     ///
     /// The token is dropped at once, so that nobody is served with it again; one that has taken its
-    /// place in the meantime stays. After a 401 without claims it is dropped too, but at most once a
+    /// place in the meantime stays. For 30 s the same caller's token gets the same challenge without
+    /// an exchange: a user who has done what was asked comes with a new one. After a 401 without claims it is dropped too, but at most once a
     /// minute for the same caller and downstream: an API that says 401 for reasons of its own must
     /// not turn every request into an exchange. Then there is nothing to add to its answer.
     ///
@@ -229,8 +232,9 @@ impl DownstreamToken {
         let store = &self.policy.store;
         match challenge::claims(headers) {
             Some(claims) => {
-                store.revoke(&self.token);
-                Some(Rejection::downstream(claims, &self.policy.challenge))
+                let challenge = ExchangeError::challenge(claims);
+                store.challenge(&self.token, &challenge);
+                Some(Rejection::exchange(challenge, &self.policy.challenge))
             }
             None => {
                 store.revoke_once_a_minute(&self.token);

@@ -63,6 +63,8 @@ pub(crate) fn forward(
                 headers::remove_echo(&mut parts.headers, injected);
             }
             parts.version = Version::HTTP_11;
+            // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
+            parts.extensions.clear();
             let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch));
             Ok(Response::from_parts(parts, body))
         });

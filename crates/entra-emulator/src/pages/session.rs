@@ -15,7 +15,7 @@ const IDLE: i64 = 24 * 3_600;
 const FLOW_LIFETIME: i64 = 3_600;
 /// Tabs that may be signing in at once; the oldest give way.
 const FLOWS: usize = 20;
-/// Beyond so many sessions the idle ones are swept out.
+/// So many sessions at the most.
 const SESSIONS: usize = 10_000;
 
 /// Who signed in, and how.
@@ -42,19 +42,32 @@ pub(crate) struct Sessions {
     all: Mutex<HashMap<String, Session>>,
 }
 
+/// Sweeps out the tenth that was used longest ago, those that nobody signed in to first: whoever
+/// opens sessions without end must not end those of people. A tenth, so that it is rare.
+fn make_room(all: &mut HashMap<String, Session>) {
+    let mut order: Vec<_> = all
+        .iter()
+        .map(|(id, session)| (session.user.is_some(), session.used, id.clone()))
+        .collect();
+    order.sort_unstable();
+    for (_, _, id) in order.into_iter().take(SESSIONS / 10) {
+        all.remove(&id);
+    }
+}
+
 impl Sessions {
     /// The session of this cookie, or a new one: its id.
     pub(crate) fn open(&self, cookie: Option<&str>, now: i64) -> String {
         let mut all = self.lock();
-        if all.len() >= SESSIONS {
-            all.retain(|_, session| session.used + IDLE > now);
-        }
         let known = cookie
             .and_then(|id| all.get_mut(id).map(|session| (id, session)))
             .filter(|(_, session)| session.used + IDLE > now);
         if let Some((id, session)) = known {
             session.used = now;
             return id.to_owned();
+        }
+        if all.len() >= SESSIONS {
+            make_room(&mut all);
         }
         let id = random(32);
         let session = Session {
@@ -130,5 +143,26 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_without_end_do_not_end_those_of_people() {
+        let sessions = Sessions::default();
+        let signed_in = sessions.open(None, 0);
+        sessions.lock().get_mut(&signed_in).unwrap().user = Some(SignedIn {
+            oid: "alice".to_owned(),
+            revocations: 0,
+            mfa: false,
+        });
+        for now in 1..=2 * SESSIONS as i64 {
+            sessions.open(None, now);
+        }
+        assert!(sessions.lock().len() <= SESSIONS);
+        assert!(sessions.user(&signed_in).is_some());
     }
 }

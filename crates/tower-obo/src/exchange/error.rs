@@ -76,6 +76,18 @@ impl ExchangeError {
         }))
     }
 
+    /// A downstream API refused its token until the user satisfies these claims (JSON).
+    pub(crate) fn challenge(claims: String) -> Self {
+        let mut error = Self::new(
+            ExchangeErrorKind::InsufficientClaims,
+            "the downstream wants the user to satisfy claims",
+        );
+        if let Some(details) = Arc::get_mut(&mut error.0) {
+            details.claims = Some(claims.into());
+        }
+        error
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ExchangeErrorKind {

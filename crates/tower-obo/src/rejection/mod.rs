@@ -46,10 +46,9 @@ struct Details {
     detail: &'static str,
     scope: Option<Arc<str>>,
     exchange: Option<ExchangeError>,
-    /// The claims request of a downstream API.
-    downstream_claims: Option<Box<str>>,
     retry_after: Option<Duration>,
     correlation_id: Box<str>,
+    request_id: Option<Box<str>>,
     context: Arc<ChallengeContext>,
     grpc: bool,
 }
@@ -68,9 +67,9 @@ impl Rejection {
             detail,
             scope: None,
             exchange: None,
-            downstream_claims: None,
             retry_after: kind.is_unavailable().then_some(DEFAULT_RETRY_AFTER),
             correlation_id: uuid::Uuid::new_v4().to_string().into(),
+            request_id: None,
             context: Arc::clone(context),
             grpc: false,
         }))
@@ -128,19 +127,19 @@ impl Rejection {
         self.edit(|details| details.scope = Some(scopes().into()))
     }
 
-    /// A downstream API refused its token until the user satisfies these claims.
-    pub(crate) fn downstream(claims: String, context: &Arc<ChallengeContext>) -> Self {
-        let detail = "the user has to satisfy the claims in WWW-Authenticate";
-        Self::new(RejectionKind::InsufficientClaims, detail, context)
-            .edit(|details| details.downstream_claims = Some(claims.into()))
-    }
-
     /// The answer to a gRPC call has the form of gRPC.
     pub(crate) fn for_grpc(self, grpc: bool) -> Self {
         if !grpc {
             return self;
         }
         self.edit(|details| details.grpc = true)
+    }
+
+    /// Adds the id that a proxy around this library knows the request by, so that the answer can be
+    /// joined to its log.
+    #[must_use]
+    pub fn with_request_id(self, id: &str) -> Self {
+        self.edit(|details| details.request_id = Some(id.into()))
     }
 
     fn edit(mut self, edit: impl FnOnce(&mut Details)) -> Self {
@@ -190,6 +189,12 @@ impl Rejection {
         &self.0.correlation_id
     }
 
+    /// The id that was given with [`with_request_id`](Self::with_request_id).
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
     /// How long the caller should wait, for refusals that pass by themselves.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -227,8 +232,7 @@ impl Rejection {
     /// The claims request (JSON) that the user has to satisfy at sign-in.
     #[must_use]
     pub fn claims(&self) -> Option<&str> {
-        let of_exchange = self.0.exchange.as_ref().and_then(ExchangeError::claims);
-        of_exchange.or(self.0.downstream_claims.as_deref())
+        self.0.exchange.as_ref().and_then(ExchangeError::claims)
     }
 }
 

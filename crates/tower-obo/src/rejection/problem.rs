@@ -22,6 +22,8 @@ struct Problem<'a> {
     aadsts: Option<String>,
     correlation_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
 }
 
@@ -43,6 +45,7 @@ impl Rejection {
             suberror: exchange.and_then(|error| error.suberror()),
             aadsts: self.aadsts().map(|code| format!("AADSTS{code}")),
             correlation_id: self.correlation_id(),
+            request_id: self.request_id(),
             trace_id: exchange.and_then(|error| error.trace_id()),
         };
         // Strings and numbers always serialise; an empty body is the honest rest.

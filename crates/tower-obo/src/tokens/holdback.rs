@@ -102,9 +102,18 @@ impl Holdback {
                 }
             }
             (ExchangeErrorKind::Unavailable, Some(wait)) => self.users.insert(*key, held(wait)),
-            _ if error.needs_user() => self.users.insert(*key, held(USER_MEMORY)),
+            _ if error.needs_user() => self.remember_user(key, error, now),
             _ => {}
         }
+    }
+
+    /// Remembers, for this token alone, that the user has to do something first.
+    pub(super) fn remember_user(&self, key: &Digest, error: &ExchangeError, now: Timestamp) {
+        let held = Held {
+            error: error.clone(),
+            until: now + USER_MEMORY,
+        };
+        self.users.insert(*key, held);
     }
 }
 

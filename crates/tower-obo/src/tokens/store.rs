@@ -177,7 +177,16 @@ impl DownstreamTokens {
             .remove_if(token.key(), |kept| Arc::ptr_eq(kept, token));
     }
 
-    /// The same, unless a token of this caller for this downstream was dropped so within a minute.
+    /// The same, and whoever wants another for the same caller gets this challenge for a while: the
+    /// user has to answer it, and then comes with a new token. A client that goes on with the old
+    /// one must not cause an exchange a request.
+    pub(crate) fn challenge(&self, token: &Arc<CachedToken>, challenge: &ExchangeError) {
+        self.revoke(token);
+        self.holdback
+            .remember_user(token.key(), challenge, self.clock.now());
+    }
+
+    /// The same as `revoke`, unless a token of this caller for this downstream was dropped so within a minute.
     pub(crate) fn revoke_once_a_minute(&self, token: &Arc<CachedToken>) {
         let now = self.clock.now();
         let recently = self

@@ -260,6 +260,24 @@ async fn a_revoked_token_is_gone_and_its_successor_is_not() {
 }
 
 #[tokio::test]
+async fn ex_12_an_api_that_always_wants_claims_causes_no_exchange_for_a_while() {
+    let f = fixture(10, 128);
+    let token = f.store.obtain(want("alice")).await.unwrap();
+    f.store
+        .challenge(&token, &ExchangeError::challenge("{}".to_owned()));
+    for _ in 0..20 {
+        let Err(Unavailable::Exchange(error)) = f.store.obtain(want("alice")).await else {
+            panic!("the challenge stands");
+        };
+        assert_eq!(error.claims(), Some("{}"));
+    }
+    assert_eq!(f.exchange.begun(), 1);
+    assert!(f.store.obtain(want("alice's new token")).await.is_ok());
+    f.clock.advance(Duration::from_secs(30));
+    assert!(f.store.obtain(want("alice")).await.is_ok());
+}
+
+#[tokio::test]
 async fn ex_13_an_api_that_always_says_401_causes_one_exchange_a_minute() {
     let f = fixture(10, 128);
     for _ in 0..20 {
