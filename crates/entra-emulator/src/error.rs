@@ -16,7 +16,8 @@ pub(crate) struct AadError {
     pub(crate) code: u32,
     pub(crate) message: String,
     pub(crate) suberror: Option<&'static str>,
-    pub(crate) claims: Option<Value>,
+    /// Boxed, as few errors have it and all are carried in `Result`s.
+    pub(crate) claims: Option<Box<Value>>,
 }
 
 impl AadError {
@@ -42,7 +43,7 @@ impl AadError {
     }
 
     pub(crate) fn claims(mut self, claims: Value) -> Self {
-        self.claims = Some(claims);
+        self.claims = Some(Box::new(claims));
         self
     }
 
