@@ -98,13 +98,13 @@ fn users() -> Vec<User> {
         contoso("dave")
             .oid(DAVE_OID)
             .display_name("Dave Davis")
-            .note("account disabled")
+            .note("account disabled: is refused")
             .disabled()
             .subscription(named("Dave Former")),
         User::new(FABRIKAM, "erin@fabrikam.example")
             .oid(ERIN_OID)
             .display_name("Erin Evans")
-            .note("another tenant: Fabrikam")
+            .note("of another tenant, Fabrikam: is refused")
             .subscription(named("Fabrikam Main")),
         contoso("frank")
             .oid(FRANK_OID)
