@@ -44,7 +44,7 @@ pub(crate) fn core(
     }
     let credential = match &config.entra.credential {
         Credential::Secret(secret) => tower_obo::Credential::secret(secret.expose()),
-        Credential::SecretFile(path) => tower_obo::Credential::secret_file(path),
+        Credential::SecretFile(file) => tower_obo::Credential::secret_file(file.path()),
     };
     let mut builder = Core::builder(entra)
         .client(&config.entra.client_id, credential)

@@ -97,7 +97,7 @@ where
         Some((_, matches)) => (false, matches),
         None => (false, &matches),
     };
-    let config = load(matches)?;
+    let config = load(matches, check)?;
     Ok(if check {
         Invocation::Check(Box::new(config))
     } else {
@@ -105,8 +105,11 @@ where
     })
 }
 
-fn load(matches: &ArgMatches) -> Result<Config, CliError> {
+fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
     let mut sources = Sources::new().environment(|name| env::var(name).ok());
+    if check {
+        sources = sources.files_must_exist();
+    }
     let path = matches.get_one::<PathBuf>("config").cloned().or_else(|| {
         env::var_os("OBO_CONFIG")
             .filter(|path| !path.is_empty())

@@ -49,6 +49,9 @@ fn check(config: &Config) -> ExitCode {
     if let Err(error) = obo_gateway::check(config) {
         return refuse(&error);
     }
+    for warning in &config.warnings() {
+        complain(format_args!("warning: {warning}\n"));
+    }
     let routes = config.routes.len();
     match writeln!(
         io::stdout(),

@@ -3,7 +3,10 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -15,7 +18,7 @@ use tower_obo::{ConfigErrors, Core};
 
 use crate::{
     admin, authorize,
-    config::{Access, Config},
+    config::{Access, Config, Credential, SecretFile},
     net::listen,
     steps::limit::Running as RunningRequests,
     worker::{Shared, Stage, Worker},
@@ -43,8 +46,8 @@ pub enum StartError {
 
 /// Starts a gateway and comes back once it accepts connections.
 ///
-/// It may not be ready yet (see [`Running::is_ready`]): an identity provider that is out of reach
-/// is no reason not to start. Any number of gateways may run in one process.
+/// It may not be ready yet (see [`Running::is_ready`]): an identity provider that is out of reach,
+/// or a client secret whose file is still to come, is no reason not to start. Any number of gateways may run in one process.
 ///
 /// # Errors
 ///
@@ -80,6 +83,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (stage, stages) = watch::channel(Stage::Serving);
     let readiness = Readiness {
         core: core.clone(),
+        credential: Arc::new(AwaitedCredential::new(&config.entra.credential)),
         stage: stages.clone(),
     };
     if let Some(listener) = admin {
@@ -111,6 +115,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             .await
             .map_err(StartError::Thread)?;
         running.workers.push(worker);
+    }
+    for warning in &shared.config.warnings() {
+        tracing::warn!(key = warning.key(), "{warning}");
     }
     core.start();
     announce(&running, &shared.config);
@@ -214,8 +221,8 @@ impl Running {
         self.admin.as_ref().map(|(_, url)| url.as_str())
     }
 
-    /// Whether protected requests can be served: the signing keys are loaded, and no shutdown has
-    /// begun.
+    /// Whether protected requests can be served: the signing keys are loaded, the credential's file
+    /// has been there, and no shutdown has begun.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.readiness.obstacle().is_none()
@@ -244,6 +251,7 @@ impl Drop for Running {
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     core: Core,
+    credential: Arc<AwaitedCredential>,
     stage: watch::Receiver<Stage>,
 }
 
@@ -253,8 +261,40 @@ impl Readiness {
         if *self.stage.borrow() != Stage::Serving {
             return Some("shutting down\n");
         }
+        if !self.credential.has_been_there() {
+            return Some("credential: the file of the client secret cannot be read, or is empty\n");
+        }
         (!self.core.is_ready())
             .then_some("the identity provider's signing keys are not loaded yet\n")
+    }
+}
+
+/// A credential that may appear after the start. Once it was there it counts as there: the last good
+/// secret stays in use, whatever becomes of the file.
+#[derive(Debug)]
+struct AwaitedCredential {
+    file: Option<SecretFile>,
+    seen: AtomicBool,
+}
+
+impl AwaitedCredential {
+    fn new(credential: &Credential) -> Self {
+        let file = match credential {
+            Credential::SecretFile(file) => Some(file.clone()),
+            Credential::Secret(_) => None,
+        };
+        Self {
+            seen: AtomicBool::new(file.is_none()),
+            file,
+        }
+    }
+
+    fn has_been_there(&self) -> bool {
+        if self.seen.load(Ordering::Relaxed) {
+            return true;
+        }
+        let there = self.file.as_ref().is_none_or(|file| file.look().is_ok());
+        self.seen.fetch_or(there, Ordering::Relaxed) || there
     }
 }
 

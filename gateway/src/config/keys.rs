@@ -51,6 +51,9 @@ pub(crate) enum Kind {
     Secret,
 }
 
+/// The name of the setting that names the client secret's file.
+pub(crate) const SECRET_FILE: &str = "entra.credential.secret_file";
+
 /// All of them.
 pub(crate) const KEYS: &[Key] = &[
     Key {
@@ -150,7 +153,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "The client secret of the app registration",
     },
     Key {
-        name: "entra.credential.secret_file",
+        name: SECRET_FILE,
         kind: Kind::Text,
         environment: &["OBO_CLIENT_SECRET_FILE"],
         flag: "--client-secret-file",

@@ -3,10 +3,11 @@
 //! Three layers, the later over the earlier: the TOML file, the environment, the flags. See
 //! [`Sources`].
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method};
 
+mod credential;
 mod file;
 pub(crate) mod keys;
 mod problem;
@@ -14,8 +15,11 @@ mod resolve;
 mod settings;
 mod value;
 
-pub use self::problem::{Origin, Problem, Problems};
 pub(crate) use self::settings::Settings;
+pub use self::{
+    credential::{Credential, Secret, SecretFile},
+    problem::{Origin, Problem, Problems},
+};
 use crate::path::Pattern;
 
 /// The name of the upstream that `upstream = "…"` gives.
@@ -75,6 +79,30 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// What does not keep the gateway from starting and should still be mended: a credential that
+    /// is not there yet, or that others can read.
+    ///
+    /// Reads the files that are named.
+    #[must_use]
+    pub fn warnings(&self) -> Problems {
+        let mut warnings = Problems::default();
+        if let Credential::SecretFile(file) = &self.entra.credential {
+            if let Err(message) = file.look() {
+                warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
+            }
+            if file.is_open_to_all() {
+                let message = format!(
+                    "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
+                    file.path().display()
+                );
+                warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
+            }
+        }
+        warnings
+    }
+}
+
 /// The identity provider and who we are to it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -89,38 +117,6 @@ pub struct Entra {
     pub allow_http_loopback: bool,
     /// How we prove who we are.
     pub credential: Credential,
-}
-
-/// How the gateway proves to the identity provider who it is.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Credential {
-    /// A client secret.
-    Secret(Secret),
-    /// A file that holds the client secret.
-    SecretFile(PathBuf),
-}
-
-/// A client secret, which no message shows.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes the secret.
-    #[must_use]
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// Where requests go.
@@ -226,6 +222,7 @@ pub struct Sources<'a> {
     environment: Option<Box<dyn Fn(&str) -> Option<String> + 'a>>,
     flags: Settings,
     problems: Problems,
+    files_must_exist: bool,
 }
 
 impl<'a> Sources<'a> {
@@ -265,6 +262,14 @@ impl<'a> Sources<'a> {
         self
     }
 
+    /// Makes it a problem if a file that the settings name cannot be read or is empty. Without this
+    /// it is a warning, since such a file may appear once the gateway runs.
+    #[must_use]
+    pub const fn files_must_exist(mut self) -> Self {
+        self.files_must_exist = true;
+        self
+    }
+
     /// Reads all layers.
     ///
     /// # Errors
@@ -289,7 +294,7 @@ impl<'a> Sources<'a> {
             settings.overlay(Settings::from_environment(read.as_ref(), &mut problems));
         }
         settings.overlay(self.flags);
-        resolve::resolve(&settings, problems)
+        resolve::resolve(&settings, problems, self.files_must_exist)
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 
 use super::{
     Access, Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin,
-    Problems, Route, Secret, Settings, Upstream, keys,
+    Problems, Route, Secret, SecretFile, Settings, Upstream, keys,
     settings::{Given, RouteTable},
     value,
 };
@@ -17,9 +17,18 @@ use crate::{
 
 const ARM_SCOPE: &str = "https://management.azure.com/user_impersonation";
 
-/// Judges `settings`; `problems` are those found while reading them.
-pub(super) fn resolve(settings: &Settings, problems: Problems) -> Result<Config, Problems> {
-    let mut resolver = Resolver { settings, problems };
+/// Judges `settings`; `problems` are those found while reading them. Files that are named are looked
+/// at only where they must exist.
+pub(super) fn resolve(
+    settings: &Settings,
+    problems: Problems,
+    files_must_exist: bool,
+) -> Result<Config, Problems> {
+    let mut resolver = Resolver {
+        settings,
+        problems,
+        files_must_exist,
+    };
     let config = resolver.config();
     match (config, resolver.problems.is_empty()) {
         (Some(config), true) => Ok(config),
@@ -40,6 +49,7 @@ pub(super) fn resolve(settings: &Settings, problems: Problems) -> Result<Config,
 struct Resolver<'a> {
     settings: &'a Settings,
     problems: Problems,
+    files_must_exist: bool,
 }
 
 impl Resolver<'_> {
@@ -219,7 +229,7 @@ impl Resolver<'_> {
 
     fn credential(&mut self) -> Option<Credential> {
         let secret = self.settings.text("entra.credential.secret");
-        let file = self.settings.text("entra.credential.secret_file");
+        let file = self.settings.text(keys::SECRET_FILE);
         match (secret, file) {
             (Some(_), Some(file)) => {
                 self.problems.push(
@@ -230,7 +240,16 @@ impl Resolver<'_> {
                 None
             }
             (Some(secret), None) => Some(Credential::Secret(Secret::new(secret.value))),
-            (None, Some(file)) => Some(Credential::SecretFile(file.value.into())),
+            (None, Some(file)) => {
+                let file = SecretFile::new(file.value, file.origin);
+                if self.files_must_exist
+                    && let Err(message) = file.look()
+                {
+                    self.problems
+                        .push(file.origin().clone(), keys::SECRET_FILE, message);
+                }
+                Some(Credential::SecretFile(file))
+            }
             (None, None) => {
                 self.problems.push(
                     Origin::Nowhere,

@@ -1,6 +1,9 @@
 //! The admin listener, and starting and stopping.
 
-use entra_emulator::Endpoint;
+use std::net::SocketAddr;
+
+use entra_emulator::{Endpoint, demo as ids};
+use obo_gateway::{Running, Sources};
 
 use crate::{
     client::{Client, in_time},
@@ -30,40 +33,73 @@ async fn livez_and_readyz_answer_on_the_admin_listener() {
     assert_eq!(client.answer().await.unwrap().status, 405);
 }
 
+/// A second gateway beside the first, with its credential given as this variable; and where it is
+/// probed.
+async fn second(rig: &Rig, variable: &str, value: &str) -> (Running, SocketAddr) {
+    let text = format!(
+        "listen = '127.0.0.1:0'\nupstream = 'http://{}'\n[entra]\ntenant = '{}'\n\
+         client_id = '{}'\nauthority = '{}'\nallow_http_loopback = true\n\
+         [accept]\nscopes = ['access_as_user']",
+        rig.upstream.address,
+        ids::CONTOSO,
+        ids::API_CLIENT_ID,
+        rig.emulator.as_ref().unwrap().url(),
+    );
+    let mut config = Sources::new()
+        .file("second.toml", text)
+        .environment(|name| (name == variable).then(|| value.to_owned()))
+        .load()
+        .unwrap();
+    with_admin(&mut config);
+    let second = obo_gateway::start(config).await.unwrap();
+    let url = second.admin_url().unwrap();
+    let probe = url.trim_start_matches("http://").parse().unwrap();
+    (second, probe)
+}
+
+#[tokio::test]
+async fn without_the_secret_s_file_it_runs_and_is_ready_once_the_file_has_come() {
+    let rig = Rig::protected().await;
+    let path = std::env::temp_dir().join(format!("obo-gateway-late-{}", std::process::id()));
+    let named = path.display().to_string();
+    let (second, probe) = second(&rig, "OBO_CLIENT_SECRET_FILE", &named).await;
+    for content in [None, Some("\n")] {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
+        let answer = Client::connect(probe).await.get("/readyz").await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("credential"), "{answer:?}");
+    }
+    assert_eq!(Client::connect(probe).await.get("/livez").await.status, 200);
+
+    std::fs::write(&path, ids::API_CLIENT_SECRET).unwrap();
+    in_time(async {
+        while Client::connect(probe).await.get("/readyz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let token = rig.token("alice");
+    let mut client = Client::connect(second.local_addr()).await;
+    client
+        .send(format!(
+            "GET /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    std::fs::remove_file(&path).unwrap();
+    assert!(second.is_ready(), "the last good secret stays in use");
+}
+
 #[tokio::test]
 async fn ks_01_without_keys_it_runs_refuses_and_recovers_by_itself() {
     let rig = Rig::new("", |_| ok(), with_admin).await;
     let token = rig.token("alice");
     let emulator = rig.emulator.as_ref().unwrap();
     let held = emulator.hold(Endpoint::Keys);
-    // A second gateway beside the first, which finds the keys held back.
-    let mut config = obo_gateway::Sources::new()
-        .file(
-            "second.toml",
-            format!(
-                "listen = '127.0.0.1:0'\nupstream = 'http://{}'\n[entra]\ntenant = '{}'\n\
-                 client_id = '{}'\nauthority = '{}'\nallow_http_loopback = true\n\
-                 [accept]\nscopes = ['access_as_user']",
-                rig.upstream.address,
-                entra_emulator::demo::CONTOSO,
-                entra_emulator::demo::API_CLIENT_ID,
-                emulator.url(),
-            ),
-        )
-        .environment(|name| {
-            let secret = entra_emulator::demo::API_CLIENT_SECRET;
-            (name == "AZURE_CLIENT_SECRET").then(|| secret.to_owned())
-        })
-        .load()
-        .unwrap();
-    with_admin(&mut config);
-    let second = obo_gateway::start(config).await.unwrap();
-    let probe: std::net::SocketAddr = second
-        .admin_url()
-        .unwrap()
-        .trim_start_matches("http://")
-        .parse()
-        .unwrap();
+    // It finds the keys held back.
+    let (second, probe) = second(&rig, "AZURE_CLIENT_SECRET", ids::API_CLIENT_SECRET).await;
     assert!(!second.is_ready());
     assert_eq!(
         Client::connect(probe).await.get("/readyz").await.status,

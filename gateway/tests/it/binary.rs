@@ -92,6 +92,62 @@ fn check_of_a_right_configuration_runs_nothing_and_ends_with_0() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
+/// Runs `check` with a file whose third line names the file of the client secret.
+fn check_with_secret_file(secret: &std::path::Path) -> (Output, String) {
+    let path = secret.with_extension("toml");
+    let file = format!(
+        "upstream = 'http://127.0.0.1:9'\n[entra]\ncredential = {{ secret_file = '{}' }}\n",
+        secret.display()
+    );
+    std::fs::write(&path, file).unwrap();
+    let output = output(
+        gateway()
+            .args(["check", "--scope", "s", "--config"])
+            .arg(&path)
+            .env("AZURE_TENANT_ID", ids::CONTOSO)
+            .env("AZURE_CLIENT_ID", ids::API_CLIENT_ID),
+    );
+    std::fs::remove_file(&path).unwrap();
+    let place = format!("{}:3: entra.credential.secret_file: ", path.display());
+    (output, place)
+}
+
+#[test]
+fn check_names_a_secret_file_that_is_missing_or_empty_or_open_to_all() {
+    let secret = std::env::temp_dir().join(format!("obo-gateway-secret-{}", std::process::id()));
+    let (missing, place) = check_with_secret_file(&secret);
+    std::fs::write(&secret, " \n").unwrap();
+    let (empty, _) = check_with_secret_file(&secret);
+    std::fs::write(&secret, "hunter2\n").unwrap();
+    set_mode(&secret, 0o644);
+    let (open, _) = check_with_secret_file(&secret);
+    set_mode(&secret, 0o600);
+    let (right, _) = check_with_secret_file(&secret);
+    std::fs::remove_file(&secret).unwrap();
+
+    for (output, what) in [(&missing, "cannot be read"), (&empty, "is empty")] {
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.starts_with(&place) && said.contains(what), "{said}");
+    }
+    let said = text(&open.stderr);
+    assert_eq!(open.status.code(), Some(0), "{said}");
+    #[cfg(unix)]
+    assert!(said.starts_with(&format!("warning: {place}")), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert_eq!(right.status.code(), Some(0));
+    assert_eq!(text(&right.stderr), "");
+}
+
+#[cfg(unix)]
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &std::path::Path, _: u32) {}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {

@@ -1,0 +1,110 @@
+//! How the gateway proves to the identity provider who it is.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::Origin;
+
+/// How the gateway proves to the identity provider who it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A client secret.
+    Secret(Secret),
+    /// A file that holds the client secret.
+    SecretFile(SecretFile),
+}
+
+/// A client secret, which no message shows.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the secret.
+    #[must_use]
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A file that holds the client secret, and where the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    path: PathBuf,
+    origin: Origin,
+}
+
+impl SecretFile {
+    pub(super) fn new(path: impl Into<PathBuf>, origin: Origin) -> Self {
+        Self {
+            path: path.into(),
+            origin,
+        }
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Reads the file once, only to see whether there is a secret in it.
+    ///
+    /// A pipe is believed: what is read from it is gone for whoever needs it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, for a person.
+    pub(crate) fn look(&self) -> Result<(), String> {
+        let path = self.path.display();
+        let unreadable = |error: io::Error| format!("{path} cannot be read: {error}");
+        let metadata = fs::metadata(&self.path).map_err(unreadable)?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Ok(());
+        }
+        let text = fs::read_to_string(&self.path)
+            .map(Zeroizing::new)
+            .map_err(unreadable)?;
+        if text.trim().is_empty() {
+            return Err(format!("{path} is empty; it must hold the client secret"));
+        }
+        Ok(())
+    }
+
+    /// Whether the file's mode lets every user of the machine read it.
+    #[cfg(unix)]
+    pub(super) fn is_open_to_all(&self) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(&self.path)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn is_open_to_all(&self) -> bool {
+        false
+    }
+}
+
+impl From<PathBuf> for SecretFile {
+    fn from(path: PathBuf) -> Self {
+        Self::new(path, Origin::Nowhere)
+    }
+}
