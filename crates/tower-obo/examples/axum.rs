@@ -22,13 +22,23 @@
     reason = "a program for a terminal"
 )]
 
-use std::error::Error;
+use std::{error::Error, process::ExitCode};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tower_obo::{Downstream, DownstreamToken, OboLayer, Principal};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arm = std::env::var("ARM_URL").unwrap_or("https://management.azure.com".to_owned());
     let obo = OboLayer::from_env()?
         // The emulator is plain http on loopback. A real authority is https, whatever this says.

@@ -13,7 +13,7 @@
     reason = "a program for a terminal"
 )]
 
-use std::{convert::Infallible, error::Error};
+use std::{convert::Infallible, error::Error, process::ExitCode};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -23,7 +23,17 @@ use tower::{Layer, service_fn};
 use tower_obo::{Admitted, Downstream, OboLayer};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let obo = OboLayer::from_env()?
         .allow_http_loopback(true)
         .require_scope("access_as_user")

@@ -23,16 +23,41 @@ pub(crate) struct Admission {
     /// One per downstream of the core, by its number. Only a front: the tokens belong to
     /// [`DownstreamTokens`](crate::tokens::DownstreamTokens).
     slots: Box<[ArcSwapOption<CachedToken>]>,
+    /// The bytes that the entry is counted with. Fixed: the cache asks again when it lets it go.
+    weight: usize,
 }
 
 impl Admission {
     pub(crate) fn new(valid: Validated, downstreams: usize) -> Self {
         Self {
+            weight: OVERHEAD + valid.principal.weight() + downstreams * SLOT,
             principal: valid.principal,
             valid_until: valid.valid_until,
             key: valid.key,
             slots: (0..downstreams).map(|_| ArcSwapOption::empty()).collect(),
         }
+    }
+
+    /// The same admission counted with what its tokens really take, if that is more than was
+    /// reserved for them.
+    fn outgrown(&self) -> Option<Self> {
+        let tokens = |slot: &ArcSwapOption<CachedToken>| {
+            let taken = slot.load().as_ref().map_or(0, |token| token.weight());
+            taken.max(SLOT)
+        };
+        let weight =
+            OVERHEAD + self.principal.weight() + self.slots.iter().map(tokens).sum::<usize>();
+        (weight > self.weight).then(|| Self {
+            principal: self.principal.clone(),
+            valid_until: self.valid_until,
+            key: Arc::clone(&self.key),
+            slots: self
+                .slots
+                .iter()
+                .map(|slot| ArcSwapOption::new(slot.load_full()))
+                .collect(),
+            weight,
+        })
     }
 
     fn holds(&self, now: Timestamp) -> bool {
@@ -75,7 +100,7 @@ const SLOT: usize = 2_048;
 
 impl Weighter<Digest, Arc<Admission>> for ByBytes {
     fn weight(&self, _: &Digest, admission: &Arc<Admission>) -> u64 {
-        (OVERHEAD + admission.principal.weight() + admission.slots.len() * SLOT) as u64
+        admission.weight as u64
     }
 }
 
@@ -98,6 +123,13 @@ impl Admissions {
         }
         self.0.remove(key);
         None
+    }
+
+    /// Counts an admission anew after its tokens have been filled in.
+    pub(crate) fn weigh(&self, key: Digest, admission: &Admission) {
+        if let Some(heavier) = admission.outgrown() {
+            self.0.insert(key, Arc::new(heavier));
+        }
     }
 
     pub(crate) fn insert(&self, key: Digest, admission: Admission) -> Arc<Admission> {

@@ -9,17 +9,20 @@ use crate::{
     BoundPolicy, ExchangeError, Principal, Rejection, Timestamp, challenge, tokens::CachedToken,
 };
 
+/// The downstream tokens of a request; two of them need no allocation.
+pub(crate) type Tokens = SmallVec<[Arc<CachedToken>; 2]>;
+
 /// A request that has been let in.
 ///
 /// The layer leaves it in the extensions of the request; other shapes of proxy read the changes of
 /// the head from it as data ([`removes`](Self::removes), [`sets`](Self::sets)).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Admitted {
     policy: Arc<BoundPolicy>,
     principal: Option<Principal>,
     valid_until: Option<Timestamp>,
     /// In the order of the policy's downstreams.
-    tokens: SmallVec<[Arc<CachedToken>; 1]>,
+    tokens: Tokens,
 }
 
 impl Admitted {
@@ -28,7 +31,7 @@ impl Admitted {
             policy: Arc::clone(policy),
             principal: None,
             valid_until: None,
-            tokens: SmallVec::new(),
+            tokens: Tokens::new(),
         }
     }
 
@@ -36,7 +39,7 @@ impl Admitted {
         policy: &Arc<BoundPolicy>,
         principal: Principal,
         valid_until: Timestamp,
-        tokens: SmallVec<[Arc<CachedToken>; 1]>,
+        tokens: Tokens,
     ) -> Self {
         Self {
             policy: Arc::clone(policy),
@@ -122,6 +125,16 @@ impl Admitted {
         for (name, value) in self.sets() {
             headers.insert(name, value);
         }
+    }
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("principal", &self.principal)
+            .field("valid_until", &self.valid_until)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
     }
 }
 

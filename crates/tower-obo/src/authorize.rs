@@ -7,7 +7,8 @@ use crate::{Principal, RejectionKind};
 /// What a validated caller must have. Evaluated on every request, never cached.
 ///
 /// A token that grants nothing at all (an ID token) is always refused, and so is an app-only token
-/// unless the policy says otherwise. All comparisons are case-sensitive.
+/// unless the policy says otherwise. An empty list lets nobody in. All comparisons are
+/// case-sensitive.
 ///
 /// ```
 /// use tower_obo::AccessPolicy;
@@ -20,9 +21,9 @@ use crate::{Principal, RejectionKind};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct AccessPolicy {
-    any_scopes: Vec<Box<str>>,
-    all_scopes: Vec<Box<str>>,
-    any_roles: Vec<Box<str>>,
+    any_scopes: Option<Vec<Box<str>>>,
+    all_scopes: Option<Vec<Box<str>>>,
+    any_roles: Option<Vec<Box<str>>>,
     scope_or_role: bool,
     clients: Vec<Box<str>>,
     callers: Callers,
@@ -49,19 +50,19 @@ impl AccessPolicy {
     /// A user whose token has at least one of these delegated permissions (`scp`).
     #[must_use]
     pub fn any_scope<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
-        Self::with(|policy| policy.any_scopes = scopes.into_iter().map(Into::into).collect())
+        Self::with(|policy| policy.any_scopes = list(scopes))
     }
 
     /// A user whose token has all of these delegated permissions.
     #[must_use]
     pub fn all_scopes<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
-        Self::with(|policy| policy.all_scopes = scopes.into_iter().map(Into::into).collect())
+        Self::with(|policy| policy.all_scopes = list(scopes))
     }
 
     /// A caller with at least one of these app roles (`roles`).
     #[must_use]
     pub fn any_role<S: Into<Box<str>>>(roles: impl IntoIterator<Item = S>) -> Self {
-        Self::with(|policy| policy.any_roles = roles.into_iter().map(Into::into).collect())
+        Self::with(|policy| policy.any_roles = list(roles))
     }
 
     /// A caller with at least one of these scopes, or one of these roles.
@@ -71,8 +72,8 @@ impl AccessPolicy {
         roles: impl IntoIterator<Item = R>,
     ) -> Self {
         Self::with(|policy| {
-            policy.any_scopes = scopes.into_iter().map(Into::into).collect();
-            policy.any_roles = roles.into_iter().map(Into::into).collect();
+            policy.any_scopes = list(scopes);
+            policy.any_roles = list(roles);
             policy.scope_or_role = true;
         })
     }
@@ -107,7 +108,12 @@ impl AccessPolicy {
     fn with(edit: impl FnOnce(&mut Self)) -> Self {
         let mut policy = Self::default();
         edit(&mut policy);
-        let scopes = [&policy.any_scopes[..], &policy.all_scopes[..]].concat();
+        let scopes: Vec<_> = [&policy.any_scopes, &policy.all_scopes]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(AsRef::as_ref)
+            .collect();
         policy.challenge = (!scopes.is_empty()).then(|| scopes.join(" ").into());
         policy
     }
@@ -139,27 +145,29 @@ impl AccessPolicy {
     }
 
     fn has_permission(&self, principal: &Principal) -> bool {
-        let any_role = self.any_roles.iter().any(|role| principal.has_role(role));
+        let any_of = |list: &Option<Vec<Box<str>>>, has: &dyn Fn(&str) -> bool| {
+            list.as_ref().map(|list| list.iter().any(|name| has(name)))
+        };
+        let any_role = any_of(&self.any_roles, &|role| principal.has_role(role));
         if principal.is_app_only() {
             // What lets an application in is a role that somebody granted it: every application of
             // a tenant can get a token without one.
-            let has_role = principal.roles().next().is_some();
-            return any_role || (self.any_roles.is_empty() && has_role);
+            return any_role.unwrap_or_else(|| principal.roles().next().is_some());
         }
-        let any_scope = self
-            .any_scopes
-            .iter()
-            .any(|scope| principal.has_scope(scope));
+        let any_scope = any_of(&self.any_scopes, &|scope| principal.has_scope(scope));
         if self.scope_or_role {
-            return any_scope || any_role;
+            return any_scope == Some(true) || any_role == Some(true);
         }
-        let scopes = (self.any_scopes.is_empty() || any_scope)
-            && self
-                .all_scopes
-                .iter()
-                .all(|scope| principal.has_scope(scope));
-        scopes && (self.any_roles.is_empty() || any_role)
+        let all_scopes = self.all_scopes.as_ref().is_none_or(|all| {
+            !all.is_empty() && all.iter().all(|scope| principal.has_scope(scope))
+        });
+        any_scope != Some(false) && all_scopes && any_role != Some(false)
     }
+}
+
+/// A list that is empty lets nobody in; that none was given is another thing.
+fn list<S: Into<Box<str>>>(names: impl IntoIterator<Item = S>) -> Option<Vec<Box<str>>> {
+    Some(names.into_iter().map(Into::into).collect())
 }
 
 const INSUFFICIENT: Denied = Denied {
@@ -225,6 +233,23 @@ mod tests {
             kind(&policy, &caller(&[], &[], false)),
             Some(K::InsufficientScope)
         );
+    }
+
+    #[test]
+    fn an_empty_list_lets_nobody_in() {
+        const NONE: [&str; 0] = [];
+        let user = caller(&["x"], &["r"], false);
+        for policy in [
+            AccessPolicy::any_scope(NONE),
+            AccessPolicy::all_scopes(NONE),
+            AccessPolicy::any_role(NONE),
+            AccessPolicy::any_scope_or_role(NONE, NONE),
+        ] {
+            assert_eq!(kind(&policy, &user), Some(K::InsufficientScope));
+        }
+        let app = caller(&[], &["r"], true);
+        let apps = AccessPolicy::any_role(NONE).allow_app_only();
+        assert_eq!(kind(&apps, &app), Some(K::InsufficientScope));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::{
     Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, RefreshReason, Rejection,
     RejectionKind, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
+    admitted::Tokens,
     bearer,
     challenge::ChallengeContext,
     digest::Digest,
@@ -150,12 +151,14 @@ impl Core {
                 header,
             })
             .collect();
+        let is_public = policy.access.is_none();
         Arc::new(BoundPolicy {
             access: policy.access,
             downstreams,
             identity_headers: policy.identity_headers.into(),
             strip: policy.strip,
-            pass_caller_token: policy.pass_caller_token,
+            // A token that nobody has looked at is not passed on.
+            pass_caller_token: policy.pass_caller_token && !is_public,
             store: Arc::clone(&self.0.tokens),
             challenge: Arc::clone(&self.0.challenge),
         })
@@ -167,8 +170,9 @@ impl Core {
         crate::OboLayer::new(self.clone(), self.bind(policy))
     }
 
-    /// Decides on a request. Nothing blocks and, for a token that is known, nothing is allocated;
-    /// what needs the network is in the [`Pending`] of [`Decision::Wait`].
+    /// Decides on a request. Nothing blocks and, for a token that is known and at most two
+    /// downstreams, nothing is allocated; what needs the network is in the [`Pending`] of
+    /// [`Decision::Wait`], which has to be polled on a Tokio runtime with timers.
     ///
     /// The policy is evaluated on every request, for tokens that are known too.
     #[must_use]
@@ -179,7 +183,6 @@ impl Core {
         let inner = &*self.0;
         let refuse = |rejection: Rejection| self.refuse(rejection, head.headers);
         if !Arc::ptr_eq(&policy.store, &inner.tokens) {
-            debug_assert!(false, "the policy is bound to another core");
             let detail = "the policy belongs to another core";
             return refuse(self.rejection(RejectionKind::Misconfigured, detail));
         }
@@ -273,13 +276,13 @@ impl Core {
         now: Timestamp,
     ) -> Ready {
         if policy.downstreams.is_empty() {
-            return Ready::All(SmallVec::new());
+            return Ready::All(Tokens::new());
         }
         // Entra ID would refuse it (AADSTS7000114); it is not even asked.
         if admission.principal.is_app_only() {
             return Ready::AppOnly;
         }
-        let mut tokens = SmallVec::new();
+        let mut tokens = Tokens::new();
         for bound in &policy.downstreams {
             match admission.token(bound.slot) {
                 Some(ready) if ready.is_fresh(now) => {
@@ -300,6 +303,7 @@ impl Core {
                 }
             }
         }
+        self.0.observer.on(&Event::Token { hit: true });
         Ready::All(tokens)
     }
 
@@ -413,7 +417,7 @@ enum Sight<'t> {
 
 /// Which downstream tokens are ready.
 enum Ready {
-    All(SmallVec<[Arc<crate::tokens::CachedToken>; 1]>),
+    All(Tokens),
     Missing,
     AppOnly,
 }

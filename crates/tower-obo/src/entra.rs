@@ -94,6 +94,14 @@ impl Entra {
         }
     }
 
+    pub(crate) fn make_lower_case(&mut self) {
+        match &mut self.tenants {
+            Tenants::One(tenant) => tenant.make_ascii_lowercase(),
+            Tenants::Listed(tenants) => tenants.iter_mut().for_each(|t| t.make_ascii_lowercase()),
+            Tenants::Any => {}
+        }
+    }
+
     /// Whether the authority is one on this machine, for development: only such may be `http`.
     pub(crate) fn is_local(&self) -> bool {
         self.authority.starts_with("http://")

@@ -1,7 +1,7 @@
 //! What the layer found out, as extractors of axum.
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, request::Parts};
@@ -17,6 +17,36 @@ impl IntoResponse for MissingLayer {
     fn into_response(self) -> Response {
         tracing::error!("{} is asked for where OboLayer does not give it", self.0);
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+impl std::fmt::Display for MissingLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no OboLayer has left a {} in the request", self.0)
+    }
+}
+
+impl std::error::Error for MissingLayer {}
+
+/// Everything that the layer found out; for more than one downstream, ask it by name.
+impl<S: Sync> FromRequestParts<S> for Admitted {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let admitted = parts.extensions.get::<Self>().cloned();
+        admitted.ok_or(MissingLayer("Admitted"))
+    }
+}
+
+/// `None` where the policy is public.
+impl<S: Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
+        match parts.extensions.get::<Admitted>() {
+            Some(admitted) => Ok(admitted.principal().cloned()),
+            None => Err(MissingLayer("Principal")),
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use crate::{
-    AccessPolicy, BoundPolicy, ConfigErrors, Core, CoreBuilder, Credential, Downstream, Entra, Obo,
-    Policy, ProblemResponse,
+    AccessPolicy, BoundPolicy, ConfigError, ConfigErrors, Core, CoreBuilder, Credential,
+    Downstream, Entra, Obo, Policy, ProblemResponse,
 };
 
 /// Wraps a service so that every request is validated, exchanged On-Behalf-Of and sent on with the
@@ -162,20 +162,18 @@ impl OboLayerBuilder {
     /// is wrong too: whoever means that any user may call says so with
     /// [`AccessPolicy::any_user`].
     pub fn build(self) -> Result<OboLayer, ConfigErrors> {
-        let access = match (self.access, self.scopes) {
-            (Some(access), _) => Some(access),
-            (None, scopes) if scopes.is_empty() => None,
-            (None, scopes) => Some(AccessPolicy::any_scope(scopes)),
+        let mut problems = self.problems();
+        let core = match self.core.build() {
+            Ok(core) if problems.is_empty() => core,
+            Ok(_) => return Err(ConfigErrors::from(problems)),
+            Err(errors) => {
+                problems.extend(errors.iter().cloned());
+                return Err(ConfigErrors::from(problems));
+            }
         };
-        let Some(access) = access else {
-            let others = match self.core.build() {
-                Ok(_) => Vec::new(),
-                Err(errors) => errors.iter().cloned().collect(),
-            };
-            let problem = "nothing is asked of callers: name a scope with require_scope".to_owned();
-            return Err(ConfigErrors::new("access", problem, others));
-        };
-        let core = self.core.build()?;
+        let access = self
+            .access
+            .unwrap_or_else(|| AccessPolicy::any_scope(self.scopes));
         let mut policy = Policy::new(access);
         for (at, downstream) in self.downstreams.into_iter().enumerate() {
             policy = if at == 0 {
@@ -188,5 +186,39 @@ impl OboLayerBuilder {
             core.start();
         }
         Ok(core.layer(policy))
+    }
+
+    fn problems(&self) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
+        let mut wrong = |setting, problem: &str| {
+            problems.push(ConfigError {
+                setting,
+                problem: problem.to_owned(),
+            });
+        };
+        match (&self.access, &self.scopes[..]) {
+            (None, []) => wrong(
+                "access",
+                "nothing is asked of callers: name a scope with require_scope",
+            ),
+            (Some(_), [_, ..]) => wrong(
+                "access",
+                "both access and require_scope are given: put the scope into access",
+            ),
+            _ => {}
+        }
+        if self.scopes.iter().any(|scope| scope.is_empty()) {
+            wrong("access", "a required scope is empty");
+        }
+        for (at, downstream) in self.downstreams.iter().enumerate() {
+            if downstream.scopes().all(str::is_empty) {
+                wrong("downstream", "a downstream has no scope");
+            }
+            let before = &self.downstreams[..at];
+            if before.iter().any(|other| other.name() == downstream.name()) {
+                wrong("downstream", "two downstreams have one name");
+            }
+        }
+        problems
     }
 }

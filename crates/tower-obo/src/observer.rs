@@ -10,16 +10,19 @@ use crate::{Rejection, exchange::ExchangeError};
 pub enum Event<'a> {
     /// A request was admitted or refused by a token that was known already (`hit`), or that had to
     /// be validated.
+    #[non_exhaustive]
     Admission {
         /// Whether the token was known.
         hit: bool,
     },
     /// A request was refused.
+    #[non_exhaustive]
     Refused {
         /// With what.
         rejection: &'a Rejection,
     },
     /// An exchange ended.
+    #[non_exhaustive]
     Exchanged {
         /// How long it took, waiting for the token endpoint included.
         took: Duration,
@@ -27,11 +30,13 @@ pub enum Event<'a> {
         error: Option<&'a ExchangeError>,
     },
     /// A downstream token was found ready (`hit`), or had to be asked for.
+    #[non_exhaustive]
     Token {
         /// Whether it was there.
         hit: bool,
     },
     /// A fetch of signing keys ended.
+    #[non_exhaustive]
     KeysFetched {
         /// How many keys there are now; `None` if the fetch failed and the last good ones stay.
         keys: Option<usize>,

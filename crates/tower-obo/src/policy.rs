@@ -1,6 +1,6 @@
 //! What a route asks of its callers, and what it does for them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderName, header::AUTHORIZATION};
 
@@ -133,7 +133,8 @@ impl Policy {
     }
 
     /// Tells the service who calls: puts a claim of the validated token into a header,
-    /// percent-encoded where it is more than plain ASCII, and strips that header of the caller.
+    /// percent-encoded where it is more than plain ASCII, and strips that header of the caller. A
+    /// claim that the token lacks, or that is longer than 1,024 bytes so, leaves the header out.
     ///
     /// Known are `oid`, `tid`, `sub`, `azp`, `uti`, `scp`, `roles` and the claims that the core
     /// keeps.
@@ -151,7 +152,8 @@ impl Policy {
         self
     }
 
-    /// Leaves the caller's own token in the request. The service behind can then act as the user
+    /// Leaves the caller's own token in the request, once it has been validated: a public policy
+    /// strips it all the same. The service behind can then act as the user
     /// towards this API; a downstream token is nearly always what is wanted instead.
     #[must_use]
     pub fn pass_caller_token(mut self) -> Self {
@@ -161,7 +163,6 @@ impl Policy {
 }
 
 /// A [`Policy`] that belongs to a core.
-#[derive(Debug)]
 pub struct BoundPolicy {
     pub(crate) access: Option<AccessPolicy>,
     pub(crate) downstreams: Box<[BoundDownstream]>,
@@ -182,6 +183,15 @@ pub(crate) struct BoundDownstream {
     /// about never finds a token of something else.
     pub(crate) slot: usize,
     pub(crate) header: Option<HeaderName>,
+}
+
+impl fmt::Debug for BoundPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundPolicy")
+            .field("access", &self.access)
+            .field("downstreams", &self.downstreams)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BoundPolicy {

@@ -182,7 +182,12 @@ impl CoreBuilder {
     /// # Errors
     ///
     /// Everything that is wrong, all at once.
-    pub fn build(self) -> Result<Core, ConfigErrors> {
+    pub fn build(mut self) -> Result<Core, ConfigErrors> {
+        // Entra ID writes GUIDs in lower case into tokens, where they are compared byte by byte.
+        self.entra.make_lower_case();
+        if let Some((client_id, _)) = &mut self.client {
+            client_id.make_ascii_lowercase();
+        }
         let problems = self.problems();
         let http = match HttpClient::new(self.http_timeout, self.entra.is_local()) {
             Ok(http) => http,
@@ -299,7 +304,20 @@ impl CoreBuilder {
                 "client_id",
                 format!("{client_id:?} is no client id: give the app registration's GUID"),
             ),
+            Some((_, credential)) if credential.is_empty() => {
+                wrong("credential", "the client secret is empty".to_owned());
+            }
             Some(_) => {}
+        }
+        if !self.realm.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            wrong("realm", "the realm is more than printable ASCII".to_owned());
+        }
+        if let Some(url) = &self.resource_metadata
+            && url
+                .parse::<http::Uri>()
+                .map_or(true, |uri| uri.scheme().is_none())
+        {
+            wrong("resource_metadata", format!("{url:?} is no URL"));
         }
         if self.audiences.iter().any(String::is_empty) {
             wrong("audience", "an audience is empty".to_owned());
@@ -361,6 +379,12 @@ impl ConfigErrors {
     /// Each problem.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
+    }
+}
+
+impl From<Vec<ConfigError>> for ConfigErrors {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self(errors)
     }
 }
 

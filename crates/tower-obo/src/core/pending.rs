@@ -10,12 +10,16 @@ use std::{
 };
 
 use http::HeaderMap;
-use smallvec::SmallVec;
 
 use super::{Core, Sight, is_grpc};
 use crate::{
     AccessPolicy, Admitted, BoundPolicy, RefreshReason, Refreshed, Rejection, RejectionKind,
-    Secret, admission::Admission, authorize::Denied, digest::Digest, tokens::Unavailable,
+    Secret,
+    admission::{self, Admission},
+    admitted::Tokens,
+    authorize::Denied,
+    digest::Digest,
+    tokens::Unavailable,
     validate::TokenDefect,
 };
 
@@ -96,7 +100,7 @@ impl Core {
                 return Err(self.app_only(access));
             }
         }
-        let mut tokens = SmallVec::new();
+        let mut tokens = Tokens::new();
         for bound in &policy.downstreams {
             let want = self.want(&admission, bound, token.clone());
             let ready = self
@@ -115,6 +119,9 @@ impl Core {
             admission.set_token(bound.slot, Arc::clone(&ready));
             tokens.push(ready);
         }
+        let fingerprint = self.0.validator.fingerprint();
+        let key = admission::key(fingerprint, token.expose().as_bytes());
+        self.0.admissions.weigh(key, &admission);
         Ok(Admitted::new(
             policy,
             admission.principal.clone(),

@@ -46,19 +46,9 @@ impl Credential {
         }))
     }
 
-    /// Whether the credential can be used now.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that names the file, never what is in it.
-    pub fn check(&self) -> Result<(), String> {
-        match &*self.0 {
-            Kind::Secret(secret) if secret.expose().is_empty() => {
-                Err("the client secret is empty".to_owned())
-            }
-            Kind::Secret(_) => Ok(()),
-            Kind::SecretFile { path, .. } => read(path).map(drop),
-        }
+    /// Whether it is a secret without a character. A file may be filled later.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&*self.0, Kind::Secret(secret) if secret.expose().trim().is_empty())
     }
 
     /// Adds the client authentication to a token request.
@@ -119,14 +109,13 @@ mod tests {
         let path = directory.join("secret");
         let credential = Credential::secret_file(&path);
 
-        assert!(credential.check().is_err() && written(&credential).is_err());
+        assert!(written(&credential).is_err());
         std::fs::write(&path, "first\n").unwrap();
         assert_eq!(written(&credential).unwrap(), "client_secret=first");
         std::fs::write(&path, "second").unwrap();
         assert_eq!(written(&credential).unwrap(), "client_secret=second");
         std::fs::write(&path, " \n").unwrap();
         assert_eq!(written(&credential).unwrap(), "client_secret=second");
-        assert!(credential.check().is_err());
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

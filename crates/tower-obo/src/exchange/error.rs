@@ -45,6 +45,7 @@ pub enum ExchangeErrorKind {
     UnusableAnswer,
 }
 
+#[derive(Clone)]
 struct Details {
     kind: ExchangeErrorKind,
     credential_refused: bool,
@@ -76,22 +77,45 @@ impl ExchangeError {
         }))
     }
 
+    /// Adds the claims request (JSON) that the user has to satisfy.
+    #[must_use]
+    pub fn with_claims(self, claims: impl Into<Box<str>>) -> Self {
+        self.edit(|details| details.claims = Some(claims.into()))
+    }
+
+    /// Adds how long to wait before the next attempt.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        self.edit(|details| details.retry_after = Some(wait))
+    }
+
+    /// Adds the id that the authorization server's log knows the exchange by.
+    #[must_use]
+    pub fn with_correlation_id(self, id: impl Into<Box<str>>) -> Self {
+        self.edit(|details| details.correlation_id = plain(id.into()))
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut Details)) -> Self {
+        edit(Arc::make_mut(&mut self.0));
+        self
+    }
+
     /// A downstream API refused its token until the user satisfies these claims (JSON).
     pub(crate) fn challenge(claims: String) -> Self {
-        let mut error = Self::new(
-            ExchangeErrorKind::InsufficientClaims,
-            "the downstream wants the user to satisfy claims",
-        );
-        if let Some(details) = Arc::get_mut(&mut error.0) {
-            details.claims = Some(claims.into());
-        }
-        error
+        let reason = "the downstream wants the user to satisfy claims";
+        Self::new(ExchangeErrorKind::InsufficientClaims, reason).with_claims(claims)
     }
 
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ExchangeErrorKind {
-        self.0.kind
+        match self.0.kind {
+            // A challenge that names no claims is one that nobody can answer.
+            ExchangeErrorKind::InsufficientClaims if self.0.claims.is_none() => {
+                ExchangeErrorKind::InteractionRequired
+            }
+            kind => kind,
+        }
     }
 
     /// The first AADSTS code of the answer.

@@ -190,7 +190,11 @@ impl Shared {
                 {
                     let mut fetching = self.fetching();
                     fetching.failures = fetching.failures.saturating_add(1);
-                    fetching.no_keys_from = now + Duration::from_secs(1);
+                    // A passing fault must not cost valid tokens a whole cool-down, and requests
+                    // must not ask an authority in trouble more often than the timer does.
+                    let next = back_off(fetching.failures);
+                    fetching.no_keys_from = now + next.min(MAX_WAIT_WITHOUT_KEYS);
+                    fetching.unknown_key_from = fetching.unknown_key_from.min(now + next);
                 }
                 let serving = self.set.load().is_some();
                 tracing::warn!(%reason, serving, "signing keys cannot be loaded");
@@ -203,9 +207,7 @@ impl Shared {
     fn next_fetch_in(&self) -> Duration {
         let fetching = self.fetching();
         if fetching.failures > 0 {
-            // 1, 2, 4 … 60 s: quick to recover, no burden to an authority in trouble.
-            let seconds = 1_u64 << (fetching.failures - 1).min(6);
-            return Duration::from_secs(seconds.min(60));
+            return back_off(fetching.failures);
         }
         let interval = fetching
             .max_age
@@ -222,6 +224,15 @@ impl Shared {
         self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// 1, 2, 4 … 60 s: quick to recover, no burden to an authority in trouble.
+fn back_off(failures: u32) -> Duration {
+    let seconds = 1_u64 << failures.saturating_sub(1).min(6);
+    Duration::from_secs(seconds.min(60))
+}
+
+/// While there are no keys at all, requests may ask for them at least this often.
+const MAX_WAIT_WITHOUT_KEYS: Duration = Duration::from_secs(10);
 
 /// Marks the end of a fetch on every way out, a panic and a runtime that shuts down included.
 struct UnderWay {

@@ -103,13 +103,24 @@ impl CachedToken {
                 .is_ok()
     }
 
+    /// Serves without question until then, though not beyond its end: an attempt to renew it has just
+    /// failed. A revoked token stays dead.
+    pub(super) fn serve_until(&self, until: Timestamp) {
+        let until = until.min(self.expires_at()).as_unix();
+        self.use_until.fetch_max(until, Ordering::Relaxed);
+        if self.expires_at.load(Ordering::Relaxed) == 0 {
+            self.use_until.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Nobody is served with it any more, whoever still holds it.
     pub(crate) fn revoke(&self) {
         self.use_until.store(0, Ordering::Relaxed);
         self.expires_at.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn weight(&self) -> usize {
+    /// The bytes that it takes.
+    pub(crate) fn weight(&self) -> usize {
         self.header.len() + size_of::<Self>() + 160
     }
 }

@@ -37,6 +37,16 @@ pub(crate) enum Unavailable {
     Overloaded,
 }
 
+impl Unavailable {
+    /// Whether the same request may succeed later without anybody doing anything.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Exchange(error) => error.is_transient(),
+            Self::Overloaded => true,
+        }
+    }
+}
+
 pub(super) type Outcome = Result<Arc<CachedToken>, ExchangeError>;
 
 /// The exchanges under way, by what they are for.

@@ -39,6 +39,19 @@ struct Held {
     until: Timestamp,
 }
 
+impl Held {
+    /// The error, with what is left of its `Retry-After`.
+    fn error_at(&self, now: Timestamp) -> ExchangeError {
+        match self.error.retry_after() {
+            Some(_) => {
+                let left = self.until.saturating_since(now);
+                self.error.clone().with_retry_after(left)
+            }
+            None => self.error.clone(),
+        }
+    }
+}
+
 impl Default for Holdback {
     fn default() -> Self {
         Self {
@@ -64,14 +77,14 @@ impl Holdback {
     ) -> Option<ExchangeError> {
         if let Some(held) = self.users.get(key) {
             if now < held.until {
-                return Some(held.error);
+                return Some(held.error_at(now));
             }
             self.users.remove(key);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let held = groups.get(group)?;
         if now < held.until {
-            return Some(held.error.clone());
+            return Some(held.error_at(now));
         }
         groups.remove(group);
         None
@@ -141,6 +154,16 @@ mod tests {
         holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
         assert!(holdback.error(&key(b"b"), &GROUP, NOW).is_some());
         assert!(holdback.error(&key(b"b"), &[2; 32], NOW).is_none());
+    }
+
+    #[test]
+    fn what_is_left_of_a_wait_is_told() {
+        let holdback = Holdback::default();
+        let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "")
+            .with_retry_after(Duration::from_secs(100));
+        holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
+        let later = holdback.error(&key(b"b"), &GROUP, NOW + Duration::from_secs(40));
+        assert_eq!(later.unwrap().retry_after(), Some(Duration::from_secs(60)));
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub(crate) struct DownstreamTokens {
     patience: Duration,
 }
 
+/// How long a request waits for a successor while the token it could be served with lives.
+const PATIENCE_WHILE_ALIVE: Duration = Duration::from_secs(2);
+
+/// How long such a token serves after an attempt that failed, before the next one.
+const PAUSE_WHILE_ALIVE: Duration = Duration::from_secs(30);
+
+/// The longest that an exchange may take, its retry included.
+const MAX_EXCHANGE: Duration = Duration::from_secs(30);
+
 /// How long a downstream that answers 401 without claims keeps what it gets next.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
 
@@ -107,23 +116,28 @@ impl DownstreamTokens {
     ) -> Result<Arc<CachedToken>, Unavailable> {
         let now = self.clock.now();
         if let Some(token) = self.fresh(&want.key, now) {
-            self.observer.on(&Event::Token { hit: true });
             return Ok(token);
         }
         self.observer.on(&Event::Token { hit: false });
         let key = want.key;
-        let failure = match self.exchange(want, now).await {
-            Ok(token) => return Ok(token),
-            Err(failure) => failure,
+        let alive = self.tokens.get(&key).filter(|token| token.is_alive(now));
+        let Some(alive) = alive else {
+            return self.exchange(want, now).await;
         };
-        let transient = match &failure {
-            Unavailable::Exchange(error) => error.is_transient(),
-            Unavailable::Overloaded => true,
+        // In the last part of a token's life another is tried for, but nobody is made to wait long
+        // for it, nor each request anew.
+        let failure = match timeout(PATIENCE_WHILE_ALIVE, self.exchange(want, now)).await {
+            Ok(Ok(token)) => return Ok(token),
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => None,
         };
         let now = self.clock.now();
-        match self.tokens.get(&key) {
-            Some(token) if transient && token.is_alive(now) => Ok(token),
-            _ => Err(failure),
+        match failure {
+            Some(failure) if !failure.is_transient() || !alive.is_alive(now) => Err(failure),
+            _ => {
+                alive.serve_until(now + PAUSE_WHILE_ALIVE);
+                Ok(alive)
+            }
         }
     }
 
@@ -140,12 +154,16 @@ impl DownstreamTokens {
             None => {
                 // Whoever has to wait here waits in its own task: nothing is spawned for it.
                 let permit = timeout(self.patience, Arc::clone(&self.exchanges).acquire_owned());
-                let Ok(Ok(permit)) = permit.await else {
-                    return Err(Unavailable::Overloaded);
-                };
-                match self.start(want, permit) {
-                    Start::Arrived(token) => return Ok(token),
-                    Start::Joined(flight) => flight,
+                match permit.await {
+                    Ok(Ok(permit)) => match self.start(want, permit) {
+                        Start::Arrived(token) => return Ok(token),
+                        Start::Joined(flight) => flight,
+                    },
+                    // Another who waited may have begun the exchange for this very token.
+                    _ => self
+                        .flights
+                        .join(&want.key)
+                        .ok_or(Unavailable::Overloaded)?,
                 }
             }
         };
@@ -186,7 +204,8 @@ impl DownstreamTokens {
             .remember_user(token.key(), challenge, self.clock.now());
     }
 
-    /// The same as `revoke`, unless a token of this caller for this downstream was dropped so within a minute.
+    /// The same as `revoke`, unless a token of this caller for this downstream was dropped so within
+    /// a minute.
     pub(crate) fn revoke_once_a_minute(&self, token: &Arc<CachedToken>) {
         let now = self.clock.now();
         let recently = self
@@ -230,7 +249,14 @@ impl DownstreamTokens {
             correlation_id: uuid::Uuid::new_v4().to_string().into(),
         };
         let correlation_id = request.correlation_id.clone();
-        let result = self.exchange.exchange(request).await;
+        // Whatever a custom exchange does, nobody waits for it for ever.
+        let result = timeout(MAX_EXCHANGE, self.exchange.exchange(request)).await;
+        let result = result.unwrap_or_else(|_| {
+            Err(ExchangeError::new(
+                ExchangeErrorKind::Timeout,
+                "the exchange took too long",
+            ))
+        });
         let outcome = result.and_then(|response| self.keep(&want, &response));
         self.observer.on(&Event::Exchanged {
             took: begun.elapsed(),

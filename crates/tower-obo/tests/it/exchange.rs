@@ -221,7 +221,8 @@ async fn ex_04_a_refused_assertion_loses_its_cached_token() {
     let fault_503 = Fault::status(503).header("retry-after", "1");
     world.entra.fail(Endpoint::Token, fault_503.clone(), 1);
     world.accepted("while Entra ID is down", &token).await;
-    world.clock.advance(Duration::from_secs(1));
+    // It serves for half a minute before Entra ID is asked again.
+    world.clock.advance(Duration::from_secs(30));
     let body = error("invalid_grant", 50173);
     let answer = failing(&world, "revoked", &token, fault(400, &body)).await;
     answer.is_invalid_token("revoked");

@@ -97,7 +97,7 @@ async fn ks_02_the_last_good_keys_serve_for_a_day_and_no_longer() {
     unavailable(&answer, "too old");
     assert!(!world.core.is_ready());
     world.entra.clear_faults();
-    world.clock.advance(Duration::from_secs(2));
+    world.clock.advance(Duration::from_secs(10));
     world.is_valid("recovered", &good).await;
 }
 
@@ -144,6 +144,18 @@ async fn flood(world: &Arc<World>, good: &str, tokens: usize) {
         done.unwrap();
     }
     assert_eq!(world.exchanges_asked(), asked);
+}
+
+/// A passing fault while the keys rotate must not cost everybody with a new token a whole cool-down.
+#[tokio::test]
+async fn ks_04_a_fetch_that_failed_is_made_up_for_soon() {
+    let world = World::start().await;
+    world.entra.rotate_keys();
+    let token = world.entra.token().expires_in(DAYS).sign();
+    world.entra.fail(Endpoint::Keys, Fault::status(500), 1);
+    world.invalid("the fetch failed", &token).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.is_valid("a second later", &token).await;
 }
 
 #[tokio::test]

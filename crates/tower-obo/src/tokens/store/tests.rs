@@ -230,6 +230,44 @@ async fn an_old_token_outlives_a_fault_of_the_server_but_not_its_own_end() {
     assert_eq!(error_kind(expired), Some(ExchangeErrorKind::Unavailable));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_costs_a_living_token_two_seconds_and_not_each_request_anew() {
+    let f = fixture(1, 128);
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.clock.advance(Duration::from_secs(950));
+    let begun = tokio::time::Instant::now();
+    for _ in 0..10 {
+        let served = f.store.obtain(want("alice")).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &served));
+    }
+    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    assert_eq!(f.exchange.begun(), 2);
+    f.clock.advance(Duration::from_secs(50));
+    assert!(!first.is_fresh(f.clock.now()), "not beyond its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_place_joins_the_exchange_that_has_begun_meanwhile() {
+    let f = fixture(0, 1);
+    let obtain = |user: &'static str| {
+        let store = Arc::clone(&f.store);
+        tokio::spawn(async move { store.obtain(want(user)).await })
+    };
+    let other = obtain("bob");
+    f.exchange.until_begun(1).await;
+    let (first, second) = (obtain("alice"), obtain("alice"));
+    tokio::task::yield_now().await;
+    f.exchange.open();
+    f.exchange.until_begun(2).await;
+    // Longer than anybody waits for a place.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    f.exchange.open();
+    for caller in [other, first, second] {
+        assert!(caller.await.unwrap().is_ok());
+    }
+    assert_eq!(f.exchange.begun(), 2);
+}
+
 #[tokio::test]
 async fn a_refusal_that_is_final_is_not_covered_by_an_old_token() {
     let f = fixture(2, 128);
