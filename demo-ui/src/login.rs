@@ -18,7 +18,7 @@ use crate::return_path::return_path;
 use crate::security::is_same_origin;
 use crate::sessions;
 use crate::ui::Ui;
-use crate::views::see_other;
+use crate::views::{self, see_other};
 
 /// A sign-in that was begun.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ pub(crate) async fn callback(
             tracing::info!(tid = %user.tid, oid = %user.id, "signed in");
             let signed_in = ui.sign_in(&session, user, tokens, intent.step_ups);
             match signed_in.await {
-                Ok(()) => see_other(return_path(Some(intent.return_to))),
+                Ok(()) => views::signed_in(return_path(Some(intent.return_to))),
                 Err(error) => session_failed(&error),
             }
         }

@@ -93,6 +93,28 @@ pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
     }
 }
 
+/// The page at the end of a sign-in, which goes on to `path` by itself.
+#[derive(Template)]
+#[template(path = "signed_in.html")]
+struct SignedInPage {
+    visitor: Option<Visitor>,
+    path: &'static str,
+}
+
+/// Goes on from a sign-in to a page of ours, by way of a page that is there for a moment only.
+///
+/// A browser keeps the page that a chain of redirects ended on whole (in its back/forward cache), and
+/// after a sign-out its Back button would show it again, `no-store` or not. A page that was come to
+/// from another page of ours is let go of with its cookie.
+pub(crate) fn signed_in(path: &'static str) -> Response {
+    let visitor = None;
+    let mut response = page(StatusCode::OK, &SignedInPage { visitor, path });
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={path}")) {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
+}
+
 /// A redirect that a GET follows. `location` is of our own making.
 pub(crate) fn see_other(location: &str) -> Response {
     match HeaderValue::try_from(location) {

@@ -63,6 +63,11 @@ impl Browser {
         self.driver.goto(url).await.unwrap();
     }
 
+    /// The browser's Back button.
+    pub(crate) async fn back(&self) {
+        self.driver.back().await.unwrap();
+    }
+
     pub(crate) async fn url(&self) -> String {
         self.driver.current_url().await.unwrap().to_string()
     }

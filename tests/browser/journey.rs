@@ -116,6 +116,31 @@ async fn sign_out(browser: &Browser, ui: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_sign_out_the_back_button_shows_nothing_of_the_user() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let ui = demo.summary().demo_ui.clone();
+    let alice = person(&demo, "alice");
+    let browser = Browser::open().await;
+    sign_in(&browser, &ui, &alice).await;
+    browser.click("#accept").await;
+    // Straight from the page that the sign-in ends on: a browser keeps that one most readily.
+    assert_eq!(shown(&browser).await, alice.subscriptions);
+    browser.click("form[action='/account/logout'] button").await;
+    browser.find("a[href='/account/login']").await;
+    for step in 1..=4 {
+        browser.back().await;
+        let (url, text) = (browser.url().await, browser.text().await);
+        // The emulator's own sign-in page names everybody.
+        let name = url.starts_with(&ui).then_some(&alice.display_name);
+        for hers in alice.subscriptions.iter().chain(name) {
+            assert!(!text.contains(hers), "{step} steps back, at {url}: {text}");
+        }
+    }
+    browser.close().await;
+    demo.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_declined_consent_is_no_dead_end() {
     let demo = Demo::start(Options::free_ports()).await.unwrap();
     let ui = demo.summary().demo_ui.clone();

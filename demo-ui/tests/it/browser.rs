@@ -27,6 +27,16 @@ impl Page {
         self.headers["location"].to_str().unwrap()
     }
 
+    /// Where the page goes on to by itself, as the one at the end of a sign-in does.
+    pub(crate) fn goes_on_to(&self) -> &str {
+        assert_eq!(self.status, 200, "{}", self.text);
+        let refresh = self.headers["refresh"].to_str().unwrap();
+        let path = refresh.strip_prefix("0; url=").unwrap();
+        let link = format!(r#"href="{path}""#);
+        assert!(self.shows(&link), "for browsers that do not: {}", self.text);
+        path
+    }
+
     /// The value of the hidden field that goes with the sign-out button.
     pub(crate) fn csrf_token(&self) -> String {
         let (_, after) = self

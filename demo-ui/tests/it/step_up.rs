@@ -29,7 +29,7 @@ async fn a_challenge_leads_straight_to_a_sign_in_with_its_claims_and_back() {
 
     world.api.answers(|_| list(&["Restricted"]));
     let back = world.entra.approve(&authorize, "carol");
-    assert_eq!(browser.get(&back).await.location(), "/raw");
+    assert_eq!(browser.get(&back).await.goes_on_to(), "/raw");
     assert!(browser.get("/raw").await.shows("Restricted"));
     let requests = world.entra.token_requests();
     assert_eq!(requests.last().unwrap()["claims"], CLAIMS);

@@ -136,7 +136,7 @@ impl World {
     pub(crate) async fn finish(&self, browser: &Browser, authorize: &str, user: &str) -> Page {
         let back = self.entra.approve(authorize, user);
         let callback = browser.get(&back).await;
-        browser.get(callback.location()).await
+        browser.get(callback.goes_on_to()).await
     }
 }
 
