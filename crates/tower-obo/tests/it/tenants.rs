@@ -3,7 +3,7 @@
 use entra_emulator::{Endpoint, demo, directory::Tenant};
 use http::StatusCode;
 use serde_json::json;
-use tower_obo::Entra;
+use tower_obo::{Credential, Entra};
 
 use crate::fixture::{World, with_token};
 
@@ -85,6 +85,21 @@ async fn cl_09_tid_is_the_guid_of_the_issuers_tenant() {
     world
         .invalid("another spelling of the tenant", &token)
         .await;
+}
+
+/// Entra ID writes GUIDs in lower case; people and portals do not always.
+#[tokio::test]
+async fn ids_may_be_configured_in_any_letter_case() {
+    let shouted = [demo::CONTOSO.to_uppercase()];
+    for tenants in [Entra::tenant(&*shouted[0]), Entra::tenants(&shouted)] {
+        let world = World::of(tenants, |builder| {
+            let secret = Credential::secret(demo::API_CLIENT_SECRET);
+            builder.client(demo::API_CLIENT_ID.to_uppercase(), secret)
+        })
+        .await;
+        let token = world.entra.user_token("alice");
+        world.accepted("lower case in the token", &token).await;
+    }
 }
 
 #[tokio::test]
