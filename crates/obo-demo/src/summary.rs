@@ -21,6 +21,9 @@ pub struct Summary {
     pub arm: String,
     /// Who can sign in.
     pub users: Vec<UserSummary>,
+    /// Usual ports that somebody else has: others were taken in their place.
+    #[serde(skip)]
+    taken: Vec<u16>,
 }
 
 /// Somebody who can sign in. The passwords are the emulator's, and on its home page.
@@ -41,6 +44,7 @@ impl Summary {
         backend: &demo_backend::Running,
         gateway: &obo_gateway::Running,
         ui: &demo_ui::Running,
+        taken: Vec<u16>,
     ) -> Self {
         let directory = emulator.directory();
         Self {
@@ -58,6 +62,7 @@ impl Summary {
                     note: user.note.clone(),
                 })
                 .collect(),
+            taken,
         }
     }
 }
@@ -74,6 +79,11 @@ impl fmt::Display for Summary {
         let (names, passwords) = (width(|user| &user.username), width(|user| &user.password));
         writeln!(f, "On-Behalf-Of demo: everything runs.\n")?;
         writeln!(f, "  Open        {}\n", self.demo_ui)?;
+        if !self.taken.is_empty() {
+            let taken: Vec<_> = self.taken.iter().map(u16::to_string).collect();
+            let taken = taken.join(", ");
+            writeln!(f, "  In use already, so other ports were taken: {taken}\n")?;
+        }
         for (part, url, what) in [
             (
                 "demo-ui",
