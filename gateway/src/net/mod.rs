@@ -3,4 +3,5 @@
 pub(crate) mod io;
 pub(crate) mod listen;
 pub(crate) mod pool;
+mod stuck;
 pub(crate) mod watch;

@@ -9,7 +9,11 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task, time};
 
+use super::stuck::{Stuck, UpstreamIo};
 use crate::{config::Upstream, message::body::RequestBody};
+
+/// How long a connection that waited may take to be ready. It needs one turn of its own task.
+const READY: Duration = Duration::from_millis(100);
 
 /// The connections to one upstream that wait for a request.
 pub(crate) struct Pool {
@@ -22,6 +26,7 @@ pub(crate) struct Pool {
 
 struct Idle {
     connection: SendRequest<RequestBody>,
+    stuck: Stuck,
     /// Milliseconds on the worker's clock; 0 until the first sweep sees it.
     since: u64,
 }
@@ -58,14 +63,25 @@ impl Pool {
         &self.upstream
     }
 
-    /// The connection that was used last, if one waits and is still open.
+    /// The connection that was used last, if one waits, is still open and can take a request.
     pub(crate) async fn take(self: &Rc<Self>) -> Option<Lease> {
         loop {
-            let Idle { mut connection, .. } = self.idle.borrow_mut().pop()?;
-            // Not ready is one whose own task has not run since it was given back; it is at once.
-            if connection.is_ready() || connection.ready().await.is_ok() {
+            let Idle {
+                mut connection,
+                stuck,
+                ..
+            } = self.idle.borrow_mut().pop()?;
+            if stuck.is_stuck() {
+                continue;
+            }
+            // Not ready is one whose own task has not run since it was given back; it is at once. One
+            // that is not is closed, so that nobody waits for what another caller left behind.
+            if connection.is_ready()
+                || matches!(time::timeout(READY, connection.ready()).await, Ok(Ok(())))
+            {
                 return Some(Lease {
                     connection,
+                    stuck,
                     pool: Rc::clone(self),
                 });
             }
@@ -87,7 +103,9 @@ impl Pool {
         .map_err(|_| ConnectError::TimedOut)?
         .map_err(ConnectError::Io)?;
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        let (connection, driver) = http1::handshake(TokioIo::new(stream))
+        let stuck = Stuck::default();
+        let io = UpstreamIo::new(stream, stuck.clone());
+        let (connection, driver) = http1::handshake(TokioIo::new(io))
             .await
             .map_err(ConnectError::Http)?;
         task::spawn_local(async move {
@@ -97,6 +115,7 @@ impl Pool {
         });
         Ok(Lease {
             connection,
+            stuck,
             pool: Rc::clone(self),
         })
     }
@@ -111,11 +130,12 @@ impl Pool {
         });
     }
 
-    fn give_back(&self, connection: SendRequest<RequestBody>) {
+    fn give_back(&self, connection: SendRequest<RequestBody>, stuck: Stuck) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.most && !connection.is_closed() {
+        if idle.len() < self.most && !connection.is_closed() && !stuck.is_stuck() {
             idle.push(Idle {
                 connection,
+                stuck,
                 since: 0,
             });
         }
@@ -134,6 +154,7 @@ impl fmt::Debug for Pool {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) connection: SendRequest<RequestBody>,
+    stuck: Stuck,
     pool: Rc<Pool>,
 }
 
@@ -141,6 +162,6 @@ impl Lease {
     /// Lets the next request have the connection. Only after the answer was read to its end and
     /// the request was sent to its end.
     pub(crate) fn give_back(self) {
-        self.pool.give_back(self.connection);
+        self.pool.give_back(self.connection, self.stuck);
     }
 }

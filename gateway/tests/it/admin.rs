@@ -130,7 +130,7 @@ async fn ks_01_without_keys_it_runs_refuses_and_recovers_by_itself() {
 async fn a_port_that_is_taken_is_an_error_even_if_it_could_be_shared() {
     let rig = Rig::public().await;
     let taken = rig.gateway.local_addr();
-    let config = obo_gateway::Sources::new()
+    let config = Sources::new()
         .file(
             "x.toml",
             format!(

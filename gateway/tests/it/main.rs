@@ -16,5 +16,6 @@ mod framing;
 mod headers;
 mod limits;
 mod paths;
+mod reuse;
 mod rig;
 mod upstream;

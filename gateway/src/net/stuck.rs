@@ -1,0 +1,88 @@
+//! A socket to the upstream that knows whether bytes are stuck in front of it.
+//!
+//! An upstream may answer early and leave the rest of an upload unread. To hyper the exchange is
+//! over, and it would put the next caller's request behind bytes that may never leave.
+
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// Whether the system took the last bytes that were offered to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stuck(Rc<Cell<bool>>);
+
+impl Stuck {
+    /// Whether bytes wait for the upstream to read what came before them.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.0.get()
+    }
+}
+
+/// The socket.
+#[derive(Debug)]
+pub(crate) struct UpstreamIo {
+    stream: TcpStream,
+    stuck: Stuck,
+}
+
+impl UpstreamIo {
+    pub(crate) const fn new(stream: TcpStream, stuck: Stuck) -> Self {
+        Self { stream, stuck }
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.stuck.0.set(polled.is_pending());
+        polled
+    }
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
