@@ -1,11 +1,13 @@
 //! Who is signed in, and their token for the API.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use oauth2::{AccessToken, CsrfToken};
 use tokio::sync::Mutex;
 
 use crate::entra::{Entra, EntraError, Tokens, User};
+use crate::login::Intent;
 
 /// New sign-ins in a row that the API may ask for before we stop: a user who has just brought what
 /// was asked for, and is asked again, would go round in circles.
@@ -19,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) csrf: CsrfToken,
     tokens: Mutex<Tokens>,
     step_ups: AtomicU32,
+    /// The stronger sign-in that the user turned away from.
+    turned_down: std::sync::Mutex<Option<Intent>>,
 }
 
 impl Account {
@@ -28,6 +32,7 @@ impl Account {
             csrf: CsrfToken::new_random(),
             tokens: Mutex::new(tokens),
             step_ups: AtomicU32::new(step_ups),
+            turned_down: std::sync::Mutex::default(),
         }
     }
 
@@ -53,6 +58,21 @@ impl Account {
     /// The API has accepted the user: the count starts anew.
     pub(crate) fn accepted(&self) {
         self.step_ups.store(0, Ordering::Relaxed);
+        self.set_turned_down(None);
+    }
+
+    /// The stronger sign-in that the user turned away from. None is begun while there is one, until
+    /// they ask for it: they would be sent back to what they have just left.
+    pub(crate) fn turned_down(&self) -> Option<Intent> {
+        let intent = self.turned_down.lock();
+        intent.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_turned_down(&self, intent: Option<Intent>) {
+        *self
+            .turned_down
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = intent;
     }
 
     /// Which new sign-in in a row the next would be; `None` if there were enough.

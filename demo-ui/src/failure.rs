@@ -49,6 +49,17 @@ pub(crate) const SIGN_IN: Action = Action {
     href: "/account/login",
 };
 
+/// A sign-in that begins with the choice of an account.
+pub(crate) const OTHER_ACCOUNT: Action = Action {
+    label: "Use another account",
+    href: "/account/login?prompt=select_account",
+};
+/// The stronger sign-in once more that the user turned away from.
+pub(crate) const STEP_UP: Action = Action {
+    label: "Try again",
+    href: "/account/login?step-up",
+};
+
 impl Failure {
     pub(crate) fn new(
         status: StatusCode,

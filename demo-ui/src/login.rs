@@ -12,7 +12,7 @@ use tower_sessions::Session;
 
 use crate::clock;
 use crate::entra::{EntraError, Proofs, may_be_issuer};
-use crate::failure::{Failure, HOME, RETRY, SIGN_IN};
+use crate::failure::{Failure, HOME, OTHER_ACCOUNT, RETRY, SIGN_IN, STEP_UP};
 use crate::problem::shorten;
 use crate::return_path::return_path;
 use crate::security::is_same_origin;
@@ -40,26 +40,42 @@ pub(crate) struct Intent {
     pub(crate) step_ups: u32,
     /// User name to fill in.
     pub(crate) login_hint: Option<String>,
+    /// What the user is asked first, as OpenID Connect's `prompt`.
+    pub(crate) prompt: Option<&'static str>,
 }
 
-/// `GET /account/login?return=/raw`
+/// The value of `prompt` that lets the user choose another account.
+const SELECT_ACCOUNT: &str = "select_account";
+
+/// `GET /account/login?return=/raw`, with `prompt=select_account` for another account, or `step-up` for
+/// what was turned down before.
 pub(crate) async fn login(
     State(ui): State<Arc<Ui>>,
     session: Session,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let intent = Intent {
-        return_to: return_path(single(query.as_deref(), "return").as_deref()),
+    let query = query.as_deref();
+    let turned_down = match has(query, "step-up") {
+        true => ui.account(&session).await,
+        false => None,
+    }
+    .and_then(|account| account.turned_down());
+    let prompt = single(query, "prompt").filter(|prompt| prompt == SELECT_ACCOUNT);
+    let intent = turned_down.unwrap_or_else(|| Intent {
+        return_to: return_path(single(query, "return").as_deref()),
+        prompt: prompt.map(|_| SELECT_ACCOUNT),
         ..Intent::default()
-    };
+    });
     begin(&ui, &session, intent).await
 }
 
 /// Sends the browser to Entra ID.
 pub(crate) async fn begin(ui: &Ui, session: &Session, intent: Intent) -> Response {
-    let authorize = ui
-        .entra
-        .authorize(intent.claims.as_deref(), intent.login_hint.as_deref());
+    let authorize = ui.entra.authorize(
+        intent.claims.as_deref(),
+        intent.login_hint.as_deref(),
+        intent.prompt,
+    );
     let (url, proofs) = match authorize.await {
         Ok(begun) => begun,
         Err(error) => return failed(ui, session, &error).await,
@@ -120,11 +136,18 @@ pub(crate) async fn callback(
             .respond(ui.visitor(&session).await);
         }
     }
+    let Login { proofs, intent, .. } = login;
     let Some(code) = single(query, "code") else {
-        return refused(query).respond(ui.visitor(&session).await);
+        let account = ui.account(&session).await;
+        let asked = account.filter(|account| {
+            intent.claims.is_some() && intent.login_hint == account.user.username
+        });
+        if let Some(account) = &asked {
+            account.set_turned_down(Some(intent));
+        }
+        return refused(query, asked.is_some()).respond(ui.visitor(&session).await);
     };
 
-    let Login { proofs, intent, .. } = login;
     let redeemed = ui
         .entra
         .redeem(code, proofs, intent.claims.as_deref())
@@ -148,6 +171,18 @@ pub(crate) async fn callback(
         .respond(ui.visitor(&session).await),
         Err(error) => failed(&ui, &session, &error).await,
     }
+}
+
+/// The page for a user who turned away from the stronger sign-in that the API asks for.
+pub(crate) fn stronger_sign_in_needed() -> Failure {
+    Failure::new(
+        StatusCode::FORBIDDEN,
+        "This account needs the second factor for Azure",
+        "You are signed in, but Azure shows nothing of this account before a stronger sign-in, \
+         and that one was cancelled.",
+    )
+    .action(STEP_UP)
+    .action(OTHER_ACCOUNT)
 }
 
 /// `POST /account/logout`: ends the session here, then at Entra ID (OpenID Connect RP-Initiated
@@ -219,32 +254,53 @@ async fn take(ui: &Ui, session: &Session, query: Option<&str>) -> Option<Login> 
     ui.logins.take_if(&state, |login| login.session == name)
 }
 
-/// The page for an answer without a code.
-fn refused(query: Option<&str>) -> Failure {
+/// The page for an answer without a code; `step_up` if it was a stronger sign-in that the API asked
+/// for, of a user who is signed in still.
+fn refused(query: Option<&str>, step_up: bool) -> Failure {
     let error = single(query, "error").unwrap_or_default();
     let description = single(query, "error_description").unwrap_or_default();
     let failure = match error.as_str() {
-        "access_denied" | "consent_required" => Failure::new(
+        "access_denied" if says_declined(&description) => Failure::new(
             StatusCode::FORBIDDEN,
             "You did not agree",
             "Without your consent this app can't ask for your subscriptions. \
              Nothing was read and nothing was kept.",
         )
-        .action(SIGN_IN),
+        .action(SIGN_IN)
+        .action(OTHER_ACCOUNT)
+        .action(HOME),
+        "access_denied" if step_up => stronger_sign_in_needed(),
+        "access_denied" => Failure::new(
+            StatusCode::FORBIDDEN,
+            "The sign-in was cancelled",
+            "Nothing was read and nothing was kept.",
+        )
+        .action(SIGN_IN)
+        .action(OTHER_ACCOUNT)
+        .action(HOME),
+        "consent_required" => Failure::new(
+            StatusCode::FORBIDDEN,
+            "A consent is missing",
+            "You or an administrator have to agree before this app can ask for your subscriptions.",
+        )
+        .action(SIGN_IN)
+        .action(OTHER_ACCOUNT)
+        .action(HOME),
         "server_error" | "temporarily_unavailable" => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Microsoft Entra ID can't sign you in right now",
             "Wait a little and try again.",
         )
-        .action(SIGN_IN),
+        .action(SIGN_IN)
+        .action(HOME),
         _ => Failure::new(
             StatusCode::BAD_REQUEST,
             "The sign-in was not finished",
             "Microsoft Entra ID sent you back without signing you in.",
         )
-        .action(SIGN_IN),
-    }
-    .action(HOME);
+        .action(SIGN_IN)
+        .action(HOME),
+    };
     // The first line says it; those after it are ids.
     let description = description.lines().next().unwrap_or_default();
     [("error", error.as_str()), ("description", description)]
@@ -253,6 +309,14 @@ fn refused(query: Option<&str>) -> Failure {
         .fold(failure, |failure, (name, text)| {
             failure.fact(name, shorten(text))
         })
+}
+
+/// Whether it is the consent that was declined: `access_denied` is also what Cancel gives on any
+/// page of the sign-in.
+fn says_declined(description: &str) -> bool {
+    description
+        .strip_prefix("AADSTS65004")
+        .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 async fn failed(ui: &Ui, session: &Session, error: &EntraError) -> Response {
@@ -300,6 +364,18 @@ fn remove_cookie(ui: &Ui, response: &mut Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_code_is_a_declined_consent() {
+        assert!(says_declined("AADSTS65004: User declined to consent."));
+        for other in [
+            "",
+            "AADSTS650041: x",
+            "AADSTS50126: cancelled, no AADSTS65004",
+        ] {
+            assert!(!says_declined(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_parameter_given_twice_is_none() {

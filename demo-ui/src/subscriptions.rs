@@ -124,13 +124,18 @@ async fn step_up(
         .action(SIGN_IN)
         .respond(Some(Visitor::new(account)));
     };
-    tracing::info!(step_ups, "the API asks for a stronger sign-in");
     let intent = Intent {
         return_to: here,
         claims: Some(claims),
         step_ups,
         login_hint: account.user.username.clone(),
+        prompt: None,
     };
+    if account.turned_down().is_some() {
+        account.set_turned_down(Some(intent));
+        return login::stronger_sign_in_needed().respond(Some(Visitor::new(account)));
+    }
+    tracing::info!(step_ups, "the API asks for a stronger sign-in");
     login::begin(ui, session, intent).await
 }
 

@@ -115,6 +115,7 @@ impl Entra {
         &self,
         claims: Option<&str>,
         login_hint: Option<&str>,
+        prompt: Option<&str>,
     ) -> Result<(Url, Proofs), EntraError> {
         let client = self.client(&*self.provider().await?)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -130,6 +131,9 @@ impl Entra {
         }
         if let Some(login_hint) = login_hint {
             request = request.add_extra_param("login_hint", login_hint);
+        }
+        if let Some(prompt) = prompt {
+            request = request.add_extra_param("prompt", prompt);
         }
         let (url, state) = request.url();
         let proofs = Proofs {

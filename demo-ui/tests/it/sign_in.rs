@@ -211,13 +211,21 @@ async fn ui_03_an_error_description_is_text_and_a_declined_consent_has_a_way_on(
     );
     let page = browser.get(&back).await;
     assert_eq!(page.status, 403);
-    assert!(page.shows("You did not agree"));
+    assert!(page.shows("You did not agree") && page.shows("Use another account"));
     assert!(page.shows(r#"href="/account/login""#));
     assert!(page.shows("&#60;script&#62;alert(1)"));
     assert!(!page.text.contains("<script"));
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none';") && !policy.contains("script-src"));
     assert!(!policy.contains("unsafe-inline"));
+
+    // Cancel on another page of the sign-in is no declined consent.
+    let authorize = world.begin(&browser).await;
+    let back = world
+        .entra
+        .refuse(&authorize, &[("error", "access_denied")]);
+    let page = browser.get(&back).await;
+    assert!(page.shows("The sign-in was cancelled") && !page.shows("agree"));
 
     // Without a sign-in under way nothing of it is shown at all.
     let page = browser

@@ -60,15 +60,47 @@ async fn an_api_that_is_never_content_does_not_send_the_user_round_in_circles() 
 }
 
 #[tokio::test]
-async fn a_challenge_that_is_declined_has_a_way_on() {
+async fn a_stronger_sign_in_that_was_cancelled_is_begun_again_only_when_asked_for() {
     let world = World::start().await;
     world.api.answers(|_| challenge());
     let browser = world.browser();
     let page = world.sign_in(&browser, "carol").await;
-    let back = world
-        .entra
-        .refuse(page.location(), &[("error", "access_denied")]);
-    let page = browser.get(&back).await;
-    assert_eq!(page.status, 403);
-    assert!(page.shows("Sign in again") && page.shows("Sign out"));
+    let cancelled = [
+        ("error", "access_denied"),
+        ("error_description", "AADSTS50126: The user cancelled."),
+    ];
+    let back = world.entra.refuse(page.location(), &cancelled);
+    // Right after it, and when the user comes back to the list: no round trip.
+    for path in [back.as_str(), "/", "/raw"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 403, "{path}");
+        assert!(page.shows("needs the second factor"), "{path}");
+        assert!(page.shows("Try again") && page.shows("Use another account"));
+        assert!(page.shows("Sign out"), "carol is signed in");
+    }
+    let again = browser.get("/account/login?step-up").await;
+    let authorize = again.location();
+    assert_eq!(world.entra.request(authorize)["claims"], CLAIMS);
+
+    world.api.answers(|_| list(&["Restricted"]));
+    let back = world.entra.approve(authorize, "carol");
+    assert_eq!(browser.get(&back).await.goes_on_to(), "/raw");
+    assert!(browser.get("/").await.shows("Restricted"));
+    // The next challenge is another matter.
+    world.api.answers(|_| challenge());
+    assert_eq!(browser.get("/").await.status, 303);
+}
+
+#[tokio::test]
+async fn another_account_is_chosen_at_the_identity_provider() {
+    let world = World::start().await;
+    let browser = world.browser();
+    let page = browser.get("/account/login?prompt=select_account").await;
+    let request = world.entra.request(page.location());
+    assert_eq!(request["prompt"], "select_account");
+    // Nothing else is passed on.
+    for path in ["/account/login?prompt=none", "/account/login?step-up"] {
+        let page = browser.get(path).await;
+        assert!(!world.entra.request(page.location()).contains_key("prompt"));
+    }
 }
