@@ -174,8 +174,8 @@ fn target(uri: &Uri, host: Option<&HeaderValue>) -> Result<Option<Uri>, Answer> 
         (None, None) if path.as_str().starts_with('/') => Ok(None),
         (Some(scheme), Some(authority)) if scheme.eq_ignore_ascii_case("http") => {
             let same = host.is_none_or(|host| {
-                host.as_bytes()
-                    .eq_ignore_ascii_case(authority.as_str().as_bytes())
+                without_default_port(host.as_bytes())
+                    .eq_ignore_ascii_case(without_default_port(authority.as_str().as_bytes()))
             });
             if !same || !is_host(authority.as_str().as_bytes()) {
                 return Err(Answer::bad_request(
@@ -189,6 +189,14 @@ fn target(uri: &Uri, host: Option<&HeaderValue>) -> Result<Option<Uri>, Answer> 
         // `*`, `host:port`, and other schemes.
         _ => Err(Answer::bad_request("the target is no path")),
     }
+}
+
+/// `gw`, `gw:` and `gw:80` are the same server (RFC 9110 §4.2.3). Only `http` reaches this.
+fn without_default_port(authority: &[u8]) -> &[u8] {
+    authority
+        .strip_suffix(b":80")
+        .or_else(|| authority.strip_suffix(b":"))
+        .unwrap_or(authority)
 }
 
 fn origin_form(path: &PathAndQuery) -> Option<Uri> {
@@ -252,6 +260,19 @@ mod tests {
         assert_eq!(judged("//127.0.0.1:1/x", "gw"), Ok(None));
         assert_eq!(judged("http://gw/x?y", "gw"), Ok(Some("/x?y".to_owned())));
         assert_eq!(judged("http://GW/x", "gw"), Ok(Some("/x".to_owned())));
+        for same in ["gw", "gw:", "gw:80", "GW:80"] {
+            for target in ["http://gw/x", "http://gw:80/x"] {
+                assert_eq!(
+                    judged(target, same),
+                    Ok(Some("/x".to_owned())),
+                    "{target} {same}"
+                );
+            }
+            assert_eq!(judged("http://gw:8080/x", same), Err(()), "{same}");
+            assert_eq!(judged("http://[::80]/x", same), Err(()), "{same}");
+        }
+        assert_eq!(judged("http://[::1]:80/x", "[::1]"), Ok(Some("/x".into())));
+        assert_eq!(judged("http://[::]/x", "[::80]"), Err(()));
         for bad in [
             "http://evil.example/x",
             "http://gw:81/x",
