@@ -12,6 +12,7 @@ mod file;
 pub(crate) mod keys;
 mod problem;
 mod resolve;
+mod routes;
 mod settings;
 mod value;
 
