@@ -13,6 +13,7 @@ use tower_sessions::Session;
 use crate::clock;
 use crate::entra::{EntraError, Proofs, may_be_issuer};
 use crate::failure::{Failure, HOME, OTHER_ACCOUNT, RETRY, SIGN_IN, STEP_UP};
+use crate::notice;
 use crate::problem::shorten;
 use crate::return_path::return_path;
 use crate::security::is_same_origin;
@@ -213,7 +214,9 @@ pub(crate) async fn logout(
         .respond(ui.visitor(&session).await);
     }
     let Some(account) = account else {
-        return see_other("/");
+        let mut response = see_other("/");
+        notice::leave(&ui.settings, response.headers_mut());
+        return response;
     };
     ui.sign_out(&session).await;
     tracing::info!(tid = %account.user.tid, oid = %account.user.id, "signed out");
@@ -243,6 +246,7 @@ pub(crate) async fn logout(
         }
     };
     remove_cookie(&ui, &mut response);
+    notice::leave(&ui.settings, response.headers_mut());
     response
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use tower_sessions::Session;
 
 use crate::account::Account;
@@ -13,6 +13,7 @@ use crate::entra::EntraError;
 use crate::failure::{Failure, RETRY, SIGN_IN};
 use crate::indent::indent;
 use crate::login::{self, Intent};
+use crate::notice;
 use crate::problem::Problem;
 use crate::ui::Ui;
 use crate::views::{LandingPage, RawAnswer, RawPage, SubscriptionsPage, Visitor, page, see_other};
@@ -21,9 +22,18 @@ use crate::views::{LandingPage, RawAnswer, RawPage, SubscriptionsPage, Visitor, 
 const MAX_INDENTED: usize = 256 * 1024;
 
 /// `GET /`
-pub(crate) async fn table(State(ui): State<Arc<Ui>>, session: Session) -> Response {
+pub(crate) async fn table(
+    State(ui): State<Arc<Ui>>,
+    session: Session,
+    headers: HeaderMap,
+) -> Response {
     let Some(account) = ui.account(&session).await else {
-        return page(StatusCode::OK, &LandingPage { visitor: None });
+        let mut cookies = HeaderMap::new();
+        let landing = LandingPage {
+            visitor: None,
+            signed_out: notice::take(&ui.settings, &headers, &mut cookies),
+        };
+        return (cookies, page(StatusCode::OK, &landing)).into_response();
     };
     match list(&ui, &session, &account, "/").await {
         Ok(listing) => page(

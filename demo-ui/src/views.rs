@@ -32,6 +32,8 @@ impl Visitor {
 #[template(path = "landing.html")]
 pub(crate) struct LandingPage {
     pub(crate) visitor: Option<Visitor>,
+    /// Whether they have signed out just now.
+    pub(crate) signed_out: bool,
 }
 
 /// The table.

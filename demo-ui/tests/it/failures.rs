@@ -166,6 +166,6 @@ async fn an_identity_provider_that_is_busy_or_misconfigured_is_named() {
         assert_eq!(page.status, expected, "{body}");
         assert!(page.shows(text), "{body}: {}", page.text);
         assert!(!page.shows("sesame"), "{body}");
-        assert!(browser.get("/").await.shows("You are signed out"));
+        assert!(browser.get("/").await.shows("Sign in with Microsoft"));
     }
 }

@@ -17,7 +17,7 @@ async fn a_user_signs_in_and_sees_what_the_api_says_to_their_token() {
     let landing = browser.get("/").await;
     assert_eq!(landing.status, 200);
     assert!(landing.shows(r#"href="/account/login""#));
-    assert!(landing.shows("You are signed out"));
+    assert!(!landing.shows("You are signed out"), "nobody was signed in");
     assert!(world.api.seen().is_empty());
 
     let page = world.sign_in(&browser, "alice").await;
@@ -81,7 +81,7 @@ async fn ui_01_an_answer_that_belongs_to_no_sign_in_of_this_browser_is_refused()
             "no token request"
         );
         assert!(
-            browser.get("/").await.shows("You are signed out"),
+            browser.get("/").await.shows("Sign in with Microsoft"),
             "no session"
         );
     };
@@ -146,7 +146,7 @@ async fn ui_02_a_code_of_another_sign_in_is_refused_by_its_pkce_challenge() {
         .await;
     assert_eq!(page.status, 400);
     assert!(page.shows("AADSTS501481"));
-    assert!(alice.get("/").await.shows("You are signed out"));
+    assert!(alice.get("/").await.shows("Sign in with Microsoft"));
 }
 
 #[tokio::test]
@@ -168,7 +168,10 @@ async fn ui_02_an_id_token_that_does_not_fit_is_refused() {
         let page = browser.get(&world.entra.approve(&authorize, "alice")).await;
         assert_eq!(page.status, 502, "{name} {value}");
         assert!(page.shows("Try again"));
-        assert!(browser.get("/").await.shows("You are signed out"), "{name}");
+        assert!(
+            browser.get("/").await.shows("Sign in with Microsoft"),
+            "{name}"
+        );
     }
 }
 
@@ -273,7 +276,7 @@ async fn ui_05_the_session_gets_a_new_id_at_sign_in_and_the_old_one_is_worthless
     assert_ne!(before, after);
     let fixated = world.browser();
     fixated.set_cookie(&name, &before);
-    assert!(fixated.get("/").await.shows("You are signed out"));
+    assert!(fixated.get("/").await.shows("Sign in with Microsoft"));
 }
 
 #[tokio::test]
@@ -291,7 +294,7 @@ async fn ui_05_a_session_that_was_tampered_with_is_none() {
         let other = world.browser();
         other.set_cookie(&name, &tampered);
         assert!(
-            other.get("/").await.shows("You are signed out"),
+            other.get("/").await.shows("Sign in with Microsoft"),
             "{tampered}"
         );
     }
