@@ -60,6 +60,13 @@ impl Walk<'_> {
         self.problems.push(origin, key, message);
     }
 
+    /// An unknown key; `fields` are the known ones of a table that [`KEYS`] does not have.
+    fn unknown(&mut self, at: usize, name: String, fields: &[&'static str]) {
+        let (message, meant) = unknown(&name, fields);
+        self.settings.misspelt.extend(meant);
+        self.problem(at, name, message);
+    }
+
     fn root(&mut self, table: &DeTable<'_>) {
         for (key, at, value) in entries(table) {
             match key {
@@ -90,9 +97,7 @@ impl Walk<'_> {
         }
         let prefix = format!("{name}.");
         if !KEYS.iter().any(|key| key.name.starts_with(&prefix)) {
-            let message = unknown(&name);
-            self.problem(at, name, message);
-            return;
+            return self.unknown(at, name, &[]);
         }
         match value.get_ref() {
             DeValue::Table(table) => {
@@ -171,7 +176,7 @@ impl Walk<'_> {
 
     /// `[downstream.<name>]` and `[upstreams.<name>]`: tables with names of the user's choice, each
     /// with one text `field`.
-    fn named(&mut self, group: &str, field: &str, at: usize, value: &Spanned<DeValue<'_>>) {
+    fn named(&mut self, group: &str, field: &'static str, at: usize, value: &Spanned<DeValue<'_>>) {
         let DeValue::Table(table) = value.get_ref() else {
             let message = format!("tables are wanted, `[{group}.<name>]`");
             return self.problem(at, group, message);
@@ -189,8 +194,7 @@ impl Walk<'_> {
                 if key == field {
                     given = self.text(&path, value);
                 } else {
-                    let message = format!("unknown key; known here: {field}");
-                    self.problem(at, path, message);
+                    self.unknown(at, path, &[field]);
                 }
             }
             let origin = self.origin(at);
@@ -241,7 +245,10 @@ impl Walk<'_> {
             upstream: None,
             downstream: None,
             identity_headers: Vec::new(),
+            faulty: Vec::new(),
         };
+        let problems_before = self.problems.iter().count();
+        let misspelt_before = self.settings.misspelt.len();
         for (key, at, value) in entries(table) {
             let path = format!("route.{key}");
             match key {
@@ -252,12 +259,15 @@ impl Walk<'_> {
                 "upstream" => route.upstream = self.text(&path, value),
                 "downstream" => route.downstream = self.text(&path, value),
                 "identity_headers" => route.identity_headers = self.identity_headers(value),
-                _ => {
-                    let message = unknown(&path);
-                    self.problem(at, path, message);
-                }
+                _ => self.unknown(at, path, &ROUTE_KEYS),
             }
         }
+        // Of this route, not of all: the next one may have the key and be right.
+        route.faulty = self.settings.misspelt.split_off(misspelt_before);
+        let problems = self.problems.iter().skip(problems_before);
+        route
+            .faulty
+            .extend(problems.map(|problem| problem.key().to_owned()));
         route
     }
 
@@ -294,56 +304,106 @@ fn a(kind: &str) -> String {
 }
 
 const ROUTE_KEYS: [&str; 7] = [
-    "route.path",
-    "route.methods",
-    "route.access",
-    "route.scopes",
-    "route.upstream",
-    "route.downstream",
-    "route.identity_headers",
+    "path",
+    "methods",
+    "access",
+    "scopes",
+    "upstream",
+    "downstream",
+    "identity_headers",
 ];
+
+/// Tables that stand in the file only.
+const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 
 /// Names that say who a user is for a person, and that their owner or an administrator can change.
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
 
-fn unknown(name: &str) -> String {
-    let last = name.rsplit('.').next().unwrap_or(name);
+/// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
+const NOT_YET: [&str; 26] = [
+    "accept.any_tenant",
+    "accept.clients",
+    "accept.clock_skew",
+    "accept.roles",
+    "accept.tenants",
+    "cache.redis_key_file",
+    "cache.redis_url",
+    "downstream.*.header",
+    "downstream.*.resource_url",
+    "entra.ca_file",
+    "entra.credential.certificate",
+    "entra.credential.federated_token_file",
+    "entra.credential.managed_identity",
+    "log.access",
+    "metrics",
+    "public_url",
+    "route.cors",
+    "route.hosts",
+    "route.limits",
+    "route.outlive_token",
+    "route.pass_caller_token",
+    "route.upgrade",
+    "tls",
+    "trusted_proxies",
+    "upstreams.*.ca_file",
+    "upstreams.*.client_certificate",
+];
+
+fn is_not_yet(name: &str) -> bool {
+    NOT_YET.iter().any(|known| match known.split_once('*') {
+        None => *known == name,
+        Some((group, field)) => name
+            .strip_prefix(group)
+            .and_then(|rest| rest.strip_suffix(field))
+            .is_some_and(|between| !between.is_empty()),
+    })
+}
+
+/// What to say of a key that is unknown, and the key that was meant, if one is near.
+fn unknown(name: &str, fields: &[&'static str]) -> (String, Option<String>) {
+    let (table, last) = name.rsplit_once('.').unwrap_or(("", name));
     if MUTABLE_CLAIMS
         .iter()
         .any(|claim| last.trim_end_matches('s') == *claim)
     {
-        return format!(
+        let message = format!(
             "nothing is decided by `{last}`: it can be changed and reused. Decide by scopes"
         );
+        return (message, None);
     }
-    let table = name.rsplit_once('.').map_or("", |(table, _)| table);
-    let candidates = KEYS
-        .iter()
-        .filter(|key| key.kind != Kind::Secret)
-        .map(|key| key.name)
-        .chain(ROUTE_KEYS)
-        .filter(|known| known.rsplit_once('.').map_or("", |(table, _)| table) == table)
-        .map(|known| known.rsplit('.').next().unwrap_or(known));
-    let mut known: Vec<&str> = candidates.collect();
-    if table.is_empty() {
-        known.extend([
-            "admin",
-            "entra",
-            "accept",
-            "downstream",
-            "upstreams",
-            "route",
-            "cache",
-            "limits",
-            "log",
-        ]);
+    if is_not_yet(name) {
+        return ("not supported yet".to_owned(), None);
+    }
+    let prefix = if table.is_empty() {
+        String::new()
+    } else {
+        format!("{table}.")
+    };
+    let mut known = fields.to_vec();
+    if fields.is_empty() {
+        let candidates = KEYS
+            .iter()
+            .filter(|key| key.kind != Kind::Secret)
+            .filter_map(|key| key.name.strip_prefix(&prefix)?.split('.').next());
+        let tables = FILE_TABLES.into_iter().filter(|_| table.is_empty());
+        for candidate in candidates.chain(tables) {
+            if !known.contains(&candidate) {
+                known.push(candidate);
+            }
+        }
     }
     let near = known
         .iter()
         .find(|candidate| distance(candidate, last) <= 2);
     match near {
-        Some(near) => format!("unknown key; `{near}` is meant?"),
-        None => format!("unknown key; known here: {}", known.join(", ")),
+        Some(near) => (
+            format!("unknown key; `{near}` is meant?"),
+            Some(format!("{prefix}{near}")),
+        ),
+        None => (
+            format!("unknown key; known here: {}", known.join(", ")),
+            None,
+        ),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, thread, time::Duration};
 
 use super::{
-    Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin, Problems,
-    Secret, SecretFile, Settings, Upstream, keys, settings::Given, value,
+    Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin, Problem,
+    Problems, Secret, SecretFile, Settings, Upstream, keys, settings::Given, value,
 };
 
 const ARM_SCOPE: &str = "https://management.azure.com/user_impersonation";
@@ -80,10 +80,29 @@ impl Resolver<'_> {
     }
 
     pub(super) fn missing(&mut self, name: &str) {
+        if self.has_been_said(name) {
+            return;
+        }
         if let Some(key) = keys::find(name) {
             let message = format!("missing: {}. Give it as {}", key.help, key.how());
             self.problems.push(Origin::Nowhere, name, message);
         }
+    }
+
+    /// Whether something was wrong with the key, or with the table that it stands in, when it was
+    /// read. That it is missing then would hide what is really the matter.
+    pub(super) fn has_been_said(&self, name: &str) -> bool {
+        let covers = |said: &str| {
+            let rest = name.strip_prefix(said);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let misspelt = self.settings.misspelt.iter().map(String::as_str);
+        let said = self
+            .problems
+            .iter()
+            .map(Problem::key)
+            .filter(|key| !key.is_empty());
+        misspelt.chain(said).any(covers)
     }
 
     fn address(&mut self, name: &str, default: Option<&str>) -> Option<SocketAddr> {
@@ -242,6 +261,12 @@ impl Resolver<'_> {
                 }
                 Some(Credential::SecretFile(file))
             }
+            (None, None)
+                if self.has_been_said(keys::SECRET_FILE)
+                    || self.has_been_said("entra.credential.secret") =>
+            {
+                None
+            }
             (None, None) => {
                 self.problems.push(
                     Origin::Nowhere,
@@ -272,6 +297,9 @@ impl Resolver<'_> {
                 continue;
             }
             let Some(url) = &table.value else {
+                if self.has_been_said(&format!("{key}.url")) {
+                    continue;
+                }
                 self.problems
                     .push(table.origin.clone(), key, "its `url` is missing");
                 continue;
@@ -304,6 +332,9 @@ impl Resolver<'_> {
             }
             let key = format!("downstream.{name}");
             let Some(scope) = &table.value else {
+                if self.has_been_said(&format!("{key}.scope")) {
+                    continue;
+                }
                 self.problems
                     .push(table.origin.clone(), key, "its `scope` is missing");
                 continue;

@@ -69,7 +69,12 @@ impl Resolver<'_> {
             }
             None => scopes.to_vec(),
         };
-        if access == Some(Access::Required) && scopes.is_empty() && table.scopes.is_none() {
+        // Where those of `accept` are wrong, that is the problem to name, once.
+        let scopes_are_judged = table.scopes.is_some()
+            || table.has_been_said("route.scopes")
+            || self.settings.list("accept.scopes").is_some()
+            || self.has_been_said("accept.scopes");
+        if access == Some(Access::Required) && scopes.is_empty() && !scopes_are_judged {
             self.problems.push(
                 table.origin.clone(),
                 "route.scopes",
@@ -125,6 +130,9 @@ impl Resolver<'_> {
 
     fn route_path(&mut self, table: &RouteTable) -> Option<Pattern> {
         let Some(given) = &table.path else {
+            if table.has_been_said("route.path") {
+                return None;
+            }
             self.problems.push(
                 table.origin.clone(),
                 "route.path",
@@ -178,6 +186,12 @@ impl Resolver<'_> {
         match given.value.as_str() {
             "required" => Some(Access::Required),
             "public" => Some(Access::Public),
+            "app-only" => {
+                let message = "\"app-only\" is not supported yet";
+                self.problems
+                    .push(given.origin.clone(), "route.access", message);
+                None
+            }
             other => {
                 let message = format!("{other:?} is neither \"required\" nor \"public\"");
                 self.problems

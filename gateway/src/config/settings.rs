@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) downstreams: BTreeMap<String, Given<Option<Given<String>>>>,
     /// `upstreams.<name>` with its address.
     pub(crate) upstreams: BTreeMap<String, Given<Option<Given<String>>>>,
+    /// Keys that were meant where another word stands. That they are missing has been said.
+    pub(crate) misspelt: Vec<String>,
 }
 
 /// One `[[route]]`, before it is judged.
@@ -58,6 +60,15 @@ pub(crate) struct RouteTable {
     pub(crate) upstream: Option<Given<String>>,
     pub(crate) downstream: Option<Given<String>>,
     pub(crate) identity_headers: Vec<(String, Given<String>)>,
+    /// Keys whose values have been found wrong, and keys that were meant.
+    pub(crate) faulty: Vec<String>,
+}
+
+impl RouteTable {
+    /// Whether something was wrong with this key when it was read.
+    pub(crate) fn has_been_said(&self, key: &str) -> bool {
+        self.faulty.iter().any(|faulty| faulty == key)
+    }
 }
 
 impl Settings {
@@ -73,6 +84,7 @@ impl Settings {
         self.routes.extend(later.routes);
         self.downstreams.extend(later.downstreams);
         self.upstreams.extend(later.upstreams);
+        self.misspelt.extend(later.misspelt);
     }
 
     /// The layer of the environment: `read` gives a variable's value, or `None` where it is unset.

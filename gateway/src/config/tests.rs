@@ -144,7 +144,7 @@ fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
 }
 
 #[test]
-fn keys_of_features_that_do_not_exist_are_unknown() {
+fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
     for text in [
         "[tls]\ncertificate = 'x'",
         "trusted_proxies = []",
@@ -152,11 +152,77 @@ fn keys_of_features_that_do_not_exist_are_unknown() {
         "[[route]]\npath = '/'\ncors = {}",
         "[downstream.x]\nscope = 's'\nheader = 'h'",
         "[accept]\nany_tenant = true",
+        "public_url = 'https://x'",
+        "[metrics]\nx = 1",
+        "[[route]]\npath = '/'\nupgrade = true",
+        "[[route]]\npath = '/'\naccess = 'app-only'",
+        "[entra]\ncredential = { managed_identity = true }",
+        "[upstreams.x]\nurl = 'http://127.0.0.1:1'\nca_file = 'x'",
     ] {
         let problems = lines(with_file(text));
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
-        assert!(problems[0].contains("unknown key"), "{text}: {problems:#?}");
+        assert!(
+            problems[0].ends_with("not supported yet"),
+            "{text}: {problems:#?}"
+        );
     }
+}
+
+#[test]
+fn what_was_misspelt_or_wrong_is_not_missing_too() {
+    let rest = "upstream = 'http://127.0.0.1:1'\n";
+    let route = "[[route]]\npath = '/a'\n[[route]]\npath = '/b'\n";
+    for (text, expected) in [
+        (
+            "upstreem = 'http://127.0.0.1:1'\n[accept]\nscopes = ['s']\n".to_owned(),
+            "gw.toml:1: upstreem: unknown key; `upstream` is meant?",
+        ),
+        (
+            "upstream = 3\n[accept]\nscopes = ['s']\n".to_owned(),
+            "gw.toml:1: upstream: a string is wanted",
+        ),
+        (
+            format!("{rest}[accept]\nscopes = []\n{route}"),
+            "gw.toml:3: accept.scopes: an empty list",
+        ),
+        (
+            format!("{rest}[acept]\nscopes = ['s']\n{route}"),
+            "gw.toml:2: acept: unknown key; `accept` is meant?",
+        ),
+        (
+            format!("{rest}[accept]\nscope = ['s']\n{route}"),
+            "gw.toml:3: accept.scope: unknown key; `scopes` is meant?",
+        ),
+        (
+            format!("{rest}[accept]\nscopes = ['s']\n[[route]]\npaht = '/a'\n"),
+            "gw.toml:5: route.paht: unknown key; `path` is meant?",
+        ),
+        (
+            format!("{rest}[accept]\nscopes = ['s']\n[upstreams.b]\nurll = 'http://127.0.0.1:2'\n"),
+            "gw.toml:5: upstreams.b.urll: unknown key; `url` is meant?",
+        ),
+    ] {
+        let problems = lines(
+            Sources::new()
+                .file("gw.toml", text.as_str())
+                .environment(|name| environment(name).filter(|_| name.starts_with("AZURE_")))
+                .load(),
+        );
+        assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+        assert!(problems[0].starts_with(expected), "{text}: {problems:#?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_one_route_hides_nothing_of_the_next() {
+    let problems = lines(with_file(
+        "[[route]]\npaht = '/a'\n[[route]]\nmethods = ['GET']",
+    ));
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(
+        problems[1].starts_with("gw.toml:3: route.path: missing"),
+        "{problems:#?}"
+    );
 }
 
 #[test]
@@ -290,6 +356,11 @@ fn secrets_are_neither_taken_from_the_file_nor_shown() {
     let problems = lines(with_file("[entra]\ncredential = { secret = 'hunter2' }"));
     assert_eq!(problems.len(), 1);
     assert!(!problems[0].contains("hunter2"), "{problems:?}");
+    let alone = Sources::new()
+        .file("gw.toml", "[entra]\ncredential = { secret = 'hunter2' }")
+        .environment(|name| environment(name).filter(|_| name != "AZURE_CLIENT_SECRET"))
+        .load();
+    assert_eq!(lines(alone), problems, "and it is not missing besides");
     let config = with_file("").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
