@@ -90,14 +90,27 @@ impl Failure {
         self
     }
 
-    /// Adds what the API said.
+    /// Adds what the API said. Its title goes before our own text, as it knows more; a detail that
+    /// repeats the title takes its place.
     pub(crate) fn problem(mut self, problem: Problem) -> Self {
-        let said: Vec<_> = [problem.title, problem.detail]
-            .into_iter()
-            .flatten()
-            .collect();
-        if !said.is_empty() {
-            self = self.fact("The API says", said.join(": "));
+        let (lead, more) = match (problem.title, problem.detail) {
+            (Some(title), Some(detail)) => {
+                let (short, long) = (bare(&title), bare(&detail));
+                if long.starts_with(&short) {
+                    (Some(detail), None)
+                } else if short.contains(&long) {
+                    (Some(title), None)
+                } else {
+                    (Some(title), Some(detail))
+                }
+            }
+            (title, detail) => (title.or(detail), None),
+        };
+        if let Some(lead) = lead {
+            self.text = sentence(&lead);
+        }
+        if let Some(more) = more {
+            self = self.fact("The API says", more);
         }
         problem
             .facts
@@ -200,5 +213,68 @@ impl Failure {
             .fact("cause", *what)
             .action(RETRY),
         }
+    }
+}
+
+/// A text as far as it matters for being said twice.
+fn bare(text: &str) -> String {
+    text.trim().trim_end_matches('.').to_lowercase()
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let mut chars = text.chars();
+    let first: String = chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect());
+    let stop = if text.ends_with(['.', '!', '?', '…']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{first}{}{stop}", chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text and the details of a failure of which the API says this.
+    fn said(title: Option<&str>, detail: Option<&str>) -> (String, Vec<String>) {
+        let problem = Problem {
+            title: title.map(str::to_owned),
+            detail: detail.map(str::to_owned),
+            facts: Vec::new(),
+        };
+        let failure = Failure::new(StatusCode::BAD_GATEWAY, "The API failed", "Ours.");
+        let failure = failure.problem(problem);
+        let facts = failure.facts.into_iter().map(|fact| fact.value);
+        (failure.text, facts.collect())
+    }
+
+    #[test]
+    fn what_the_api_says_is_said_first_and_once() {
+        let title = "This service is not set up correctly";
+        let detail = "this service is not set up correctly at the identity provider";
+        let whole = "This service is not set up correctly at the identity provider.";
+        let nothing = Vec::<String>::new();
+        assert_eq!(
+            said(Some(title), Some(detail)),
+            (whole.to_owned(), nothing.clone())
+        );
+        assert_eq!(said(Some(title), Some(title)).1, nothing);
+        assert_eq!(
+            said(Some("Consent is missing"), Some("Ask an administrator.")),
+            (
+                "Consent is missing.".to_owned(),
+                vec!["Ask an administrator.".to_owned()]
+            )
+        );
+        assert_eq!(
+            said(None, Some("busy")),
+            ("Busy.".to_owned(), nothing.clone())
+        );
+        assert_eq!(said(None, None), ("Ours.".to_owned(), nothing));
     }
 }

@@ -24,10 +24,15 @@ impl Problem {
             return Self::default();
         };
         if let Some(Value::Object(error)) = members.get("error") {
+            // The message is made for people, the code is not.
+            let code = error.get("code").and_then(text);
             return Self {
-                title: error.get("code").and_then(text),
-                detail: error.get("message").and_then(text),
-                facts: Vec::new(),
+                title: error.get("message").and_then(text),
+                detail: None,
+                facts: code
+                    .map(|code| ("code".to_owned(), code))
+                    .into_iter()
+                    .collect(),
             };
         }
         let mut take = |name| members.remove(name).as_ref().and_then(text);
@@ -103,10 +108,8 @@ mod tests {
     #[test]
     fn an_error_of_resource_manager_is_read() {
         let problem = Problem::parse(br#"{"error":{"code":"C","message":"M"}}"#);
-        assert_eq!(
-            (problem.title.as_deref(), problem.detail.as_deref()),
-            (Some("C"), Some("M"))
-        );
+        assert_eq!(problem.title.as_deref(), Some("M"));
+        assert_eq!(problem.facts, [("code".to_owned(), "C".to_owned())]);
     }
 
     #[test]

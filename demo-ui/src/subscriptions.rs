@@ -181,8 +181,8 @@ fn failure(error: ApiError, address: &str) -> Failure {
                 "The API is too busy",
                 "It can't serve this request now.",
             )
-            .retry_after(retry_after)
             .problem(problem)
+            .retry_after(retry_after)
             .action(RETRY),
             _ => Failure::new(
                 match status {
