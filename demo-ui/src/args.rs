@@ -23,11 +23,11 @@ pub(crate) struct Args {
 
     /// Where browsers find this app; {public-url}/account/callback is the redirect URI
     /// [default: http://localhost:{port}]
-    #[arg(long, env = "DEMO_UI_PUBLIC_URL")]
+    #[arg(long, env = "DEMO_UI_PUBLIC_URL", value_parser = address)]
     public_url: Option<Url>,
 
     /// Entra ID [default: https://login.microsoftonline.com]
-    #[arg(long, env = "AZURE_AUTHORITY_HOST")]
+    #[arg(long, env = "AZURE_AUTHORITY_HOST", value_parser = address)]
     authority: Option<Url>,
 
     /// Tenant id, a domain of the tenant, or "organizations"
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     client_secret_file: Option<PathBuf>,
 
     /// The list of subscriptions at the API [default: http://127.0.0.1:8080/subscriptions]
-    #[arg(long, env = "DEMO_UI_API_URL")]
+    #[arg(long, env = "DEMO_UI_API_URL", value_parser = address)]
     api_url: Option<Url>,
 
     /// Scope to ask for: api://{client id of the API}/.default
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     api_client_id: Option<String>,
 
     /// Where Entra ID sends the browser after a sign-out; must be registered [default: {public-url}/]
-    #[arg(long, env = "DEMO_UI_POST_LOGOUT_REDIRECT")]
+    #[arg(long, env = "DEMO_UI_POST_LOGOUT_REDIRECT", value_parser = address)]
     post_logout_redirect: Option<Url>,
 
     /// Seconds that a call of Entra ID or the API may take [default: 30]
@@ -86,7 +86,7 @@ impl Args {
         let env = |name| env(name).filter(|value| !value.is_empty());
         let url = |name: &'static str| {
             env(name)
-                .map(|value| Url::parse(&value).with_context(|| format!("{name} is no URL")))
+                .map(|value| address(&value).map_err(|error| anyhow!("{name}: {error}")))
                 .transpose()
         };
         let (authority, tenant) = split(match self.authority {
@@ -165,6 +165,14 @@ impl Args {
         }
         Ok(config)
     }
+}
+
+/// An http or https address.
+fn address(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| "it is no address such as http://127.0.0.1:8080".to_owned())
 }
 
 /// `https://login.microsoftonline.com/{tenant}` is one setting in the sample and two here.
@@ -256,6 +264,23 @@ mod tests {
         ] {
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_an_example() {
+        for (flag, value) in [
+            ("--api-url", "foo"),
+            ("--authority", "ftp://x"),
+            ("--api-url", "localhost:1"),
+        ] {
+            let error = Args::try_parse_from(["demo-ui", flag, value]).unwrap_err();
+            assert!(
+                error.to_string().contains("no address such as http://"),
+                "{error}"
+            );
+        }
+        let error = config(Args::default(), &[("AUTHORITY", "foo")]).unwrap_err();
+        assert!(error.to_string().contains("AUTHORITY"), "{error}");
     }
 
     #[test]

@@ -71,6 +71,15 @@ impl Config {
         }
     }
 
+    /// Looks the settings over, as [`start`](crate::start) does too.
+    ///
+    /// # Errors
+    ///
+    /// Names the first that makes no sense.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.clone().resolve(self.listen).map(drop)
+    }
+
     pub(crate) fn resolve(self, local_addr: SocketAddr) -> anyhow::Result<Settings> {
         let public_url = match self.public_url {
             Some(url) => url,
@@ -113,9 +122,6 @@ impl Config {
         );
         if api_url.path() == "/" {
             api_url.set_path("/subscriptions");
-        }
-        if api_url.scheme() == "http" && !is_loopback(&api_url) {
-            tracing::warn!("users' tokens go to the API unencrypted: api_url is http");
         }
 
         let mut discovery = authority.clone();

@@ -28,7 +28,8 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
-    let config = match args.config(|name| std::env::var(name).ok()) {
+    let config = args.config(|name| std::env::var(name).ok());
+    let config = match config.and_then(|config| config.check().map(|()| config)) {
         Ok(config) => config,
         Err(error) => return fail(&error, ExitCode::from(USAGE)),
     };
