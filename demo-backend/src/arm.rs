@@ -35,10 +35,6 @@ pub(crate) struct Arm {
 impl Arm {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let url = &config.arm_url;
-        anyhow::ensure!(
-            matches!(url.scheme(), "http" | "https") && url.has_host(),
-            "the address of Azure Resource Manager must be an http or https URL"
-        );
         let mut client = reqwest::Client::builder()
             // A redirect would take the token to wherever it points.
             .redirect(reqwest::redirect::Policy::none())
@@ -132,6 +128,11 @@ fn problem(error: &reqwest::Error) -> Problem {
     }
 }
 
+/// Whether tokens may travel to this address: https, or plain http that does not leave the machine.
+pub(crate) fn is_secure(url: &Url) -> bool {
+    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -144,6 +145,23 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for (url, secure) in [
+            ("https://management.azure.com", true),
+            ("http://127.0.0.1:9401", true),
+            ("http://[::1]:9401", true),
+            ("http://localhost:9401", true),
+            ("http://example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://10.0.0.1", false),
+            ("ftp://127.0.0.1", false),
+        ] {
+            let config = Config::new(Url::parse(url).unwrap());
+            assert_eq!(config.check().is_ok(), secure, "{url}");
+        }
+    }
 
     fn asked_for(arm_url: &str, query: Option<&str>) -> String {
         let config = Config::new(Url::parse(arm_url).unwrap());

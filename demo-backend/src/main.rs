@@ -30,11 +30,11 @@ struct Args {
     expose: bool,
 
     /// Azure Resource Manager, or its emulator [default: https://management.azure.com]
-    #[arg(long, env = "ARM_URL")]
+    #[arg(long, env = "ARM_URL", value_parser = address)]
     arm_url: Option<Url>,
 
     /// The same under the name it has in the Python sample; --arm-url goes before it
-    #[arg(long, env = "AZURE_MANAGEMENT_SUBSCRIPTIONS_URI")]
+    #[arg(long, env = "AZURE_MANAGEMENT_SUBSCRIPTIONS_URI", value_parser = address)]
     azure_management_subscriptions_uri: Option<Url>,
 
     /// api-version to ask for when neither the caller nor the URL names one
@@ -75,17 +75,32 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
-    match run(args).await {
+    let config = args.config();
+    let config = match config.and_then(|config| config.check().map(|()| config)) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, ExitCode::from(USAGE)),
+    };
+    match run(config).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "demo-backend: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, ExitCode::FAILURE),
     }
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
-    let running = demo_backend::start(args.config()?).await?;
+fn fail(error: &anyhow::Error, code: ExitCode) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "demo-backend: {error:#}");
+    code
+}
+
+/// An http or https address.
+fn address(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| "it is no address such as http://127.0.0.1:9401".to_owned())
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let running = demo_backend::start(config).await?;
     interrupted().await?;
     running.shutdown().await;
     Ok(())
