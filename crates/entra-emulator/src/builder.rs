@@ -113,8 +113,13 @@ impl EmulatorBuilder {
     ///
     /// [`StartError`] when an address can't be bound or isn't loopback, or a key can't be made.
     pub async fn start(self) -> Result<Emulator, StartError> {
+        for address in [self.listen, self.arm_listen] {
+            if !self.expose && !address.ip().is_loopback() {
+                return Err(StartError::Exposed { address });
+            }
+        }
         let bind = |address| async move {
-            server::bind(address, self.expose)
+            tokio::net::TcpListener::bind(address)
                 .await
                 .map_err(|source| StartError::Listen { address, source })
         };
@@ -171,6 +176,11 @@ fn advertised(given: Option<String>, address: SocketAddr) -> String {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
+    /// An address is not loopback, and [`EmulatorBuilder::expose`] is not set.
+    Exposed {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
     /// An address can't be listened on.
     Listen {
         /// The address that was asked for.
@@ -185,6 +195,11 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Exposed { address } => write!(
+                f,
+                "{address} is not a loopback address: anyone who reaches the emulator can sign in as \
+                 anyone; set `expose` (--expose) if that is meant"
+            ),
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Keys(error) => error.fmt(f),
         }

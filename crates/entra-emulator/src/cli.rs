@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use entra_emulator::{Directory, Emulator, demo};
+use entra_emulator::{Directory, Emulator, StartError, demo};
 use serde_json::{Value, json};
+use url::Url;
 
 /// Microsoft Entra ID and Azure Resource Manager on loopback, for tests, demos and offline
 /// development.
@@ -41,23 +42,28 @@ struct Run {
     )]
     arm_listen: SocketAddr,
     /// Base URL that Entra ID advertises and issues tokens under, if it isn't the address
-    #[arg(long, env = "ENTRA_EMULATOR_PUBLIC_URL")]
+    #[arg(long, env = "ENTRA_EMULATOR_PUBLIC_URL", value_parser = address)]
     public_url: Option<String>,
     /// Base URL that Azure Resource Manager advertises, if it isn't the address
-    #[arg(long, env = "ENTRA_EMULATOR_ARM_PUBLIC_URL")]
+    #[arg(long, env = "ENTRA_EMULATOR_ARM_PUBLIC_URL", value_parser = address)]
     arm_public_url: Option<String>,
     /// Redirect URI of the demo web app
-    #[arg(long, env = "ENTRA_EMULATOR_REDIRECT_URI", default_value = demo::UI_REDIRECT_URI)]
+    #[arg(long, env = "ENTRA_EMULATOR_REDIRECT_URI", value_parser = address, default_value = demo::UI_REDIRECT_URI)]
     redirect_uri: String,
     /// Post-logout redirect URI of the demo web app
     #[arg(
         long,
         env = "ENTRA_EMULATOR_POST_LOGOUT_REDIRECT_URI",
+        value_parser = address,
         default_value = demo::UI_POST_LOGOUT_REDIRECT_URI
     )]
     post_logout_redirect_uri: String,
     /// Lifetime of access tokens in seconds; a random 60 to 90 minutes unless given
-    #[arg(long, env = "ENTRA_EMULATOR_TOKEN_LIFETIME")]
+    #[arg(
+        long,
+        env = "ENTRA_EMULATOR_TOKEN_LIFETIME",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     token_lifetime: Option<u32>,
     /// Subscriptions on a page of Azure Resource Manager's answer
     #[arg(long, env = "ENTRA_EMULATOR_PAGE_SIZE", default_value_t = 100)]
@@ -139,10 +145,11 @@ impl Run {
         if let Some(seconds) = self.token_lifetime {
             builder = builder.token_lifetime(Duration::from_secs(seconds.into()));
         }
-        let emulator = builder
-            .start()
-            .await
-            .context("it did not start (--listen and --arm-listen take other addresses)")?;
+        let emulator = builder.start().await.map_err(|error| match error {
+            StartError::Listen { .. } => anyhow::Error::new(error)
+                .context("it did not start (--listen and --arm-listen take other addresses)"),
+            error => error.into(),
+        })?;
         write!(std::io::stdout(), "{}", offer(&emulator)).context("standard output")?;
         stop_signal().await?;
         emulator.shutdown().await;
@@ -192,6 +199,15 @@ impl Token {
         };
         writeln!(std::io::stdout(), "{token}").context("standard output")
     }
+}
+
+/// An http or https address, as it was written: redirect URIs are compared as text.
+fn address(text: &str) -> Result<String, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .map(|_| text.to_owned())
+        .ok_or_else(|| "it is no address such as http://localhost:8000/".to_owned())
 }
 
 fn offer(emulator: &Emulator) -> String {

@@ -6,10 +6,20 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use entra_emulator::StartError;
 use tracing_subscriber::EnvFilter;
 
+/// `EX_USAGE` of sysexits: the settings are wrong.
+const USAGE: u8 = 64;
+
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -26,7 +36,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nowhere is left to say that stderr is closed.
             let _ = writeln!(std::io::stderr(), "entra-emulator: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(StartError::Exposed { .. }) => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

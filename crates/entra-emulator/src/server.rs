@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -44,17 +43,6 @@ pub(crate) fn arm(state: &Arc<State>) -> Router {
         .route("/", get(pages::home::arm))
         .merge(pages::style())
         .with_state(state.clone())
-}
-
-/// Binds; refuses what other machines could reach unless `expose` says so.
-pub(crate) async fn bind(address: SocketAddr, expose: bool) -> io::Result<TcpListener> {
-    if !address.ip().is_loopback() && !expose {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "not a loopback address: anyone who reaches the emulator can sign in as anyone",
-        ));
-    }
-    TcpListener::bind(address).await
 }
 
 /// Serves until `stop` resolves; then answers what is in flight.

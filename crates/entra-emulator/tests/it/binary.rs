@@ -126,7 +126,22 @@ fn an_address_that_others_reach_needs_a_flag() {
         .args(["--listen", "0.0.0.0:0", "--arm-listen", "127.0.0.1:0"])
         .output()
         .unwrap();
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(64), "EX_USAGE");
     let said = text(&output.stderr);
     assert!(said.contains("not a loopback address"), "{said}");
+    assert!(said.contains("--expose"), "{said}");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    for arguments in [
+        ["--token-lifetime", "0"],
+        ["--redirect-uri", "foo"],
+        ["--public-url", "localhost:9400"],
+        ["--listen", "nowhere"],
+    ] {
+        let output = Command::new(BINARY).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(text(&output.stderr).contains(arguments[0]), "{arguments:?}");
+    }
 }

@@ -159,7 +159,7 @@ async fn instances_share_nothing() {
 async fn it_listens_on_loopback_alone_unless_told_otherwise() {
     let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
     let refused = Emulator::builder().listen(everywhere).start().await;
-    assert!(matches!(refused, Err(StartError::Listen { .. })));
+    assert!(matches!(refused, Err(StartError::Exposed { .. })));
     let refused = Emulator::builder().arm_listen(everywhere).start().await;
     assert!(matches!(refused, Err(StartError::Listen { .. })));
 }
