@@ -1,7 +1,7 @@
 //! Sockets and time: what happens below HTTP, all of it within one worker.
 
 pub(crate) mod io;
+mod line;
 pub(crate) mod listen;
 pub(crate) mod pool;
-mod stuck;
 pub(crate) mod watch;

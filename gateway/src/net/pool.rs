@@ -3,13 +3,13 @@
 //! Last in, first out: the connection that was used a moment ago is warm, and those that are not
 //! needed age at the bottom until they are closed. No lock, since no other worker ever sees it.
 
-use std::{cell::RefCell, fmt, io, rc::Rc, time::Duration};
+use std::{cell::RefCell, fmt, io, pin::Pin, rc::Rc, time::Duration};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task, time};
 
-use super::stuck::{Stuck, UpstreamIo};
+use super::line::{Line, UpstreamIo};
 use crate::{config::Upstream, message::body::RequestBody};
 
 /// How long a connection that waited may take to be ready. It needs one turn of its own task.
@@ -26,7 +26,7 @@ pub(crate) struct Pool {
 
 struct Idle {
     connection: SendRequest<RequestBody>,
-    stuck: Stuck,
+    line: Rc<Line>,
     /// Milliseconds on the worker's clock; 0 until the first sweep sees it.
     since: u64,
 }
@@ -68,22 +68,16 @@ impl Pool {
         loop {
             let Idle {
                 mut connection,
-                stuck,
+                line,
                 ..
             } = self.idle.borrow_mut().pop()?;
-            if stuck.is_stuck() {
+            if line.is_stuck() {
                 continue;
             }
             // Not ready is one whose own task has not run since it was given back; it is at once. One
             // that is not is closed, so that nobody waits for what another caller left behind.
-            if connection.is_ready()
-                || matches!(time::timeout(READY, connection.ready()).await, Ok(Ok(())))
-            {
-                return Some(Lease {
-                    connection,
-                    stuck,
-                    pool: Rc::clone(self),
-                });
+            if connection.is_ready() || ready_soon(&mut connection).await {
+                return Some(Lease { connection, line });
             }
         }
     }
@@ -103,8 +97,8 @@ impl Pool {
         .map_err(|_| ConnectError::TimedOut)?
         .map_err(ConnectError::Io)?;
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        let stuck = Stuck::default();
-        let io = UpstreamIo::new(stream, stuck.clone());
+        let line = Line::new(self);
+        let io = UpstreamIo::new(stream, Rc::clone(&line));
         let (connection, driver) = http1::handshake(TokioIo::new(io))
             .await
             .map_err(ConnectError::Http)?;
@@ -113,11 +107,7 @@ impl Pool {
                 tracing::debug!(%error, "a connection to the upstream ended");
             }
         });
-        Ok(Lease {
-            connection,
-            stuck,
-            pool: Rc::clone(self),
-        })
+        Ok(Lease { connection, line })
     }
 
     /// Closes what has waited longer than `limit` milliseconds, and what the upstream has closed.
@@ -130,16 +120,23 @@ impl Pool {
         });
     }
 
-    fn give_back(&self, connection: SendRequest<RequestBody>, stuck: Stuck) {
+    fn give_back(&self, connection: SendRequest<RequestBody>, line: Rc<Line>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.most && !connection.is_closed() && !stuck.is_stuck() {
+        if idle.len() < self.most && !connection.is_closed() && !line.is_stuck() {
             idle.push(Idle {
                 connection,
-                stuck,
+                line,
                 since: 0,
             });
         }
     }
+}
+
+/// Boxed, since it is rare and every request's future would have room for its timer.
+fn ready_soon(
+    connection: &mut SendRequest<RequestBody>,
+) -> Pin<Box<dyn Future<Output = bool> + '_>> {
+    Box::pin(async { matches!(time::timeout(READY, connection.ready()).await, Ok(Ok(()))) })
 }
 
 impl fmt::Debug for Pool {
@@ -154,14 +151,15 @@ impl fmt::Debug for Pool {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) connection: SendRequest<RequestBody>,
-    stuck: Stuck,
-    pool: Rc<Pool>,
+    line: Rc<Line>,
 }
 
 impl Lease {
     /// Lets the next request have the connection. Only after the answer was read to its end and
     /// the request was sent to its end.
     pub(crate) fn give_back(self) {
-        self.pool.give_back(self.connection, self.stuck);
+        if let Some(pool) = self.line.pool() {
+            pool.give_back(self.connection, self.line);
+        }
     }
 }

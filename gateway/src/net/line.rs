@@ -1,4 +1,4 @@
-//! A socket to the upstream that knows whether bytes are stuck in front of it.
+//! The socket to an upstream, which knows whether bytes are stuck in front of it.
 //!
 //! An upstream may answer early and leave the rest of an upload unread. To hyper the exchange is
 //! over, and it would put the next caller's request behind bytes that may never leave.
@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     io,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll},
 };
 
@@ -16,14 +16,32 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Whether the system took the last bytes that were offered to it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stuck(Rc<Cell<bool>>);
+use super::pool::Pool;
 
-impl Stuck {
+/// What a connection's socket and its user share: one pointer in the future of every request.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pool: Weak<Pool>,
+    /// The system did not take the last bytes that were offered to it.
+    stuck: Cell<bool>,
+}
+
+impl Line {
+    pub(crate) fn new(pool: &Rc<Pool>) -> Rc<Self> {
+        Rc::new(Self {
+            pool: Rc::downgrade(pool),
+            stuck: Cell::new(false),
+        })
+    }
+
+    /// Where the connection waits between requests, if that still exists.
+    pub(crate) fn pool(&self) -> Option<Rc<Pool>> {
+        self.pool.upgrade()
+    }
+
     /// Whether bytes wait for the upstream to read what came before them.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.0.get()
+        self.stuck.get()
     }
 }
 
@@ -31,16 +49,16 @@ impl Stuck {
 #[derive(Debug)]
 pub(crate) struct UpstreamIo {
     stream: TcpStream,
-    stuck: Stuck,
+    line: Rc<Line>,
 }
 
 impl UpstreamIo {
-    pub(crate) const fn new(stream: TcpStream, stuck: Stuck) -> Self {
-        Self { stream, stuck }
+    pub(crate) const fn new(stream: TcpStream, line: Rc<Line>) -> Self {
+        Self { stream, line }
     }
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.stuck.0.set(polled.is_pending());
+        self.line.stuck.set(polled.is_pending());
         polled
     }
 }
