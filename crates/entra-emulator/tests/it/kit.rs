@@ -161,7 +161,7 @@ async fn it_listens_on_loopback_alone_unless_told_otherwise() {
     let refused = Emulator::builder().listen(everywhere).start().await;
     assert!(matches!(refused, Err(StartError::Exposed { .. })));
     let refused = Emulator::builder().arm_listen(everywhere).start().await;
-    assert!(matches!(refused, Err(StartError::Listen { .. })));
+    assert!(matches!(refused, Err(StartError::Exposed { .. })));
 }
 
 #[tokio::test]
