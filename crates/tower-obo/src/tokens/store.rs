@@ -126,19 +126,18 @@ impl DownstreamTokens {
         };
         // In the last part of a token's life another is tried for, but nobody is made to wait long
         // for it, nor each request anew.
-        let failure = match timeout(PATIENCE_WHILE_ALIVE, self.exchange(want, now)).await {
-            Ok(Ok(token)) => return Ok(token),
-            Ok(Err(failure)) => Some(failure),
-            Err(_) => None,
+        let exchange = timeout(PATIENCE_WHILE_ALIVE, self.exchange(want, now)).await;
+        let failure = match exchange.unwrap_or_else(|_| Err(Unavailable::Exchange(too_slow()))) {
+            Ok(token) => return Ok(token),
+            Err(failure) => failure,
         };
+        // It may have expired in the meantime, or been revoked.
         let now = self.clock.now();
-        match failure {
-            Some(failure) if !failure.is_transient() || !alive.is_alive(now) => Err(failure),
-            _ => {
-                alive.serve_until(now + PAUSE_WHILE_ALIVE);
-                Ok(alive)
-            }
+        if failure.is_transient() && alive.is_alive(now) {
+            alive.serve_until(now + PAUSE_WHILE_ALIVE);
+            return Ok(alive);
         }
+        Err(failure)
     }
 
     async fn exchange(
@@ -251,12 +250,7 @@ impl DownstreamTokens {
         let correlation_id = request.correlation_id.clone();
         // Whatever a custom exchange does, nobody waits for it for ever.
         let result = timeout(MAX_EXCHANGE, self.exchange.exchange(request)).await;
-        let result = result.unwrap_or_else(|_| {
-            Err(ExchangeError::new(
-                ExchangeErrorKind::Timeout,
-                "the exchange took too long",
-            ))
-        });
+        let result = result.unwrap_or_else(|_| Err(too_slow()));
         let outcome = result.and_then(|response| self.keep(&want, &response));
         self.observer.on(&Event::Exchanged {
             took: begun.elapsed(),
@@ -294,6 +288,10 @@ impl DownstreamTokens {
         self.tokens.insert(want.key, Arc::clone(&token));
         Ok(token)
     }
+}
+
+fn too_slow() -> ExchangeError {
+    ExchangeError::new(ExchangeErrorKind::Timeout, "the exchange took too long")
 }
 
 fn unusable(reason: &'static str) -> ExchangeError {

@@ -247,6 +247,24 @@ async fn a_silent_server_costs_a_living_token_two_seconds_and_not_each_request_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_is_revoked_or_expires_during_the_wait_is_not_served() {
+    for end in [Duration::ZERO, Duration::from_secs(50)] {
+        let f = fixture(1, 128);
+        let first = f.store.obtain(want("alice")).await.unwrap();
+        f.clock.advance(Duration::from_secs(950));
+        let store = Arc::clone(&f.store);
+        let waiting = tokio::spawn(async move { store.obtain(want("alice")).await });
+        f.exchange.until_begun(2).await;
+        match end {
+            Duration::ZERO => f.store.revoke(&first),
+            end => f.clock.advance(end),
+        }
+        let refused = waiting.await.unwrap();
+        assert_eq!(error_kind(refused), Some(ExchangeErrorKind::Timeout));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waited_for_a_place_joins_the_exchange_that_has_begun_meanwhile() {
     let f = fixture(0, 1);
     let obtain = |user: &'static str| {
