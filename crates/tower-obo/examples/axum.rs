@@ -24,7 +24,13 @@
 
 use std::{error::Error, process::ExitCode};
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use tower_obo::{Downstream, DownstreamToken, OboLayer, Principal};
 
 #[tokio::main]
@@ -68,20 +74,21 @@ struct Arm {
     client: reqwest::Client,
 }
 
-/// Calls the downstream API as the user.
-async fn subscriptions(State(arm): State<Arm>, token: DownstreamToken) -> impl IntoResponse {
+/// Calls the downstream API as the user. Where it wants the user to prove more (a revoked session,
+/// multi-factor authentication), the caller's client gets the challenge and the token is dropped.
+async fn subscriptions(State(arm): State<Arm>, token: DownstreamToken) -> Response {
     let url = format!("{}/subscriptions?api-version=2022-12-01", arm.url);
     let request = arm.client.get(url).header("authorization", token.header());
-    match request.send().await {
-        Ok(answer) => {
-            let status = answer.status();
-            (status, answer.text().await.unwrap_or_default())
-        }
-        Err(_) => (
-            StatusCode::BAD_GATEWAY,
-            "Resource Manager did not answer".to_owned(),
-        ),
+    let Ok(answer) = request.send().await else {
+        return (StatusCode::BAD_GATEWAY, "Resource Manager did not answer").into_response();
+    };
+    let status = answer.status();
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(challenge) = token.challenged(answer.headers())
+    {
+        return challenge.to_response();
     }
+    (status, answer.text().await.unwrap_or_default()).into_response()
 }
 
 /// Says who calls.
