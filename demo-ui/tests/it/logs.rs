@@ -32,6 +32,9 @@ async fn no_code_state_token_secret_or_cookie_is_logged() {
         .with_env_filter(EnvFilter::new("demo_ui=trace,tower_sessions=debug,info"))
         .with_writer(move || writer.clone())
         .finish();
+    // While there is one subscriber only, a place that logs for the first time in another test's
+    // thread, which has none, is switched off for good. With two, all of them are asked.
+    let second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
 
     let world = World::start().await;
@@ -50,6 +53,7 @@ async fn no_code_state_token_secret_or_cookie_is_logged() {
     let (_, cookie) = browser.cookie();
     browser.sign_out(&page.csrf_token()).await;
     drop(guard);
+    drop(second);
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(
