@@ -335,7 +335,7 @@ async fn ex_12_an_api_that_always_wants_claims_causes_no_exchange_for_a_while() 
 
 #[tokio::test]
 async fn ex_13_an_api_that_always_says_401_causes_one_exchange_a_minute() {
-    let f = fixture(10, 128);
+    let f = fixture(100, 128);
     for _ in 0..20 {
         let token = f.store.obtain(want("alice")).await.unwrap();
         f.store.revoke_once_a_minute(&token);
