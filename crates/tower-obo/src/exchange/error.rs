@@ -181,6 +181,13 @@ impl ExchangeError {
         )
     }
 
+    /// Whether the authorization server refuses this caller, so that a token it gave before is one
+    /// that it would not give now.
+    pub(crate) fn refuses_caller(&self) -> bool {
+        use ExchangeErrorKind as K;
+        self.needs_user() || matches!(self.kind(), K::AppOnly | K::AssertionRefused)
+    }
+
     /// Whether the server refused our assertion or certificate, so that reading it again may help.
     pub(super) fn refuses_credential(&self) -> bool {
         self.0.credential_refused

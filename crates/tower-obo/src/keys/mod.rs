@@ -10,7 +10,12 @@ mod set;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-pub use self::{algorithm::Algorithm, issuers::Issuers, jwk::Key, set::KeySet};
+pub use self::{
+    algorithm::Algorithm,
+    issuers::Issuers,
+    jwk::Key,
+    set::{KeySet, KeySetError},
+};
 pub(crate) use self::{
     discovery::Discovery,
     remote::{RemoteKeys, RemoteKeysSettings},

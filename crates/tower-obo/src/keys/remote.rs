@@ -166,7 +166,7 @@ impl Shared {
                 let max_age = self.settings.max_age;
                 KeySet::parse(&found.jwks.body, found.issuers, now, max_age)
                     .map(|set| (set, max_age_of(&found.jwks.headers)))
-                    .map_err(str::to_owned)
+                    .map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };

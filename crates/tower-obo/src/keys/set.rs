@@ -1,6 +1,6 @@
 //! The keys of one authority, with the issuers that they sign for.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, fmt, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,7 +32,7 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// A fixed sentence, if the document is no JWK set or no key of it can be used.
+    /// If the document is no JWK set, or no key of it can be used.
     ///
     /// ```
     /// use std::time::Duration;
@@ -47,11 +47,11 @@ impl KeySet {
         issuers: Issuers,
         now: Timestamp,
         max_age: Duration,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, KeySetError> {
         let document: Document<'_> =
-            serde_json::from_slice(json).map_err(|_| "the document is no JWK set")?;
+            serde_json::from_slice(json).map_err(|_| KeySetError("the document is no JWK set"))?;
         if document.keys.len() > MAX_KEYS {
-            return Err("the set has more than 1,000 keys");
+            return Err(KeySetError("the set has more than 1,000 keys"));
         }
         let trusted_until = now + max_age;
         let mut keys: HashMap<Box<str>, Vec<Arc<Key>>> = HashMap::new();
@@ -67,7 +67,7 @@ impl KeySet {
             }
         }
         if keys.is_empty() {
-            return Err("the set has no key that can be used");
+            return Err(KeySetError("the set has no key that can be used"));
         }
         Ok(Self {
             keys,
@@ -127,6 +127,18 @@ impl KeySet {
     }
 }
 
+/// Why a document is no key set that can be used. Says nothing of what stands in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeySetError(&'static str);
+
+impl fmt::Display for KeySetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for KeySetError {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +162,21 @@ mod tests {
         let set = set(&[json!({"kty": "OKP"}), json!(7), key("good", 1)], NOW);
         assert_eq!(set.len(), 1);
         assert_eq!(set.with_id("good").len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_key_set_is_told_in_a_fixed_sentence() {
+        let many = json!({"keys": vec![json!({}); MAX_KEYS + 1]}).to_string();
+        for (text, reason) in [
+            ("<html>secret", "the document is no JWK set"),
+            ("{\"keys\":{}}", "the document is no JWK set"),
+            (&*many, "the set has more than 1,000 keys"),
+            ("{\"keys\":[7]}", "the set has no key that can be used"),
+        ] {
+            let issuers = Issuers::new("https://login.example/{tenantid}/v2.0");
+            let error = KeySet::parse(text.as_bytes(), issuers, NOW, Duration::MAX).unwrap_err();
+            assert_eq!(error.to_string(), reason);
+        }
     }
 
     #[test]

@@ -265,8 +265,9 @@ impl DownstreamTokens {
             );
             self.holdback
                 .remember(&want.key, &want.group, error, self.clock.now());
-            // What was exchanged for an assertion that is no good any more does not outlive it.
-            if error.kind() == ExchangeErrorKind::AssertionRefused
+            // A renewal that is refused tells as much about the token that it was to follow: a
+            // disabled account, a withdrawn consent or a new policy holds from now on.
+            if error.refuses_caller()
                 && let Some(token) = self.tokens.get(&want.key)
             {
                 self.revoke(&token);

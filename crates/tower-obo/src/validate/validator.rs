@@ -42,7 +42,7 @@ const MAX_TRIES: usize = 4;
 /// let keys = KeySet::parse(jwks, issuers, now, std::time::Duration::from_secs(86_400))?;
 /// let refused = validator.validate("not.a.token", &keys, now);
 /// assert_eq!(refused.unwrap_err(), TokenDefect::Encoding);
-/// # Ok::<_, &'static str>(())
+/// # Ok::<_, tower_obo::KeySetError>(())
 /// ```
 pub struct Validator {
     rules: Rules,

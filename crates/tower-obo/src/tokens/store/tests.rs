@@ -301,6 +301,35 @@ async fn a_refusal_that_is_final_is_not_covered_by_an_old_token() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_is_refused_ends_the_token_that_it_was_to_follow() {
+    use ExchangeErrorKind as K;
+    for (kind, ends) in [
+        (K::AccountRefused, true),
+        (K::AssertionRefused, true),
+        (K::ConditionalAccess, true),
+        (K::ConsentRequired, true),
+        (K::InteractionRequired, true),
+        (K::Misconfigured, false),
+        (K::Throttled, false),
+        (K::Timeout, false),
+        (K::Unavailable, false),
+        (K::UntrustedServer, false),
+        (K::UnusableAnswer, false),
+    ] {
+        let f = fixture(2, 128);
+        let first = f.store.obtain(want("alice")).await.unwrap();
+        f.exchange.answers(Answer::Error(kind));
+        f.clock.advance(Duration::from_secs(850));
+        f.store.renew(&first, || want("alice"));
+        let flight = f.store.flights.join(first.key()).unwrap();
+        assert!(flight.outcome().await.is_err());
+        // Whoever holds the token already, in the slot of an admission, sees it too.
+        assert_eq!(first.is_fresh(f.clock.now()), !ends, "{kind:?}");
+        assert_eq!(f.store.tokens.get(first.key()).is_none(), ends, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_gone_and_its_successor_is_not() {
     let f = fixture(2, 128);
     let first = f.store.obtain(want("alice")).await.unwrap();
