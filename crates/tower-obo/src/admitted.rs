@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use smallvec::SmallVec;
 
 use crate::{
-    BoundPolicy, ExchangeError, Principal, Rejection, Timestamp, challenge, tokens::CachedToken,
+    BoundPolicy, ExchangeError, Principal, Rejection, Timestamp, challenge,
+    policy::BoundDownstream, tokens::CachedToken,
 };
 
 /// The downstream tokens of a request; two of them need no allocation.
@@ -84,6 +85,27 @@ impl Admitted {
             token: Arc::clone(self.tokens.get(at)?),
             policy: Arc::clone(&self.policy),
         })
+    }
+
+    /// The downstream of the policy that the token is for, if it is one of this request's tokens.
+    pub(crate) fn bound(&self, token: &DownstreamToken) -> Option<&BoundDownstream> {
+        let is_it = |own: &Arc<CachedToken>| Arc::ptr_eq(own, &token.token);
+        let at = self.tokens.iter().position(is_it)?;
+        self.policy.downstreams.get(at)
+    }
+
+    /// The same with another token where `old` was.
+    pub(crate) fn with_token_in_place_of(
+        mut self,
+        old: &Arc<CachedToken>,
+        new: Arc<CachedToken>,
+    ) -> Self {
+        for token in &mut self.tokens {
+            if Arc::ptr_eq(token, old) {
+                *token = Arc::clone(&new);
+            }
+        }
+        self
     }
 
     /// Whether a header of the caller has to be taken out, before anything is set.
@@ -193,6 +215,10 @@ pub struct DownstreamToken {
 }
 
 impl DownstreamToken {
+    pub(crate) const fn cached(&self) -> &Arc<CachedToken> {
+        &self.token
+    }
+
     /// What the downstream is called here.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -1,6 +1,7 @@
 //! The policy core: one decision a request, for every shape of proxy.
 
 mod builder;
+mod challenged;
 mod pending;
 
 use std::{
@@ -19,8 +20,8 @@ pub use self::{
     pending::Pending,
 };
 use crate::{
-    Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, RefreshReason, Rejection,
-    RejectionKind, Secret, Timestamp, Validator,
+    Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, Principal, RefreshReason,
+    Rejection, RejectionKind, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
     admitted::Tokens,
     bearer,
@@ -294,7 +295,7 @@ impl Core {
                     tokens.push(ready);
                 }
                 _ => {
-                    let key = self.token_key(admission, bound, token);
+                    let key = self.token_key(&admission.principal, bound, token);
                     let Some(ready) = self.0.tokens.fresh(&key, now) else {
                         return Ready::Missing;
                     };
@@ -333,29 +334,35 @@ impl Core {
     }
 
     fn want(&self, admission: &Admission, bound: &BoundDownstream, assertion: Secret) -> Want {
-        let principal = &admission.principal;
+        let (principal, valid_until) = (&admission.principal, admission.valid_until);
+        self.want_for(principal, valid_until, bound, assertion)
+    }
+
+    fn want_for(
+        &self,
+        principal: &Principal,
+        caller_valid_until: Timestamp,
+        bound: &BoundDownstream,
+        assertion: Secret,
+    ) -> Want {
         Want {
-            key: self.token_key(admission, bound, assertion.expose().as_bytes()),
-            group: *self.context(admission, bound, b"").bytes(),
+            key: self.token_key(principal, bound, assertion.expose().as_bytes()),
+            group: *self.token_key(principal, bound, b"").bytes(),
             tenant: principal.tenant_id().into(),
             scopes: Arc::clone(bound.downstream.shared_scopes()),
             claims: self.0.claims.clone(),
             object_id: principal.object_id().map(Into::into),
-            caller_valid_until: admission.valid_until,
+            caller_valid_until,
             assertion,
         }
     }
 
     /// Under what a downstream token is kept: the caller's whole token, and everything that makes a
-    /// difference to what comes back for it.
-    fn token_key(&self, admission: &Admission, bound: &BoundDownstream, token: &[u8]) -> Digest {
-        self.context(admission, bound, token)
-    }
-
-    fn context(&self, admission: &Admission, bound: &BoundDownstream, token: &[u8]) -> Digest {
+    /// difference to what comes back for it. Without the token, whom it shares a throttle with.
+    fn token_key(&self, principal: &Principal, bound: &BoundDownstream, token: &[u8]) -> Digest {
         let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
         fields.push(token);
-        fields.push(admission.principal.tenant_id().as_bytes());
+        fields.push(principal.tenant_id().as_bytes());
         fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
         fields.extend(bound.downstream.scopes().map(str::as_bytes));
         Digest::of(&fields)

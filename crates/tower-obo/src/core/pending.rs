@@ -32,6 +32,14 @@ const KEY_PATIENCE: Duration = Duration::from_secs(2);
 /// It holds no part of the request but the token.
 pub struct Pending(Pin<Box<dyn Future<Output = Result<Admitted, Rejection>> + Send>>);
 
+impl Pending {
+    pub(super) fn new(
+        decision: impl Future<Output = Result<Admitted, Rejection>> + Send + 'static,
+    ) -> Self {
+        Self(Box::pin(decision))
+    }
+}
+
 impl Future for Pending {
     type Output = Result<Admitted, Rejection>;
 

@@ -1,6 +1,7 @@
 //! Who asks the authorization server for a downstream token, and how.
 
 pub(crate) mod aadsts;
+pub(crate) mod claims;
 mod credential;
 mod endpoint;
 mod error;

@@ -1,14 +1,17 @@
 //! The downstream tokens of a core.
 
+mod refused;
+
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use quick_cache::{UnitWeighter, Weighter, sync::Cache};
+use quick_cache::{Weighter, sync::Cache};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
+use self::refused::OnceAMinute;
 use super::{
     CachedToken, Unavailable, Want,
     flight::{Flights, Outcome, Start},
@@ -34,8 +37,10 @@ pub(crate) struct DownstreamTokens {
     tokens: Cache<Digest, Arc<CachedToken>, ByBytes, AsIs>,
     flights: Arc<Flights>,
     holdback: Holdback,
-    /// Until when a further 401 of the downstream drops no token, by the token's key.
-    refused: Cache<Digest, Timestamp, UnitWeighter, AsIs>,
+    /// When a 401 of the downstream dropped a token, by the token's key.
+    refused: OnceAMinute,
+    /// When claims of a downstream were asked for, by the token's key.
+    challenged: OnceAMinute,
     exchanges: Arc<Semaphore>,
     /// How long a caller waits for a place among the exchanges.
     patience: Duration,
@@ -49,12 +54,6 @@ const PAUSE_WHILE_ALIVE: Duration = Duration::from_secs(30);
 
 /// The longest that an exchange may take, its retry included.
 const MAX_EXCHANGE: Duration = Duration::from_secs(30);
-
-/// How long a downstream that answers 401 without claims keeps what it gets next.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
-
-/// At most this many refused tokens are remembered; what falls out costs one exchange.
-const MAX_REFUSED: usize = 4_096;
 
 #[derive(Clone, Copy, Debug)]
 struct ByBytes;
@@ -88,13 +87,8 @@ impl DownstreamTokens {
             ),
             flights: Arc::default(),
             holdback: Holdback::default(),
-            refused: Cache::with(
-                MAX_REFUSED,
-                MAX_REFUSED as u64,
-                UnitWeighter,
-                AsIs::default(),
-                quick_cache::sync::DefaultLifecycle::default(),
-            ),
+            refused: OnceAMinute::default(),
+            challenged: OnceAMinute::default(),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             patience: Duration::from_secs(5),
         }
@@ -183,37 +177,6 @@ impl DownstreamTokens {
         if self.holdback.error(&want.key, &want.group, now).is_none() {
             // Nobody waits for it; the task goes on by itself.
             let _ = self.start_unless(want, permit, |_| None);
-        }
-    }
-
-    /// Drops exactly this token, if it is still the one that is kept, and lets nobody use it who
-    /// holds it already.
-    pub(crate) fn revoke(&self, token: &Arc<CachedToken>) {
-        token.revoke();
-        self.tokens
-            .remove_if(token.key(), |kept| Arc::ptr_eq(kept, token));
-    }
-
-    /// The same, and whoever wants another for the same caller gets this challenge for a while: the
-    /// user has to answer it, and then comes with a new token. A client that goes on with the old
-    /// one must not cause an exchange a request.
-    pub(crate) fn challenge(&self, token: &Arc<CachedToken>, challenge: &ExchangeError) {
-        self.revoke(token);
-        self.holdback
-            .remember_user(token.key(), challenge, self.clock.now());
-    }
-
-    /// The same as `revoke`, unless a token of this caller for this downstream was dropped so within
-    /// a minute.
-    pub(crate) fn revoke_once_a_minute(&self, token: &Arc<CachedToken>) {
-        let now = self.clock.now();
-        let recently = self
-            .refused
-            .get(token.key())
-            .is_some_and(|until| now < until);
-        if !recently {
-            self.refused.insert(*token.key(), now + REFUSAL_PAUSE);
-            self.revoke(token);
         }
     }
 

@@ -1,0 +1,59 @@
+//! A downstream's claims challenge, answered without the user where that is possible.
+
+use http::HeaderMap;
+
+use super::{Core, Pending};
+use crate::{
+    Admitted, DownstreamToken, Rejection, Secret, challenge,
+    exchange::{ExchangeError, claims},
+};
+
+impl Core {
+    /// Tries to answer a claims challenge in place of the user, after the downstream has answered
+    /// 401 with these headers: an exchange of the caller's own token that asks for the claims
+    /// (continuous access evaluation: the caller's token may be newer than what ended the downstream
+    /// token's life). For proxies that can send the request again; they do it once, with what the
+    /// [`Pending`] resolves to, and after a second 401 call [`DownstreamToken::challenged`].
+    ///
+    /// `caller` is the token of the request. `None` where the answer has no claims challenge, or the
+    /// token was not exchanged for that caller: then too [`DownstreamToken::challenged`] says what to
+    /// do.
+    ///
+    /// The refused token is dropped at once. There is at most one such exchange a minute for the
+    /// same caller and downstream, shared by all who are challenged at that time, and none while too
+    /// many exchanges are under way: an API that challenges every request must not turn each into an
+    /// exchange. What it brings takes the place of the old token. Where it fails, or is not made, the
+    /// [`Pending`] resolves to the challenge for the caller, Entra ID's where that has one, and the
+    /// same caller's token gets it for 30 s.
+    #[must_use]
+    pub fn exchange_for_claims(
+        &self,
+        admitted: &Admitted,
+        challenged: &DownstreamToken,
+        caller: &Secret,
+        answer: &HeaderMap,
+    ) -> Option<Pending> {
+        let claims = challenge::claims(answer)?;
+        let (principal, valid_until) = (admitted.principal()?, admitted.valid_until()?);
+        let bound = admitted.bound(challenged)?;
+        let mut want = self.want_for(principal, valid_until, bound, caller.clone());
+        if want.key != *challenged.cached().key() {
+            return None;
+        }
+        want.claims = Some(claims::merged(self.0.claims.as_deref(), &claims));
+        let challenge = ExchangeError::challenge(claims);
+        let (core, admitted, refused) = (self.clone(), admitted.clone(), challenged.clone());
+        Some(Pending::new(async move {
+            let refused = refused.cached();
+            let exchange = core
+                .0
+                .tokens
+                .exchange_for_claims(refused, &challenge, want)
+                .await;
+            match exchange {
+                Ok(token) => Ok(admitted.with_token_in_place_of(refused, token)),
+                Err(error) => Err(core.report(Rejection::exchange(error, &core.0.challenge))),
+            }
+        }))
+    }
+}
