@@ -5,6 +5,8 @@
 //! `call` and goes straight on, with nothing boxed; only a request that has to wait for keys or an
 //! exchange is put aside.
 
+mod again;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -23,6 +25,7 @@ use tower_obo::{
 };
 use tower_service::Service;
 
+use self::again::{Again, Sending};
 use crate::{
     config::{Access, Config, Credential, Route},
     message::{answer::Answer, body::ResponseBody, exchange::Exchange},
@@ -122,14 +125,20 @@ fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub(crate) struct AuthorizeLayer(pub(crate) Core);
+pub(crate) struct AuthorizeLayer {
+    pub(crate) core: Core,
+    /// Whether a claims challenge of the upstream is answered by a new exchange and the request sent
+    /// again, where it has no body.
+    pub(crate) retry_challenges: bool,
+}
 
 impl<S> Layer<S> for AuthorizeLayer {
     type Service = Authorize<S>;
 
     fn layer(&self, inner: S) -> Authorize<S> {
         Authorize {
-            core: self.0.clone(),
+            core: self.core.clone(),
+            retry_challenges: self.retry_challenges,
             inner,
         }
     }
@@ -139,12 +148,13 @@ impl<S> Layer<S> for AuthorizeLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct Authorize<S> {
     core: Core,
+    retry_challenges: bool,
     inner: S,
 }
 
 impl<S> Service<Exchange> for Authorize<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + Clone,
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + Clone + 'static,
 {
     type Response = Response<ResponseBody>;
     type Error = Infallible;
@@ -163,11 +173,16 @@ where
             .decide(&Head::from(&exchange.request), &route.policy)
         {
             Decision::Admit(admitted) => {
+                let again = self
+                    .retry_challenges
+                    .then(|| Again::of(&exchange, &self.core, &self.inner))
+                    .flatten();
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
                     id: exchange.id.clone(),
                     inner: self.inner.call(exchange),
                     admitted,
+                    again,
                 }
             }
             Decision::Wait(pending) => {
@@ -175,10 +190,14 @@ where
                 let clone = self.inner.clone();
                 AuthorizeFuture::Waiting {
                     pending,
-                    put_aside: Some(Box::new((
+                    put_aside: Some(Box::new(PutAside {
+                        again: self
+                            .retry_challenges
+                            .then(|| Again::of(&exchange, &self.core, &self.inner))
+                            .flatten(),
                         exchange,
-                        std::mem::replace(&mut self.inner, clone),
-                    ))),
+                        inner: std::mem::replace(&mut self.inner, clone),
+                    })),
                 }
             }
             Decision::Refuse(rejection) => {
@@ -191,12 +210,26 @@ where
 pin_project! {
     /// The future of [`Authorize`].
     #[project = AuthorizeFutureProj]
-    #[derive(Debug)]
     pub(crate) enum AuthorizeFuture<S, F> {
-        Passed { #[pin] inner: F, admitted: Admitted, id: HeaderValue },
-        Waiting { pending: Pending, put_aside: Option<Box<(Exchange, S)>> },
+        Passed {
+            #[pin]
+            inner: F,
+            admitted: Admitted,
+            id: HeaderValue,
+            again: Option<Box<Again<S>>>,
+        },
+        Waiting { pending: Pending, put_aside: Option<Box<PutAside<S>>> },
+        SentAgain { sending: Sending },
         Refused { response: Option<Box<Response<ResponseBody>>> },
     }
+}
+
+/// A request that waits for a decision, and the service that was made ready for it.
+#[derive(Debug)]
+struct PutAside<S> {
+    exchange: Exchange,
+    inner: S,
+    again: Option<Box<Again<S>>>,
 }
 
 impl<S, F> AuthorizeFuture<S, F> {
@@ -209,7 +242,7 @@ impl<S, F> AuthorizeFuture<S, F> {
 
 impl<S> Future for AuthorizeFuture<S, S::Future>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + 'static,
 {
     type Output = Result<Response<ResponseBody>, Infallible>;
 
@@ -220,9 +253,19 @@ where
                     inner,
                     admitted,
                     id,
+                    again,
                 } => {
                     let Ok(response) = ready!(inner.poll(cx));
-                    return Poll::Ready(Ok(challenged(admitted, response, id)));
+                    match again
+                        .take()
+                        .and_then(|again| again.after(admitted, &response))
+                    {
+                        Some(sending) => Self::SentAgain { sending },
+                        None => return Poll::Ready(Ok(challenged(admitted, response, id))),
+                    }
+                }
+                AuthorizeFutureProj::SentAgain { sending } => {
+                    return sending.as_mut().poll(cx).map(Ok);
                 }
                 AuthorizeFutureProj::Refused { response } => {
                     return match response.take() {
@@ -234,16 +277,21 @@ where
                     let decided = ready!(Pin::new(pending).poll(cx));
                     match (decided, put_aside.take()) {
                         (Ok(admitted), Some(put_aside)) => {
-                            let (mut exchange, mut inner) = *put_aside;
+                            let PutAside {
+                                mut exchange,
+                                mut inner,
+                                again,
+                            } = *put_aside;
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
                                 id: exchange.id.clone(),
                                 inner: inner.call(exchange),
                                 admitted,
+                                again,
                             }
                         }
                         (Err(rejection), Some(put_aside)) => {
-                            Self::refused(refusal(rejection, &put_aside.0.id))
+                            Self::refused(refusal(rejection, &put_aside.exchange.id))
                         }
                         (_, None) => return Poll::Pending,
                     }

@@ -81,7 +81,7 @@ where
         let watch = &self.client.watch;
         watch.begin(!request.body().is_end_stream());
         let exchange = Exchange {
-            request,
+            request: request.map(Some),
             client: Rc::clone(&self.client),
             id: HeaderValue::from_static(""),
             has: Has::default(),

@@ -29,6 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) core: Core,
+    pub(crate) retry_challenges: bool,
     pub(crate) running: Arc<Running>,
     pub(crate) routes: Rc<Routes>,
     pub(crate) reserved: Rc<Reserved>,
@@ -66,7 +67,10 @@ pub(crate) fn stack(
         // that no client can have the gateway's own headers removed.
         .layer(StepLayer(Strip(parts.reserved)))
         // The token is judged and exchanged; `Authorization` and identity headers are set.
-        .layer(AuthorizeLayer(parts.core))
+        .layer(AuthorizeLayer {
+            core: parts.core,
+            retry_challenges: parts.retry_challenges,
+        })
         // Host, Forwarded, X-Forwarded-*, X-Request-Id.
         .layer(StepLayer(SetForwarded))
         // The upstream.

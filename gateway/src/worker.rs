@@ -134,6 +134,7 @@ async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<S
     ));
     let stack = stack(Parts {
         core: shared.core.clone(),
+        retry_challenges: config.retry_challenges,
         running: Arc::clone(&shared.running),
         routes: Rc::new(routes(config, &shared.policies, &pools)),
         reserved: Rc::new(reserved(config)),

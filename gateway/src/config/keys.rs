@@ -185,6 +185,14 @@ pub(crate) const KEYS: &[Key] = &[
         help: "What the upstream's token is for [default: https://management.azure.com/user_impersonation]",
     },
     Key {
+        name: "retry_challenges",
+        kind: Kind::Switch,
+        environment: &["OBO_RETRY_CHALLENGES"],
+        flag: "--retry-challenges",
+        value: "",
+        help: "Answer a claims challenge of the upstream by one exchange with the claims and send the request again, if it has no body [default: the caller answers it]",
+    },
+    Key {
         name: "cache.max_bytes",
         kind: Kind::Number,
         environment: &["OBO_CACHE_MAX_BYTES"],

@@ -74,6 +74,9 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Memory for judged tokens and downstream tokens, in bytes; `None`: the library's default.
     pub cache_max_bytes: Option<u64>,
+    /// Whether a claims challenge of the upstream is answered by one exchange with the claims, and the
+    /// request sent again, before it goes to the caller. Only for requests without a body.
+    pub retry_challenges: bool,
     /// Limits and time-outs.
     pub limits: Limits,
     /// What is logged and how; only the binary heeds it.

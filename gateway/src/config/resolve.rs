@@ -74,6 +74,7 @@ impl Resolver<'_> {
             upstreams,
             routes,
             cache_max_bytes,
+            retry_challenges: self.settings.switch("retry_challenges"),
             limits,
             log: log?,
         })

@@ -22,12 +22,13 @@ use crate::{
 /// in them yet.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// `None`: of a request that is sent again, which is one without a body.
+    incoming: Option<Incoming>,
     watch: Rc<Watch>,
 }
 
 impl RequestBody {
-    pub(crate) const fn new(incoming: Incoming, watch: Rc<Watch>) -> Self {
+    pub(crate) const fn new(incoming: Option<Incoming>, watch: Rc<Watch>) -> Self {
         Self { incoming, watch }
     }
 }
@@ -40,29 +41,35 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.watch.set_uploading(polled.is_pending());
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        this.watch.set_uploading(polled.is_pending());
         match ready!(polled) {
             Some(Ok(frame)) if frame.is_data() => {
-                if self.incoming.is_end_stream() {
-                    self.watch.set_uploaded();
+                if incoming.is_end_stream() {
+                    this.watch.set_uploaded();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             Some(Ok(_)) | None => {
-                self.watch.set_uploaded();
+                this.watch.set_uploaded();
                 Poll::Ready(None)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{net::watch::Watch, route::Route};
 /// request's extensions would.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    pub(crate) request: Request<Incoming>,
+    /// Without a body where it is sent again.
+    pub(crate) request: Request<Option<Incoming>>,
     pub(crate) client: Rc<Client>,
     /// `x-request-id`; empty before the first step.
     pub(crate) id: HeaderValue,
@@ -24,6 +25,12 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    /// Whether the request has no body, or none that is still to come.
+    pub(crate) fn has_no_body(&self) -> bool {
+        let body = self.request.body().as_ref();
+        body.is_none_or(hyper::body::Body::is_end_stream)
+    }
+
     /// The answer to this request, given by the gateway itself.
     pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
         answer.into_response(&self.id)

@@ -6,10 +6,7 @@ use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use hyper::{
-    body::{Body as _, Incoming},
-    client::conn::TrySendError,
-};
+use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::{
     headers,
@@ -31,6 +28,7 @@ use crate::{
 pub(crate) fn forward(
     exchange: Exchange,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let uploaded = exchange.has_no_body();
     let Exchange {
         request,
         client,
@@ -40,7 +38,7 @@ pub(crate) fn forward(
     } = exchange;
     let watch = &client.watch;
     let injected = request.headers().get(AUTHORIZATION).cloned();
-    if request.body().is_end_stream() {
+    if uploaded {
         watch.set_uploaded();
     }
     let mut request = Some(request.map(|body| RequestBody::new(body, Rc::clone(watch))));

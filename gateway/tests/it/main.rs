@@ -10,6 +10,7 @@
 
 mod admin;
 mod binary;
+mod challenges;
 mod client;
 mod forwarding;
 mod framing;

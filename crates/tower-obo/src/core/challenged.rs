@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 
-use super::{Core, Pending};
+use super::{Core, Head, Pending, is_grpc};
 use crate::{
-    Admitted, DownstreamToken, Rejection, Secret, challenge,
+    Admitted, DownstreamToken, Rejection, Secret, bearer, challenge,
     exchange::{ExchangeError, claims},
 };
 
@@ -15,9 +15,9 @@ impl Core {
     /// token's life). For proxies that can send the request again; they do it once, with what the
     /// [`Pending`] resolves to, and after a second 401 call [`DownstreamToken::challenged`].
     ///
-    /// `caller` is the token of the request. `None` where the answer has no claims challenge, or the
-    /// token was not exchanged for that caller: then too [`DownstreamToken::challenged`] says what to
-    /// do.
+    /// `head` is the request's as it came, with the caller's token. `None` where the answer has no
+    /// claims challenge, or the refused token was not exchanged for that caller: then too
+    /// [`DownstreamToken::challenged`] says what to do.
     ///
     /// The refused token is dropped at once. There is at most one such exchange a minute for the
     /// same caller and downstream, shared by all who are challenged at that time, and none while too
@@ -28,20 +28,24 @@ impl Core {
     #[must_use]
     pub fn exchange_for_claims(
         &self,
+        head: &Head<'_>,
         admitted: &Admitted,
         challenged: &DownstreamToken,
-        caller: &Secret,
         answer: &HeaderMap,
     ) -> Option<Pending> {
         let claims = challenge::claims(answer)?;
         let (principal, valid_until) = (admitted.principal()?, admitted.valid_until()?);
         let bound = admitted.bound(challenged)?;
-        let mut want = self.want_for(principal, valid_until, bound, caller.clone());
+        let limit = self.0.validator.max_token_bytes();
+        let caller = bearer::candidate(head.headers, head.uri, limit).ok()?;
+        let caller = Secret::from(bearer::parse(caller).ok()?);
+        let mut want = self.want_for(principal, valid_until, bound, caller);
         if want.key != *challenged.cached().key() {
             return None;
         }
         want.claims = Some(claims::merged(self.0.claims.as_deref(), &claims));
         let challenge = ExchangeError::challenge(claims);
+        let grpc = is_grpc(head.headers);
         let (core, admitted, refused) = (self.clone(), admitted.clone(), challenged.clone());
         Some(Pending::new(async move {
             let refused = refused.cached();
@@ -52,7 +56,10 @@ impl Core {
                 .await;
             match exchange {
                 Ok(token) => Ok(admitted.with_token_in_place_of(refused, token)),
-                Err(error) => Err(core.report(Rejection::exchange(error, &core.0.challenge))),
+                Err(error) => {
+                    let rejection = Rejection::exchange(error, &core.0.challenge);
+                    Err(core.report(rejection.for_grpc(grpc)))
+                }
             }
         }))
     }

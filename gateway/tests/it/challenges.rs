@@ -1,0 +1,199 @@
+//! EX-12 with `retry_challenges`: a claims challenge of the upstream is answered by one exchange with
+//! the claims and one resend, where the request has no body.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use entra_emulator::{Emulator, Endpoint, Fault};
+use serde_json::json;
+
+use crate::{
+    client::Answer,
+    rig::{PROTECTED, Rig},
+    upstream::{Reply, Seen, ok},
+};
+
+/// What a revoked session is told by (continuous access evaluation).
+const CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}"#;
+const OF_ENTRA: &str = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
+
+fn challenge() -> Reply {
+    let claims = STANDARD.encode(CLAIMS);
+    Reply::Keep(format!(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nwww-authenticate: Bearer \
+         error=\"insufficient_claims\", claims=\"{claims}\"\r\n\r\nno"
+    ))
+}
+
+fn authorization(seen: &Seen) -> String {
+    let [one] = seen.all("authorization")[..] else {
+        panic!("one Authorization: {seen:?}");
+    };
+    one.to_owned()
+}
+
+/// Challenges the first token that it sees, and no other.
+fn challenges_the_first_token() -> impl Fn(&Seen) -> Reply + Send + Sync {
+    let first = Mutex::new(None);
+    move |seen| {
+        let token = authorization(seen);
+        let mut first = first.lock().unwrap();
+        if *first.get_or_insert_with(|| token.clone()) == token {
+            challenge()
+        } else {
+            ok()
+        }
+    }
+}
+
+async fn rig(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Rig {
+    Rig::new(PROTECTED, script, |config| config.retry_challenges = true).await
+}
+
+async fn send(rig: &Rig, method: &str, token: &str, rest: &str) -> Answer {
+    let request = format!(
+        "{method} /a%2fb?q=1 HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\
+         X-Own: 1\r\n{rest}"
+    );
+    let mut client = rig.client().await;
+    client.send(request).await;
+    client.answer_to(method).await.unwrap()
+}
+
+fn emulator(rig: &Rig) -> &Emulator {
+    rig.emulator.as_ref().unwrap()
+}
+
+/// The claims that exchanges asked for, one after the other.
+fn asked(rig: &Rig) -> Vec<Option<String>> {
+    let requests = emulator(rig).requests(Endpoint::Token);
+    requests.iter().map(|r| r.parameter("claims")).collect()
+}
+
+/// The caller gets these claims to answer (C4), and nothing of what the upstream said.
+fn is_challenged(answer: &Answer, claims: &str) {
+    assert_eq!(answer.status, 401, "{answer:?}");
+    let [challenge] = answer.all("www-authenticate")[..] else {
+        panic!("one challenge: {answer:?}");
+    };
+    assert!(challenge.contains("error=\"insufficient_claims\""));
+    let claims = format!("claims=\"{}\"", STANDARD.encode(claims));
+    assert!(challenge.contains(&claims), "{challenge}");
+    assert!(challenge.contains("authorization_uri="), "{challenge}");
+}
+
+#[tokio::test]
+async fn ex_12_a_challenge_that_entra_satisfies_costs_one_exchange_and_one_resend() {
+    let rig = rig(challenges_the_first_token()).await;
+    let token = rig.token("alice");
+    let answer = send(&rig, "GET", &token, "\r\n").await;
+    assert_eq!((answer.status, &*answer.body), (200, "ok"));
+    assert_eq!(asked(&rig), [None, Some(CLAIMS.to_owned())]);
+
+    let seen = rig.upstream.seen();
+    let [first, second] = &seen[..] else {
+        panic!("two requests: {seen:#?}");
+    };
+    assert_ne!(authorization(first), authorization(second));
+    let without_token = |seen: &Seen| {
+        let lines = seen.head.lines();
+        lines
+            .filter(|line| !line.to_ascii_lowercase().starts_with("authorization:"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(without_token(first), without_token(second));
+    assert!(!second.head.contains(&token));
+
+    // It has taken the place of the old token, for all requests.
+    let answer = send(&rig, "DELETE", &token, "\r\n").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        authorization(&rig.upstream.seen()[2]),
+        authorization(second)
+    );
+    assert_eq!(asked(&rig).len(), 2);
+}
+
+#[tokio::test]
+async fn ex_12_without_retry_challenges_the_caller_answers_and_nothing_is_sent_again() {
+    let rig = Rig::new(PROTECTED, challenges_the_first_token(), |_| {}).await;
+    let answer = send(&rig, "GET", &rig.token("alice"), "\r\n").await;
+    is_challenged(&answer, CLAIMS);
+    assert_eq!(rig.upstream.seen().len(), 1);
+    assert_eq!(asked(&rig), [None]);
+}
+
+#[tokio::test]
+async fn ex_12_a_request_with_a_body_is_never_sent_again() {
+    for body in [
+        "Content-Length: 2\r\n\r\nhi",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    ] {
+        let rig = rig(challenges_the_first_token()).await;
+        let answer = send(&rig, "POST", &rig.token("alice"), body).await;
+        is_challenged(&answer, CLAIMS);
+        assert_eq!(rig.upstream.seen().len(), 1);
+        assert_eq!(asked(&rig), [None]);
+    }
+}
+
+#[tokio::test]
+async fn ex_12_what_entra_refuses_the_claims_with_reaches_the_caller() {
+    let refused = |error: &str, code: u32, claims: Option<&str>| {
+        let body = json!({"error": error, "error_codes": [code], "claims": claims});
+        Fault::status(400).json(&body)
+    };
+    for (fault, claims) in [
+        (
+            refused("interaction_required", 50076, Some(OF_ENTRA)),
+            OF_ENTRA,
+        ),
+        (refused("interaction_required", 50076, None), CLAIMS),
+        (refused("invalid_grant", 50057, None), CLAIMS),
+        (Fault::status(429), CLAIMS),
+        (Fault::status(503).header("retry-after", "9"), CLAIMS),
+        (Fault::status(200).body("<html>"), CLAIMS),
+    ] {
+        let strict = Arc::new(AtomicBool::new(false));
+        let is_strict = Arc::clone(&strict);
+        let rig = rig(move |_| match is_strict.load(Ordering::SeqCst) {
+            true => challenge(),
+            false => ok(),
+        })
+        .await;
+        let (case, token) = (format!("{fault:?}"), rig.token("alice"));
+        assert_eq!(send(&rig, "GET", &token, "\r\n").await.status, 200);
+        strict.store(true, Ordering::SeqCst);
+        emulator(&rig).fail(Endpoint::Token, fault, 1);
+        // It stands: no further exchange, and nothing more for the upstream.
+        for _ in 0..5 {
+            is_challenged(&send(&rig, "GET", &token, "\r\n").await, claims);
+            assert_eq!(rig.upstream.seen().len(), 2, "{case}");
+            assert_eq!(asked(&rig), [None, Some(CLAIMS.to_owned())], "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ex_12_an_upstream_that_always_challenges_costs_no_exchange_a_request() {
+    let rig = rig(|_| challenge()).await;
+    let token = rig.token("alice");
+    for _ in 0..20 {
+        is_challenged(&send(&rig, "GET", &token, "\r\n").await, CLAIMS);
+    }
+    assert_eq!(rig.upstream.seen().len(), 2, "one resend, once");
+    assert_eq!(asked(&rig), [None, Some(CLAIMS.to_owned())]);
+}
+
+#[tokio::test]
+async fn ex_13_a_401_without_claims_is_passed_on_and_nothing_is_sent_again() {
+    let reply = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 3\r\nx-own: 1\r\n\r\nown";
+    let rig = rig(move |_| Reply::Keep(reply.to_owned())).await;
+    let answer = send(&rig, "GET", &rig.token("alice"), "\r\n").await;
+    assert_eq!((answer.status, &*answer.body), (401, "own"));
+    assert_eq!(rig.upstream.seen().len(), 1);
+}
