@@ -7,6 +7,8 @@ mod intern;
 pub(crate) mod jose;
 mod json;
 mod validator;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use self::validator::{Validated, is_guid};
 pub use self::{
