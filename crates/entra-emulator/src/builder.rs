@@ -2,20 +2,44 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::emulator::Emulator;
 use crate::keys::{KeyError, KeyRing};
 use crate::server;
-use crate::state::{Settings, State};
+use crate::state::{Settings, Shared, State};
+use crate::tls::{Authority, CertificateError, TlsListener};
 
 const PAGE_SIZE: usize = 100;
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Where the https base listens, and what it calls itself.
+#[derive(Clone, Debug)]
+struct Https {
+    listen: SocketAddr,
+    arm_listen: SocketAddr,
+    url: Option<String>,
+    arm_url: Option<String>,
+}
+
+impl Default for Https {
+    fn default() -> Self {
+        Self {
+            listen: ANY_PORT,
+            arm_listen: ANY_PORT,
+            url: None,
+            arm_url: None,
+        }
+    }
+}
 
 /// How an [`Emulator`] is set up; made by [`Emulator::builder`].
 #[derive(Clone, Debug)]
@@ -26,6 +50,7 @@ pub struct EmulatorBuilder {
     arm_listen: SocketAddr,
     url: Option<String>,
     arm_url: Option<String>,
+    https: Option<Https>,
     expose: bool,
     keys: usize,
     settings: Settings,
@@ -35,10 +60,11 @@ impl EmulatorBuilder {
     pub(crate) fn new() -> Self {
         Self {
             directory: None,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            arm_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: ANY_PORT,
+            arm_listen: ANY_PORT,
             url: None,
             arm_url: None,
+            https: None,
             expose: false,
             keys: 1,
             settings: Settings {
@@ -80,6 +106,39 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Serves everything over https as well, beside http: a second base with its own issuer, under a
+    /// certificate for localhost whose authority is [`Emulator::ca_pem`].
+    pub fn https(mut self) -> Self {
+        self.https.get_or_insert_default();
+        self
+    }
+
+    /// [`EmulatorBuilder::https`], and where Entra ID listens for it; a free port of 127.0.0.1
+    /// unless given.
+    pub fn https_listen(mut self, address: SocketAddr) -> Self {
+        self.https.get_or_insert_default().listen = address;
+        self
+    }
+
+    /// [`EmulatorBuilder::https`], and where Azure Resource Manager listens for it.
+    pub fn arm_https_listen(mut self, address: SocketAddr) -> Self {
+        self.https.get_or_insert_default().arm_listen = address;
+        self
+    }
+
+    /// [`EmulatorBuilder::https`], and the base URL that Entra ID advertises and mints issuers with
+    /// there. The certificate is good for its host.
+    pub fn https_url(mut self, url: impl Into<String>) -> Self {
+        self.https.get_or_insert_default().url = Some(url.into());
+        self
+    }
+
+    /// [`EmulatorBuilder::https`], and the base URL that Azure Resource Manager advertises there.
+    pub fn arm_https_url(mut self, url: impl Into<String>) -> Self {
+        self.https.get_or_insert_default().arm_url = Some(url.into());
+        self
+    }
+
     /// Allows addresses that other machines can reach. Whoever reaches the emulator can sign in as
     /// anyone it knows.
     pub fn expose(mut self, expose: bool) -> Self {
@@ -107,34 +166,26 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Makes keys, binds both listeners and serves, on the runtime this is called on.
+    /// Makes keys, binds the listeners and serves, on the runtime this is called on.
     ///
     /// # Errors
     ///
-    /// [`StartError`] when an address can't be bound or isn't loopback, or a key can't be made.
+    /// [`StartError`] when an address can't be bound or isn't loopback, or a key or a certificate
+    /// can't be made.
     pub async fn start(self) -> Result<Emulator, StartError> {
-        for address in [self.listen, self.arm_listen] {
+        let https = self.https.iter();
+        let others = https.flat_map(|https| [https.listen, https.arm_listen]);
+        for address in [self.listen, self.arm_listen].into_iter().chain(others) {
             if !self.expose && !address.ip().is_loopback() {
                 return Err(StartError::Exposed { address });
             }
         }
-        let bind = |address| async move {
-            tokio::net::TcpListener::bind(address)
-                .await
-                .map_err(|source| StartError::Listen { address, source })
+        let (listener, address) = bind(self.listen).await?;
+        let (arm_listener, arm_address) = bind(self.arm_listen).await?;
+        let secure = match self.https {
+            Some(https) => Some(Secure::bind(https).await?),
+            None => None,
         };
-        let listener = bind(self.listen).await?;
-        let arm_listener = bind(self.arm_listen).await?;
-        let address_of = |listener: &tokio::net::TcpListener, asked| {
-            listener.local_addr().map_err(|source| StartError::Listen {
-                address: asked,
-                source,
-            })
-        };
-        let address = address_of(&listener, self.listen)?;
-        let arm_address = address_of(&arm_listener, self.arm_listen)?;
-        let url = advertised(self.url, address);
-        let arm_url = advertised(self.arm_url, arm_address);
 
         // Finding primes takes a moment, in which the runtime has better things to do.
         let now = Clock::default().now();
@@ -143,31 +194,107 @@ impl EmulatorBuilder {
             .map_err(|_| StartError::Keys(KeyError))?
             .map_err(StartError::Keys)?;
         let directory = self.directory.unwrap_or_else(Directory::demo);
-        let state = Arc::new(State::new(keys, directory, self.settings, url, arm_url));
+        let shared = Arc::new(Shared::new(keys, directory, self.settings));
 
         let stop = watch::Sender::new(false);
-        let stopped = |stop: &watch::Sender<bool>| {
-            let mut stop = stop.subscribe();
-            async move {
-                // An error is the emulator being dropped, which ends it as well.
-                let _ = stop.wait_for(|stop| *stop).await;
+        let mut servers = Vec::new();
+        let mut ca_pem = None;
+        let mut https = None;
+        if let Some(secure) = secure {
+            let authority = Authority::generate(now, secure.hosts()).map_err(StartError::Tls)?;
+            ca_pem = Some(authority.pem().to_owned());
+            let state = Arc::new(State::new(shared.clone(), secure.url, secure.arm_url));
+            for (listener, asked, router) in [
+                (secure.listener, secure.asked, server::entra(&state)),
+                (secure.arm_listener, secure.arm_asked, server::arm(&state)),
+            ] {
+                let listener =
+                    TlsListener::new(listener, authority.acceptor()).map_err(|source| {
+                        StartError::Listen {
+                            address: asked,
+                            source,
+                        }
+                    })?;
+                servers.push(server::serve(listener, router, stopped(&stop)));
             }
-        };
-        let entra = server::serve(listener, server::entra(&state), stopped(&stop));
-        let arm = server::serve(arm_listener, server::arm(&state), stopped(&stop));
+            https = Some(state);
+        }
+        let url = advertised("http", self.url, address);
+        let arm_url = advertised("http", self.arm_url, arm_address);
+        let state = Arc::new(State::new(shared, url, arm_url).with_https(https));
+        servers.push(server::serve(
+            listener,
+            server::entra(&state),
+            stopped(&stop),
+        ));
+        servers.push(server::serve(
+            arm_listener,
+            server::arm(&state),
+            stopped(&stop),
+        ));
         Ok(Emulator::new(
             state,
             address,
             arm_address,
+            ca_pem,
             stop,
-            [entra, arm],
+            servers,
         ))
     }
 }
 
-fn advertised(given: Option<String>, address: SocketAddr) -> String {
+/// The listeners of the https base, before anything is served on them.
+struct Secure {
+    listener: TcpListener,
+    asked: SocketAddr,
+    url: String,
+    arm_listener: TcpListener,
+    arm_asked: SocketAddr,
+    arm_url: String,
+}
+
+impl Secure {
+    async fn bind(https: Https) -> Result<Self, StartError> {
+        let (listener, address) = bind(https.listen).await?;
+        let (arm_listener, arm_address) = bind(https.arm_listen).await?;
+        Ok(Self {
+            listener,
+            asked: https.listen,
+            url: advertised("https", https.url, address),
+            arm_listener,
+            arm_asked: https.arm_listen,
+            arm_url: advertised("https", https.arm_url, arm_address),
+        })
+    }
+
+    /// Whom the certificate is for, besides localhost.
+    fn hosts(&self) -> Vec<String> {
+        [&self.url, &self.arm_url]
+            .iter()
+            .filter_map(|url| Some(Url::parse(url).ok()?.host_str()?.to_owned()))
+            .collect()
+    }
+}
+
+/// A listener, and the address it got.
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stop = stop.subscribe();
+    async move {
+        // An error is the emulator being dropped, which ends it as well.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+fn advertised(scheme: &str, given: Option<String>, address: SocketAddr) -> String {
     given.map_or_else(
-        || format!("http://{address}"),
+        || format!("{scheme}://{address}"),
         |url| url.trim_end_matches('/').to_owned(),
     )
 }
@@ -190,6 +317,8 @@ pub enum StartError {
     },
     /// No signing key could be made.
     Keys(KeyError),
+    /// No certificate for https could be made.
+    Tls(CertificateError),
 }
 
 impl fmt::Display for StartError {
@@ -202,6 +331,7 @@ impl fmt::Display for StartError {
             ),
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Keys(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the emulator (what happens without a command)
-    Run(Run),
+    Run(Box<Run>),
     /// Print an access token of a user, from a running emulator
     Token(Token),
 }
@@ -41,12 +42,42 @@ struct Run {
         default_value = "127.0.0.1:9401"
     )]
     arm_listen: SocketAddr,
+    /// Where Entra ID listens for https: 43 ports above --listen (9443) unless given, or on a free
+    /// port where that is 0
+    #[arg(long, env = "ENTRA_EMULATOR_HTTPS_LISTEN")]
+    https_listen: Option<SocketAddr>,
+    /// Where Azure Resource Manager listens for https: 43 ports above --arm-listen (9444) unless given
+    #[arg(long, env = "ENTRA_EMULATOR_ARM_HTTPS_LISTEN")]
+    arm_https_listen: Option<SocketAddr>,
+    /// No https
+    #[arg(
+        long,
+        env = "ENTRA_EMULATOR_NO_HTTPS",
+        conflicts_with_all = [
+            "https_listen",
+            "arm_https_listen",
+            "https_public_url",
+            "arm_https_public_url",
+            "ca_file",
+        ]
+    )]
+    no_https: bool,
+    /// Write the certificate of the authority behind https to this file (PEM), for clients to trust
+    #[arg(long, env = "ENTRA_EMULATOR_CA_FILE", value_name = "PATH")]
+    ca_file: Option<PathBuf>,
     /// Base URL that Entra ID advertises and issues tokens under, if it isn't the address
     #[arg(long, env = "ENTRA_EMULATOR_PUBLIC_URL", value_parser = address)]
     public_url: Option<String>,
     /// Base URL that Azure Resource Manager advertises, if it isn't the address
     #[arg(long, env = "ENTRA_EMULATOR_ARM_PUBLIC_URL", value_parser = address)]
     arm_public_url: Option<String>,
+    /// Base URL that Entra ID advertises over https, if it isn't the address; the certificate is good
+    /// for its host
+    #[arg(long, env = "ENTRA_EMULATOR_HTTPS_PUBLIC_URL", value_parser = address)]
+    https_public_url: Option<String>,
+    /// Base URL that Azure Resource Manager advertises over https, if it isn't the address
+    #[arg(long, env = "ENTRA_EMULATOR_ARM_HTTPS_PUBLIC_URL", value_parser = address)]
+    arm_https_public_url: Option<String>,
     /// Redirect URI of the demo web app
     #[arg(long, env = "ENTRA_EMULATOR_REDIRECT_URI", value_parser = address, default_value = demo::UI_REDIRECT_URI)]
     redirect_uri: String,
@@ -86,6 +117,9 @@ struct Token {
         default_value = "http://127.0.0.1:9400"
     )]
     url: String,
+    /// The certificate authority of an https URL (PEM): what the emulator wrote to its --ca-file
+    #[arg(long, env = "ENTRA_EMULATOR_CA_FILE", value_name = "PATH")]
+    ca_file: Option<PathBuf>,
     /// Issued in this tenant instead of the user's own
     #[arg(long)]
     tenant: Option<String>,
@@ -136,6 +170,19 @@ impl Run {
             .page_size(self.page_size)
             .expose(self.expose)
             .keys(2);
+        if !self.no_https {
+            let beside =
+                |given: Option<SocketAddr>, http| given.unwrap_or_else(|| https_port(http));
+            builder = builder
+                .https_listen(beside(self.https_listen, self.listen))
+                .arm_https_listen(beside(self.arm_https_listen, self.arm_listen));
+            if let Some(url) = self.https_public_url {
+                builder = builder.https_url(url);
+            }
+            if let Some(url) = self.arm_https_public_url {
+                builder = builder.arm_https_url(url);
+            }
+        }
         if let Some(url) = self.public_url {
             builder = builder.url(url);
         }
@@ -147,9 +194,13 @@ impl Run {
         }
         let emulator = builder.start().await.map_err(|error| match error {
             StartError::Listen { .. } => anyhow::Error::new(error)
-                .context("it did not start (--listen and --arm-listen take other addresses)"),
+                .context("it did not start (--listen, --arm-listen, --https-listen and --arm-https-listen take other addresses)"),
             error => error.into(),
         })?;
+        if let Some(path) = &self.ca_file {
+            let pem = emulator.ca_pem().unwrap_or_default();
+            std::fs::write(path, pem).with_context(|| format!("--ca-file {}", path.display()))?;
+        }
         write!(std::io::stdout(), "{}", offer(&emulator)).context("standard output")?;
         stop_signal().await?;
         emulator.shutdown().await;
@@ -175,9 +226,17 @@ impl Token {
         if self.expired {
             order["expires_in"] = (-600).into();
         }
-        let response = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(10));
+        // A file that another emulator will write may be named in the environment.
+        if let Some(path) = self.ca_file.filter(|_| url.starts_with("https:")) {
+            let wrong = || format!("--ca-file {}", path.display());
+            let pem = std::fs::read(&path).with_context(wrong)?;
+            let certificate = reqwest::Certificate::from_pem(&pem).with_context(wrong)?;
+            client = client.tls_certs_merge([certificate]);
+        }
+        let response = client
             .build()?
             .post(format!("{url}/emulator/token"))
             .json(&order)
@@ -201,6 +260,15 @@ impl Token {
     }
 }
 
+/// Where https is listened for when nobody says: 9443 goes with 9400.
+fn https_port(http: SocketAddr) -> SocketAddr {
+    let port = match http.port() {
+        0 => 0,
+        port => port.saturating_add(43),
+    };
+    SocketAddr::new(http.ip(), port)
+}
+
 /// An http or https address, as it was written: redirect URIs are compared as text.
 fn address(text: &str) -> Result<String, String> {
     Url::parse(text)
@@ -222,13 +290,19 @@ fn offer(emulator: &Emulator) -> String {
             )
         })
         .collect();
+    let https = match (emulator.https_url(), emulator.arm_https_url()) {
+        (Some(url), Some(arm)) => {
+            format!("  Entra ID, https          {url}\n  Resource Manager, https  {arm}\n")
+        }
+        _ => String::new(),
+    };
     format!(
         "\
 entra-emulator (not Microsoft: never type a real password into it)
 
   Entra ID                 {url}
   Azure Resource Manager   {arm}
-  Discovery                {url}/{contoso}/v2.0/.well-known/openid-configuration
+{https}  Discovery                {url}/{contoso}/v2.0/.well-known/openid-configuration
 
   Tenant                   {contoso}  Contoso
   API                      {api}  secret {api_secret}

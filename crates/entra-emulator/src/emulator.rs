@@ -27,8 +27,9 @@ pub struct Emulator {
     state: Arc<State>,
     address: SocketAddr,
     arm_address: SocketAddr,
+    ca_pem: Option<String>,
     stop: watch::Sender<bool>,
-    servers: [JoinHandle<std::io::Result<()>>; 2],
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 impl Emulator {
@@ -41,13 +42,15 @@ impl Emulator {
         state: Arc<State>,
         address: SocketAddr,
         arm_address: SocketAddr,
+        ca_pem: Option<String>,
         stop: watch::Sender<bool>,
-        servers: [JoinHandle<std::io::Result<()>>; 2],
+        servers: Vec<JoinHandle<std::io::Result<()>>>,
     ) -> Self {
         Self {
             state,
             address,
             arm_address,
+            ca_pem,
             stop,
             servers,
         }
@@ -63,6 +66,26 @@ impl Emulator {
     #[must_use]
     pub fn arm_url(&self) -> &str {
         &self.state.arm_url
+    }
+
+    /// Base URL of Entra ID over https, when it was started with [`EmulatorBuilder::https`]. Tokens
+    /// from there have an issuer of their own: see [`TokenBuilder::https`].
+    #[must_use]
+    pub fn https_url(&self) -> Option<&str> {
+        self.state.https.as_ref().map(|https| &*https.url)
+    }
+
+    /// Base URL of Azure Resource Manager over https.
+    #[must_use]
+    pub fn arm_https_url(&self) -> Option<&str> {
+        self.state.https.as_ref().map(|https| &*https.arm_url)
+    }
+
+    /// The certificate (PEM) of the authority that vouches for https. It is made anew in each
+    /// emulator.
+    #[must_use]
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
     }
 
     /// Address that Entra ID listens on.
@@ -271,7 +294,7 @@ impl Emulator {
         self.state.clock.advance(by);
     }
 
-    /// Lets go of held requests, answers those in flight (for two seconds at most) and closes both
+    /// Lets go of held requests, answers those in flight (for two seconds at most) and closes all
     /// listeners.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);

@@ -1,5 +1,6 @@
-//! The two listeners and what they route where.
+//! The two halves, what they route where, and how they are served.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
-use tokio::net::TcpListener;
+use axum::serve::Listener;
 use tokio::task::JoinHandle;
 
 use crate::state::State;
@@ -46,8 +47,8 @@ pub(crate) fn arm(state: &Arc<State>) -> Router {
 }
 
 /// Serves until `stop` resolves; then answers what is in flight.
-pub(crate) fn serve(
-    listener: TcpListener,
+pub(crate) fn serve<L: Listener<Addr: Debug>>(
+    listener: L,
     router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<io::Result<()>> {

@@ -1,5 +1,6 @@
 //! What all endpoints of one emulator share.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,21 +17,38 @@ use crate::taps::Taps;
 /// How many events are remembered; the oldest go first.
 const EVENTS: usize = 10_000;
 
-/// One emulator's state; the listeners and the test kit each hold it.
+/// An emulator as one of its bases shows it: everything that the bases share, and the URLs that
+/// this one advertises and mints issuers with.
 #[derive(Debug)]
 pub(crate) struct State {
+    shared: Arc<Shared>,
+    /// Base URL of the Entra half, without a trailing slash.
+    pub(crate) url: String,
+    /// Base URL of the ARM half, without a trailing slash.
+    pub(crate) arm_url: String,
+    /// The https base, where there is one and this isn't it.
+    pub(crate) https: Option<Arc<Self>>,
+}
+
+/// What the bases of one emulator share.
+#[derive(Debug)]
+pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) keys: KeyRing,
     pub(crate) grants: Grants,
     pub(crate) sessions: Sessions,
     pub(crate) taps: Taps,
     pub(crate) settings: Settings,
-    /// Base URL of the Entra half, without a trailing slash.
-    pub(crate) url: String,
-    /// Base URL of the ARM half, without a trailing slash.
-    pub(crate) arm_url: String,
     directory: RwLock<Arc<Directory>>,
     events: Mutex<Vec<Event>>,
+}
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// What can be set at start.
@@ -42,14 +60,8 @@ pub(crate) struct Settings {
     pub(crate) page_size: usize,
 }
 
-impl State {
-    pub(crate) fn new(
-        keys: KeyRing,
-        directory: Directory,
-        settings: Settings,
-        url: String,
-        arm_url: String,
-    ) -> Self {
+impl Shared {
+    pub(crate) fn new(keys: KeyRing, directory: Directory, settings: Settings) -> Self {
         Self {
             clock: Clock::default(),
             keys,
@@ -57,8 +69,6 @@ impl State {
             sessions: Sessions::default(),
             taps: Taps::default(),
             settings,
-            url,
-            arm_url,
             directory: RwLock::new(Arc::new(directory)),
             events: Mutex::default(),
         }
@@ -81,14 +91,6 @@ impl State {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut directory))
-    }
-
-    /// The issuer of a tenant's tokens; the tenant may be the literal `{tenantid}` of templates.
-    pub(crate) fn issuer(&self, version: TokenVersion, tenant: &str) -> String {
-        match version {
-            TokenVersion::V1 => format!("{}/{tenant}/", self.url),
-            TokenVersion::V2 => format!("{}/{tenant}/v2.0", self.url),
-        }
     }
 
     /// Seconds that the next access token lives.
@@ -115,6 +117,29 @@ impl State {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+impl State {
+    pub(crate) fn new(shared: Arc<Shared>, url: String, arm_url: String) -> Self {
+        Self {
+            shared,
+            url,
+            arm_url,
+            https: None,
+        }
+    }
+
+    pub(crate) fn with_https(self, https: Option<Arc<Self>>) -> Self {
+        Self { https, ..self }
+    }
+
+    /// The issuer of a tenant's tokens; the tenant may be the literal `{tenantid}` of templates.
+    pub(crate) fn issuer(&self, version: TokenVersion, tenant: &str) -> String {
+        match version {
+            TokenVersion::V1 => format!("{}/{tenant}/", self.url),
+            TokenVersion::V2 => format!("{}/{tenant}/v2.0", self.url),
+        }
     }
 
     pub(crate) fn keys_document(&self, version: TokenVersion, tenant: Option<&str>) -> Value {

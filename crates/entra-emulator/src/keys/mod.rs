@@ -15,7 +15,7 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};
 
-use crate::encoding::{base64url, from_base64url};
+use crate::encoding::{base64url, from_base64url, pem};
 
 /// A cryptographic operation of the emulator's own keys failed.
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +98,7 @@ impl SigningKey {
     }
 
     pub(crate) fn public_key_pem(&self) -> String {
-        let encoded = STANDARD.encode(&self.public_der);
-        let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
-        for line in encoded.as_bytes().chunks(64) {
-            pem.extend(line.iter().map(|byte| char::from(*byte)));
-            pem.push('\n');
-        }
-        pem + "-----END PUBLIC KEY-----\n"
+        pem("PUBLIC KEY", &self.public_der)
     }
 
     pub(crate) fn may_sign_for(&self, tenant: &str) -> bool {

@@ -139,14 +139,7 @@ impl Browser {
 
     /// Adds the session cookie and the request's ids.
     pub(crate) fn finish(&self, mut response: Response) -> Response {
-        let cookie = format!(
-            "{}={}; Path=/; HttpOnly; SameSite=Lax",
-            cookie_name(&self.state.url),
-            self.session
-        );
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
-        }
+        self.set_cookie(&mut response, &self.session, "");
         self.ids.stamp(&mut response);
         response
     }
@@ -161,15 +154,23 @@ impl Browser {
                 });
             }
         }
-        let cookie = format!(
-            "{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0",
-            cookie_name(&self.state.url)
-        );
+        self.set_cookie(&mut response, "", "; Max-Age=0");
+        self.ids.stamp(&mut response);
+        response
+    }
+
+    fn set_cookie(&self, response: &mut Response, value: &str, more: &str) {
+        let url = &self.state.url;
+        let secure = if url.starts_with("https:") {
+            "; Secure"
+        } else {
+            ""
+        };
+        let name = cookie_name(url);
+        let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{more}");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
-        self.ids.stamp(&mut response);
-        response
     }
 }
 

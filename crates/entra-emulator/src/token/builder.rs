@@ -96,6 +96,15 @@ impl TokenBuilder {
         self
     }
 
+    /// Of the https base: its issuer instead of the http base's. Nothing changes in an emulator
+    /// without https.
+    pub fn https(mut self) -> Self {
+        if let Some(https) = &self.state.https {
+            self.state = https.clone();
+        }
+        self
+    }
+
     /// A v1 token: issuer `…/{tid}/`, audience the App ID URI, `appid` instead of `azp`.
     pub fn v1(mut self) -> Self {
         self.version = Some(TokenVersion::V1);

@@ -17,8 +17,13 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
             .args(["--listen", "127.0.0.1:0", "--arm-listen", "127.0.0.1:0"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -36,9 +41,13 @@ impl Running {
     }
 
     fn url(&self) -> &str {
+        self.offer("Entra ID ")
+    }
+
+    fn offer(&self, what: &str) -> &str {
         self.offered
             .lines()
-            .find_map(|line| line.trim().strip_prefix("Entra ID "))
+            .find_map(|line| line.trim().strip_prefix(what))
             .unwrap()
             .trim()
     }
@@ -101,6 +110,46 @@ fn it_says_what_it_offers_hands_out_tokens_and_ends_cleanly() {
         assert!(sent.success());
         assert!(running.child.wait().unwrap().success());
     }
+}
+
+#[test]
+fn over_https_a_client_trusts_the_file_it_was_given() {
+    let folder = std::env::temp_dir().join(format!("entra-emulator-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ca.pem");
+    let running = Running::start_with(&["--ca-file", file.to_str().unwrap()]);
+    let url = running.offer("Entra ID, https ").to_owned();
+    assert!(
+        running
+            .offer("Resource Manager, https ")
+            .starts_with("https://")
+    );
+    let token = |more: &[&str]| {
+        Command::new(BINARY)
+            .args(["token", "--url", &url])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let trusting = token(&["--ca-file", file.to_str().unwrap()]);
+    let distrusting = token(&[]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(trusting.status.success(), "{}", text(&trusting.stderr));
+    let claims = claims_of(text(&trusting.stdout).trim());
+    let issuer = claims["iss"].as_str().unwrap();
+    assert!(issuer.starts_with(&url), "{issuer}");
+    assert!(!distrusting.status.success());
+}
+
+#[test]
+fn https_can_be_left_out() {
+    let running = Running::start_with(&["--no-https"]);
+    assert!(!running.offered.contains("https:"), "{}", running.offered);
+    let both = Command::new(BINARY)
+        .args(["--no-https", "--ca-file", "ca.pem"])
+        .output()
+        .unwrap();
+    assert_eq!(both.status.code(), Some(64), "EX_USAGE");
 }
 
 #[test]

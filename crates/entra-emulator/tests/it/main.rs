@@ -8,6 +8,7 @@ mod browser;
 mod code;
 mod control;
 mod discovery;
+mod https;
 mod kit;
 mod on_behalf_of;
 mod sign_in;

@@ -74,6 +74,17 @@ pub(crate) fn client() -> reqwest::Client {
         .unwrap()
 }
 
+/// The same, for the emulator's https base.
+pub(crate) fn trusting(emulator: &Emulator) -> reqwest::Client {
+    let pem = emulator.ca_pem().unwrap();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(pem.as_bytes()).unwrap()])
+        .build()
+        .unwrap()
+}
+
 pub(crate) async fn start() -> Emulator {
     start_with(Directory::demo()).await
 }
@@ -112,14 +123,7 @@ pub(crate) async fn exchange_at(
     assertion: &str,
     changes: &[(&str, &str)],
 ) -> Answer {
-    let mut form = vec![
-        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
-        ("client_id", demo::API_CLIENT_ID),
-        ("client_secret", demo::API_CLIENT_SECRET),
-        ("assertion", assertion),
-        ("scope", "https://management.azure.com/user_impersonation"),
-        ("requested_token_use", "on_behalf_of"),
-    ];
+    let mut form = obo_form(assertion);
     for (name, value) in changes {
         form.retain(|(known, _)| known != name);
         if !value.is_empty() {
@@ -127,6 +131,17 @@ pub(crate) async fn exchange_at(
         }
     }
     token_at(emulator, tenant, &form).await
+}
+
+pub(crate) fn obo_form(assertion: &str) -> Vec<(&str, &str)> {
+    vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("client_id", demo::API_CLIENT_ID),
+        ("client_secret", demo::API_CLIENT_SECRET),
+        ("assertion", assertion),
+        ("scope", "https://management.azure.com/user_impersonation"),
+        ("requested_token_use", "on_behalf_of"),
+    ]
 }
 
 /// The claims of a token, unchecked.
