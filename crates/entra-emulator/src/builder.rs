@@ -194,15 +194,21 @@ impl EmulatorBuilder {
             .map_err(|_| StartError::Keys(KeyError))?
             .map_err(StartError::Keys)?;
         let directory = self.directory.unwrap_or_else(Directory::demo);
-        let shared = Arc::new(Shared::new(keys, directory, self.settings));
+        let authority = match &secure {
+            Some(secure) => {
+                Some(Authority::generate(now, secure.hosts()).map_err(StartError::Tls)?)
+            }
+            None => None,
+        };
+        let ca_pem = authority
+            .as_ref()
+            .map(|authority| authority.pem().to_owned());
+        let shared = Arc::new(Shared::new(keys, directory, self.settings, ca_pem));
 
         let stop = watch::Sender::new(false);
         let mut servers = Vec::new();
-        let mut ca_pem = None;
         let mut https = None;
-        if let Some(secure) = secure {
-            let authority = Authority::generate(now, secure.hosts()).map_err(StartError::Tls)?;
-            ca_pem = Some(authority.pem().to_owned());
+        if let Some((secure, authority)) = secure.zip(authority) {
             let state = Arc::new(State::new(shared.clone(), secure.url, secure.arm_url));
             for (listener, asked, router) in [
                 (secure.listener, secure.asked, server::entra(&state)),
@@ -232,14 +238,7 @@ impl EmulatorBuilder {
             server::arm(&state),
             stopped(&stop),
         ));
-        Ok(Emulator::new(
-            state,
-            address,
-            arm_address,
-            ca_pem,
-            stop,
-            servers,
-        ))
+        Ok(Emulator::new(state, address, arm_address, stop, servers))
     }
 }
 

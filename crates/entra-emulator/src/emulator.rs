@@ -27,7 +27,6 @@ pub struct Emulator {
     state: Arc<State>,
     address: SocketAddr,
     arm_address: SocketAddr,
-    ca_pem: Option<String>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -42,7 +41,6 @@ impl Emulator {
         state: Arc<State>,
         address: SocketAddr,
         arm_address: SocketAddr,
-        ca_pem: Option<String>,
         stop: watch::Sender<bool>,
         servers: Vec<JoinHandle<std::io::Result<()>>>,
     ) -> Self {
@@ -50,7 +48,6 @@ impl Emulator {
             state,
             address,
             arm_address,
-            ca_pem,
             stop,
             servers,
         }
@@ -85,7 +82,7 @@ impl Emulator {
     /// emulator.
     #[must_use]
     pub fn ca_pem(&self) -> Option<&str> {
-        self.ca_pem.as_deref()
+        self.state.ca_pem.as_deref()
     }
 
     /// Address that Entra ID listens on.

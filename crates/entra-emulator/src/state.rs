@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) taps: Taps,
     pub(crate) settings: Settings,
+    /// The certificate of the authority behind https.
+    pub(crate) ca_pem: Option<String>,
     directory: RwLock<Arc<Directory>>,
     events: Mutex<Vec<Event>>,
 }
@@ -61,7 +63,12 @@ pub(crate) struct Settings {
 }
 
 impl Shared {
-    pub(crate) fn new(keys: KeyRing, directory: Directory, settings: Settings) -> Self {
+    pub(crate) fn new(
+        keys: KeyRing,
+        directory: Directory,
+        settings: Settings,
+        ca_pem: Option<String>,
+    ) -> Self {
         Self {
             clock: Clock::default(),
             keys,
@@ -69,6 +76,7 @@ impl Shared {
             sessions: Sessions::default(),
             taps: Taps::default(),
             settings,
+            ca_pem,
             directory: RwLock::new(Arc::new(directory)),
             events: Mutex::default(),
         }

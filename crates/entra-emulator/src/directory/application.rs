@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::credential::{Certificate, FederatedCredential};
+
 /// Which access tokens an API wants (`requestedAccessTokenVersion` in its manifest).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum TokenVersion {
@@ -71,8 +73,13 @@ pub struct Application {
     /// App ID URIs: `api://{client id}`. The first is the audience of v1 tokens that were asked for
     /// by client id.
     pub app_id_uris: Vec<String>,
-    /// Client secrets. None: a public client.
+    /// Client secrets. With neither secrets nor certificates nor federated credentials this is a
+    /// public client.
     pub secrets: Vec<String>,
+    /// Certificates whose keys sign client assertions.
+    pub certificates: Vec<Certificate>,
+    /// Other issuers' tokens that stand for the application.
+    pub federated_credentials: Vec<FederatedCredential>,
     /// Where /authorize may send its answer.
     pub redirect_uris: Vec<String>,
     /// Where /logout may send the browser.
@@ -104,6 +111,8 @@ impl Application {
             multi_tenant: false,
             app_id_uris: Vec::new(),
             secrets: Vec::new(),
+            certificates: Vec::new(),
+            federated_credentials: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             scopes: Vec::new(),
@@ -112,6 +121,42 @@ impl Application {
             token_version: TokenVersion::V2,
             mfa_policy: None,
         }
+    }
+
+    /// Adds a client secret.
+    #[must_use]
+    pub fn secret(mut self, secret: impl Into<String>) -> Self {
+        self.secrets.push(secret.into());
+        self
+    }
+
+    /// Registers a certificate.
+    #[must_use]
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificates.push(certificate);
+        self
+    }
+
+    /// Registers a federated credential, in the place of one with the same name.
+    #[must_use]
+    pub fn federated(mut self, credential: FederatedCredential) -> Self {
+        self.set_federated(credential);
+        self
+    }
+
+    /// The same on a registration that is there already.
+    pub fn set_federated(&mut self, credential: FederatedCredential) {
+        self.federated_credentials
+            .retain(|known| known.name != credential.name);
+        self.federated_credentials.push(credential);
+    }
+
+    /// Whether it has nothing to prove itself with.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.secrets.is_empty()
+            && self.certificates.is_empty()
+            && self.federated_credentials.is_empty()
     }
 
     /// Whether `identifier` names this application as a resource. App ID URIs match without regard

@@ -1,10 +1,14 @@
 //! What the emulated Entra ID knows: tenants, users, applications and who consented to what.
 
 mod application;
+mod credential;
 pub mod demo;
 mod user;
 
 pub use self::application::{Application, Permission, Scope, TokenVersion};
+pub use self::credential::{
+    Certificate, FederatedCredential, InvalidCertificate, TOKEN_EXCHANGE_AUDIENCE,
+};
 pub use self::user::{Mfa, Subscription, User};
 
 use std::collections::BTreeSet;
@@ -167,6 +171,13 @@ impl Directory {
             app.redirect_uris = vec![redirect_uri.into()];
             app.post_logout_redirect_uris = vec![post_logout_redirect_uri.into()];
         }
+        self
+    }
+
+    /// Adds an app registration.
+    #[must_use]
+    pub fn with_application(mut self, application: Application) -> Self {
+        self.applications.push(application);
         self
     }
 

@@ -42,6 +42,7 @@ impl Issue<'_> {
                 let claims = UserToken {
                     identity: self.identity,
                     client,
+                    authentication: request.authentication,
                     resource: resource.app,
                     identifier: resource.identifier,
                     scopes: self.granted,

@@ -23,6 +23,7 @@ use crate::form::Form;
 use crate::keys::KeyError;
 use crate::state::State;
 use crate::tenant::Authority;
+use crate::token::claims::Authentication;
 
 /// One authenticated request to the token endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ struct TokenRequest<'a> {
     directory: &'a Directory,
     authority: &'a Authority,
     client: &'a Application,
+    authentication: Authentication,
     form: &'a Form,
 }
 
@@ -76,7 +78,7 @@ pub(crate) async fn token(
         Form::default()
     };
     let ids = RequestIds::new(state.now(), &headers, form.get("client-request-id"));
-    let mut response = match answer(&state, &tenant, &method, &headers, &form) {
+    let mut response = match answer(&state, &tenant, &method, &headers, &form).await {
         Ok(tokens) => Json(tokens).into_response(),
         Err(Refusal::Aad(error)) => {
             tracing::debug!(code = error.code, error = error.error, "token refused");
@@ -90,7 +92,7 @@ pub(crate) async fn token(
     response
 }
 
-fn answer(
+async fn answer(
     state: &State,
     tenant: &str,
     method: &Method,
@@ -110,12 +112,14 @@ fn answer(
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => on_behalf_of::exchange,
             other => return Err(aadsts::unsupported_grant(other).into()),
         };
-    let client = client::authenticate(&authority, &directory, headers, form)?;
+    let (client, authentication) =
+        client::authenticate(state, &authority, &directory, headers, form).await?;
     redeem(TokenRequest {
         state,
         directory: &directory,
         authority: &authority,
         client,
+        authentication,
         form,
     })
 }

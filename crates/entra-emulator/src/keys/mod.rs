@@ -5,17 +5,17 @@ mod certificate;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RsaEncoding, RsaKeyPair};
 use aws_lc_rs::{digest, rand, signature};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};
 
-use crate::encoding::{base64url, from_base64url, pem};
+use crate::encoding::{base64url, pem};
+use crate::token::signature::verifies;
 
 /// A cryptographic operation of the emulator's own keys failed.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct SigningKey {
     pub(crate) kid: String,
     pair: RsaKeyPair,
     public_der: Vec<u8>,
-    certificate: String,
+    certificate: Vec<u8>,
     n: String,
     e: String,
     /// The one tenant it may sign for; `None` means all of them.
@@ -42,7 +42,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    fn generate(now: i64, tenant: Option<String>) -> Result<Self, KeyError> {
+    pub(crate) fn generate(now: i64, tenant: Option<String>) -> Result<Self, KeyError> {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError)?;
         let public = pair.public_key();
         let public_der = public.as_der().map_err(|_| KeyError)?.as_ref().to_vec();
@@ -57,7 +57,7 @@ impl SigningKey {
             kid: base64url(thumbprint),
             n: base64url(public.modulus().big_endian_without_leading_zero()),
             e: base64url(public.exponent().big_endian_without_leading_zero()),
-            certificate: STANDARD.encode(certificate),
+            certificate,
             public_der,
             pair,
             tenant,
@@ -73,19 +73,22 @@ impl SigningKey {
     }
 
     fn verifies(&self, message: &str, signature: &str) -> bool {
-        let Some(signature) = from_base64url(signature) else {
-            return false;
-        };
-        let Ok(key) = DecodingKey::from_rsa_components(&self.n, &self.e) else {
-            return false;
-        };
-        // Named rather than asked for as the process's default: another part of the process may
-        // have installed a different one, and a library installs none.
-        (DEFAULT_PROVIDER.verifier_factory)(&Algorithm::RS256, &key)
-            .is_ok_and(|verifier| verifier.verify(message.as_bytes(), &signature).is_ok())
+        DecodingKey::from_rsa_components(&self.n, &self.e)
+            .is_ok_and(|key| verifies(Algorithm::RS256, &key, message, signature))
     }
 
-    fn jwk(&self) -> Value {
+    /// The certificate.
+    pub(crate) fn certificate_der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// The private key.
+    pub(crate) fn pkcs8(&self) -> Result<Vec<u8>, KeyError> {
+        let der: Pkcs8V1Der<'_> = self.pair.as_der().map_err(|_| KeyError)?;
+        Ok(der.as_ref().to_vec())
+    }
+
+    pub(crate) fn jwk(&self) -> Value {
         json!({
             "kty": "RSA",
             "use": "sig",
@@ -93,7 +96,7 @@ impl SigningKey {
             "x5t": self.kid,
             "n": self.n,
             "e": self.e,
-            "x5c": [self.certificate],
+            "x5c": [STANDARD.encode(&self.certificate)],
         })
     }
 

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 };
 use serde_json::{Map, Value};
 
-use super::claims::{IdToken, Identity, UserToken, app_only};
+use super::claims::{Authentication, IdToken, Identity, UserToken, app_only};
 use super::{Claims, header};
 use crate::directory::{Directory, TokenVersion, User, demo};
 use crate::encoding::base64url;
@@ -264,6 +264,7 @@ impl TokenBuilder {
         let user_token = |client, resource, identifier| UserToken {
             identity,
             client,
+            authentication: Authentication::Secret,
             resource,
             identifier,
             scopes: &self.scopes,

@@ -23,11 +23,33 @@ pub(crate) struct Identity<'a> {
     pub(crate) mfa: bool,
 }
 
+/// How the client that a token is issued to proved itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Authentication {
+    /// Not at all: a public client.
+    None,
+    Secret,
+    /// A certificate or a federated credential.
+    Assertion,
+}
+
+impl Authentication {
+    /// `appidacr` of v1, `azpacr` of v2.
+    fn acr(self) -> &'static str {
+        match self {
+            Self::None => "0",
+            Self::Secret => "1",
+            Self::Assertion => "2",
+        }
+    }
+}
+
 /// Everything an access token of a user says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UserToken<'a> {
     pub(crate) identity: Identity<'a>,
     pub(crate) client: &'a Application,
+    pub(crate) authentication: Authentication,
     pub(crate) resource: &'a Application,
     /// The resource as it was asked for; v1 tokens are addressed to exactly that.
     pub(crate) identifier: &'a str,
@@ -48,11 +70,7 @@ impl UserToken<'_> {
             mfa,
         } = self.identity;
         let now = state.now();
-        let credential = if self.client.secrets.is_empty() {
-            "0"
-        } else {
-            "1"
-        };
+        let credential = self.authentication.acr();
         let mut claims = times(now, lifetime);
         put(&mut claims, "iss", state.issuer(version, tenant));
         put(&mut claims, "aud", self.audience(version));

@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod claims;
+pub(crate) mod signature;
 pub(crate) mod verify;
 
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;

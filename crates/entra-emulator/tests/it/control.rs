@@ -1,6 +1,6 @@
 //! The control API under /emulator/.
 
-use entra_emulator::{Emulator, Endpoint, demo};
+use entra_emulator::{Emulator, Endpoint, Signer, demo};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, claims_of, client, exchange, start};
@@ -134,4 +134,66 @@ async fn faults_counts_and_keys_are_at_hand() {
     let withdrawn = send(&emulator, "DELETE", &format!("/keys/{before}"), None).await;
     assert_eq!(withdrawn.status, 204);
     assert_eq!(emulator.count(Endpoint::Token), 1);
+}
+
+#[tokio::test]
+async fn credentials_of_applications_are_changed() {
+    let emulator = start().await;
+    let signer = Signer::generate().unwrap();
+    let path = format!("/applications/{}", demo::API_CLIENT_ID);
+    let api = send(&emulator, "GET", &path, None).await;
+    assert_eq!(api.body["secrets"], 1);
+    assert_eq!(api.body["certificates"], json!([]));
+
+    let secrets = format!("{path}/secrets");
+    let changed = send(&emulator, "PUT", &secrets, Some(json!(["new"]))).await;
+    assert_eq!(changed.status, 200);
+    let assertion = emulator.user_token("alice");
+    exchange(&emulator, &assertion, &[])
+        .await
+        .assert_refused(401, "invalid_client", 7_000_215);
+    let answer = exchange(&emulator, &assertion, &[("client_secret", "new")]).await;
+    assert_eq!(answer.status, 200);
+
+    let certificates = format!("{path}/certificates");
+    let order = json!({"pem": signer.certificate_pem()});
+    let added = send(&emulator, "POST", &certificates, Some(order)).await;
+    let listed = &added.body["certificates"][0];
+    assert_eq!(listed["x5t#S256"], signer.certificate().thumbprint_sha256());
+    assert_eq!(listed["x5t"], signer.certificate().thumbprint());
+    let order = json!({"pem": signer.private_key_pem()});
+    let refused = send(&emulator, "POST", &certificates, Some(order)).await;
+    assert_eq!(refused.status, 422);
+    let one = format!("{certificates}/{}", signer.certificate().thumbprint_hex());
+    let removed = send(&emulator, "DELETE", &one, None).await;
+    assert_eq!(removed.body["certificates"], json!([]));
+    assert_eq!(send(&emulator, "DELETE", &one, None).await.status, 404);
+
+    let federated = format!("{path}/federated-credentials/cluster");
+    for subject in ["first", "second"] {
+        let order = json!({"issuer": "https://issuer.example", "subject": subject});
+        let set = send(&emulator, "PUT", &federated, Some(order)).await;
+        assert_eq!(
+            set.body["federated_credentials"],
+            json!([{
+                "name": "cluster",
+                "issuer": "https://issuer.example",
+                "subject": subject,
+                "audience": "api://AzureADTokenExchange",
+                "jwks": false,
+            }])
+        );
+    }
+    let removed = send(&emulator, "DELETE", &federated, None).await;
+    assert_eq!(removed.body["federated_credentials"], json!([]));
+    assert_eq!(
+        send(&emulator, "DELETE", &federated, None).await.status,
+        404
+    );
+
+    let unknown = send(&emulator, "GET", "/applications/nothing", None).await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text("error").contains(demo::API_CLIENT_ID));
+    let all = send(&emulator, "GET", "/applications", None).await;
+    assert!(all.body.as_array().unwrap().len() >= 3);
 }

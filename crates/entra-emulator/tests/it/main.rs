@@ -5,9 +5,11 @@
 mod arm;
 mod binary;
 mod browser;
+mod client_certificate;
 mod code;
 mod control;
 mod discovery;
+mod federated;
 mod https;
 mod kit;
 mod on_behalf_of;

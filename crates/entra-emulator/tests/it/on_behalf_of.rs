@@ -157,9 +157,9 @@ async fn a_client_that_is_not_who_it_says_is_refused() {
         (&[("client_secret", "")], 401, "invalid_client", 7_000_218),
         (
             &[("client_secret", ""), ("client_assertion", "a.b.c")],
-            401,
-            "invalid_client",
-            700_027,
+            400,
+            "invalid_request",
+            900_144,
         ),
         (&[("client_id", "")], 400, "invalid_request", 900_144),
         (

@@ -2,6 +2,10 @@
 //!
 //! Codes and texts: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
 
+mod assertion;
+
+pub(crate) use self::assertion::*;
+
 use serde_json::json;
 
 use crate::error::AadError;
@@ -115,14 +119,6 @@ pub(crate) fn missing_credential() -> AadError {
         "invalid_client",
         7_000_218,
         "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
-    )
-}
-
-pub(crate) fn assertion_not_supported() -> AadError {
-    AadError::new(
-        "invalid_client",
-        700_027,
-        "The certificate with identifier used to sign the client assertion is not registered on application: the emulator knows client secrets only.",
     )
 }
 

@@ -5,6 +5,8 @@
 //! another origin only after a preflight, which is never answered, and a `Host` that is ours, which
 //! a rebound DNS name is not.
 
+mod applications;
+
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State as Shared};
@@ -41,6 +43,7 @@ pub(crate) fn router(state: &Arc<State>) -> Router<Arc<State>> {
         .route("/emulator/faults", axum::routing::delete(clear_faults))
         .route("/emulator/keys/rotate", post(rotate_keys))
         .route("/emulator/keys/{kid}", axum::routing::delete(withdraw_key))
+        .merge(applications::router())
         .route_layer(from_fn_with_state(state.clone(), guard))
 }
 
