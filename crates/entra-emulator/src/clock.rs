@@ -11,6 +11,8 @@ const ENTRA: &[FormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
 const COMPACT: &[FormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
+const GRAPH: &[FormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
 const US: &[FormatItem<'_>] = format_description!(
     "[month padding:none]/[day padding:none]/[year] [hour repr:12 padding:none]:[minute]:[second] [period]"
 );
@@ -57,6 +59,11 @@ pub(crate) fn us_time(unix: i64) -> String {
     formatted(unix, US)
 }
 
+/// `2026-01-01T00:00:00`, as in Graph's errors.
+pub(crate) fn graph_time(unix: i64) -> String {
+    formatted(unix, GRAPH)
+}
+
 /// X.509's UTCTime, good until 2049.
 pub(crate) fn x509_time(unix: i64) -> String {
     formatted(unix, X509)
@@ -78,6 +85,7 @@ mod tests {
         assert_eq!(entra_time(1_767_225_600), "2026-01-01 00:00:00Z");
         assert_eq!(compact_time(1_767_225_600), "20260101T000000Z");
         assert_eq!(us_time(1_767_225_600), "1/1/2026 12:00:00 AM");
+        assert_eq!(graph_time(1_767_225_600), "2026-01-01T00:00:00");
         assert_eq!(x509_time(1_767_225_600), "260101000000Z");
     }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Path, RawQuery, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
+use url::{Position, Url};
 
+use crate::aadsts;
 use crate::directory::TokenVersion;
-use crate::error::RequestIds;
+use crate::error::{AadError, RequestIds};
+use crate::form::Form;
 use crate::state::State;
 use crate::tenant::Authority;
 
@@ -85,6 +88,68 @@ fn serve(
     }
 }
 
+/// `GET /common/discovery/instance`: whether a host is Microsoft's, which clients ask before they
+/// trust an authority. Here it is this emulator. Clients leave the port out of what they ask, so
+/// only the host is compared.
+pub(crate) async fn instance(
+    Shared(state): Shared<Arc<State>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    match instance_document(&state, &query) {
+        Ok(document) => Json(document).into_response(),
+        Err(error) => {
+            let ids = RequestIds::new(state.now(), &headers, query.get("client-request-id"));
+            error.response(&ids, &state.url)
+        }
+    }
+}
+
+fn instance_document(state: &State, query: &Form) -> Result<Value, AadError> {
+    for name in ["api-version", "authorization_endpoint"] {
+        query
+            .get(name)
+            .ok_or_else(|| aadsts::missing_query_parameter(name))?;
+    }
+    let asked = query.get("authorization_endpoint").unwrap_or_default();
+    let unknown = || aadsts::unknown_instance(asked);
+    let asked = Url::parse(asked).map_err(|_| unknown())?;
+    let own = Url::parse(&state.url).map_err(|_| unknown())?;
+    let (Some(host), true) = (own.host_str(), own.host() == asked.host()) else {
+        return Err(unknown());
+    };
+    let tenant = asked
+        .path_segments()
+        .and_then(|mut segments| segments.next())
+        .unwrap_or_default();
+    Authority::parse(tenant, &state.directory())?;
+    let version = if asked.path().contains("/v2.0/") {
+        "/v2.0"
+    } else {
+        ""
+    };
+    // With and without the port, as some clients keep it and some don't.
+    let network = &own[Position::BeforeHost..Position::AfterPort];
+    Ok(json!({
+        "tenant_discovery_endpoint":
+            format!("{}/{tenant}{version}/.well-known/openid-configuration", state.url),
+        "api-version": "1.1",
+        "metadata": [{
+            "preferred_network": network,
+            "preferred_cache": network,
+            "aliases": [network, host],
+        }],
+    }))
+}
+
+/// Host and port of the half with the resources.
+fn resources_host(state: &State) -> String {
+    Url::parse(&state.arm_url)
+        .map(|url| url[Position::BeforeHost..Position::AfterPort].to_owned())
+        .unwrap_or_default()
+}
+
 fn document(state: &State, tenant: &str, authority: &Authority, version: TokenVersion) -> Value {
     // Endpoints keep the tenant as it was written; the issuer has its id, or the template.
     let base = format!("{}/{tenant}", state.url);
@@ -107,6 +172,7 @@ fn document(state: &State, tenant: &str, authority: &Authority, version: TokenVe
         "response_types_supported": ["code"],
         "grant_types_supported": [
             "authorization_code",
+            "client_credentials",
             "refresh_token",
             "urn:ietf:params:oauth:grant-type:jwt-bearer",
         ],
@@ -121,7 +187,11 @@ fn document(state: &State, tenant: &str, authority: &Authority, version: TokenVe
         "request_uri_parameter_supported": false,
         "http_logout_supported": true,
         "frontchannel_logout_supported": false,
+        "userinfo_endpoint": format!("{}/oidc/userinfo", state.arm_url),
         "cloud_instance_name": "entra-emulator",
+        "cloud_graph_host_name": resources_host(state),
+        "msgraph_host": resources_host(state),
+        "rbac_url": state.arm_url,
         "tenant_region_scope": Value::Null,
     })
 }

@@ -97,6 +97,13 @@ impl Emulator {
         self.arm_address
     }
 
+    /// Base URL of Microsoft Graph, without a trailing slash: it is there beside Azure Resource
+    /// Manager.
+    #[must_use]
+    pub fn graph_url(&self) -> &str {
+        &self.state.arm_url
+    }
+
     /// URL of a tenant's token endpoint.
     #[must_use]
     pub fn token_url(&self, tenant: &str) -> String {

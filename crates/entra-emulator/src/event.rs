@@ -44,6 +44,13 @@ pub enum Event {
         /// Client id.
         client_id: String,
     },
+    /// An application got a token for itself.
+    AppTokenIssued {
+        /// Client id of the application.
+        client_id: String,
+        /// Client id of the resource the token is for.
+        resource: String,
+    },
     /// An assertion was exchanged On-Behalf-Of.
     Exchanged {
         /// User principal name.

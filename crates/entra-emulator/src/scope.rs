@@ -1,7 +1,7 @@
 //! The `scope` parameter: `https://management.azure.com//.default openid offline_access`.
 
 use crate::aadsts;
-use crate::directory::{Application, Directory};
+use crate::directory::{Application, Directory, demo};
 use crate::error::AadError;
 
 /// A parsed `scope` parameter.
@@ -76,10 +76,10 @@ impl<'a> Scopes<'a> {
         directory: &'a Directory,
         tenant: &str,
     ) -> Result<(), AadError> {
-        // A scope without a resource is Microsoft Graph's, which is not emulated.
+        // A scope without a resource is Microsoft Graph's.
         let (identifier, value) = scope
             .rsplit_once('/')
-            .unwrap_or(("00000003-0000-0000-c000-000000000000", scope));
+            .unwrap_or((demo::GRAPH_RESOURCE, scope));
         let app = directory
             .resource(identifier)
             .filter(|app| app.is_in(tenant))
@@ -107,7 +107,6 @@ impl<'a> Scopes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::demo;
 
     fn parse(scope: &str) -> Result<Vec<(String, Vec<String>)>, u32> {
         let directory = Directory::demo();
@@ -140,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_not_there_cannot_be_asked_for() {
         assert_eq!(parse("https://vault.azure.net/.default"), Err(500_011));
-        assert_eq!(parse("User.Read"), Err(500_011));
+        assert_eq!(parse("Mail.Read"), Err(70_011));
         assert_eq!(
             parse(&format!("{}/nothing", demo::API_APP_ID_URI)),
             Err(70_011)
@@ -152,6 +151,13 @@ mod tests {
             )),
             Err(70_011)
         );
+    }
+
+    #[test]
+    fn a_scope_without_a_resource_is_of_graph() {
+        let found = parse("User.Read").unwrap();
+        let scopes = vec!["User.Read".to_owned()];
+        assert_eq!(found, [("https://graph.microsoft.com".to_owned(), scopes)]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::serve::Listener;
 use tokio::task::JoinHandle;
 
 use crate::state::State;
-use crate::{arm, control, discovery, grant, pages, taps};
+use crate::{arm, control, discovery, grant, graph, pages, taps};
 
 /// Entra ID.
 pub(crate) fn entra(state: &Arc<State>) -> Router {
@@ -25,6 +25,7 @@ pub(crate) fn entra(state: &Arc<State>) -> Router {
             "/{tenant}/.well-known/openid-configuration",
             get(discovery::v1),
         )
+        .route("/common/discovery/instance", get(discovery::instance))
         .route("/{tenant}/discovery/v2.0/keys", get(discovery::keys_v2))
         .route("/{tenant}/discovery/keys", get(discovery::keys_v1))
         .route("/{tenant}/oauth2/v2.0/token", any(grant::token))
@@ -34,10 +35,13 @@ pub(crate) fn entra(state: &Arc<State>) -> Router {
         .with_state(state.clone())
 }
 
-/// Azure Resource Manager.
+/// Azure Resource Manager, and Microsoft Graph beside it: their paths have nothing in common.
 pub(crate) fn arm(state: &Arc<State>) -> Router {
     Router::new()
         .route("/subscriptions", get(arm::subscriptions))
+        .route("/v1.0/me", get(graph::me).fallback(graph::unknown))
+        .route("/v1.0/{*path}", any(graph::unknown))
+        .route("/oidc/userinfo", get(graph::userinfo).post(graph::userinfo))
         .fallback(arm::unknown)
         .layer(from_fn_with_state(state.clone(), taps::arm))
         // Behind the taps, so that a person who looks isn't counted.

@@ -32,19 +32,25 @@ pub enum Endpoint {
     Token,
     /// `/{tenant}/oauth2/v2.0/logout`
     Logout,
+    /// `/common/discovery/instance`
+    Instance,
     /// Everything of Azure Resource Manager.
     Arm,
+    /// Everything of Microsoft Graph.
+    Graph,
 }
 
 impl Endpoint {
     /// All endpoints.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Authorize,
         Self::Discovery,
         Self::Keys,
         Self::Token,
         Self::Logout,
+        Self::Instance,
         Self::Arm,
+        Self::Graph,
     ];
 
     /// `token`, `keys`, …: the name in the control API.
@@ -56,7 +62,9 @@ impl Endpoint {
             Self::Keys => "keys",
             Self::Token => "token",
             Self::Logout => "logout",
+            Self::Instance => "instance",
             Self::Arm => "arm",
+            Self::Graph => "graph",
         }
     }
 
@@ -79,6 +87,7 @@ impl Endpoint {
             ("discovery", Some("keys"), None) | ("discovery", Some("v2.0"), Some("keys")) => {
                 Self::Keys
             }
+            ("discovery", Some("instance"), None) => Self::Instance,
             _ => return None,
         })
     }
@@ -354,13 +363,20 @@ pub(crate) async fn entra(
     }
 }
 
-/// Middleware of the ARM half.
+/// Middleware of the half with the resources.
 pub(crate) async fn arm(
     Shared(state): Shared<Arc<State>>,
     request: Request,
     next: Next,
 ) -> Response {
-    tap(&state, Endpoint::Arm, request, next).await
+    let path = request.uri().path();
+    let graph = path.starts_with("/v1.0/") || path.starts_with("/oidc/");
+    let endpoint = if graph {
+        Endpoint::Graph
+    } else {
+        Endpoint::Arm
+    };
+    tap(&state, endpoint, request, next).await
 }
 
 async fn tap(state: &State, endpoint: Endpoint, request: Request, next: Next) -> Response {
@@ -404,6 +420,7 @@ mod tests {
                 "/t/.well-known/openid-configuration",
                 Some(Endpoint::Discovery),
             ),
+            ("/common/discovery/instance", Some(Endpoint::Instance)),
             ("/", None),
             ("/emulator/token", None),
         ];

@@ -8,6 +8,7 @@ pub(crate) use self::assertion::*;
 
 use serde_json::json;
 
+use crate::directory::Application;
 use crate::error::AadError;
 
 pub(crate) fn missing_body_parameter(name: &str) -> AadError {
@@ -191,6 +192,35 @@ pub(crate) fn invalid_scope(scope: &str) -> AadError {
         format!(
             "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
         ),
+    )
+}
+
+pub(crate) fn client_credentials_scope(scope: &str) -> AadError {
+    AadError::new(
+        "invalid_scope",
+        1_002_012,
+        format!(
+            "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
+        ),
+    )
+}
+
+pub(crate) fn not_assigned(client: &Application, resource: &Application) -> AadError {
+    AadError::new(
+        "invalid_grant",
+        501_051,
+        format!(
+            "Application '{}'({}) is not assigned to a role for the application '{}'({}).",
+            client.client_id, client.display_name, resource.client_id, resource.display_name
+        ),
+    )
+}
+
+pub(crate) fn unknown_instance(host: &str) -> AadError {
+    AadError::new(
+        "invalid_instance",
+        50_049,
+        format!("Unknown or invalid instance: '{host}' is no host of this emulator."),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Who calls ARM: the token is checked for real.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -8,6 +8,7 @@ use serde_json::json;
 use super::answer::ArmError;
 use crate::directory::{TokenVersion, demo};
 use crate::state::State;
+use crate::token::bearer::Bearer;
 use crate::token::verify::{TokenProblem, Verified, verify};
 
 /// The caller's identity, as their token has it.
@@ -19,18 +20,11 @@ pub(super) struct Caller {
 
 pub(super) fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, ArmError> {
     let common = format!("{}/common", state.url);
-    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
-    let line = lines
-        .next()
-        .ok_or_else(|| ArmError::missing_authorization(&common))?;
-    let token = line
-        .to_str()
-        .ok()
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .filter(|_| lines.next().is_none())
-        .ok_or_else(|| ArmError::bad_scheme(&common))?;
+    let token = match Bearer::of(headers) {
+        Bearer::Missing => return Err(ArmError::missing_authorization(&common)),
+        Bearer::Malformed => return Err(ArmError::bad_scheme(&common)),
+        Bearer::Token(token) => token,
+    };
     let verified = verify(state, token).map_err(|problem| match problem {
         TokenProblem::Expired(at) => ArmError::expired(&common, at, state.now()),
         TokenProblem::Issuer => ArmError::wrong_tenant(&common, "of another directory"),

@@ -86,6 +86,12 @@ pub struct Application {
     pub post_logout_redirect_uris: Vec<String>,
     /// Scopes that this API exposes.
     pub scopes: Vec<Scope>,
+    /// Application permissions that this API exposes: values of the `roles` claim.
+    pub app_roles: Vec<String>,
+    /// An application without any of those roles gets no token for this API (AADSTS501051).
+    pub assignment_required: bool,
+    /// Tokens that applications have for themselves say so: the optional claim `idtyp`.
+    pub idtyp: bool,
     /// Permissions that this application needs.
     pub required: Vec<Permission>,
     /// Clients whose consent covers what this API needs as well (`knownClientApplications`).
@@ -116,6 +122,9 @@ impl Application {
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             scopes: Vec::new(),
+            app_roles: Vec::new(),
+            assignment_required: false,
+            idtyp: false,
             required: Vec::new(),
             known_client_applications: Vec::new(),
             token_version: TokenVersion::V2,

@@ -3,7 +3,8 @@
 //! The identifiers never change, so that documentation, configuration files and tests can name them.
 
 use super::{
-    Application, Directory, Mfa, Permission, Scope, Subscription, Tenant, TokenVersion, User,
+    Application, Assignment, Consent, Directory, Mfa, Permission, Scope, Subscription, Tenant,
+    TokenVersion, User,
 };
 
 /// Tenant id of Contoso, where the demo's applications are registered.
@@ -19,6 +20,8 @@ pub const API_CLIENT_SECRET: &str = "emulator-api-secret";
 pub const API_APP_ID_URI: &str = "api://a9100000-0000-4000-8000-00000000000a";
 /// The scope the demo API exposes.
 pub const API_SCOPE: &str = "access_as_user";
+/// The role the demo API exposes to applications; the web app has it in Contoso.
+pub const API_ROLE: &str = "Subscriptions.Read.All";
 /// What a client asks for to get a token for the demo API with one combined consent.
 pub const API_DEFAULT_SCOPE: &str = "api://a9100000-0000-4000-8000-00000000000a/.default";
 
@@ -37,6 +40,13 @@ pub const ARM_CLIENT_ID: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
 pub const ARM_RESOURCE: &str = "https://management.azure.com";
 /// The one delegated scope of Azure Resource Manager.
 pub const ARM_SCOPE: &str = "user_impersonation";
+/// Client id of Microsoft Graph, the same in the real world.
+pub const GRAPH_CLIENT_ID: &str = "00000003-0000-0000-c000-000000000000";
+/// Microsoft Graph as a resource.
+pub const GRAPH_RESOURCE: &str = "https://graph.microsoft.com";
+/// The delegated scope of Microsoft Graph that reads the user's own profile. Contoso's administrator
+/// has consented to it for the demo API, so that nobody is asked.
+pub const GRAPH_SCOPE: &str = "User.Read";
 /// Id of the Conditional Access policy that asks for multi-factor authentication.
 pub const MFA_POLICY: &str = "3fa00000-0000-4000-8000-0000000000fa";
 
@@ -67,8 +77,16 @@ pub(super) fn directory() -> Directory {
             Tenant::new(FABRIKAM, "Fabrikam", "fabrikam.example"),
         ],
         users: users(),
-        applications: vec![ui(), api(), arm()],
-        consents: Vec::new(),
+        applications: vec![ui(), api(), arm(), graph()],
+        consents: vec![
+            Consent::new(CONTOSO, "", API_CLIENT_ID, GRAPH_CLIENT_ID, [GRAPH_SCOPE]).for_everyone(),
+        ],
+        assignments: vec![Assignment::new(
+            CONTOSO,
+            UI_CLIENT_ID,
+            API_CLIENT_ID,
+            [API_ROLE],
+        )],
     }
 }
 
@@ -143,6 +161,8 @@ fn api() -> Application {
         app_id_uris: vec![API_APP_ID_URI.to_owned()],
         secrets: vec![API_CLIENT_SECRET.to_owned()],
         scopes: vec![Scope::new(API_SCOPE, "Access the subscriptions API as you")],
+        app_roles: vec![API_ROLE.to_owned()],
+        idtyp: true,
         required: vec![Permission::new(ARM_CLIENT_ID, [ARM_SCOPE])],
         known_client_applications: vec![UI_CLIENT_ID.to_owned()],
         ..Application::new(CONTOSO, API_CLIENT_ID, "Subscriptions API")
@@ -159,8 +179,19 @@ fn arm() -> Application {
             "Access Azure Resource Manager as you",
         )],
         token_version: TokenVersion::V1,
+        idtyp: true,
         mfa_policy: Some(MFA_POLICY.to_owned()),
         ..Application::new("", ARM_CLIENT_ID, "Azure Resource Manager")
+    }
+}
+
+fn graph() -> Application {
+    Application {
+        app_id_uris: vec![GRAPH_RESOURCE.to_owned()],
+        scopes: vec![Scope::new(GRAPH_SCOPE, "Sign you in and read your profile")],
+        token_version: TokenVersion::V1,
+        idtyp: true,
+        ..Application::new("", GRAPH_CLIENT_ID, "Microsoft Graph")
     }
 }
 

@@ -83,6 +83,38 @@ impl Consent {
     }
 }
 
+/// Application permissions that an administrator assigned: in `tenant`, `client_id` has `roles` of
+/// `resource` for itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Assignment {
+    /// Tenant the assignment holds in.
+    pub tenant: String,
+    /// Application that may call.
+    pub client_id: String,
+    /// Application that may be called, by its client id.
+    pub resource: String,
+    /// Values of the assigned roles.
+    pub roles: BTreeSet<String>,
+}
+
+impl Assignment {
+    /// These roles of this resource.
+    pub fn new<S: Into<String>>(
+        tenant: impl Into<String>,
+        client_id: impl Into<String>,
+        resource: impl Into<String>,
+        roles: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            tenant: tenant.into(),
+            client_id: client_id.into(),
+            resource: resource.into(),
+            roles: roles.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
 /// Everything the emulator knows. [`Directory::demo`] is the built-in one; all parts are public
 /// data, so that a test changes what it needs.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +128,8 @@ pub struct Directory {
     pub applications: Vec<Application>,
     /// Granted permissions.
     pub consents: Vec<Consent>,
+    /// Application permissions.
+    pub assignments: Vec<Assignment>,
 }
 
 impl Directory {
@@ -212,6 +246,29 @@ impl Directory {
             .retain(|consent| !consent.user.as_ref().is_some_and(|oid| oids.contains(oid)));
     }
 
+    /// The roles that an application has of a resource for itself, in a tenant: what was assigned and
+    /// the resource exposes.
+    #[must_use]
+    pub fn app_roles(
+        &self,
+        tenant: &str,
+        client: &Application,
+        resource: &Application,
+    ) -> Vec<String> {
+        let assigned = |role: &String| {
+            self.assignments.iter().any(|assignment| {
+                assignment.tenant.eq_ignore_ascii_case(tenant)
+                    && assignment.client_id.eq_ignore_ascii_case(&client.client_id)
+                    && assignment
+                        .resource
+                        .eq_ignore_ascii_case(&resource.client_id)
+                    && assignment.roles.contains(role)
+            })
+        };
+        let exposed = resource.app_roles.iter();
+        exposed.filter(|role| assigned(role)).cloned().collect()
+    }
+
     /// The scopes of `resource` that `client_id` may use for the user `oid` of `tenant`.
     #[must_use]
     pub fn consented(
@@ -274,6 +331,6 @@ mod tests {
         assert_eq!(of(&directory, demo::BOB_OID), 1);
 
         directory.revoke_consents("alice");
-        assert_eq!(directory.consents.len(), 1);
+        assert_eq!(of(&directory, demo::ALICE_OID), 1, "the administrator's");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Refusal, TokenRequest};
 use crate::aadsts;
 use crate::claims_request::ClaimsRequest;
-use crate::directory::{Directory, TokenVersion, User};
+use crate::directory::{Application, Directory, TokenVersion, User, demo};
 use crate::encoding::{base64url, random};
 use crate::error::AadError;
 use crate::grant::store::Grant;
@@ -58,9 +58,16 @@ impl Issue<'_> {
                 let token = token::sign(&key, &claims, version == TokenVersion::V1)?;
                 (token, uti, resource.response(self.granted))
             }
-            // Entra gives a token for Microsoft Graph's userinfo here. Graph is not emulated, so
-            // this one opens nothing.
-            None => (random(48), String::new(), self.openid_scopes()),
+            // Without a resource the token is for OpenID Connect's userinfo, which is Graph's.
+            None => {
+                let scopes = self.openid_scopes();
+                let token = match request.directory.application(demo::GRAPH_CLIENT_ID) {
+                    Some(graph) => self.userinfo_token(request, graph, &scopes, lifetime)?,
+                    // A directory without Graph: this one opens nothing.
+                    None => random(48),
+                };
+                (token, String::new(), scopes.join(" "))
+            }
         };
         let mut response = json!({
             "token_type": "Bearer",
@@ -107,7 +114,29 @@ impl Issue<'_> {
         }
     }
 
-    fn openid_scopes(&self) -> String {
+    fn userinfo_token(
+        &self,
+        request: TokenRequest<'_>,
+        graph: &Application,
+        scopes: &[String],
+        lifetime: i64,
+    ) -> Result<String, Refusal> {
+        let claims = UserToken {
+            identity: self.identity,
+            client: request.client,
+            authentication: request.authentication,
+            resource: graph,
+            identifier: demo::GRAPH_RESOURCE,
+            scopes,
+            acrs: &[],
+            capabilities: &self.claims.capabilities,
+        }
+        .claims(request.state, TokenVersion::V1, lifetime);
+        let key = request.state.keys.current();
+        Ok(token::sign(&key, &claims, true)?)
+    }
+
+    fn openid_scopes(&self) -> Vec<String> {
         [
             ("openid", self.scopes.openid),
             ("profile", self.scopes.profile),
@@ -115,9 +144,8 @@ impl Issue<'_> {
         ]
         .iter()
         .filter(|(_, asked)| *asked)
-        .map(|(name, _)| *name)
-        .collect::<Vec<_>>()
-        .join(" ")
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod authorization_code;
 mod client;
+mod client_credentials;
 mod issue;
 mod on_behalf_of;
 mod refresh_token;
@@ -108,6 +109,7 @@ async fn answer(
     let redeem: fn(TokenRequest<'_>) -> Result<Value, Refusal> =
         match form.required("grant_type")? {
             "authorization_code" => authorization_code::redeem,
+            "client_credentials" => client_credentials::issue,
             "refresh_token" => refresh_token::redeem,
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => on_behalf_of::exchange,
             other => return Err(aadsts::unsupported_grant(other).into()),

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 };
 use serde_json::{Map, Value};
 
-use super::claims::{Authentication, IdToken, Identity, UserToken, app_only};
+use super::claims::{AppToken, Authentication, IdToken, Identity, UserToken};
 use super::{Claims, header};
 use crate::directory::{Directory, TokenVersion, User, demo};
 use crate::encoding::base64url;
@@ -279,7 +279,16 @@ impl TokenBuilder {
             Kind::Arm => {
                 user_token(api, arm, demo::ARM_RESOURCE).claims(&self.state, version, lifetime)
             }
-            Kind::AppOnly => app_only(&self.state, identity.tenant, ui, api, version, lifetime),
+            Kind::AppOnly => AppToken {
+                tenant: identity.tenant,
+                client: ui,
+                authentication: Authentication::Secret,
+                resource: api,
+                identifier: demo::API_APP_ID_URI,
+                roles: &[demo::API_ROLE.to_owned()],
+                idtyp: true,
+            }
+            .claims(&self.state, version, lifetime),
             Kind::Id => IdToken {
                 identity,
                 audience: &api.client_id,

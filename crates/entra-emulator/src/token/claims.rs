@@ -73,7 +73,11 @@ impl UserToken<'_> {
         let credential = self.authentication.acr();
         let mut claims = times(now, lifetime);
         put(&mut claims, "iss", state.issuer(version, tenant));
-        put(&mut claims, "aud", self.audience(version));
+        put(
+            &mut claims,
+            "aud",
+            audience(self.resource, self.identifier, version),
+        );
         put(&mut claims, "aio", aio(user));
         if !self.acrs.is_empty() {
             put(&mut claims, "acrs", self.acrs);
@@ -110,24 +114,6 @@ impl UserToken<'_> {
         claims
     }
 
-    fn audience(&self, version: TokenVersion) -> &str {
-        match version {
-            TokenVersion::V2 => &self.resource.client_id,
-            // Asked for by its client id, a v1 resource is addressed by its App ID URI.
-            TokenVersion::V1
-                if self
-                    .identifier
-                    .eq_ignore_ascii_case(&self.resource.client_id) =>
-            {
-                self.resource
-                    .app_id_uris
-                    .first()
-                    .unwrap_or(&self.resource.client_id)
-            }
-            TokenVersion::V1 => self.identifier,
-        }
-    }
-
     fn put_v1_identity(&self, claims: &mut Claims) {
         let user = self.identity.user;
         let (given, family) = user
@@ -162,43 +148,62 @@ impl UserToken<'_> {
     }
 }
 
-/// An access token that an application has for itself: roles and no scopes.
-pub(crate) fn app_only(
-    state: &State,
-    tenant: &str,
-    app: &Application,
-    resource: &Application,
-    version: TokenVersion,
-    lifetime: i64,
-) -> Claims {
-    let mut claims = times(state.now(), lifetime);
-    let oid = guid_of(&format!("service principal {} {tenant}", app.client_id));
-    let audience = match version {
-        TokenVersion::V2 => &resource.client_id,
-        TokenVersion::V1 => resource.app_id_uris.first().unwrap_or(&resource.client_id),
-    };
-    put(&mut claims, "iss", state.issuer(version, tenant));
-    put(&mut claims, "aud", audience);
-    put(&mut claims, "aio", random(32));
-    match version {
-        TokenVersion::V1 => {
-            put(&mut claims, "appid", &app.client_id);
-            put(&mut claims, "appidacr", "1");
+/// Everything an access token says that an application has for itself: roles and no scopes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppToken<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) client: &'a Application,
+    pub(crate) authentication: Authentication,
+    pub(crate) resource: &'a Application,
+    pub(crate) identifier: &'a str,
+    pub(crate) roles: &'a [String],
+    /// The resource has the optional claim `idtyp`.
+    pub(crate) idtyp: bool,
+}
+
+impl AppToken<'_> {
+    pub(crate) fn claims(&self, state: &State, version: TokenVersion, lifetime: i64) -> Claims {
+        let Self {
+            tenant,
+            client,
+            resource,
+            ..
+        } = self;
+        let credential = self.authentication.acr();
+        let oid = guid_of(&format!("service principal {} {tenant}", client.client_id));
+        let mut claims = times(state.now(), lifetime);
+        put(&mut claims, "iss", state.issuer(version, tenant));
+        put(
+            &mut claims,
+            "aud",
+            audience(resource, self.identifier, version),
+        );
+        put(&mut claims, "aio", random(32));
+        match version {
+            TokenVersion::V1 => {
+                put(&mut claims, "appid", &client.client_id);
+                put(&mut claims, "appidacr", credential);
+                put(&mut claims, "idp", state.issuer(version, tenant));
+            }
+            TokenVersion::V2 => {
+                put(&mut claims, "azp", &client.client_id);
+                put(&mut claims, "azpacr", credential);
+            }
         }
-        TokenVersion::V2 => {
-            put(&mut claims, "azp", &app.client_id);
-            put(&mut claims, "azpacr", "1");
+        if self.idtyp {
+            put(&mut claims, "idtyp", "app");
         }
+        put(&mut claims, "oid", &oid);
+        put(&mut claims, "rh", rh(&resource.client_id));
+        if !self.roles.is_empty() {
+            put(&mut claims, "roles", self.roles);
+        }
+        put(&mut claims, "sub", &oid);
+        put(&mut claims, "tid", tenant);
+        put(&mut claims, "uti", random(16));
+        put(&mut claims, "ver", version_text(version));
+        claims
     }
-    put(&mut claims, "idtyp", "app");
-    put(&mut claims, "oid", &oid);
-    put(&mut claims, "rh", rh(&resource.client_id));
-    put(&mut claims, "roles", ["Subscriptions.Read.All"]);
-    put(&mut claims, "sub", &oid);
-    put(&mut claims, "tid", tenant);
-    put(&mut claims, "uti", random(16));
-    put(&mut claims, "ver", version_text(version));
-    claims
 }
 
 /// What decides about an ID token besides the user.
@@ -262,6 +267,18 @@ fn aio(user: &User) -> String {
     let mut bytes = user.revocations.to_be_bytes().to_vec();
     bytes.extend_from_slice(random(36).as_bytes());
     base64url(bytes)
+}
+
+/// Whom a token is addressed to, for a resource that was asked for as `identifier`.
+fn audience<'a>(resource: &'a Application, identifier: &'a str, version: TokenVersion) -> &'a str {
+    match version {
+        TokenVersion::V2 => &resource.client_id,
+        // Asked for by its client id, a v1 resource is addressed by its App ID URI.
+        TokenVersion::V1 if identifier.eq_ignore_ascii_case(&resource.client_id) => {
+            resource.app_id_uris.first().unwrap_or(&resource.client_id)
+        }
+        TokenVersion::V1 => identifier,
+    }
 }
 
 fn times(now: i64, lifetime: i64) -> Claims {

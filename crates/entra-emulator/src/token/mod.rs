@@ -1,5 +1,6 @@
 //! Tokens: what is in them, how they are made, how they are checked.
 
+pub(crate) mod bearer;
 pub(crate) mod builder;
 pub(crate) mod claims;
 pub(crate) mod signature;

@@ -58,8 +58,10 @@ async fn nothing_comes_that_was_not_asked_for() {
     assert_eq!(tokens.text("scope"), "openid");
     let id = claims_of(tokens.text("id_token"));
     assert!(id.get("preferred_username").is_none());
-    // It stands for Microsoft Graph, which isn't here: it opens nothing.
-    assert!(!tokens.text("access_token").contains('.'));
+    // It is for Microsoft Graph's userinfo.
+    let token = claims_of(tokens.text("access_token"));
+    assert_eq!(token["aud"], demo::GRAPH_RESOURCE);
+    assert_eq!(token["scp"], "openid");
 }
 
 #[tokio::test]

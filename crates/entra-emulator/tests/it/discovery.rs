@@ -1,6 +1,6 @@
 //! Discovery documents and published keys.
 
-use entra_emulator::{Emulator, demo};
+use entra_emulator::{Emulator, Endpoint, demo};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, client, start};
@@ -160,4 +160,101 @@ async fn a_tenant_nobody_knows_has_no_documents() {
             .await
             .assert_refused(400, "invalid_request", 90_002);
     }
+}
+
+async fn instance(emulator: &Emulator, query: &[(&str, &str)]) -> Answer {
+    let request = client()
+        .get(format!("{}/common/discovery/instance", emulator.url()))
+        .query(query);
+    Answer::of(request.send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_host_that_is_ours_is_a_known_instance() {
+    let emulator = start().await;
+    let network = emulator.url().strip_prefix("http://").unwrap();
+    for (endpoint, tenant, version) in [
+        (
+            "https://127.0.0.1/common/oauth2/v2.0/authorize",
+            "common",
+            "/v2.0",
+        ),
+        (
+            "https://127.0.0.1:1/contoso.example/oauth2/v2.0/authorize",
+            "contoso.example",
+            "/v2.0",
+        ),
+        (
+            "http://127.0.0.1/organizations/oauth2/authorize",
+            "organizations",
+            "",
+        ),
+    ] {
+        let query = [("api-version", "1.1"), ("authorization_endpoint", endpoint)];
+        let answer = instance(&emulator, &query).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(
+            answer.body,
+            json!({
+                "tenant_discovery_endpoint": format!(
+                    "{}/{tenant}{version}/.well-known/openid-configuration",
+                    emulator.url()
+                ),
+                "api-version": "1.1",
+                "metadata": [{
+                    "preferred_network": network,
+                    "preferred_cache": network,
+                    "aliases": [network, "127.0.0.1"],
+                }],
+            })
+        );
+    }
+    assert_eq!(emulator.count(Endpoint::Instance), 3);
+}
+
+#[tokio::test]
+async fn another_host_is_no_known_instance() {
+    let emulator = start().await;
+    for endpoint in [
+        "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+        "https://127.0.0.1.example/common/oauth2/v2.0/authorize",
+        "127.0.0.1",
+    ] {
+        let query = [("api-version", "1.1"), ("authorization_endpoint", endpoint)];
+        instance(&emulator, &query)
+            .await
+            .assert_refused(400, "invalid_instance", 50_049);
+    }
+    let unknown = "https://127.0.0.1/nowhere.example/oauth2/v2.0/authorize";
+    let query = [("api-version", "1.1"), ("authorization_endpoint", unknown)];
+    instance(&emulator, &query)
+        .await
+        .assert_refused(400, "invalid_request", 90_002);
+    for missing in [
+        [("api-version", "1.1")],
+        [("authorization_endpoint", unknown)],
+    ] {
+        instance(&emulator, &missing)
+            .await
+            .assert_refused(400, "invalid_request", 900_144);
+    }
+}
+
+#[tokio::test]
+async fn discovery_names_the_resources_and_every_way_to_authenticate() {
+    let emulator = start().await;
+    let document = get(&emulator, "/common/v2.0/.well-known/openid-configuration").await;
+    let resources = emulator.arm_url().strip_prefix("http://").unwrap();
+    assert_eq!(document["msgraph_host"], resources);
+    assert_eq!(document["rbac_url"], emulator.arm_url());
+    assert_eq!(
+        document["token_endpoint_auth_methods_supported"],
+        json!([
+            "client_secret_post",
+            "private_key_jwt",
+            "client_secret_basic"
+        ])
+    );
+    let grants = document["grant_types_supported"].as_array().unwrap();
+    assert!(grants.contains(&json!("client_credentials")));
 }

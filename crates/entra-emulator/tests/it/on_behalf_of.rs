@@ -345,7 +345,7 @@ async fn a_request_that_is_not_right_is_refused() {
             70_003,
         ),
         (
-            &[("grant_type", "client_credentials")],
+            &[("grant_type", "password")],
             "unsupported_grant_type",
             70_003,
         ),
@@ -362,7 +362,7 @@ async fn a_request_that_is_not_right_is_refused() {
             "invalid_resource",
             500_011,
         ),
-        (&[("scope", "User.Read")], "invalid_resource", 500_011),
+        (&[("scope", "Mail.Read")], "invalid_scope", 70_011),
         (&[("scope", &both)], "invalid_scope", 70_011),
         (&[("scope", "openid profile")], "invalid_scope", 70_011),
         (

@@ -1,0 +1,113 @@
+//! Who calls Graph: the token is checked for real.
+
+use axum::http::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::answer::GraphError;
+use crate::directory::{TokenVersion, User, demo};
+use crate::state::State;
+use crate::token::bearer::Bearer;
+use crate::token::verify::{TokenProblem, Verified, verify};
+
+/// The caller, as their token has it.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) oid: String,
+    pub(super) subject: String,
+    tenant: String,
+    /// `None` in a token without a user.
+    scopes: Option<Vec<String>>,
+}
+
+impl Caller {
+    pub(super) fn of(state: &State, headers: &HeaderMap) -> Result<Self, GraphError> {
+        let token = match Bearer::of(headers) {
+            Bearer::Missing => return Err(GraphError::token("Access token is empty.")),
+            Bearer::Malformed => {
+                return Err(GraphError::token("The Authorization header is malformed."));
+            }
+            Bearer::Token(token) => token,
+        };
+        let verified = verify(state, token).map_err(|problem| {
+            GraphError::token(match problem {
+                TokenProblem::Malformed => "IDX14100: JWT is not well formed.",
+                TokenProblem::Algorithm | TokenProblem::Signature(_) => "Signature is invalid.",
+                TokenProblem::Issuer => "Access token validation failure. Invalid issuer.",
+                TokenProblem::Expired(_) => "Lifetime validation failed, the token is expired.",
+                TokenProblem::NotYetValid(_) => {
+                    "Lifetime validation failed, the token is not valid yet."
+                }
+            })
+        })?;
+        if !is_addressed(state, &verified) {
+            return Err(GraphError::token(
+                "Access token validation failure. Invalid audience.",
+            ));
+        }
+        check_revocation(state, &verified)?;
+        let text = |name| {
+            verified
+                .text(name)
+                .map(str::to_owned)
+                .ok_or_else(|| GraphError::token("Access token validation failure."))
+        };
+        Ok(Self {
+            oid: text("oid")?,
+            subject: text("sub")?,
+            scopes: verified
+                .text("scp")
+                .map(|scopes| scopes.split(' ').map(str::to_owned).collect()),
+            tenant: verified.tenant,
+        })
+    }
+
+    pub(super) fn may(&self, scope: &str) -> bool {
+        self.scopes
+            .as_ref()
+            .is_some_and(|scopes| scopes.iter().any(|own| own == scope))
+    }
+
+    /// The user behind the token; an application has none.
+    pub(super) fn user(&self, state: &State) -> Result<User, GraphError> {
+        if self.scopes.is_none() {
+            return Err(GraphError::only_delegated());
+        }
+        state
+            .directory()
+            .user_in(&self.tenant, &self.oid)
+            .filter(|user| !user.disabled)
+            .cloned()
+            .ok_or_else(|| GraphError::token("The user of the access token is not there."))
+    }
+}
+
+/// Graph asks for v1 tokens, so nothing else is issued for it.
+fn is_addressed(state: &State, verified: &Verified) -> bool {
+    let audience = verified.text("aud").unwrap_or_default();
+    let audience = audience.strip_suffix('/').unwrap_or(audience);
+    let issuer = state.issuer(TokenVersion::V1, &verified.tenant);
+    state
+        .directory()
+        .application(demo::GRAPH_CLIENT_ID)
+        .is_some_and(|graph| graph.is_identified_by(audience))
+        && verified.text("iss") == Some(&issuer)
+}
+
+/// Continuous access evaluation, for clients that said they can handle it (`xms_cc`: `cp1`).
+fn check_revocation(state: &State, verified: &Verified) -> Result<(), GraphError> {
+    let directory = state.directory();
+    let user = verified
+        .text("oid")
+        .and_then(|oid| directory.user_in(&verified.tenant, oid));
+    let capable = verified.capabilities().iter().any(|one| one == "cp1");
+    match user {
+        Some(user) if capable && verified.revoked(user) => {
+            let now = state.now().to_string();
+            let claims = json!({"access_token": {"nbf": {"essential": true, "value": now}}});
+            Err(GraphError::revoked(&STANDARD.encode(claims.to_string())))
+        }
+        _ => Ok(()),
+    }
+}
