@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser screenshots errors-page bench-ir deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop screenshots errors-page bench-ir deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,9 @@ e2e: ## the end-to-end tests only
 browser: ## the browser tests only
 	scripts/install-test-tools
 	cargo test -p obo-tests --test browser
+
+interop: ## msal and azure-identity (Python, Node), unmodified, against the emulator; needs python3 and node
+	scripts/interop
 
 screenshots: ## the pictures in docs/, taken anew by the browser tests
 	scripts/install-test-tools

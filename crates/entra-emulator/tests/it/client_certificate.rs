@@ -82,6 +82,9 @@ async fn an_assertion_signed_with_a_registered_certificate_stands_for_the_applic
     for header in [
         json!({"alg": "PS256", "x5t#S256": x5t_s256}),
         json!({"alg": "RS256", "x5t": x5t}),
+        // As msal-python writes them.
+        json!({"alg": "PS256", "x5t#S256": format!("{x5t_s256}=")}),
+        json!({"alg": "RS256", "x5t": format!("{x5t}=")}),
         json!({"alg": "RS256", "x5t": x5t, "x5t#S256": x5t_s256, "x5c": ["ignored"]}),
     ] {
         let answer = present(&emulator, &signer.sign(&header, &claims(&endpoint))).await;
@@ -174,6 +177,8 @@ async fn an_assertion_holds_from_its_nbf_to_its_exp() {
     for (name, value) in [
         ("exp", json!(now() - 1)),
         ("exp", json!(0)),
+        ("exp", json!(1.5)),
+        ("exp", json!(-1e300)),
         ("exp", json!(i64::MIN)),
         ("nbf", json!(now() + 400)),
         ("nbf", json!(i64::MAX)),
@@ -186,7 +191,9 @@ async fn an_assertion_holds_from_its_nbf_to_its_exp() {
             "{description}"
         );
     }
-    // A client's clock may run ahead, an `nbf` may be missing, and MSAL.NET writes numbers as text.
+    // A client's clock may run ahead, and an `nbf` may be missing. msal-python writes fractions of
+    // seconds, MSAL.NET writes text.
+    let fraction = f64::from(i32::try_from(now()).unwrap()) + 600.5;
     let text = with(
         with(good.clone(), "nbf", now().to_string()),
         "exp",
@@ -195,6 +202,7 @@ async fn an_assertion_holds_from_its_nbf_to_its_exp() {
     for claims in [
         with(good.clone(), "nbf", now() + 200),
         with(good.clone(), "nbf", Value::Null),
+        with(good.clone(), "exp", fraction),
         text,
     ] {
         assert_eq!(at(claims.clone()).await.status, 200, "{claims}");

@@ -105,13 +105,15 @@ impl<'a> Assertion<'a> {
         Ok(())
     }
 
-    /// MSAL.NET writes numbers as strings.
+    /// Seconds may have a fraction (RFC 7519 §2), and in msal-python's assertions they do; MSAL.NET
+    /// writes them as text.
     fn seconds(&self, name: &str) -> Result<Option<i64>, AadError> {
         let Some(value) = self.claims.get(name) else {
             return Ok(None);
         };
         value
             .as_i64()
+            .or_else(|| Some(value.as_f64()? as i64))
             .or_else(|| value.as_str()?.parse().ok())
             .map(Some)
             .ok_or_else(|| aadsts::malformed_client_assertion(&format!("Its '{name}' is no time.")))

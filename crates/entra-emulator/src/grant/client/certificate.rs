@@ -55,8 +55,10 @@ fn registered<'a>(
     client: &'a Application,
     assertion: &Assertion<'_>,
 ) -> Result<&'a Certificate, AadError> {
-    let sha256 = assertion.header("x5t#S256");
-    let sha1 = assertion.header("x5t");
+    // msal-python leaves the padding on, and Entra ID doesn't mind.
+    let unpadded = |name| Some(assertion.header(name)?.trim_end_matches('='));
+    let sha256 = unpadded("x5t#S256");
+    let sha1 = unpadded("x5t");
     let Some(named) = sha256.or(sha1) else {
         return Err(aadsts::malformed_client_assertion(
             "No certificate thumbprint specified in token header.",
