@@ -249,8 +249,17 @@ fn find_key(
     if fitting.peek().is_none() {
         return Err(TokenDefect::Issuer);
     }
+    signer(jws, fitting, now)
+}
+
+/// The one of these keys that made the signature.
+pub(super) fn signer<'a>(
+    jws: &Jws<'_>,
+    keys: impl Iterator<Item = &'a Arc<Key>>,
+    now: Timestamp,
+) -> Result<Arc<Key>, TokenDefect> {
     let algorithm = jws.header.algorithm;
-    let mut fitting = fitting
+    let mut fitting = keys
         .filter(|key| key.supports(algorithm) && key.is_trusted(now))
         .peekable();
     if fitting.peek().is_none() {
