@@ -25,7 +25,7 @@ use tower_obo::{
 };
 use tower_service::Service;
 
-use self::again::{Again, Sending};
+use self::again::{Again, Kept, Sending};
 use crate::{
     config::{Access, Config, Credential, Route},
     message::{answer::Answer, body::ResponseBody, exchange::Exchange},
@@ -152,6 +152,17 @@ pub(crate) struct Authorize<S> {
     inner: S,
 }
 
+impl<S: Clone> Authorize<S> {
+    /// What is kept of a request that goes on, for after its answer.
+    fn keep(&self, exchange: &Exchange) -> Kept<S> {
+        if self.retry_challenges && exchange.has_no_body() {
+            Kept::Again(Box::new(Again::of(exchange, &self.core, &self.inner)))
+        } else {
+            Kept::Id(exchange.id.clone())
+        }
+    }
+}
+
 impl<S> Service<Exchange> for Authorize<S>
 where
     S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + Clone + 'static,
@@ -173,16 +184,12 @@ where
             .decide(&Head::from(&exchange.request), &route.policy)
         {
             Decision::Admit(admitted) => {
-                let again = self
-                    .retry_challenges
-                    .then(|| Again::of(&exchange, &self.core, &self.inner))
-                    .flatten();
+                let kept = self.keep(&exchange);
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
-                    id: exchange.id.clone(),
                     inner: self.inner.call(exchange),
                     admitted,
-                    again,
+                    kept,
                 }
             }
             Decision::Wait(pending) => {
@@ -191,10 +198,7 @@ where
                 AuthorizeFuture::Waiting {
                     pending,
                     put_aside: Some(Box::new(PutAside {
-                        again: self
-                            .retry_challenges
-                            .then(|| Again::of(&exchange, &self.core, &self.inner))
-                            .flatten(),
+                        kept: self.keep(&exchange),
                         exchange,
                         inner: std::mem::replace(&mut self.inner, clone),
                     })),
@@ -215,8 +219,7 @@ pin_project! {
             #[pin]
             inner: F,
             admitted: Admitted,
-            id: HeaderValue,
-            again: Option<Box<Again<S>>>,
+            kept: Kept<S>,
         },
         Waiting { pending: Pending, put_aside: Option<Box<PutAside<S>>> },
         SentAgain { sending: Sending },
@@ -229,7 +232,7 @@ pin_project! {
 struct PutAside<S> {
     exchange: Exchange,
     inner: S,
-    again: Option<Box<Again<S>>>,
+    kept: Kept<S>,
 }
 
 impl<S, F> AuthorizeFuture<S, F> {
@@ -252,16 +255,15 @@ where
                 AuthorizeFutureProj::Passed {
                     inner,
                     admitted,
-                    id,
-                    again,
+                    kept,
                 } => {
                     let Ok(response) = ready!(inner.poll(cx));
-                    match again
-                        .take()
-                        .and_then(|again| again.after(admitted, &response))
-                    {
+                    match kept.send_again(admitted, &response) {
                         Some(sending) => Self::SentAgain { sending },
-                        None => return Poll::Ready(Ok(challenged(admitted, response, id))),
+                        None => {
+                            let answer = challenged(admitted, response, kept.id());
+                            return Poll::Ready(Ok(answer));
+                        }
                     }
                 }
                 AuthorizeFutureProj::SentAgain { sending } => {
@@ -280,14 +282,13 @@ where
                             let PutAside {
                                 mut exchange,
                                 mut inner,
-                                again,
+                                kept,
                             } = *put_aside;
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
-                                id: exchange.id.clone(),
                                 inner: inner.call(exchange),
                                 admitted,
-                                again,
+                                kept,
                             }
                         }
                         (Err(rejection), Some(put_aside)) => {

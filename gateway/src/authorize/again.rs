@@ -1,10 +1,10 @@
 //! A request without a body that the upstream has answered with a claims challenge: it is sent once
 //! more, with a token that satisfies the claims, if Entra ID gives one without the user.
 
-use std::{convert::Infallible, future::Future, pin::Pin, rc::Rc};
+use std::{convert::Infallible, fmt, future::Future, mem, pin::Pin, rc::Rc};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use tower_obo::{Admitted, Core, Head};
+use tower_obo::{Admitted, Core, Head, Pending};
 use tower_service::Service;
 
 use super::{challenged, refusal};
@@ -16,9 +16,17 @@ use crate::{
     route::Route,
 };
 
+/// What is kept of a request until its answer has come. Not larger than an id, since every request
+/// has room for it.
+#[derive(Debug)]
+pub(super) enum Kept<S> {
+    /// Its id: it cannot be sent again, or must not.
+    Id(HeaderValue),
+    Again(Box<Again<S>>),
+}
+
 /// What it takes to send a request again: a copy of its head as the client sent it, the caller's
 /// token included.
-#[derive(Debug)]
 pub(super) struct Again<S> {
     core: Core,
     inner: S,
@@ -34,37 +42,60 @@ pub(super) struct Again<S> {
 /// The answer to the request that is sent again, or to its caller.
 pub(super) type Sending = Pin<Box<dyn Future<Output = Response<ResponseBody>>>>;
 
-impl<S: Clone> Again<S> {
-    /// `None` for a request with a body: that is gone once it is sent.
-    pub(super) fn of(exchange: &Exchange, core: &Core, inner: &S) -> Option<Box<Self>> {
-        exchange.has_no_body().then(|| {
-            Box::new(Self {
-                core: core.clone(),
-                inner: inner.clone(),
-                method: exchange.request.method().clone(),
-                uri: exchange.request.uri().clone(),
-                headers: exchange.request.headers().clone(),
-                client: Rc::clone(&exchange.client),
-                id: exchange.id.clone(),
-                has: exchange.has,
-                route: exchange.route.clone(),
-            })
-        })
+impl<S> Kept<S> {
+    /// The request's id.
+    pub(super) const fn id(&self) -> &HeaderValue {
+        match self {
+            Self::Id(id) => id,
+            Self::Again(again) => &again.id,
+        }
     }
 }
 
-impl<S> Again<S>
+impl<S> Kept<S>
 where
     S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + 'static,
 {
     /// Sends the request again after a claims challenge; `None` after any other answer.
     ///
     /// Whatever the upstream says then is the answer: a second challenge goes to the caller.
-    pub(super) fn after(
-        self: Box<Self>,
+    pub(super) fn send_again(
+        &mut self,
         admitted: &Admitted,
         response: &Response<ResponseBody>,
     ) -> Option<Sending> {
+        let Self::Again(again) = self else {
+            return None;
+        };
+        let pending = again.exchange(admitted, response)?;
+        let id = again.id.clone();
+        match mem::replace(self, Self::Id(id)) {
+            Self::Again(again) => Some(Box::pin(again.after(pending))),
+            Self::Id(_) => None,
+        }
+    }
+}
+
+impl<S: Clone> Again<S> {
+    /// Of a request without a body: that would be gone once it is sent.
+    pub(super) fn of(exchange: &Exchange, core: &Core, inner: &S) -> Self {
+        Self {
+            core: core.clone(),
+            inner: inner.clone(),
+            method: exchange.request.method().clone(),
+            uri: exchange.request.uri().clone(),
+            headers: exchange.request.headers().clone(),
+            client: Rc::clone(&exchange.client),
+            id: exchange.id.clone(),
+            has: exchange.has,
+            route: exchange.route.clone(),
+        }
+    }
+}
+
+impl<S> Again<S> {
+    /// The exchange that a claims challenge asks for.
+    fn exchange(&self, admitted: &Admitted, response: &Response<ResponseBody>) -> Option<Pending> {
         if response.status() != StatusCode::UNAUTHORIZED {
             return None;
         }
@@ -74,17 +105,22 @@ where
             uri: &self.uri,
             headers: &self.headers,
         };
-        let pending = self
-            .core
-            .exchange_for_claims(&head, admitted, &token, response.headers())?;
-        Some(Box::pin(async move {
-            // The limits of the first answer are not those of the exchange.
-            self.client.watch.begin(false);
-            match pending.await {
-                Ok(admitted) => self.send(&admitted).await,
-                Err(rejection) => refusal(rejection, &self.id),
-            }
-        }))
+        self.core
+            .exchange_for_claims(&head, admitted, &token, response.headers())
+    }
+}
+
+impl<S> Again<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    async fn after(self: Box<Self>, exchange: Pending) -> Response<ResponseBody> {
+        // The limits of the first answer are not those of the exchange.
+        self.client.watch.begin(false);
+        match exchange.await {
+            Ok(admitted) => self.send(&admitted).await,
+            Err(rejection) => refusal(rejection, &self.id),
+        }
     }
 
     async fn send(mut self: Box<Self>, admitted: &Admitted) -> Response<ResponseBody> {
@@ -102,5 +138,48 @@ where
         });
         let Ok(response) = sending.await;
         challenged(admitted, response, &self.id)
+    }
+}
+
+impl<S> fmt::Debug for Again<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the headers, which hold the caller's token, nor the query.
+        f.debug_struct("Again")
+            .field("id", &self.id)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_obo::{Credential, Entra};
+
+    use super::*;
+    use crate::{config::Limits, net::watch::Watches};
+
+    #[tokio::test]
+    async fn lo_03_what_is_kept_of_a_request_shows_no_token_and_no_query() {
+        let guid = "00000000-0000-0000-0000-000000000001";
+        let core = Core::builder(Entra::tenant(guid))
+            .client(guid, Credential::secret("x"))
+            .build()
+            .unwrap();
+        let watch = Watches::new(&Limits::default()).add();
+        let exchange = Exchange {
+            request: Request::get("/a?q=secret")
+                .header("authorization", "Bearer secret")
+                .body(None)
+                .unwrap(),
+            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), watch)),
+            id: HeaderValue::from_static("the-id"),
+            has: Has::default(),
+            route: None,
+        };
+        let again = Again::of(&exchange, &core, &());
+        for shown in [format!("{exchange:?}"), format!("{again:?}")] {
+            assert!(shown.contains("the-id"), "{shown}");
+            assert!(!shown.contains("secret"), "{shown}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A request on its way through the stack, with what the steps have learned about it.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc};
+use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc};
 
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
@@ -10,7 +10,6 @@ use crate::{net::watch::Watch, route::Route};
 
 /// One request. A type of its own, so that what the steps add needs no allocation, as the
 /// request's extensions would.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     /// Without a body where it is sent again.
     pub(crate) request: Request<Option<Incoming>>,
@@ -34,6 +33,16 @@ impl Exchange {
     /// The answer to this request, given by the gateway itself.
     pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
         answer.into_response(&self.id)
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the headers, which hold tokens, nor the query.
+        f.debug_struct("Exchange")
+            .field("id", &self.id)
+            .field("method", self.request.method())
+            .finish_non_exhaustive()
     }
 }
 
