@@ -1,14 +1,12 @@
 //! Who calls ARM: the token is checked for real.
 
 use axum::http::HeaderMap;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
 
 use super::answer::ArmError;
 use crate::directory::{TokenVersion, demo};
 use crate::state::State;
 use crate::token::bearer::Bearer;
+use crate::token::revocation::claims_challenge;
 use crate::token::verify::{TokenProblem, Verified, verify};
 
 /// The caller's identity, as their token has it.
@@ -35,7 +33,9 @@ pub(super) fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, ArmEr
     })?;
     let authority = format!("{}/{}", state.url, verified.tenant);
     check_audience(state, &verified, &authority)?;
-    check_revocation(state, &verified, &authority)?;
+    if let Some(claims) = claims_challenge(state, &verified) {
+        return Err(ArmError::revoked(&authority, &claims));
+    }
     let oid = verified
         .text("oid")
         .ok_or_else(|| ArmError::invalid_token(&authority))?;
@@ -64,22 +64,4 @@ fn check_audience(state: &State, verified: &Verified, authority: &str) -> Result
         return Err(ArmError::wrong_tenant(authority, issuer));
     }
     Ok(())
-}
-
-/// Continuous access evaluation, for clients that said they can handle it (`xms_cc`: `cp1`).
-fn check_revocation(state: &State, verified: &Verified, authority: &str) -> Result<(), ArmError> {
-    let directory = state.directory();
-    let user = verified
-        .text("oid")
-        .and_then(|oid| directory.user_in(&verified.tenant, oid));
-    let capable = verified.capabilities().iter().any(|one| one == "cp1");
-    match user {
-        Some(user) if capable && verified.revoked(user) => {
-            let now = state.now().to_string();
-            let claims =
-                json!({"access_token": {"nbf": {"essential": true, "value": now}}}).to_string();
-            Err(ArmError::revoked(authority, &STANDARD.encode(claims)))
-        }
-        _ => Ok(()),
-    }
 }

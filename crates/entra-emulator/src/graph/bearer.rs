@@ -1,14 +1,12 @@
 //! Who calls Graph: the token is checked for real.
 
 use axum::http::HeaderMap;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
 
 use super::answer::GraphError;
 use crate::directory::{TokenVersion, User, demo};
 use crate::state::State;
 use crate::token::bearer::Bearer;
+use crate::token::revocation::claims_challenge;
 use crate::token::verify::{TokenProblem, Verified, verify};
 
 /// The caller, as their token has it.
@@ -46,7 +44,9 @@ impl Caller {
                 "Access token validation failure. Invalid audience.",
             ));
         }
-        check_revocation(state, &verified)?;
+        if let Some(claims) = claims_challenge(state, &verified) {
+            return Err(GraphError::revoked(&claims));
+        }
         let text = |name| {
             verified
                 .text(name)
@@ -93,21 +93,4 @@ fn is_addressed(state: &State, verified: &Verified) -> bool {
         .application(demo::GRAPH_CLIENT_ID)
         .is_some_and(|graph| graph.is_identified_by(audience))
         && verified.text("iss") == Some(&issuer)
-}
-
-/// Continuous access evaluation, for clients that said they can handle it (`xms_cc`: `cp1`).
-fn check_revocation(state: &State, verified: &Verified) -> Result<(), GraphError> {
-    let directory = state.directory();
-    let user = verified
-        .text("oid")
-        .and_then(|oid| directory.user_in(&verified.tenant, oid));
-    let capable = verified.capabilities().iter().any(|one| one == "cp1");
-    match user {
-        Some(user) if capable && verified.revoked(user) => {
-            let now = state.now().to_string();
-            let claims = json!({"access_token": {"nbf": {"essential": true, "value": now}}});
-            Err(GraphError::revoked(&STANDARD.encode(claims.to_string())))
-        }
-        _ => Ok(()),
-    }
 }

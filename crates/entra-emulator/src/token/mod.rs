@@ -3,6 +3,7 @@
 pub(crate) mod bearer;
 pub(crate) mod builder;
 pub(crate) mod claims;
+pub(crate) mod revocation;
 pub(crate) mod signature;
 pub(crate) mod verify;
 
