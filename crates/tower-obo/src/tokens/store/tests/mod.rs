@@ -1,5 +1,7 @@
 //! Single flight, renewal and limits, with an exchange that the test holds in its hand.
 
+mod refused;
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -336,153 +338,6 @@ async fn a_renewal_that_is_refused_ends_the_token_that_it_was_to_follow() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_gone_and_its_successor_is_not() {
-    let f = fixture(2, 128);
-    let first = f.store.obtain(want("alice")).await.unwrap();
-    f.store.revoke(&first);
-    assert!(!first.is_alive(f.clock.now()));
-    let second = f.store.obtain(want("alice")).await.unwrap();
-    f.store.revoke(&first);
-    assert!(second.is_fresh(f.clock.now()));
-    assert!(Arc::ptr_eq(
-        &f.store.obtain(want("alice")).await.unwrap(),
-        &second
-    ));
-}
-
-#[tokio::test]
-async fn ex_12_an_api_that_always_wants_claims_causes_no_exchange_for_a_while() {
-    let f = fixture(10, 128);
-    let token = f.store.obtain(want("alice")).await.unwrap();
-    f.store
-        .challenge(&token, &ExchangeError::challenge("{}".to_owned()));
-    for _ in 0..20 {
-        let Err(Unavailable::Exchange(error)) = f.store.obtain(want("alice")).await else {
-            panic!("the challenge stands");
-        };
-        assert_eq!(error.claims(), Some("{}"));
-    }
-    assert_eq!(f.exchange.begun(), 1);
-    assert!(f.store.obtain(want("alice's new token")).await.is_ok());
-    f.clock.advance(Duration::from_secs(30));
-    assert!(f.store.obtain(want("alice")).await.is_ok());
-}
-
-/// What Entra ID asks for in place of what the downstream asked for.
-const ITS_OWN: &str = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
-
-fn challenge() -> ExchangeError {
-    ExchangeError::challenge("{}".to_owned())
-}
-
-async fn for_claims(f: &Fixture, refused: &Arc<CachedToken>) -> Result<Arc<CachedToken>, String> {
-    let mut want = want("alice");
-    want.claims = Some("{}".into());
-    let challenge = challenge();
-    let exchange = f.store.exchange_for_claims(refused, &challenge, want).await;
-    exchange.map_err(|error| error.claims().unwrap().to_owned())
-}
-
-#[tokio::test]
-async fn ex_12_one_exchange_with_the_claims_replaces_the_token_for_everybody() {
-    let f = fixture(1, 128);
-    let first = f.store.obtain(want("alice")).await.unwrap();
-    let mut waiting = Vec::new();
-    for _ in 0..50 {
-        let (store, first) = (Arc::clone(&f.store), Arc::clone(&first));
-        let mut want = want("alice");
-        want.claims = Some("{}".into());
-        waiting.push(tokio::spawn(async move {
-            store.exchange_for_claims(&first, &challenge(), want).await
-        }));
-    }
-    f.exchange.until_begun(2).await;
-    assert!(!first.is_alive(f.clock.now()), "it is dropped at once");
-    f.exchange.open();
-    let second = f.store.obtain(want("alice")).await.unwrap();
-    for waiting in waiting {
-        assert!(Arc::ptr_eq(&waiting.await.unwrap().unwrap(), &second));
-    }
-    // A 401 that comes late concerns the old token only.
-    assert!(Arc::ptr_eq(&for_claims(&f, &first).await.unwrap(), &second));
-    assert_eq!(f.exchange.begun(), 2);
-    let asked: Vec<_> = f.exchange.0.claims.lock().unwrap().clone();
-    assert_eq!(asked, [None, Some("{}".into())]);
-}
-
-#[tokio::test]
-async fn ex_12_what_the_exchange_for_claims_is_refused_with_is_the_users_to_answer() {
-    for (answer, claims) in [
-        (Answer::Challenge(ITS_OWN), ITS_OWN),
-        (Answer::Error(ExchangeErrorKind::InteractionRequired), "{}"),
-        (Answer::Error(ExchangeErrorKind::AccountRefused), "{}"),
-        (Answer::Error(ExchangeErrorKind::Unavailable), "{}"),
-        (Answer::Error(ExchangeErrorKind::Throttled), "{}"),
-        (Answer::Panic, "{}"),
-    ] {
-        let f = fixture(2, 128);
-        let first = f.store.obtain(want("alice")).await.unwrap();
-        f.exchange.answers(answer.clone());
-        assert_eq!(for_claims(&f, &first).await.unwrap_err(), claims);
-        // It stands, for those who come later too.
-        for _ in 0..3 {
-            assert_eq!(for_claims(&f, &first).await.unwrap_err(), claims);
-            let Err(Unavailable::Exchange(error)) = f.store.obtain(want("alice")).await else {
-                panic!("{answer:?}: the challenge stands");
-            };
-            assert_eq!(error.claims(), Some(claims), "{answer:?}");
-        }
-        assert_eq!(f.exchange.begun(), 2, "{answer:?}");
-    }
-}
-
-#[tokio::test]
-async fn ex_12_an_api_that_challenges_every_new_token_causes_one_exchange_a_minute() {
-    let f = fixture(100, 128);
-    let mut token = f.store.obtain(want("alice")).await.unwrap();
-    token = for_claims(&f, &token).await.unwrap();
-    for _ in 0..20 {
-        assert_eq!(for_claims(&f, &token).await.unwrap_err(), "{}");
-    }
-    assert_eq!(f.exchange.begun(), 2);
-    f.clock.advance(Duration::from_secs(30));
-    token = f.store.obtain(want("alice")).await.unwrap();
-    assert_eq!(for_claims(&f, &token).await.unwrap_err(), "{}");
-    assert_eq!(f.exchange.begun(), 3);
-    f.clock.advance(Duration::from_secs(30));
-    assert!(for_claims(&f, &token).await.is_ok());
-    assert_eq!(f.exchange.begun(), 4);
-}
-
-#[tokio::test]
-async fn ex_12_first_tokens_come_before_tries_to_spare_a_sign_in() {
-    let f = fixture(1, 1);
-    let first = f.store.obtain(want("alice")).await.unwrap();
-    let store = Arc::clone(&f.store);
-    let other = tokio::spawn(async move { store.obtain(want("bob")).await });
-    f.exchange.until_begun(2).await;
-    assert_eq!(for_claims(&f, &first).await.unwrap_err(), "{}");
-    f.exchange.open();
-    assert!(other.await.unwrap().is_ok());
-    assert_eq!(f.exchange.begun(), 2);
-}
-
-#[tokio::test]
-async fn ex_13_an_api_that_always_says_401_causes_one_exchange_a_minute() {
-    let f = fixture(100, 128);
-    for _ in 0..20 {
-        let token = f.store.obtain(want("alice")).await.unwrap();
-        f.store.revoke_once_a_minute(&token);
-    }
-    assert_eq!(f.exchange.begun(), 2);
-    f.clock.advance(Duration::from_secs(60));
-    let token = f.store.obtain(want("alice")).await.unwrap();
-    f.store.revoke_once_a_minute(&token);
-    f.store.obtain(want("alice")).await.unwrap();
-    assert_eq!(f.exchange.begun(), 3);
-}
-
-#[tokio::test]
 async fn a_refusal_that_needs_the_user_is_asked_for_once_in_a_while() {
     let f = fixture(10, 128);
     f.exchange
@@ -507,7 +362,8 @@ async fn the_memory_of_tokens_is_bounded_by_bytes() {
         f.store.obtain(want(&user.to_string())).await.unwrap();
     }
     assert!(f.store.tokens.weight() <= 1024 * 1024);
-    assert!(f.store.tokens.len() > 1_000);
+    // Some had to go, or the bound was never reached.
+    assert!((1_000..5_000).contains(&f.store.tokens.len()));
 }
 
 #[test]
