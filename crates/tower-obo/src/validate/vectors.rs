@@ -12,6 +12,7 @@ use super::{TokenDefect, jose::Jws, validator::signer};
 use crate::{Issuers, KeySet, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_unix(1_000);
+const MAX_AGE: Duration = Duration::from_secs(60);
 
 fn read(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,14 +24,19 @@ fn read(name: &str) -> Value {
 /// What a validator that accepts every algorithm says of a token's signature, when the provider
 /// publishes this one key.
 fn judge(token: &str, key: &Value) -> Result<(), TokenDefect> {
+    judge_at(NOW, token, key)
+}
+
+/// The same at another time than that of the key set, which may be used for [`MAX_AGE`].
+fn judge_at(now: Timestamp, token: &str, key: &Value) -> Result<(), TokenDefect> {
     let jws = Jws::parse(token)?;
     let set = json!({ "keys": [key] }).to_string();
     let issuers = Issuers::new("https://login.example/{tenantid}/v2.0");
-    let set = KeySet::parse(set.as_bytes(), issuers, NOW, Duration::from_secs(60))
+    let set = KeySet::parse(set.as_bytes(), issuers, NOW, MAX_AGE)
         .map_err(|_| TokenDefect::UnknownKey)?;
     match set.with_id(&jws.header.kid) {
         [] => Err(TokenDefect::UnknownKey),
-        keys => signer(&jws, keys.iter(), NOW).map(|_| ()),
+        keys => signer(&jws, keys.iter(), now).map(|_| ()),
     }
 }
 
@@ -140,4 +146,18 @@ fn the_examples_of_rfc_7520_verify_or_are_refused_for_the_right_reason() {
             assert_eq!(judge(&other, key), Err(TokenDefect::Signature));
         }
     }
+}
+
+#[test]
+fn a_key_that_is_not_trusted_any_more_signs_nothing() {
+    let file = read("rfc7520.json");
+    let examples = file["examples"].as_array().unwrap();
+    let signed = examples.iter().find(|one| one["refused"].is_null());
+    let (token, key) = signed
+        .map(|one| (one["token"].as_str().unwrap(), &one["key"]))
+        .unwrap();
+    let last = NOW + (MAX_AGE - Duration::from_secs(1));
+    assert_eq!(judge_at(last, token, key), Ok(()));
+    let over = judge_at(NOW + MAX_AGE, token, key);
+    assert_eq!(over, Err(TokenDefect::Algorithm));
 }

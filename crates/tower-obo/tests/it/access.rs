@@ -80,6 +80,24 @@ async fn az_02_an_application_without_a_user_is_refused_before_any_exchange() {
 }
 
 #[tokio::test]
+async fn az_02_without_idtyp_roles_alone_make_an_application_and_roles_beside_a_scope_do_not() {
+    let world = World::start().await;
+    let reader = || world.entra.token().claim("roles", json!(["Reader"]));
+    let policy = || Policy::new(AccessPolicy::any_role(["Reader"]));
+    let app = reader().without_claim("scp").sign();
+    let answer = world
+        .refused_by(policy(), "roles alone", with_token(&app))
+        .await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+
+    let user = reader().sign();
+    let answer = world.send_by(policy(), with_token(&user)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let admitted = world.upstream.last().admitted.unwrap();
+    assert!(!admitted.principal().unwrap().is_app_only());
+}
+
+#[tokio::test]
 async fn az_02_where_applications_may_call_they_still_get_no_users_token() {
     let world = World::start().await;
     let token = world.entra.token().app_only().sign();
