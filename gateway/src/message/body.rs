@@ -8,9 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderValue;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::{
+    message::trailers,
     net::{
         pool::Lease,
         watch::{Phase, Watch},
@@ -18,8 +20,8 @@ use crate::{
     steps::limit::Permit,
 };
 
-/// A request's body on its way to the upstream. Trailers are dropped: no header list is allowed
-/// in them yet.
+/// A request's body on its way to the upstream. Trailers are dropped: nothing says yet which fields
+/// an upstream wants to believe there.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     /// `None`: of a request that is sent again, which is one without a body.
@@ -91,6 +93,8 @@ enum Kind {
     Upstream {
         incoming: Incoming,
         lease: Option<Lease>,
+        /// The token that its trailers must not repeat.
+        injected: Option<Box<HeaderValue>>,
     },
 }
 
@@ -105,12 +109,22 @@ impl ResponseBody {
 
     /// The upstream's body. `watch` knows whether the request was sent to its end, without which
     /// the connection is not used again.
-    pub(crate) fn upstream(incoming: Incoming, lease: Lease, watch: Rc<Watch>) -> Self {
+    pub(crate) fn upstream(
+        incoming: Incoming,
+        lease: Lease,
+        watch: Rc<Watch>,
+        injected: Option<HeaderValue>,
+    ) -> Self {
         let ended = incoming.is_end_stream();
+        // A body of known length has no trailers.
+        let injected = injected
+            .filter(|_| incoming.size_hint().exact().is_none())
+            .map(Box::new);
         let mut body = Self {
             kind: Kind::Upstream {
                 incoming,
                 lease: Some(lease),
+                injected,
             },
             watch: Some(watch),
             permit: None,
@@ -160,12 +174,14 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        let incoming = match &mut this.kind {
+        let (incoming, injected) = match &mut this.kind {
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
-            Kind::Upstream { incoming, .. } => incoming,
+            Kind::Upstream {
+                incoming, injected, ..
+            } => (incoming, injected),
         };
         match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
             Some(Ok(frame)) if frame.is_data() => {
@@ -179,8 +195,14 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
-            // Trailers are dropped.
-            Some(Ok(_)) | None => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    trailers::clean(trailers, injected.as_deref());
+                }
+                this.end();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
                 this.end();
                 Poll::Ready(None)
             }
@@ -190,7 +212,9 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_empty(),
-            Kind::Upstream { incoming, lease } => lease.is_none() || incoming.is_end_stream(),
+            Kind::Upstream {
+                incoming, lease, ..
+            } => lease.is_none() || incoming.is_end_stream(),
         }
     }
 

@@ -51,6 +51,8 @@ impl fmt::Debug for Exchange {
 pub(crate) struct Has {
     pub(crate) expect: bool,
     pub(crate) transfer_encoding: bool,
+    /// `TE`; once the step that strips has passed: one that says `trailers`.
+    pub(crate) te: bool,
 }
 
 /// The client's connection.

@@ -6,7 +6,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{EXPECT, HOST, TRANSFER_ENCODING},
+    header::{EXPECT, HOST, TE, TRANSFER_ENCODING},
     uri::{Parts, PathAndQuery},
 };
 
@@ -66,6 +66,7 @@ fn size(
         head += name.as_str().len() + value.len() + 4;
         has.expect |= *name == EXPECT;
         has.transfer_encoding |= *name == TRANSFER_ENCODING;
+        has.te |= *name == TE;
     }
     if head > most_head {
         return Err(Answer::head_too_large());

@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use http::{
     HeaderValue, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING},
 };
 
 use super::step::Step;
 use crate::{
     headers::{self, Reserved},
-    message::{answer::Answer, exchange::Exchange},
+    message::{answer::Answer, exchange::Exchange, trailers},
 };
 
 /// The step.
@@ -23,6 +23,7 @@ pub(crate) struct Strip(pub(crate) Rc<Reserved>);
 impl Step for Strip {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
         let headers = exchange.request.headers_mut();
+        exchange.has.te = exchange.has.te && trailers::are_read(headers);
         headers::strip_connection(headers);
         headers::remove_where(headers, |name| {
             *name != AUTHORIZATION && self.0.contains(name)
@@ -35,6 +36,11 @@ impl Step for Strip {
             // Said anew, since without it a GET would lose its body on the way.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             headers.remove(CONTENT_LENGTH);
+        }
+        if exchange.has.te {
+            // RFC 9110 §10.1.4: `TE` is of one connection, and `Connection` says so.
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
         *exchange.request.version_mut() = Version::HTTP_11;
         Ok(())

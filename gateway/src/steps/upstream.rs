@@ -4,7 +4,7 @@ use std::{convert::Infallible, pin::pin, rc::Rc};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
 
@@ -14,6 +14,7 @@ use crate::{
         answer::Answer,
         body::{RequestBody, ResponseBody},
         exchange::Exchange,
+        trailers,
     },
     net::{
         pool::{ConnectError, Lease, Pool},
@@ -34,7 +35,7 @@ pub(crate) fn forward(
         client,
         id,
         route,
-        ..
+        has,
     } = exchange;
     let watch = &client.watch;
     let injected = request.headers().get(AUTHORIZATION).cloned();
@@ -56,14 +57,22 @@ pub(crate) fn forward(
         let response = sent.and_then(|(response, lease)| {
             let (mut parts, incoming) = response.into_parts();
             check(parts.status, &parts.headers)?;
+            // Whoever did not say that it reads trailers is not told of any.
+            let announced = has
+                .te
+                .then(|| trailers::announced(&parts.headers))
+                .flatten();
             headers::strip_connection(&mut parts.headers);
+            if let Some(announced) = announced {
+                parts.headers.insert(TRAILER, announced);
+            }
             if let Some(injected) = &injected {
                 headers::remove_echo(&mut parts.headers, injected);
             }
             parts.version = Version::HTTP_11;
             // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
             parts.extensions.clear();
-            let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch));
+            let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch), injected);
             Ok(Response::from_parts(parts, body))
         });
         Ok(response.unwrap_or_else(|answer| answer.into_response(&id)))

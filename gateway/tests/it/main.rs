@@ -19,4 +19,5 @@ mod limits;
 mod paths;
 mod reuse;
 mod rig;
+mod trailers;
 mod upstream;

@@ -1,0 +1,64 @@
+//! Fields after a body.
+
+use crate::{
+    rig::{PROTECTED, Rig},
+    upstream::{Reply, Seen},
+};
+
+const TRAILERS: &str =
+    "x-sum: 7\r\ngrpc-status: 0\r\ncontent-length: 9\r\nset-cookie: a=b\r\nx-echo: ";
+
+fn answer(seen: &Seen) -> Reply {
+    let token = seen.all("authorization").first().copied().unwrap_or("none");
+    Reply::Keep(format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum, grpc-status, content-length, set-cookie, x-echo\r\n\r\n2\r\nok\r\n0\r\n{TRAILERS}{token}\r\n\r\n"
+    ))
+}
+
+#[tokio::test]
+async fn hd_08_trailers_of_an_answer_pass_except_those_that_had_to_come_before_the_body() {
+    let rig = Rig::new(PROTECTED, answer, |_| {}).await;
+    let token = rig.token("alice");
+    let mut client = rig.client().await;
+    for _ in 0..2 {
+        client
+            .send(format!(
+                "GET /x HTTP/1.1\r\nHost: gw\r\nTE: gzip, trailers\r\nConnection: TE\r\nAuthorization: Bearer {token}\r\n\r\n"
+            ))
+            .await;
+        let head = client.until("\r\n\r\n").await.unwrap().to_lowercase();
+        assert!(
+            head.contains("\r\ntrailer: x-sum, grpc-status, x-echo\r\n"),
+            "{head}"
+        );
+        assert_eq!(
+            client.until("0\r\n").await.as_deref(),
+            Some("2\r\nok\r\n0\r\n")
+        );
+        let trailers = client.until("\r\n\r\n").await.unwrap();
+        let mut lines: Vec<&str> = trailers.trim_end().split("\r\n").collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["grpc-status: 0", "x-sum: 7"]);
+    }
+    let seen = rig.upstream.seen();
+    assert_eq!(seen[0].all("te"), ["trailers"]);
+    assert_eq!(seen[0].all("connection"), ["te"]);
+    assert_eq!(rig.upstream.connections(), 1, "and the connection goes on");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_trailers_gets_none_and_te_is_not_forwarded() {
+    let rig = Rig::public_with(answer, |_| {}).await;
+    let mut client = rig.client().await;
+    for te in ["", "TE: gzip\r\nConnection: TE\r\n"] {
+        client
+            .send(format!("GET /x HTTP/1.1\r\nHost: gw\r\n{te}\r\n"))
+            .await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.body, "ok");
+        assert!(answer.all("trailer").is_empty(), "{answer:?}");
+    }
+    for seen in rig.upstream.seen() {
+        assert!(seen.all("te").is_empty() && seen.all("connection").is_empty());
+    }
+}
