@@ -27,7 +27,7 @@ use tower_service::Service;
 
 use self::again::{Again, Kept, Sending};
 use crate::{
-    config::{Access, Config, Credential, Route},
+    config::{Access, Config, Credential, Route, Tenants},
     message::{answer::Answer, body::ResponseBody, exchange::Exchange},
 };
 
@@ -40,8 +40,12 @@ pub(crate) fn core(
     config: &Config,
     control: Handle,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), ConfigErrors> {
-    let mut entra =
-        Entra::tenant(&config.entra.tenant).allow_http_loopback(config.entra.allow_http_loopback);
+    let mut entra = match &config.accept.tenants {
+        Tenants::Own => Entra::tenant(&config.entra.tenant),
+        Tenants::Listed(tenants) => Entra::tenants(tenants),
+        Tenants::Any => Entra::any_tenant(),
+    }
+    .allow_http_loopback(config.entra.allow_http_loopback);
     if let Some(authority) = &config.entra.authority {
         entra = entra.authority(authority);
     }
@@ -51,8 +55,13 @@ pub(crate) fn core(
     };
     let mut builder = Core::builder(entra)
         .client(&config.entra.client_id, credential)
-        .spawner(TokioSpawner::new(control));
-    for audience in &config.audiences {
+        .spawner(TokioSpawner::new(control))
+        .with_leeway(config.accept.clock_skew)
+        .with_max_token_bytes(config.limits.token_bytes)
+        .with_key_wait(config.limits.keys_timeout)
+        .with_http_timeout(config.limits.exchange_timeout)
+        .max_exchanges(config.limits.exchanges);
+    for audience in &config.accept.audiences {
         builder = builder.audience(audience);
     }
     for (claim, _) in config
@@ -75,12 +84,13 @@ pub(crate) fn core(
 }
 
 fn policy(config: &Config, route: &Route) -> Policy {
-    let mut policy = match route.access {
-        Access::Public => Policy::public(),
-        Access::Required => Policy::new(AccessPolicy::any_scope(
-            route.scopes.iter().map(String::as_str),
-        )),
+    let mut policy = match access(route) {
+        None => Policy::public(),
+        Some(access) => Policy::new(access),
     };
+    if route.pass_caller_token {
+        policy = policy.pass_caller_token();
+    }
     if let Some(name) = &route.downstream
         && let Some(scope) = config.downstreams.get(name)
     {
@@ -90,6 +100,26 @@ fn policy(config: &Config, route: &Route) -> Policy {
         policy = policy.identity_header(claim.as_str(), header.clone());
     }
     policy
+}
+
+/// Who may use the route; `None`: anybody.
+fn access(route: &Route) -> Option<AccessPolicy> {
+    let scopes = route.scopes.iter().map(String::as_str);
+    let roles = route.roles.iter().map(String::as_str);
+    let access = match route.access {
+        Access::Public => return None,
+        Access::AppOnly => AccessPolicy::any_role(roles).require_app_only(),
+        // An empty list lets nobody in; where there are no roles to ask for, none is asked for.
+        Access::Required if route.roles.is_empty() => AccessPolicy::any_scope(scopes),
+        Access::Required if route.scopes.is_empty() => AccessPolicy::any_role(roles),
+        Access::Required => AccessPolicy::any_scope(scopes).and_any_role(roles),
+    };
+    Some(
+        route
+            .clients
+            .iter()
+            .fold(access, |access, client| access.client(client.as_str())),
+    )
 }
 
 /// The answer to a 401 of the upstream that asks the user for more: the same challenge, in the form

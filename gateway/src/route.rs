@@ -6,6 +6,7 @@ use http::{HeaderValue, Method};
 use tower_obo::BoundPolicy;
 
 use crate::{
+    host::HostPattern,
     net::pool::Pool,
     path::{self, BadPath, Pattern},
 };
@@ -19,16 +20,19 @@ pub(crate) struct Route {
     pub(crate) upstream: Rc<Pool>,
 }
 
-/// All routes, by path.
+/// All routes, by host and path.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    /// The most specific first.
-    paths: Vec<PathRoutes>,
+    /// The most specific first: a whole host before a wildcard before any host, and of one host an
+    /// exact path before a prefix, a long one before a short one.
+    places: Vec<Place>,
 }
 
+/// The routes of one path on one host, which differ in their methods.
 #[derive(Debug)]
-struct PathRoutes {
-    pattern: Pattern,
+struct Place {
+    host: Option<HostPattern>,
+    path: Pattern,
     routes: Vec<Rc<Route>>,
     allow: HeaderValue,
 }
@@ -43,45 +47,84 @@ pub(crate) enum Picked<'a> {
 }
 
 impl Routes {
-    pub(crate) fn new(routes: impl IntoIterator<Item = (Pattern, Route)>) -> Self {
-        let mut paths: Vec<PathRoutes> = Vec::new();
-        for (pattern, route) in routes {
+    /// A route with several hosts, or with none, is one.
+    pub(crate) fn new(
+        routes: impl IntoIterator<Item = (Vec<HostPattern>, Pattern, Route)>,
+    ) -> Self {
+        let mut places: Vec<Place> = Vec::new();
+        for (hosts, path, route) in routes {
             let route = Rc::new(route);
-            match paths.iter_mut().find(|path| path.pattern == pattern) {
-                Some(path) => path.routes.push(route),
-                None => paths.push(PathRoutes {
-                    pattern,
-                    routes: vec![route],
-                    allow: HeaderValue::from_static(""),
-                }),
+            let hosts: Vec<Option<HostPattern>> = if hosts.is_empty() {
+                vec![None]
+            } else {
+                hosts.into_iter().map(Some).collect()
+            };
+            for host in hosts {
+                let known = places
+                    .iter_mut()
+                    .find(|place| place.host == host && place.path == path);
+                match known {
+                    Some(place) => place.routes.push(Rc::clone(&route)),
+                    None => places.push(Place {
+                        host,
+                        path: path.clone(),
+                        routes: vec![Rc::clone(&route)],
+                        allow: HeaderValue::from_static(""),
+                    }),
+                }
             }
         }
-        for path in &mut paths {
-            path.allow = allow(&path.routes);
+        for place in &mut places {
+            place.allow = allow(&place.routes);
         }
-        paths.sort_by_key(|path| path.pattern.specificity());
-        Self { paths }
+        places.sort_by_key(|place| {
+            let host = place.host.as_ref().map(HostPattern::specificity);
+            (host.is_none(), host, place.path.specificity())
+        });
+        Self { places }
     }
 
-    /// The route of a request.
+    /// Whether the host makes a difference.
+    pub(crate) fn are_on_hosts(&self) -> bool {
+        // Those that are sort before those that are not.
+        self.places
+            .first()
+            .is_some_and(|place| place.host.is_some())
+    }
+
+    /// The route of a request to `host`, empty where it names none.
     ///
     /// # Errors
     ///
     /// The path can be read in more than one way; see [`path::pick_unambiguous`].
-    pub(crate) fn pick(&self, method: &Method, path: &str) -> Result<Picked<'_>, BadPath> {
+    pub(crate) fn pick(
+        &self,
+        method: &Method,
+        host: &[u8],
+        path: &str,
+    ) -> Result<Picked<'_>, BadPath> {
         let index = path::pick_unambiguous(path, |path| {
-            self.paths
+            self.places
                 .iter()
-                .position(|routes| routes.pattern.matches(path))
+                .position(|place| place.is_on(host) && place.path.matches(path))
         })?;
-        let Some(path) = index.and_then(|index| self.paths.get(index)) else {
+        let Some(place) = index.and_then(|index| self.places.get(index)) else {
             return Ok(Picked::NoPath);
         };
-        let route = path
-            .routes
-            .iter()
-            .find(|route| route.methods.is_empty() || route.methods.contains(method));
-        Ok(route.map_or(Picked::NoMethod(&path.allow), Picked::Route))
+        let route = place.routes.iter().find(|route| route.takes(method));
+        Ok(route.map_or(Picked::NoMethod(&place.allow), Picked::Route))
+    }
+}
+
+impl Place {
+    fn is_on(&self, host: &[u8]) -> bool {
+        self.host.as_ref().is_none_or(|own| own.matches(host))
+    }
+}
+
+impl Route {
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
     }
 }
 

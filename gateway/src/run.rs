@@ -18,7 +18,7 @@ use tower_obo::{ConfigErrors, Core};
 
 use crate::{
     admin, authorize,
-    config::{Access, Config, Credential, SecretFile},
+    config::{Config, Credential, SecretFile},
     net::listen,
     steps::limit::Running as RunningRequests,
     worker::{Shared, Stage, Worker},
@@ -52,7 +52,7 @@ pub enum StartError {
 /// # Errors
 ///
 /// An address is taken, the configuration cannot work, or the system gives no threads.
-pub async fn start(config: Config) -> Result<Running, StartError> {
+pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let control = Control(Some(
         Builder::new_multi_thread()
             .worker_threads(1)
@@ -73,6 +73,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .first()
         .map_or(Ok(config.listen), std::net::TcpListener::local_addr)
         .map_err(StartError::Thread)?;
+    // Which port is ours matters to whoever compares hosts.
+    config.listen = local;
     let admin = admin_listener(&config)?;
     let admin_local = admin
         .as_ref()
@@ -165,11 +167,9 @@ fn announce(running: &Running, config: &Config) {
         tracing::info!(
             path = %route.path,
             methods = if methods.is_empty() { "any".to_owned() } else { methods.join(",") },
-            access = match route.access {
-                Access::Public => "public",
-                Access::Required => "required",
-            },
+            access = route.access.word(),
             scopes = route.scopes.join(" "),
+            roles = route.roles.join(" "),
             upstream = config.upstreams.get(&route.upstream).map(tracing::field::display),
             downstream = downstream.map_or("none: no Authorization is forwarded", String::as_str),
             "route"

@@ -18,7 +18,7 @@ use crate::{
         limit::{LimitLayer, Running},
         panic_guard::PanicGuardLayer,
         request_id::{Ids, RequestIdLayer},
-        route::MatchRoute,
+        route::{AllowedHosts, MatchRoute},
         step::StepLayer,
         strip::Strip,
         upstream::forward,
@@ -35,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) reserved: Rc<Reserved>,
     pub(crate) head_bytes: usize,
     pub(crate) target_bytes: usize,
+    pub(crate) allowed: Rc<AllowedHosts>,
 }
 
 /// The steps, outermost first.
@@ -61,8 +62,12 @@ pub(crate) fn stack(
             head_bytes: parts.head_bytes,
             target_bytes: parts.target_bytes,
         }))
-        // Path → route, 404, 405; 400 for a path that another reader would take to another route.
-        .layer(StepLayer(MatchRoute(parts.routes)))
+        // Host and path → route, 421, 404, 405; 400 for a path that another reader would take to
+        // another route.
+        .layer(StepLayer(MatchRoute {
+            routes: parts.routes,
+            allowed: parts.allowed,
+        }))
         // What `Connection` names goes first, then reserved names: before anything is set, so
         // that no client can have the gateway's own headers removed.
         .layer(StepLayer(Strip(parts.reserved)))

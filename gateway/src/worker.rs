@@ -30,7 +30,7 @@ use crate::{
     },
     route::{Route, Routes},
     stack::{Parts, stack},
-    steps::limit::Running,
+    steps::{limit::Running, route::AllowedHosts},
 };
 
 /// How far the gateway is in its life.
@@ -140,6 +140,10 @@ async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<S
         reserved: Rc::new(reserved(config)),
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
+        allowed: Rc::new(AllowedHosts {
+            hosts: config.allowed_hosts.clone(),
+            port: config.listen.port(),
+        }),
     });
     let builder = Rc::new(builder(limits));
 
@@ -212,6 +216,10 @@ fn builder(limits: &Limits) -> http1::Builder {
         // A step of the stack judges the size; this is where reading ends. The room above the
         // limit is for targets that are longer than the whole head may be: they are told so.
         .max_buf_size(limits.head_bytes.saturating_mul(2).max(16 * 1024));
+    if limits.head_fields != Limits::default().head_fields {
+        // Given, hyper allocates room for them with every request.
+        builder.max_headers(limits.head_fields);
+    }
     builder
 }
 
@@ -231,7 +239,7 @@ fn routes(
                     policy: Arc::clone(policy),
                     upstream: Rc::clone(pools.get(route.upstream.as_str())?),
                 };
-                Some((route.path.clone(), ready))
+                Some((route.hosts.clone(), route.path.clone(), ready))
             }),
     )
 }

@@ -84,6 +84,14 @@ impl AccessPolicy {
         Self::default()
     }
 
+    /// A user needs at least one of these app roles besides; an application, one of them alone.
+    #[must_use]
+    pub fn and_any_role<S: Into<Box<str>>>(mut self, roles: impl IntoIterator<Item = S>) -> Self {
+        self.any_roles = list(roles);
+        self.scope_or_role = false;
+        self
+    }
+
     /// Only this application may call (`azp`, `appid`), besides others named so.
     #[must_use]
     pub fn client(mut self, client_id: impl Into<Box<str>>) -> Self {
@@ -289,6 +297,17 @@ mod tests {
         assert_eq!(kind(&policy, &caller(&["s"], &[], false)), None);
         assert_eq!(kind(&policy, &caller(&["x"], &["r"], false)), None);
         assert!(kind(&policy, &caller(&["x"], &["y"], false)).is_some());
+    }
+
+    #[test]
+    fn a_role_may_be_wanted_besides_the_scope() {
+        let policy = AccessPolicy::any_scope(["s"]).and_any_role(["r", "q"]);
+        assert_eq!(kind(&policy, &caller(&["s"], &["q"], false)), None);
+        assert!(kind(&policy, &caller(&["s"], &["x"], false)).is_some());
+        assert!(kind(&policy, &caller(&["s"], &[], false)).is_some());
+        assert!(kind(&policy, &caller(&["x"], &["r"], false)).is_some());
+        let either = AccessPolicy::any_scope_or_role(["s"], ["r"]).and_any_role(["r"]);
+        assert!(kind(&either, &caller(&["s"], &[], false)).is_some());
     }
 
     #[test]

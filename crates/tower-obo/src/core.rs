@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
@@ -112,6 +113,8 @@ struct Inner {
     client: Box<[Box<str>]>,
     /// The claims request of every exchange.
     claims: Option<Arc<str>>,
+    /// How long a request waits for a fetch of keys that others may have begun.
+    key_wait: Duration,
     challenge: Arc<ChallengeContext>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,

@@ -11,9 +11,9 @@ use toml::{
 };
 
 use super::{
-    keys::{self, KEYS, Kind},
+    keys::{self, KEYS, Kind, ROUTE_KEYS},
     problem::{Origin, Problems},
-    settings::{Given, RouteTable, Settings, Value},
+    settings::{Given, RouteTable, Settings, Value, Values},
 };
 
 type Entry<'a, 'i> = (&'a str, usize, &'a Spanned<DeValue<'i>>);
@@ -91,6 +91,7 @@ impl Walk<'_> {
                 let origin = self.origin(at);
                 self.settings
                     .values
+                    .0
                     .insert(key.name, Given::new(value, origin));
             }
             return;
@@ -166,14 +167,6 @@ impl Walk<'_> {
         }
     }
 
-    fn list(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Given<Vec<String>>> {
-        let origin = self.origin(value.span().start);
-        match self.value(key, Kind::List, value)? {
-            Value::List(list) => Some(Given::new(list, origin)),
-            _ => None,
-        }
-    }
-
     /// `[downstream.<name>]` and `[upstreams.<name>]`: tables with names of the user's choice, each
     /// with one text `field`.
     fn named(&mut self, group: &str, field: &'static str, at: usize, value: &Spanned<DeValue<'_>>) {
@@ -205,6 +198,7 @@ impl Walk<'_> {
                 let origin = scope.origin.clone();
                 self.settings
                     .values
+                    .0
                     .insert("downstream.arm.scope", Given::new(value, origin));
             }
             let all = match group {
@@ -238,28 +232,17 @@ impl Walk<'_> {
     fn route(&mut self, at: usize, table: &DeTable<'_>) -> RouteTable {
         let mut route = RouteTable {
             origin: self.origin(at),
-            path: None,
-            methods: None,
-            access: None,
-            scopes: None,
-            upstream: None,
-            downstream: None,
+            values: Values::default(),
             identity_headers: Vec::new(),
             faulty: Vec::new(),
         };
         let problems_before = self.problems.iter().count();
         let misspelt_before = self.settings.misspelt.len();
         for (key, at, value) in entries(table) {
-            let path = format!("route.{key}");
-            match key {
-                "path" => route.path = self.text(&path, value),
-                "methods" => route.methods = self.list(&path, value),
-                "access" => route.access = self.text(&path, value),
-                "scopes" => route.scopes = self.list(&path, value),
-                "upstream" => route.upstream = self.text(&path, value),
-                "downstream" => route.downstream = self.text(&path, value),
-                "identity_headers" => route.identity_headers = self.identity_headers(value),
-                _ => self.unknown(at, path, &ROUTE_KEYS),
+            if key == IDENTITY_HEADERS {
+                route.identity_headers = self.identity_headers(value);
+            } else {
+                self.route_setting(&mut route.values, key, at, value);
             }
         }
         // Of this route, not of all: the next one may have the key and be right.
@@ -269,6 +252,39 @@ impl Walk<'_> {
             .faulty
             .extend(problems.map(|problem| problem.key().to_owned()));
         route
+    }
+
+    /// A setting of [`ROUTE_KEYS`], or a table of them; `name` is without `route.`.
+    fn route_setting(
+        &mut self,
+        values: &mut Values,
+        name: &str,
+        at: usize,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let path = format!("route.{name}");
+        if let Some(key) = ROUTE_KEYS.iter().find(|key| key.name == name) {
+            let origin = self.origin(value.span().start);
+            if let Some(value) = self.value(&path, key.kind, value) {
+                values.0.insert(key.name, Given::new(value, origin));
+            }
+            return;
+        }
+        let prefix = format!("{name}.");
+        if !ROUTE_KEYS.iter().any(|key| key.name.starts_with(&prefix)) {
+            return self.unknown(at, path, &fields_of_route(name));
+        }
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                for (key, at, value) in entries(table) {
+                    self.route_setting(values, &format!("{prefix}{key}"), at, value);
+                }
+            }
+            other => {
+                let message = format!("a table is wanted, not {}", a(other.type_str()));
+                self.problem(at, path, message);
+            }
+        }
     }
 
     fn identity_headers(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(String, Given<String>)> {
@@ -303,15 +319,28 @@ fn a(kind: &str) -> String {
     format!("{article} {kind}")
 }
 
-const ROUTE_KEYS: [&str; 7] = [
-    "path",
-    "methods",
-    "access",
-    "scopes",
-    "upstream",
-    "downstream",
-    "identity_headers",
-];
+const IDENTITY_HEADERS: &str = "identity_headers";
+
+/// The keys that may stand where `name`, an unknown one, stands in a route.
+fn fields_of_route(name: &str) -> Vec<&'static str> {
+    let prefix = name
+        .rsplit_once('.')
+        .map_or(String::new(), |(table, _)| format!("{table}."));
+    let mut fields: Vec<&str> = Vec::new();
+    for key in ROUTE_KEYS {
+        let Some(field) = key.name.strip_prefix(&prefix) else {
+            continue;
+        };
+        let field = field.split('.').next().unwrap_or(field);
+        if !fields.contains(&field) {
+            fields.push(field);
+        }
+    }
+    if prefix.is_empty() {
+        fields.push(IDENTITY_HEADERS);
+    }
+    fields
+}
 
 /// Tables that stand in the file only.
 const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
@@ -320,12 +349,7 @@ const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
-const NOT_YET: [&str; 26] = [
-    "accept.any_tenant",
-    "accept.clients",
-    "accept.clock_skew",
-    "accept.roles",
-    "accept.tenants",
+const NOT_YET: &[&str] = &[
     "cache.redis_key_file",
     "cache.redis_url",
     "downstream.*.header",
@@ -336,15 +360,9 @@ const NOT_YET: [&str; 26] = [
     "entra.credential.managed_identity",
     "log.access",
     "metrics",
-    "public_url",
-    "route.cors",
-    "route.hosts",
-    "route.limits",
     "route.outlive_token",
-    "route.pass_caller_token",
     "route.upgrade",
     "tls",
-    "trusted_proxies",
     "upstreams.*.ca_file",
     "upstreams.*.client_certificate",
 ];
@@ -367,7 +385,7 @@ fn unknown(name: &str, fields: &[&'static str]) -> (String, Option<String>) {
         .any(|claim| last.trim_end_matches('s') == *claim)
     {
         let message = format!(
-            "nothing is decided by `{last}`: it can be changed and reused. Decide by scopes"
+            "nothing is decided by `{last}`: it can be changed and reused. Decide by scopes, roles, clients or tenants"
         );
         return (message, None);
     }

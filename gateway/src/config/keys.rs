@@ -97,6 +97,46 @@ pub(crate) const KEYS: &[Key] = &[
         help: "How long running requests may take to finish at SIGTERM [default: 30s]",
     },
     Key {
+        name: "public_url",
+        kind: Kind::Text,
+        environment: &["OBO_PUBLIC_URL"],
+        flag: "--public-url",
+        value: "URL",
+        help: "Where callers find this API, https://api.example.com for instance: publishes its metadata (RFC 9728) and names them in challenges",
+    },
+    Key {
+        name: "resource_name",
+        kind: Kind::Text,
+        environment: &["OBO_RESOURCE_NAME"],
+        flag: "--resource-name",
+        value: "NAME",
+        help: "What the API is called in its metadata",
+    },
+    Key {
+        name: "resource_documentation",
+        kind: Kind::Text,
+        environment: &["OBO_RESOURCE_DOCUMENTATION"],
+        flag: "--resource-documentation",
+        value: "URL",
+        help: "A page about the API for people, for its metadata",
+    },
+    Key {
+        name: "allowed_hosts",
+        kind: Kind::List,
+        environment: &["OBO_ALLOWED_HOSTS", "OBO_ALLOWED_HOST"],
+        flag: "--allowed-host",
+        value: "HOST",
+        help: "A host that callers may ask for, api.example.com or *.example.com for instance; others get 421 [default: any]",
+    },
+    Key {
+        name: "trusted_proxies",
+        kind: Kind::List,
+        environment: &["OBO_TRUSTED_PROXIES", "OBO_TRUSTED_PROXY"],
+        flag: "--trusted-proxy",
+        value: "NETWORK",
+        help: "A network whose peers are proxies that say truly who the client is, 10.0.0.0/8 for instance [default: none]",
+    },
+    Key {
         name: "admin.listen",
         kind: Kind::Text,
         environment: &["OBO_ADMIN_LISTEN"],
@@ -177,6 +217,46 @@ pub(crate) const KEYS: &[Key] = &[
         help: "An audience to accept besides the client id and api://<client id>",
     },
     Key {
+        name: "accept.roles",
+        kind: Kind::List,
+        environment: &["OBO_ROLES", "OBO_ROLE"],
+        flag: "--role",
+        value: "NAME",
+        help: "An app role that a caller needs, besides a scope where scopes are named; several: any of them",
+    },
+    Key {
+        name: "accept.clients",
+        kind: Kind::List,
+        environment: &["OBO_CLIENTS", "OBO_CLIENT"],
+        flag: "--accept-client",
+        value: "GUID",
+        help: "An application that may call, by its client id [default: any]",
+    },
+    Key {
+        name: "accept.tenants",
+        kind: Kind::List,
+        environment: &["OBO_TENANTS"],
+        flag: "--accept-tenant",
+        value: "GUID",
+        help: "A tenant whose users may call [default: entra.tenant alone]",
+    },
+    Key {
+        name: "accept.any_tenant",
+        kind: Kind::Switch,
+        environment: &["OBO_ANY_TENANT"],
+        flag: "--any-tenant",
+        value: "",
+        help: "Accept users of every tenant that there is, as far as scopes and roles let them in",
+    },
+    Key {
+        name: "accept.clock_skew",
+        kind: Kind::Duration,
+        environment: &["OBO_CLOCK_SKEW"],
+        flag: "--clock-skew",
+        value: "DURATION",
+        help: "How far clocks may differ when a token's times are judged, at most 300s [default: 60s]",
+    },
+    Key {
         name: "downstream.arm.scope",
         kind: Kind::Text,
         environment: &["OBO_DOWNSTREAM_SCOPE"],
@@ -217,6 +297,54 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Client connections; beyond: new ones wait [default: 10000]",
     },
     Key {
+        name: "limits.exchanges",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_EXCHANGES"],
+        flag: "--limit-exchanges",
+        value: "N",
+        help: "Token exchanges at once; beyond: callers wait a while, then 503 [default: 128]",
+    },
+    Key {
+        name: "limits.token_bytes",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_TOKEN_BYTES"],
+        flag: "--limit-token-bytes",
+        value: "BYTES",
+        help: "The largest token that is looked at [default: 16384]",
+    },
+    Key {
+        name: "limits.head_bytes",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_HEAD_BYTES"],
+        flag: "--limit-head-bytes",
+        value: "BYTES",
+        help: "The largest request head; beyond: 431 [default: 65536]",
+    },
+    Key {
+        name: "limits.head_fields",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_HEAD_FIELDS"],
+        flag: "--limit-head-fields",
+        value: "N",
+        help: "The most header fields of a request; beyond: 431 [default: 100]",
+    },
+    Key {
+        name: "limits.target_bytes",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_TARGET_BYTES"],
+        flag: "--limit-target-bytes",
+        value: "BYTES",
+        help: "The longest path and query; beyond: 414 [default: 16384]",
+    },
+    Key {
+        name: "limits.body_bytes",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_BODY_BYTES"],
+        flag: "--limit-body-bytes",
+        value: "BYTES",
+        help: "The largest request body, where the route says nothing; beyond: 413 [default: any]",
+    },
+    Key {
         name: "limits.head_timeout",
         kind: Kind::Duration,
         environment: &["OBO_HEAD_TIMEOUT"],
@@ -249,6 +377,30 @@ pub(crate) const KEYS: &[Key] = &[
         help: "How long a connection or a body may stand still [default: 60s]",
     },
     Key {
+        name: "limits.total_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_TOTAL_TIMEOUT"],
+        flag: "--total-timeout",
+        value: "DURATION",
+        help: "How long a request may take from its head to the end of its answer, where the route says nothing [default: any time]",
+    },
+    Key {
+        name: "limits.exchange_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_EXCHANGE_TIMEOUT"],
+        flag: "--exchange-timeout",
+        value: "DURATION",
+        help: "How long one call of the token endpoint may take [default: 10s]",
+    },
+    Key {
+        name: "limits.keys_timeout",
+        kind: Kind::Duration,
+        environment: &["OBO_KEYS_TIMEOUT"],
+        flag: "--keys-timeout",
+        value: "DURATION",
+        help: "How long a request waits for signing keys that are being fetched [default: 2s]",
+    },
+    Key {
         name: "log.level",
         kind: Kind::Text,
         environment: &["OBO_LOG_LEVEL"],
@@ -265,6 +417,128 @@ pub(crate) const KEYS: &[Key] = &[
         help: "text or json [default: text]",
     },
 ];
+
+/// The settings of a `[[route]]`, in the file only. `identity_headers` stands beside them: its keys are claims.
+pub(crate) const ROUTE_KEYS: &[Key] = &[
+    route(
+        "path",
+        Kind::Text,
+        "Which paths: `/x` is that path, `/x/*` is it and all below",
+    ),
+    route(
+        "hosts",
+        Kind::List,
+        "Which hosts, `api.example.com` or `*.example.com` [default: any]",
+    ),
+    route("methods", Kind::List, "Which methods [default: all]"),
+    route(
+        "access",
+        Kind::Text,
+        "Who may: `required` (a user), `app-only` (an application), `public` (anybody) [default: required]",
+    ),
+    route(
+        "scopes",
+        Kind::List,
+        "Scopes of which a caller needs one [default: accept.scopes]",
+    ),
+    route(
+        "roles",
+        Kind::List,
+        "App roles of which a caller needs one [default: accept.roles]",
+    ),
+    route(
+        "clients",
+        Kind::List,
+        "Applications that may call, by client id [default: accept.clients]",
+    ),
+    route(
+        "upstream",
+        Kind::Text,
+        "The name of the upstream [default: the one that `upstream` gives]",
+    ),
+    route(
+        "downstream",
+        Kind::Text,
+        "The downstream whose token the upstream gets [default: none]",
+    ),
+    route(
+        "pass_caller_token",
+        Kind::Switch,
+        "Forward the caller's own token: the upstream can then call this API as the user",
+    ),
+    route(
+        "upgrade",
+        Kind::Switch,
+        "Let callers change the protocol (WebSocket)",
+    ),
+    route(
+        "outlive_token",
+        Kind::Switch,
+        "Let streams go on after the caller's token has expired",
+    ),
+    route(
+        "cors.origins",
+        Kind::List,
+        "Web pages of which origins may read the answers; `*` alone: of any",
+    ),
+    route(
+        "cors.methods",
+        Kind::List,
+        "Methods that pages may use [default: those of the route]",
+    ),
+    route(
+        "cors.headers",
+        Kind::List,
+        "Request headers that pages may set [default: authorization, content-type]",
+    ),
+    route(
+        "cors.expose",
+        Kind::List,
+        "Headers of answers that pages may read, besides WWW-Authenticate, Retry-After and X-Request-Id",
+    ),
+    route(
+        "cors.max_age",
+        Kind::Duration,
+        "How long a browser may remember the answer to a preflight",
+    ),
+    route("cors.credentials", Kind::Switch, "Let pages send cookies"),
+    route(
+        "limits.body_bytes",
+        Kind::Number,
+        "The largest request body; beyond: 413 [default: limits.body_bytes]",
+    ),
+    route(
+        "limits.requests",
+        Kind::Number,
+        "Requests of this route at once; beyond: 503 [default: any number]",
+    ),
+    route(
+        "limits.response_timeout",
+        Kind::Duration,
+        "How long the upstream may take to begin its answer [default: limits.response_timeout]",
+    ),
+    route(
+        "limits.idle_timeout",
+        Kind::Duration,
+        "How long a body may stand still [default: limits.idle_timeout]",
+    ),
+    route(
+        "limits.total_timeout",
+        Kind::Duration,
+        "How long a request may take from its head to the end of its answer [default: limits.total_timeout]",
+    ),
+];
+
+const fn route(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        environment: &[],
+        flag: "",
+        value: "",
+        help,
+    }
+}
 
 /// The setting called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Key> {

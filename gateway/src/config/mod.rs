@@ -7,21 +7,27 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method};
 
+mod accept;
+mod cors;
 mod credential;
 mod file;
 pub(crate) mod keys;
 mod problem;
 mod resolve;
+mod resource;
 mod routes;
 mod settings;
 mod value;
 
 pub(crate) use self::settings::Settings;
 pub use self::{
+    accept::{Accept, Tenants},
+    cors::{Cors, CorsOrigins},
     credential::{Credential, Secret, SecretFile},
     problem::{Origin, Problem, Problems},
+    resource::{PublicUrl, Resource},
 };
-use crate::path::Pattern;
+use crate::{host::HostPattern, net::network::Network, path::Pattern};
 
 /// The name of the upstream that `upstream = "…"` gives.
 pub const DEFAULT_UPSTREAM: &str = "default";
@@ -64,8 +70,14 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The identity provider and who we are to it.
     pub entra: Entra,
-    /// Audiences to accept besides the client id and `api://<client id>`.
-    pub audiences: Vec<String>,
+    /// Which tokens are valid.
+    pub accept: Accept,
+    /// What the API says of itself to clients that look for it (RFC 9728), if anything.
+    pub resource: Option<Resource>,
+    /// The hosts that callers may ask for; empty: any.
+    pub allowed_hosts: Vec<HostPattern>,
+    /// The peers that are believed when they say who the client is.
+    pub trusted_proxies: Vec<Network>,
     /// What tokens for the upstreams are for: name → scope.
     pub downstreams: BTreeMap<String, String>,
     /// Where requests go: name → address. [`DEFAULT_UPSTREAM`] is always among them.
@@ -103,6 +115,17 @@ impl Config {
                 warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
             }
         }
+        for route in self.routes.iter().filter(|route| route.pass_caller_token) {
+            let message = format!(
+                "`{}` forwards the caller's own token: the upstream, and whoever reads its logs, can act as the user towards this API",
+                route.path
+            );
+            warnings.push(Origin::Nowhere, "route.pass_caller_token", message);
+        }
+        for network in self.trusted_proxies.iter().filter(|n| n.is_everything()) {
+            let message = format!("{network} is everybody: any client may say it is another");
+            warnings.push(Origin::Nowhere, "trusted_proxies", message);
+        }
         warnings
     }
 }
@@ -111,7 +134,7 @@ impl Config {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entra {
-    /// The tenant's GUID.
+    /// Our own tenant's GUID, or a word for several where [`Accept::tenants`] says which.
     pub tenant: String,
     /// The app registration's GUID.
     pub client_id: String,
@@ -147,12 +170,18 @@ impl fmt::Display for Upstream {
 pub struct Route {
     /// Which paths.
     pub path: Pattern,
+    /// Which hosts; empty: any.
+    pub hosts: Vec<HostPattern>,
     /// Which methods; empty: all of them.
     pub methods: Vec<Method>,
     /// Who may.
     pub access: Access,
-    /// Scopes of which the caller needs one; unused where access is public.
+    /// Scopes of which the caller needs one; empty: none is asked for. Used for users only.
     pub scopes: Vec<String>,
+    /// App roles of which the caller needs one, a user besides the scope; empty: none is asked for.
+    pub roles: Vec<String>,
+    /// Client ids of the applications that may call; empty: any.
+    pub clients: Vec<String>,
     /// The name of the upstream.
     pub upstream: String,
     /// The name of the downstream whose token the upstream gets. Without one the upstream gets no
@@ -160,16 +189,55 @@ pub struct Route {
     pub downstream: Option<String>,
     /// Claims that the upstream gets as headers.
     pub identity_headers: Vec<(String, HeaderName)>,
+    /// Whether the upstream gets the caller's own token.
+    pub pass_caller_token: bool,
+    /// Whether callers may change the protocol (WebSocket).
+    pub upgrade: bool,
+    /// Whether streams go on after the caller's token has expired.
+    pub outlive_token: bool,
+    /// Which web pages may use it, if any of another origin may.
+    pub cors: Option<Cors>,
+    /// Limits of its own.
+    pub limits: RouteLimits,
 }
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// A caller with a valid token and one of the route's scopes.
+    /// A user with a valid token, and a scope and role where the route names some.
     Required,
+    /// An application without a user, with one of the route's roles.
+    AppOnly,
     /// Anybody; a token that is sent is neither judged nor forwarded.
     Public,
+}
+
+impl Access {
+    /// The word that the file has for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::AppOnly => "app-only",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// Limits of one route; what is `None` is that of [`Limits`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RouteLimits {
+    /// Bytes of a request body.
+    pub body_bytes: Option<u64>,
+    /// Requests at once, in the whole process; beyond: 503.
+    pub requests: Option<usize>,
+    /// How long the upstream may take to begin its answer.
+    pub response_timeout: Option<Duration>,
+    /// How long a body in either direction may stand still.
+    pub idle_timeout: Option<Duration>,
+    /// How long all of a request may take, from its head to the end of its answer.
+    pub total_timeout: Option<Duration>,
 }
 
 /// Limits and time-outs.
@@ -180,10 +248,18 @@ pub struct Limits {
     pub requests: usize,
     /// Client connections at once; new ones wait beyond.
     pub connections: usize,
+    /// Token exchanges at once; callers wait a bounded time beyond, then 503.
+    pub exchanges: usize,
+    /// Bytes of a caller's token.
+    pub token_bytes: usize,
     /// Bytes of a request head.
     pub head_bytes: usize,
+    /// Header fields of a request.
+    pub head_fields: usize,
     /// Bytes of a request's path and query.
     pub target_bytes: usize,
+    /// Bytes of a request body, where the route says nothing; `None`: any.
+    pub body_bytes: Option<u64>,
     /// How long a request head may take from its first byte to its last.
     pub head_timeout: Duration,
     /// How long connecting to the upstream may take.
@@ -192,6 +268,12 @@ pub struct Limits {
     pub response_timeout: Duration,
     /// How long a connection between requests, or a body in either direction, may stand still.
     pub idle_timeout: Duration,
+    /// How long all of a request may take, where the route says nothing; `None`: any time.
+    pub total_timeout: Option<Duration>,
+    /// How long one call of the token endpoint may take.
+    pub exchange_timeout: Duration,
+    /// How long a request waits for signing keys that are being fetched.
+    pub keys_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -199,12 +281,19 @@ impl Default for Limits {
         Self {
             requests: 1024,
             connections: 10_000,
+            exchanges: 128,
+            token_bytes: 16 * 1024,
             head_bytes: 64 * 1024,
+            head_fields: 100,
             target_bytes: 16 * 1024,
+            body_bytes: None,
             head_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
+            total_timeout: None,
+            exchange_timeout: Duration::from_secs(10),
+            keys_timeout: Duration::from_secs(2),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Settings → [`Config`]: parsed once, every problem found.
 
-use std::{collections::BTreeMap, net::SocketAddr, thread, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, thread, time::Duration};
 
 use super::{
     Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin, Problem,
@@ -52,11 +52,24 @@ impl Resolver<'_> {
         let workers = self.count("workers", cores(), 1024);
         let drain_timeout = self.duration("drain_timeout", Duration::from_secs(30));
         let entra = self.entra();
-        let audiences = self.words("accept.audiences");
-        let scopes = self.words("accept.scopes");
+        let accept = self.accept();
+        let resource = self.resource();
+        let allowed_hosts = self.list_of("allowed_hosts");
+        let trusted_proxies = self.list_of("trusted_proxies");
         let upstreams = self.upstreams();
         let downstreams = self.downstreams();
-        let routes = self.routes(scopes, &upstreams, &downstreams);
+        for key in [
+            "public_url",
+            "trusted_proxies",
+            "limits.body_bytes",
+            "limits.total_timeout",
+        ] {
+            if let Some(given) = self.settings.values.0.get(key) {
+                self.problems
+                    .push(given.origin.clone(), key, "not supported yet");
+            }
+        }
+        let routes = self.routes(&upstreams, &downstreams);
         let cache_max_bytes = self
             .settings
             .number("cache.max_bytes")
@@ -69,7 +82,10 @@ impl Resolver<'_> {
             workers,
             drain_timeout,
             entra: entra?,
-            audiences,
+            accept: accept?,
+            resource,
+            allowed_hosts,
+            trusted_proxies,
             downstreams,
             upstreams,
             routes,
@@ -152,7 +168,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn duration(&mut self, name: &str, default: Duration) -> Duration {
+    pub(super) fn duration(&mut self, name: &str, default: Duration) -> Duration {
         let Some(given) = self.settings.text(name) else {
             return default;
         };
@@ -163,12 +179,38 @@ impl Resolver<'_> {
     }
 
     /// A list of words: no empty one, no white space, and, where it is given, not empty.
-    fn words(&mut self, name: &str) -> Vec<String> {
+    pub(super) fn words(&mut self, name: &str) -> Vec<String> {
         let Some(given) = self.settings.list(name) else {
             return Vec::new();
         };
         self.judge_words(name, given.value, &given.origin);
         given.value.to_vec()
+    }
+
+    /// A list whose items are parsed each.
+    fn list_of<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Vec<T> {
+        match self.settings.list(name) {
+            Some(given) => self.parse_all(name, &given),
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn parse_all<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &str,
+        given: &Given<&[String]>,
+    ) -> Vec<T> {
+        let mut all = Vec::with_capacity(given.value.len());
+        for text in given.value {
+            match text.parse() {
+                Ok(item) => all.push(item),
+                Err(error) => {
+                    let message = format!("{text:?}: {error}");
+                    self.problems.push(given.origin.clone(), name, message);
+                }
+            }
+        }
+        all
     }
 
     pub(super) fn judge_words(&mut self, name: &str, words: &[String], origin: &Origin) {
@@ -208,22 +250,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn tenant(&mut self) -> Option<String> {
-        let name = "entra.tenant";
-        if let Some(given) = self.settings.text(name)
-            && ["common", "organizations", "consumers"].contains(&given.value)
-        {
-            let message = format!(
-                "`{}` stands for any tenant and would let any of their users in; give your tenant's GUID",
-                given.value
-            );
-            self.problems.push(given.origin, name, message);
-            return None;
-        }
-        self.guid(name)
-    }
-
-    fn guid(&mut self, name: &str) -> Option<String> {
+    pub(super) fn guid(&mut self, name: &str) -> Option<String> {
         let Some(given) = self.settings.text(name) else {
             self.missing(name);
             return None;
@@ -351,15 +378,30 @@ impl Resolver<'_> {
     }
 
     fn limits(&mut self) -> Limits {
+        const MOST_BYTES: usize = 16 * 1024 * 1024;
         let default = Limits::default();
         Limits {
             requests: self.count("limits.requests", default.requests, 1_000_000),
             connections: self.count("limits.connections", default.connections, 1_000_000),
+            exchanges: self.count("limits.exchanges", default.exchanges, 100_000),
+            token_bytes: self.count("limits.token_bytes", default.token_bytes, MOST_BYTES),
+            head_bytes: self.count("limits.head_bytes", default.head_bytes, MOST_BYTES),
+            head_fields: self.count("limits.head_fields", default.head_fields, 10_000),
+            target_bytes: self.count("limits.target_bytes", default.target_bytes, MOST_BYTES),
+            body_bytes: self
+                .settings
+                .number("limits.body_bytes")
+                .map(|given| given.value),
             head_timeout: self.duration("limits.head_timeout", default.head_timeout),
             connect_timeout: self.duration("limits.connect_timeout", default.connect_timeout),
             response_timeout: self.duration("limits.response_timeout", default.response_timeout),
             idle_timeout: self.duration("limits.idle_timeout", default.idle_timeout),
-            ..default
+            total_timeout: self
+                .settings
+                .text("limits.total_timeout")
+                .map(|_| self.duration("limits.total_timeout", Duration::MAX)),
+            exchange_timeout: self.duration("limits.exchange_timeout", default.exchange_timeout),
+            keys_timeout: self.duration("limits.keys_timeout", default.keys_timeout),
         }
     }
 

@@ -5,41 +5,59 @@ use std::{collections::BTreeMap, str::FromStr as _};
 use http::{HeaderName, Method};
 
 use super::{
-    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Route, Upstream,
+    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Route, RouteLimits, Upstream,
     resolve::Resolver,
     settings::{Given, RouteTable},
+    value,
 };
 use crate::{
     headers::{self, Reserved},
+    host::HostPattern,
     path::Pattern,
 };
 
 impl Resolver<'_> {
-    /// `scopes` are those of `accept`, for routes that name none. Without any route there is one for
-    /// everything.
+    /// Without any route there is one for everything.
     pub(super) fn routes(
         &mut self,
-        scopes: Vec<String>,
         upstreams: &BTreeMap<String, Upstream>,
         downstreams: &BTreeMap<String, String>,
     ) -> Vec<Route> {
+        let defaults = Defaults {
+            scopes: self.words("accept.scopes"),
+            roles: self.words("accept.roles"),
+            clients: match self.settings.list("accept.clients") {
+                Some(given) => self.guids("accept.clients", &given),
+                None => Vec::new(),
+            },
+        };
         if self.settings.routes.is_empty() {
-            if self.settings.list("accept.scopes").is_none() {
+            if self.settings.list("accept.scopes").is_none()
+                && self.settings.list("accept.roles").is_none()
+            {
                 self.missing("accept.scopes");
             }
             return vec![Route {
                 path: Pattern::everything(),
+                hosts: Vec::new(),
                 methods: Vec::new(),
                 access: Access::Required,
-                scopes,
+                scopes: defaults.scopes,
+                roles: defaults.roles,
+                clients: defaults.clients,
                 upstream: DEFAULT_UPSTREAM.to_owned(),
                 downstream: Some(DEFAULT_DOWNSTREAM.to_owned()),
                 identity_headers: Vec::new(),
+                pass_caller_token: false,
+                upgrade: false,
+                outlive_token: false,
+                cors: None,
+                limits: RouteLimits::default(),
             }];
         }
         let mut routes: Vec<Route> = Vec::new();
         for table in &self.settings.routes {
-            let Some(route) = self.route(table, &scopes, upstreams, downstreams) else {
+            let Some(route) = self.route(table, &defaults, upstreams, downstreams) else {
                 continue;
             };
             if let Some(other) = routes.iter().find(|other| overlap(other, &route)) {
@@ -55,81 +73,205 @@ impl Resolver<'_> {
     fn route(
         &mut self,
         table: &RouteTable,
-        scopes: &[String],
+        defaults: &Defaults,
         upstreams: &BTreeMap<String, Upstream>,
         downstreams: &BTreeMap<String, String>,
     ) -> Option<Route> {
         let path = self.route_path(table);
-        let methods = self.route_methods(table);
-        let access = self.route_access(table);
-        let scopes = match &table.scopes {
-            Some(own) => {
-                self.judge_words("route.scopes", &own.value, &own.origin);
-                own.value.clone()
-            }
-            None => scopes.to_vec(),
+        let hosts = self.route_hosts(table);
+        let methods = match table.values.list("methods") {
+            Some(given) => self.methods("route.methods", &given),
+            None => Vec::new(),
         };
-        // Where those of `accept` are wrong, that is the problem to name, once.
-        let scopes_are_judged = table.scopes.is_some()
-            || table.has_been_said("route.scopes")
-            || self.settings.list("accept.scopes").is_some()
-            || self.has_been_said("accept.scopes");
-        if access == Some(Access::Required) && scopes.is_empty() && !scopes_are_judged {
+        let access = self.route_access(table);
+        let scopes = self.own_words(table, "route.scopes", &defaults.scopes);
+        let roles = self.own_words(table, "route.roles", &defaults.roles);
+        let clients = match table.values.list("clients") {
+            Some(given) => self.guids("route.clients", &given),
+            None => defaults.clients.clone(),
+        };
+        match access {
+            Some(Access::Required) if scopes.is_empty() && roles.is_empty() => {
+                self.needs_permission(table);
+            }
+            Some(Access::AppOnly) => self.fits_applications(table, &roles),
+            Some(Access::Public) => self.fits_anybody(table),
+            _ => {}
+        }
+        let upstream = self.name(table, "route.upstream", |name| {
+            // Where its address is wrong, that is the problem to name, not this one.
+            upstreams.contains_key(name) || self.settings.upstreams.contains_key(name)
+        });
+        let downstream = self.name(table, "route.downstream", |name| {
+            downstreams.contains_key(name) || self.settings.downstreams.contains_key(name)
+        });
+        let pass_caller_token = table.values.switch("pass_caller_token");
+        if pass_caller_token && let Some(origin) = table.origin_of("downstream") {
+            let message = "the upstream gets one Authorization: the downstream's token or, by `pass_caller_token`, the caller's";
+            self.problems
+                .push(origin.clone(), "route.downstream", message);
+        }
+        for (key, given) in &table.values.0 {
+            let not_yet = ["upgrade", "outlive_token"].contains(key)
+                || key.starts_with("cors.")
+                || key.starts_with("limits.");
+            if not_yet {
+                self.problems.push(
+                    given.origin.clone(),
+                    format!("route.{key}"),
+                    "not supported yet",
+                );
+            }
+        }
+        let identity_headers = self.identity_headers(table);
+        let cors = self.cors(table);
+        let limits = self.route_limits(table);
+        Some(Route {
+            path: path?,
+            hosts,
+            methods,
+            access: access?,
+            scopes,
+            roles,
+            clients,
+            upstream: upstream.unwrap_or_else(|| DEFAULT_UPSTREAM.to_owned()),
+            downstream,
+            identity_headers,
+            pass_caller_token,
+            upgrade: table.values.switch("upgrade"),
+            outlive_token: table.values.switch("outlive_token"),
+            cors,
+            limits,
+        })
+    }
+
+    /// The route's own words, or else those of `accept`.
+    fn own_words(&mut self, table: &RouteTable, key: &str, default: &[String]) -> Vec<String> {
+        match table.values.list(key.trim_start_matches("route.")) {
+            Some(own) => {
+                self.judge_words(key, own.value, &own.origin);
+                own.value.to_vec()
+            }
+            None => default.to_vec(),
+        }
+    }
+
+    /// A route without scopes and roles lets nobody in, unless that something is wrong with them has
+    /// been said already.
+    fn needs_permission(&mut self, table: &RouteTable) {
+        let judged = ["scopes", "roles"].iter().any(|key| {
+            table.values.list(key).is_some()
+                || table.has_been_said(&format!("route.{key}"))
+                || self.settings.list(&format!("accept.{key}")).is_some()
+                || self.has_been_said(&format!("accept.{key}"))
+        });
+        if !judged {
             self.problems.push(
                 table.origin.clone(),
                 "route.scopes",
                 "missing: a scope that lets a caller in. Give it here, or for all routes as `scopes` under [accept]",
             );
         }
-        if access == Some(Access::Public) {
-            let unfit = [
-                (
-                    "route.downstream",
-                    table.downstream.as_ref().map(|given| &given.origin),
-                ),
-                (
-                    "route.scopes",
-                    table.scopes.as_ref().map(|given| &given.origin),
-                ),
-                (
-                    "route.identity_headers",
-                    table
-                        .identity_headers
-                        .first()
-                        .map(|(_, given)| &given.origin),
-                ),
-            ];
-            for (key, origin) in unfit {
-                if let Some(origin) = origin {
-                    self.problems.push(
-                        origin.clone(),
-                        key,
-                        "a public route has no caller whose token it could use",
-                    );
-                }
+    }
+
+    fn fits_applications(&mut self, table: &RouteTable, roles: &[String]) {
+        if roles.is_empty() && !table.has_been_said("route.roles") {
+            let message = "missing: an app role that lets an application in; every application of the tenant gets a token without one";
+            self.problems
+                .push(table.origin.clone(), "route.roles", message);
+        }
+        for (key, message) in [
+            (
+                "scopes",
+                "an application without a user has roles, not scopes",
+            ),
+            (
+                "downstream",
+                "an application without a user has no token that could be exchanged On-Behalf-Of (AADSTS7000114)",
+            ),
+        ] {
+            if let Some(origin) = table.origin_of(key) {
+                let key = format!("route.{key}");
+                self.problems.push(origin.clone(), key, message);
             }
         }
-        let upstream = self.name("route.upstream", table.upstream.as_ref(), |name| {
-            // Where its address is wrong, that is the problem to name, not this one.
-            upstreams.contains_key(name) || self.settings.upstreams.contains_key(name)
+    }
+
+    fn fits_anybody(&mut self, table: &RouteTable) {
+        let headers = table
+            .identity_headers
+            .first()
+            .map(|(_, given)| &given.origin);
+        let keys = [
+            "downstream",
+            "scopes",
+            "roles",
+            "clients",
+            "pass_caller_token",
+            "outlive_token",
+        ];
+        let unfit: Vec<_> = keys
+            .iter()
+            .filter_map(|key| Some((*key, table.origin_of(key)?)))
+            .chain(headers.map(|origin| ("identity_headers", origin)))
+            .collect();
+        for (key, origin) in unfit {
+            let message = "a public route has no caller whose token it could use";
+            self.problems
+                .push(origin.clone(), format!("route.{key}"), message);
+        }
+    }
+
+    fn route_hosts(&mut self, table: &RouteTable) -> Vec<HostPattern> {
+        let Some(given) = table.values.list("hosts") else {
+            return Vec::new();
+        };
+        if given.value.is_empty() {
+            self.problems.push(
+                given.origin.clone(),
+                "route.hosts",
+                "an empty list names no host; leave `hosts` out to allow all",
+            );
+        }
+        self.parse_all("route.hosts", &given)
+    }
+
+    fn route_limits(&mut self, table: &RouteTable) -> RouteLimits {
+        let mut duration = |key: &str| {
+            let given = table.values.text(key)?;
+            value::duration(given.value)
+                .map_err(|message| {
+                    let key = format!("route.{key}");
+                    self.problems.push(given.origin, key, message);
+                })
+                .ok()
+        };
+        let response_timeout = duration("limits.response_timeout");
+        let idle_timeout = duration("limits.idle_timeout");
+        let total_timeout = duration("limits.total_timeout");
+        let requests = table.values.number("limits.requests").and_then(|given| {
+            let number = usize::try_from(given.value).ok().filter(|n| *n > 0);
+            if number.is_none() {
+                let message = "a route that takes no request at all is better left out";
+                self.problems
+                    .push(given.origin, "route.limits.requests", message);
+            }
+            number
         });
-        let downstream = self.name("route.downstream", table.downstream.as_ref(), |name| {
-            downstreams.contains_key(name) || self.settings.downstreams.contains_key(name)
-        });
-        let identity_headers = self.identity_headers(table);
-        Some(Route {
-            path: path?,
-            methods,
-            access: access?,
-            scopes,
-            upstream: upstream.unwrap_or_else(|| DEFAULT_UPSTREAM.to_owned()),
-            downstream,
-            identity_headers,
-        })
+        RouteLimits {
+            body_bytes: table
+                .values
+                .number("limits.body_bytes")
+                .map(|given| given.value),
+            requests,
+            response_timeout,
+            idle_timeout,
+            total_timeout,
+        }
     }
 
     fn route_path(&mut self, table: &RouteTable) -> Option<Pattern> {
-        let Some(given) = &table.path else {
+        let Some(given) = table.values.text("path") else {
             if table.has_been_said("route.path") {
                 return None;
             }
@@ -140,7 +282,7 @@ impl Resolver<'_> {
             );
             return None;
         };
-        Pattern::from_str(&given.value)
+        Pattern::from_str(given.value)
             .map_err(|error| {
                 self.problems
                     .push(given.origin.clone(), "route.path", error.to_string());
@@ -148,30 +290,25 @@ impl Resolver<'_> {
             .ok()
     }
 
-    fn route_methods(&mut self, table: &RouteTable) -> Vec<Method> {
-        let Some(given) = &table.methods else {
-            return Vec::new();
-        };
+    pub(super) fn methods(&mut self, key: &str, given: &Given<&[String]>) -> Vec<Method> {
         if given.value.is_empty() {
             self.problems.push(
                 given.origin.clone(),
-                "route.methods",
+                key,
                 "an empty list allows nothing; leave `methods` out to allow all",
             );
         }
         let mut methods = Vec::new();
-        for text in &given.value {
+        for text in given.value {
             match Method::from_bytes(text.as_bytes()) {
                 Ok(method) if method == Method::CONNECT || method == Method::TRACE => {
                     let message = format!("{method} is never forwarded");
-                    self.problems
-                        .push(given.origin.clone(), "route.methods", message);
+                    self.problems.push(given.origin.clone(), key, message);
                 }
                 Ok(method) if *text == text.to_ascii_uppercase() => methods.push(method),
                 _ => {
                     let message = format!("{text:?} is no method such as GET");
-                    self.problems
-                        .push(given.origin.clone(), "route.methods", message);
+                    self.problems.push(given.origin.clone(), key, message);
                 }
             }
         }
@@ -179,21 +316,17 @@ impl Resolver<'_> {
     }
 
     fn route_access(&mut self, table: &RouteTable) -> Option<Access> {
-        let Some(given) = &table.access else {
+        let Some(given) = table.values.text("access") else {
             // A route that says nothing is protected.
             return Some(Access::Required);
         };
-        match given.value.as_str() {
+        match given.value {
             "required" => Some(Access::Required),
             "public" => Some(Access::Public),
-            "app-only" => {
-                let message = "\"app-only\" is not supported yet";
-                self.problems
-                    .push(given.origin.clone(), "route.access", message);
-                None
-            }
+            "app-only" => Some(Access::AppOnly),
             other => {
-                let message = format!("{other:?} is neither \"required\" nor \"public\"");
+                let message =
+                    format!("{other:?} is none of \"required\", \"app-only\" and \"public\"");
                 self.problems
                     .push(given.origin.clone(), "route.access", message);
                 None
@@ -203,16 +336,16 @@ impl Resolver<'_> {
 
     fn name(
         &mut self,
+        table: &RouteTable,
         key: &str,
-        given: Option<&Given<String>>,
         known: impl Fn(&str) -> bool,
     ) -> Option<String> {
-        let given = given?;
-        if !known(&given.value) {
+        let given = table.values.text(key.trim_start_matches("route."))?;
+        if !known(given.value) {
             let message = format!("{:?} is defined nowhere", given.value);
             self.problems.push(given.origin.clone(), key, message);
         }
-        Some(given.value.clone())
+        Some(given.value.to_owned())
     }
 
     fn identity_headers(&mut self, table: &RouteTable) -> Vec<(String, HeaderName)> {
@@ -239,8 +372,18 @@ impl Resolver<'_> {
     }
 }
 
+/// What `accept` gives routes that say nothing of their own.
+struct Defaults {
+    scopes: Vec<String>,
+    roles: Vec<String>,
+    clients: Vec<String>,
+}
+
 fn overlap(a: &Route, b: &Route) -> bool {
+    let same_host = a.hosts.is_empty() && b.hosts.is_empty()
+        || a.hosts.iter().any(|host| b.hosts.contains(host));
     a.path == b.path
+        && same_host
         && (a.methods.is_empty()
             || b.methods.is_empty()
             || a.methods.iter().any(|method| b.methods.contains(method)))

@@ -39,7 +39,7 @@ impl fmt::Debug for Value {
 /// What the layers gave, by key, the later layer over the earlier.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    pub(crate) values: BTreeMap<&'static str, Given<Value>>,
+    pub(crate) values: Values,
     pub(crate) routes: Vec<RouteTable>,
     /// `downstream.<name>` with its scope; `arm`'s stands in `values`.
     pub(crate) downstreams: BTreeMap<String, Given<Option<Given<String>>>>,
@@ -53,12 +53,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct RouteTable {
     pub(crate) origin: Origin,
-    pub(crate) path: Option<Given<String>>,
-    pub(crate) methods: Option<Given<Vec<String>>>,
-    pub(crate) access: Option<Given<String>>,
-    pub(crate) scopes: Option<Given<Vec<String>>>,
-    pub(crate) upstream: Option<Given<String>>,
-    pub(crate) downstream: Option<Given<String>>,
+    /// By key of [`super::keys::ROUTE_KEYS`].
+    pub(crate) values: Values,
     pub(crate) identity_headers: Vec<(String, Given<String>)>,
     /// Keys whose values have been found wrong, and keys that were meant.
     pub(crate) faulty: Vec<String>,
@@ -69,6 +65,51 @@ impl RouteTable {
     pub(crate) fn has_been_said(&self, key: &str) -> bool {
         self.faulty.iter().any(|faulty| faulty == key)
     }
+
+    /// Where a key of this route was given, if it was.
+    pub(crate) fn origin_of(&self, key: &str) -> Option<&Origin> {
+        self.values.0.get(key).map(|given| &given.origin)
+    }
+}
+
+/// Values by key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Values(pub(crate) BTreeMap<&'static str, Given<Value>>);
+
+impl Values {
+    pub(crate) fn text(&self, name: &str) -> Option<Given<&str>> {
+        let given = self.0.get(name)?;
+        match &given.value {
+            Value::Text(text) => Some(Given::new(text, given.origin.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn list(&self, name: &str) -> Option<Given<&[String]>> {
+        let given = self.0.get(name)?;
+        match &given.value {
+            Value::List(list) => Some(Given::new(list, given.origin.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<Given<u64>> {
+        let given = self.0.get(name)?;
+        match given.value {
+            Value::Number(number) => Some(Given::new(number, given.origin.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn switch(&self, name: &str) -> bool {
+        matches!(
+            self.0.get(name),
+            Some(Given {
+                value: Value::Switch(true),
+                ..
+            })
+        )
+    }
 }
 
 impl Settings {
@@ -77,10 +118,10 @@ impl Settings {
         // A credential is one setting with several forms: giving a later layer's form replaces an
         // earlier layer's other form, instead of standing beside it.
         const CREDENTIAL: &str = "entra.credential.";
-        if later.values.keys().any(|key| key.starts_with(CREDENTIAL)) {
-            self.values.retain(|key, _| !key.starts_with(CREDENTIAL));
+        if later.values.0.keys().any(|key| key.starts_with(CREDENTIAL)) {
+            self.values.0.retain(|key, _| !key.starts_with(CREDENTIAL));
         }
-        self.values.extend(later.values);
+        self.values.0.extend(later.values.0);
         self.routes.extend(later.routes);
         self.downstreams.extend(later.downstreams);
         self.upstreams.extend(later.upstreams);
@@ -146,40 +187,22 @@ impl Settings {
                 }
             },
         };
-        self.values.insert(key.name, Given::new(value, origin));
+        self.values.0.insert(key.name, Given::new(value, origin));
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<Given<&str>> {
-        let given = self.values.get(name)?;
-        match &given.value {
-            Value::Text(text) => Some(Given::new(text, given.origin.clone())),
-            _ => None,
-        }
+        self.values.text(name)
     }
 
     pub(crate) fn list(&self, name: &str) -> Option<Given<&[String]>> {
-        let given = self.values.get(name)?;
-        match &given.value {
-            Value::List(list) => Some(Given::new(list, given.origin.clone())),
-            _ => None,
-        }
+        self.values.list(name)
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<Given<u64>> {
-        let given = self.values.get(name)?;
-        match given.value {
-            Value::Number(number) => Some(Given::new(number, given.origin.clone())),
-            _ => None,
-        }
+        self.values.number(name)
     }
 
     pub(crate) fn switch(&self, name: &str) -> bool {
-        matches!(
-            self.values.get(name),
-            Some(Given {
-                value: Value::Switch(true),
-                ..
-            })
-        )
+        self.values.switch(name)
     }
 }

@@ -90,6 +90,16 @@ impl Answer {
         Self::new(StatusCode::URI_TOO_LONG, "target-too-long", title, CALLER)
     }
 
+    pub(crate) const fn misdirected() -> Self {
+        let title = "This host is not served here";
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected-request",
+            title,
+            CALLER,
+        )
+    }
+
     pub(crate) const fn unknown_expectation() -> Self {
         let title = "Only `Expect: 100-continue` is understood";
         Self::new(

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc};
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, header::HOST};
 use hyper::body::Incoming;
 
 use super::answer::Answer;
@@ -28,6 +28,12 @@ impl Exchange {
     pub(crate) fn has_no_body(&self) -> bool {
         let body = self.request.body().as_ref();
         body.is_none_or(hyper::body::Body::is_end_stream)
+    }
+
+    /// The host that was asked for, with its port; empty where HTTP/1.0 names none.
+    pub(crate) fn host(&self) -> &[u8] {
+        let host = self.request.headers().get(HOST);
+        host.map_or(b"", HeaderValue::as_bytes)
     }
 
     /// The answer to this request, given by the gateway itself.

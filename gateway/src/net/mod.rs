@@ -3,5 +3,6 @@
 pub(crate) mod io;
 mod line;
 pub(crate) mod listen;
+pub(crate) mod network;
 pub(crate) mod pool;
 pub(crate) mod watch;

@@ -8,6 +8,7 @@
     reason = "clippy sees tests only in functions marked as such, not in their helpers"
 )]
 
+mod access;
 mod admin;
 mod binary;
 mod challenges;

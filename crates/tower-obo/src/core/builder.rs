@@ -42,6 +42,8 @@ pub struct CoreBuilder {
     keys: Option<Arc<dyn KeySource>>,
     exchange: Option<Arc<dyn TokenExchange>>,
     http_timeout: Duration,
+    max_token_bytes: usize,
+    key_wait: Duration,
     claims_challenges: bool,
 }
 
@@ -69,6 +71,8 @@ impl CoreBuilder {
             keys: None,
             exchange: None,
             http_timeout: Duration::from_secs(10),
+            max_token_bytes: 16 * 1024,
+            key_wait: Duration::from_secs(2),
             claims_challenges: false,
         }
     }
@@ -143,6 +147,19 @@ impl CoreBuilder {
     /// Replaces the time limit of one call of the authority (10 s).
     pub fn with_http_timeout(mut self, timeout: Duration) -> Self {
         self.http_timeout = timeout;
+        self
+    }
+
+    /// Replaces how large a caller's token may be (16 KiB), in bytes. A larger one is refused before
+    /// anything of it is looked at.
+    pub fn with_max_token_bytes(mut self, bytes: usize) -> Self {
+        self.max_token_bytes = bytes;
+        self
+    }
+
+    /// Replaces how long a request waits for a fetch of keys that others may have begun (2 s).
+    pub fn with_key_wait(mut self, wait: Duration) -> Self {
+        self.key_wait = wait;
         self
     }
 
@@ -255,6 +272,7 @@ impl CoreBuilder {
                 claims.as_deref().unwrap_or_default().into(),
             ]),
             claims,
+            key_wait: self.key_wait,
             challenge: Arc::new(ChallengeContext {
                 realm: self.realm.into(),
                 authorization_uri: Some(authorization_uri.into()),
@@ -271,7 +289,8 @@ impl CoreBuilder {
         let mut validator = Validator::builder()
             .audience(client_id)
             .audience(format!("api://{client_id}"))
-            .with_leeway(self.leeway);
+            .with_leeway(self.leeway)
+            .with_max_token_bytes(self.max_token_bytes);
         for audience in &self.audiences {
             validator = validator.audience(audience.as_str());
         }

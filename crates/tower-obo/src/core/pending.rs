@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use http::HeaderMap;
@@ -22,9 +21,6 @@ use crate::{
     tokens::Unavailable,
     validate::TokenDefect,
 };
-
-/// How long a request waits for a fetch of keys that others may have begun.
-const KEY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A decision that waits for the network. Resolves to what becomes of the request; dropping it
 /// cancels nothing that others wait for.
@@ -146,7 +142,7 @@ impl Core {
         key: Digest,
     ) -> Result<Arc<Admission>, Rejection> {
         // Too late is as good as failed.
-        let _ = tokio::time::timeout(KEY_PATIENCE, refreshed).await;
+        let _ = tokio::time::timeout(self.0.key_wait, refreshed).await;
         let now = self.0.clock.now();
         match self.first_sight(token.expose().as_bytes(), key, now) {
             Sight::Admission(admission) => Ok(admission),

@@ -1,0 +1,110 @@
+//! Which tokens are valid: `[accept]`.
+
+use std::time::Duration;
+
+use super::{resolve::Resolver, settings::Given, value};
+
+/// Which tokens are valid.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Accept {
+    /// Audiences besides the client id and `api://<client id>`.
+    pub audiences: Vec<String>,
+    /// Users of which tenants may call.
+    pub tenants: Tenants,
+    /// How far clocks may differ when a token's times are judged.
+    pub clock_skew: Duration,
+}
+
+/// Users of which tenants may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tenants {
+    /// Of our own, [`Entra::tenant`](super::Entra::tenant).
+    Own,
+    /// Of these, by their GUIDs.
+    Listed(Vec<String>),
+    /// Of every tenant that there is.
+    Any,
+}
+
+/// The words that stand for any tenant.
+const WORDS: [&str; 3] = ["common", "organizations", "consumers"];
+
+/// What Microsoft's own libraries take at most.
+const MOST_SKEW: Duration = Duration::from_secs(300);
+
+impl Resolver<'_> {
+    pub(super) fn accept(&mut self) -> Option<Accept> {
+        let audiences = self.words("accept.audiences");
+        let tenants = self.tenants();
+        let clock_skew = self.duration("accept.clock_skew", Duration::from_secs(60));
+        if clock_skew > MOST_SKEW
+            && let Some(given) = self.settings.text("accept.clock_skew")
+        {
+            let message = "more than 300 s: clocks that differ so much are wrong";
+            self.problems
+                .push(given.origin, "accept.clock_skew", message);
+        }
+        Some(Accept {
+            audiences,
+            tenants: tenants?,
+            clock_skew,
+        })
+    }
+
+    /// Client ids; `None` where none are given.
+    pub(super) fn guids(&mut self, key: &str, given: &Given<&[String]>) -> Vec<String> {
+        if given.value.is_empty() {
+            self.problems
+                .push(given.origin.clone(), key, "an empty list lets nobody in");
+        }
+        let mut guids = Vec::with_capacity(given.value.len());
+        for text in given.value {
+            match value::guid(text) {
+                Some(guid) => guids.push(guid),
+                None => {
+                    let message =
+                        format!("{text:?} is no GUID such as 11111111-2222-3333-4444-555555555555");
+                    self.problems.push(given.origin.clone(), key, message);
+                }
+            }
+        }
+        guids
+    }
+
+    fn tenants(&mut self) -> Option<Tenants> {
+        let any = self.settings.switch("accept.any_tenant");
+        match self.settings.list("accept.tenants") {
+            Some(given) if any => {
+                let message = "`accept.any_tenant` lets in users of every tenant, a list only those of some; give one of the two";
+                self.problems.push(given.origin, "accept.tenants", message);
+                None
+            }
+            Some(given) => Some(Tenants::Listed(self.guids("accept.tenants", &given))),
+            None if any => Some(Tenants::Any),
+            None => Some(Tenants::Own),
+        }
+    }
+
+    /// Our own tenant. A word for any tenant is enough where it is said elsewhere whose users may
+    /// call.
+    pub(super) fn tenant(&mut self) -> Option<String> {
+        let name = "entra.tenant";
+        let said = self.settings.switch("accept.any_tenant")
+            || self.settings.list("accept.tenants").is_some();
+        match self.settings.text(name) {
+            None if said => Some("organizations".to_owned()),
+            Some(given) if WORDS.contains(&given.value) && said => Some(given.value.to_owned()),
+            Some(given) if WORDS.contains(&given.value) => {
+                let message = format!(
+                    "`{}` stands for any tenant and would let any of their users in; give your tenant's GUID, or the tenants that may call as `accept.tenants`, or `accept.any_tenant = true` where every tenant is meant",
+                    given.value
+                );
+                self.problems.push(given.origin, name, message);
+                None
+            }
+            _ => self.guid(name),
+        }
+    }
+}
