@@ -17,7 +17,7 @@ async fn status(rig: &Rig, line: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn pa_01_to_pa_07_ambiguous_paths_are_refused_before_the_upstream_hears_of_them() {
+async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of_them() {
     let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
     for path in [
         "/public/../admin/x",
@@ -31,6 +31,10 @@ async fn pa_01_to_pa_07_ambiguous_paths_are_refused_before_the_upstream_hears_of
         "/admin%2Fx",
         "/pub%6Cic/x",
         "/admin;x=1/y",
+        "/admin%3fx",
+        "/admin%23/public",
+        "/public/%c0%ae%c0%ae/admin",
+        "/admin%c0%afx",
     ] {
         assert_eq!(
             status(&rig, &format!("GET {path} HTTP/1.1")).await,
