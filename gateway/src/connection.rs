@@ -1,7 +1,6 @@
 //! One client connection, from its first byte to its last.
 
 use std::{
-    cell::RefCell,
     convert::Infallible,
     future::Future,
     net::SocketAddr,
@@ -11,91 +10,94 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response};
-use hyper::{
-    body::{Body as _, Incoming},
-    server::conn::http1,
-};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::{
+    config::Limits,
     message::{
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
     },
-    net::{io::ClientIo, watch::Watch},
+    net::{
+        io::ClientIo,
+        sniff::{self, Protocol},
+        watch::{Watch, Watches},
+    },
 };
 
-/// Serves one connection until it ends by itself, is overdue, or is drained.
-pub(crate) async fn serve<S>(
-    builder: Rc<http1::Builder>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    watch: Rc<Watch>,
-    stack: S,
-) where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
-{
-    let front = Front {
-        client: Rc::new(Client::new(peer, Rc::clone(&watch))),
-        stack: RefCell::new(stack),
-    };
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&watch)));
-    let mut connection = pin!(builder.serve_connection(io, front));
-    let mut told_to_drain = false;
-    std::future::poll_fn(|cx| {
-        let orders = watch.poll_orders(cx);
-        if orders.close {
-            return Poll::Ready(());
-        }
-        if orders.drain && !told_to_drain {
-            told_to_drain = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        if let Err(error) = ready!(connection.as_mut().poll(cx)) {
-            tracing::debug!(%error, "a client connection ended");
-        }
-        Poll::Ready(())
-    })
-    .await;
+mod http1;
+mod http2;
+mod slices;
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    http1: hyper::server::conn::http1::Builder,
+    http2: http2::Settings,
+    watches: Rc<Watches>,
 }
 
-/// hyper's view of the stack.
-struct Front<S> {
-    client: Rc<Client>,
-    /// hyper calls by shared reference, and one request at a time.
-    stack: RefCell<S>,
-}
+impl Serving {
+    pub(crate) fn new(limits: &Limits, watches: Rc<Watches>) -> Rc<Self> {
+        Rc::new(Self {
+            http1: http1::builder(limits),
+            http2: http2::Settings::new(limits),
+            watches,
+        })
+    }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
-where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
-{
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = FrontFuture<S::Future>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let watch = &self.client.watch;
-        watch.begin(!request.body().is_end_stream());
-        let exchange = Exchange {
-            request: request.map(Some),
-            client: Rc::clone(&self.client),
-            id: HeaderValue::from_static(""),
-            has: Has::default(),
-            route: None,
-        };
-        FrontFuture {
-            inner: self.stack.borrow_mut().call(exchange),
-            watch: Rc::clone(watch),
+    /// Serves one connection until it ends by itself, is overdue, or is drained.
+    pub(crate) fn serve<S>(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stack: S,
+    ) -> impl Future<Output = ()> + use<S>
+    where
+        S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+        S::Future: 'static,
+    {
+        let serving = Rc::clone(self);
+        let watch = self.watches.add();
+        async move {
+            let mut io = ClientIo::new(stream, Rc::clone(&watch));
+            let protocol = {
+                let sniffing = pin!(sniff::protocol(&mut io));
+                watch.before_anything(sniffing).await
+            };
+            let client = Rc::new(Client::new(peer));
+            match protocol {
+                Some(Protocol::Http1) => {
+                    http1::serve(&serving.http1, io, client, watch, stack).await;
+                }
+                Some(Protocol::Http2) => {
+                    let connection = http2::serve(&serving, io, client, watch, stack);
+                    // The rarer one should not make every connection's future larger.
+                    Box::pin(connection).await;
+                }
+                None => {}
+            }
         }
     }
 }
 
+/// A request at the top of the stack.
+fn exchange(request: Request<Incoming>, client: &Rc<Client>, watch: &Rc<Watch>) -> Exchange {
+    Exchange {
+        request: request.map(Some),
+        client: Rc::clone(client),
+        watch: Rc::clone(watch),
+        id: HeaderValue::from_static(""),
+        has: Has::default(),
+        route: None,
+    }
+}
+
 pin_project! {
-    /// Lets the answer's body tell the connection's watch when it has ended.
+    /// Lets the answer's body tell the request's watch when it has ended.
     struct FrontFuture<F> {
         #[pin]
         inner: F,

@@ -35,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) reserved: Rc<Reserved>,
     pub(crate) head_bytes: usize,
     pub(crate) target_bytes: usize,
+    pub(crate) head_fields: usize,
     pub(crate) allowed: Rc<AllowedHosts>,
 }
 
@@ -55,12 +56,13 @@ pub(crate) fn stack(
         .layer(RequestIdLayer(Rc::new(Ids::new())))
         // Below this, a panic is an answer of 500.
         .layer(PanicGuardLayer)
-        // Requests at once; 503 beyond. The number of fields is limited by hyper before this.
+        // Requests at once; 503 beyond. hyper limits the number of fields before this, over HTTP/1.
         .layer(LimitLayer(parts.running))
         // Framing, Host, method, the target's form and length: 400 before anything is decided.
         .layer(StepLayer(Check {
             head_bytes: parts.head_bytes,
             target_bytes: parts.target_bytes,
+            head_fields: parts.head_fields,
         }))
         // Host and path → route, 421, 404, 405; 400 for a path that another reader would take to
         // another route.

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::server::conn::http1;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, LocalOptions, LocalRuntime},
@@ -20,8 +19,8 @@ use tokio::{
 use tower_obo::{BoundPolicy, Core};
 
 use crate::{
-    config::{Config, Limits},
-    connection,
+    config::Config,
+    connection::Serving,
     headers::Reserved,
     net::{
         listen::{self, Connections},
@@ -140,21 +139,16 @@ async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<S
         reserved: Rc::new(reserved(config)),
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
+        head_fields: limits.head_fields,
         allowed: Rc::new(AllowedHosts {
             hosts: config.allowed_hosts.clone(),
             port: config.listen.port(),
         }),
     });
-    let builder = Rc::new(builder(limits));
+    let serving = Serving::new(limits, Rc::clone(&watches));
 
     let spawn = |stream, peer, place| {
-        let serving = connection::serve(
-            Rc::clone(&builder),
-            stream,
-            peer,
-            watches.add(),
-            stack.clone(),
-        );
+        let serving = serving.serve(stream, peer, stack.clone());
         task::spawn_local(async move {
             serving.await;
             drop(place);
@@ -205,22 +199,6 @@ async fn sweep(watches: Rc<Watches>, pools: Vec<Rc<Pool>>, idle: Duration) {
             pool.sweep(watches.now(), idle);
         }
     }
-}
-
-fn builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        // The watch keeps this limit; hyper's own would count the idle time before the head too,
-        // and costs a timer a request.
-        .header_read_timeout(None)
-        // A step of the stack judges the size; this is where reading ends. The room above the
-        // limit is for targets that are longer than the whole head may be: they are told so.
-        .max_buf_size(limits.head_bytes.saturating_mul(2).max(16 * 1024));
-    if limits.head_fields != Limits::default().head_fields {
-        // Given, hyper allocates room for them with every request.
-        builder.max_headers(limits.head_fields);
-    }
-    builder
 }
 
 fn routes(

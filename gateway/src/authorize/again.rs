@@ -13,6 +13,7 @@ use crate::{
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
     },
+    net::watch::Watch,
     route::Route,
 };
 
@@ -34,6 +35,7 @@ pub(super) struct Again<S> {
     uri: Uri,
     headers: HeaderMap,
     client: Rc<Client>,
+    watch: Rc<Watch>,
     id: HeaderValue,
     has: Has,
     route: Option<Rc<Route>>,
@@ -86,6 +88,7 @@ impl<S: Clone> Again<S> {
             uri: exchange.request.uri().clone(),
             headers: exchange.request.headers().clone(),
             client: Rc::clone(&exchange.client),
+            watch: Rc::clone(&exchange.watch),
             id: exchange.id.clone(),
             has: exchange.has,
             route: exchange.route.clone(),
@@ -116,7 +119,7 @@ where
 {
     async fn after(self: Box<Self>, exchange: Pending) -> Response<ResponseBody> {
         // The limits of the first answer are not those of the exchange.
-        self.client.watch.begin(false);
+        self.watch.begin(false);
         match exchange.await {
             Ok(admitted) => self.send(&admitted).await,
             Err(rejection) => refusal(rejection, &self.id),
@@ -132,6 +135,7 @@ where
         let sending = self.inner.call(Exchange {
             request,
             client: self.client,
+            watch: self.watch,
             id: self.id.clone(),
             has: self.has,
             route: self.route,
@@ -171,7 +175,8 @@ mod tests {
                 .header("authorization", "Bearer secret")
                 .body(None)
                 .unwrap(),
-            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), watch)),
+            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into())),
+            watch,
             id: HeaderValue::from_static("the-id"),
             has: Has::default(),
             route: None,

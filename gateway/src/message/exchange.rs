@@ -14,6 +14,8 @@ pub(crate) struct Exchange {
     /// Without a body where it is sent again.
     pub(crate) request: Request<Option<Incoming>>,
     pub(crate) client: Rc<Client>,
+    /// What the request is doing.
+    pub(crate) watch: Rc<Watch>,
     /// `x-request-id`; empty before the first step.
     pub(crate) id: HeaderValue,
     /// Which headers that matter to HTTP itself the request has, so that each step need not look
@@ -56,6 +58,7 @@ impl fmt::Debug for Exchange {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Has {
     pub(crate) expect: bool,
+    /// Also where HTTP/2 gives a body without a length, since HTTP/1.1 needs a word for that.
     pub(crate) transfer_encoding: bool,
     /// `TE`; once the step that strips has passed: one that says `trailers`.
     pub(crate) te: bool,
@@ -68,13 +71,12 @@ pub(crate) struct Client {
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
     node: String,
-    pub(crate) watch: Rc<Watch>,
     /// The last `Host` and the `Forwarded` made for it: a connection rarely has two.
     forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, watch: Rc<Watch>) -> Self {
+    pub(crate) fn new(peer: SocketAddr) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = peer.ip().to_canonical();
         let text = ip.to_string();
@@ -86,7 +88,6 @@ impl Client {
         Self {
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
-            watch,
             forwarded: RefCell::new(None),
         }
     }

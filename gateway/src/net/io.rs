@@ -7,32 +7,49 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::watch::{Phase, Watch};
+use super::{
+    frames::Frames,
+    watch::{Phase, Watch},
+};
 
 /// How much is thrown away after the last answer before the socket is closed all the same.
 const MOST_THROWN_AWAY: usize = 64 * 1024;
 
-/// A client's socket.
+/// A client's socket, or the TLS session on it.
 #[derive(Debug)]
-pub(crate) struct ClientIo {
-    stream: TcpStream,
+pub(crate) struct ClientIo<T> {
+    stream: T,
     watch: Rc<Watch>,
+    /// What was read ahead to see which protocol is spoken.
+    ahead: Bytes,
+    /// Of an HTTP/2 connection, whose requests begin in the middle of others.
+    frames: Option<Box<Frames>>,
     /// Set once our side is shut: what may still be thrown away.
     left_to_throw_away: Option<usize>,
 }
 
-impl ClientIo {
-    pub(crate) const fn new(stream: TcpStream, watch: Rc<Watch>) -> Self {
+impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
+    pub(crate) const fn new(stream: T, watch: Rc<Watch>) -> Self {
         Self {
             stream,
             watch,
+            ahead: Bytes::new(),
+            frames: None,
             left_to_throw_away: None,
         }
+    }
+
+    /// Lets these bytes be read again.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
+    }
+
+    /// From here on, HTTP/2: whether a head is on its way is for `frames` to say.
+    pub(crate) fn set_frames(&mut self, frames: Frames) {
+        self.frames = Some(Box::new(frames));
     }
 
     fn wrote(&self, result: &io::Result<usize>) {
@@ -42,22 +59,34 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before && self.watch.phase() == Phase::Idle {
-            self.watch.enter(Phase::Head);
+        if !this.ahead.is_empty() {
+            let some = this.ahead.split_to(this.ahead.len().min(buf.remaining()));
+            buf.put_slice(&some);
+        }
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            // What was read ahead is there, whatever comes after it.
+            Poll::Pending if buf.filled().len() > before => {}
+            polled => ready!(polled)?,
+        }
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if let Some(frames) = &mut this.frames {
+            frames.read(read);
+        } else if !read.is_empty() && this.watch.phase() == Phase::Idle {
+            this.watch.enter(Phase::Head);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

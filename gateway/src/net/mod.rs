@@ -1,8 +1,10 @@
 //! Sockets and time: what happens below HTTP, all of it within one worker.
 
+pub(crate) mod frames;
 pub(crate) mod io;
 mod line;
 pub(crate) mod listen;
 pub(crate) mod network;
 pub(crate) mod pool;
+pub(crate) mod sniff;
 pub(crate) mod watch;

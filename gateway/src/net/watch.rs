@@ -1,9 +1,12 @@
-//! What each client connection is doing, and since when.
+//! What each client connection and each request is doing, and since when.
 //!
 //! Time-outs by a timer each would cost a registration with the runtime's timer wheel several times
-//! a request. Instead every connection has one record of what it waits for; one sweep a tick looks
+//! a request. Instead there is one record of what is waited for; one sweep a tick looks
 //! at all of them and wakes those that have waited too long. A limit is therefore kept to within a
 //! tick, and never falls short.
+//!
+//! An HTTP/1 connection does one thing at a time, and its record is that of its request too. Over
+//! HTTP/2 each request has one of its own.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,7 +25,7 @@ use crate::config::Limits;
 /// How long a connection that is about to close may go on reading what it throws away.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What a connection is doing.
+/// What a connection or a request is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Between requests.
@@ -48,7 +51,7 @@ pub(crate) enum Late {
     Upstream,
 }
 
-/// The record of one connection.
+/// The record of one connection, or of one request of many on a connection.
 pub(crate) struct Watch {
     phase: Cell<Phase>,
     /// Milliseconds on the sweep's clock.
@@ -119,7 +122,7 @@ impl Watch {
         mut answer: Pin<&'a mut F>,
     ) -> impl Future<Output = Result<F::Output, Late>> + use<'a, F> {
         self.enter(Phase::Awaiting);
-        // The sweep wakes the connection's task, which is the one that polls this.
+        // The sweep wakes the task that asked for orders, which is the one that polls this.
         poll_fn(move |cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending => match self.late.take() {
@@ -129,7 +132,19 @@ impl Watch {
         })
     }
 
-    /// What the connection's task asks whenever it is polled.
+    /// Ends it at the next opportunity, as if it had waited too long.
+    pub(crate) fn give_up(&self) {
+        self.overdue.set(true);
+        self.wake();
+    }
+
+    /// Gives a connection that was to end the time for its last words.
+    pub(crate) fn reprieve(&self) {
+        self.overdue.set(false);
+        self.enter(Phase::Closing);
+    }
+
+    /// What the task of the connection or of the request asks whenever it is polled.
     pub(crate) fn poll_orders(&self, cx: &Context<'_>) -> Orders {
         let mut waker = self.waker.borrow_mut();
         if !waker
@@ -142,6 +157,25 @@ impl Watch {
             close: self.overdue.get(),
             drain: self.draining.get(),
         }
+    }
+
+    /// Waits for what a connection begins with. `None` where that takes too long, or where the
+    /// gateway shuts down while nothing has come at all.
+    pub(crate) fn before_anything<'a, F: Future>(
+        &'a self,
+        mut first: Pin<&'a mut F>,
+    ) -> impl Future<Output = Option<F::Output>> + use<'a, F> {
+        poll_fn(move |cx| {
+            let orders = self.poll_orders(cx);
+            if orders.close {
+                return Poll::Ready(None);
+            }
+            match first.as_mut().poll(cx) {
+                Poll::Ready(first) => Poll::Ready(Some(first)),
+                Poll::Pending if orders.drain && self.phase() == Phase::Idle => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
     }
 
     fn wake(&self) {
@@ -170,10 +204,10 @@ impl Watch {
                 Late::Upstream
             };
             self.late.set(Some(late));
+            self.wake();
         } else {
-            self.overdue.set(true);
+            self.give_up();
         }
-        self.wake();
     }
 }
 
@@ -185,7 +219,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// What a connection is told to do.
+/// What a connection or a request is told to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Orders {
     /// End at once.
@@ -202,7 +236,7 @@ struct Timeouts {
     linger: u64,
 }
 
-/// All connections of a worker.
+/// All connections of a worker and their requests.
 pub(crate) struct Watches {
     clock: Rc<Clock>,
     all: RefCell<Vec<Weak<Watch>>>,
@@ -234,7 +268,7 @@ impl Watches {
         }
     }
 
-    /// A record for a connection that begins.
+    /// A record for a connection or a request that begins.
     pub(crate) fn add(&self) -> Rc<Watch> {
         let watch = Rc::new(Watch {
             phase: Cell::new(Phase::Idle),
@@ -260,7 +294,7 @@ impl Watches {
         self.tick
     }
 
-    /// Moves the clock and wakes every connection that has waited too long.
+    /// Moves the clock and wakes all that have waited too long.
     pub(crate) fn sweep(&self) {
         let now = u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.clock.now.set(now);
@@ -282,6 +316,24 @@ impl Watches {
     }
 }
 
+#[cfg(test)]
+impl Watches {
+    /// Lets time pass.
+    pub(crate) fn later(&self, ms: u64) {
+        self.clock.now.set(self.clock.now.get() + ms);
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.judge(&self.timeouts);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Watch {
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.get()
+    }
+}
+
 impl fmt::Debug for Watches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watches")
@@ -298,13 +350,6 @@ mod tests {
         Watches::new(&Limits::default())
     }
 
-    fn later(watches: &Watches, ms: u64) {
-        watches.clock.now.set(watches.clock.now.get() + ms);
-        for watch in watches.all.borrow().iter().filter_map(Weak::upgrade) {
-            watch.judge(&watches.timeouts);
-        }
-    }
-
     #[test]
     fn each_phase_has_its_limit_and_progress_starts_it_anew() {
         for (phase, limit) in [
@@ -316,12 +361,12 @@ mod tests {
             let watches = watches();
             let watch = watches.add();
             watch.enter(phase);
-            later(&watches, limit);
+            watches.later(limit);
             assert!(!watch.overdue.get(), "{phase:?}");
             watch.touch();
-            later(&watches, limit);
+            watches.later(limit);
             assert!(!watch.overdue.get(), "{phase:?}");
-            later(&watches, 1);
+            watches.later(1);
             assert!(watch.overdue.get(), "{phase:?}");
         }
     }
@@ -331,7 +376,7 @@ mod tests {
         let watches = watches();
         let watch = watches.add();
         watch.begin(false);
-        later(&watches, 1_000_000);
+        watches.later(1_000_000);
         assert!(!watch.overdue.get());
     }
 
@@ -340,11 +385,11 @@ mod tests {
         let watches = watches();
         let watch = watches.add();
         watch.enter(Phase::Awaiting);
-        later(&watches, 60_501);
+        watches.later(60_501);
         assert_eq!(watch.late.take(), Some(Late::Upstream));
         watch.enter(Phase::Awaiting);
         watch.set_uploading(true);
-        later(&watches, 60_501);
+        watches.later(60_501);
         assert_eq!(watch.late.take(), Some(Late::Client));
         assert!(!watch.overdue.get(), "there is an answer to give first");
     }

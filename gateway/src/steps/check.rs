@@ -1,4 +1,4 @@
-//! What an HTTP/1 request must be like before anything is decided by it: framing (RFC 9112 §6),
+//! What a request must be like before anything is decided by it: framing (RFC 9112 §6),
 //! `Host` (§3.2), the form of the target (§3.2), the method, and the limits of the target and the head.
 //!
 //! hyper refuses what it cannot parse, two lengths that differ and chunked messages of HTTP/1.0
@@ -6,7 +6,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{EXPECT, HOST, TE, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
     uri::{Parts, PathAndQuery},
 };
 
@@ -21,6 +21,8 @@ use crate::message::{
 pub(crate) struct Check {
     pub(crate) head_bytes: usize,
     pub(crate) target_bytes: usize,
+    /// Over HTTP/2; hyper keeps this limit for HTTP/1.
+    pub(crate) head_fields: usize,
 }
 
 impl Step for Check {
@@ -39,11 +41,75 @@ impl Step for Check {
             expectation(request.headers())?;
         }
         method(request.method())?;
+        if request.version() == Version::HTTP_2 {
+            return http2(exchange, self.head_fields);
+        }
         let host = host(request.version(), request.headers())?;
         if let Some(origin) = target(request.uri(), host)? {
             *request.uri_mut() = origin;
         }
         Ok(())
+    }
+}
+
+/// What HTTP/2 says in its own way becomes what HTTP/1 says: the steps below and the upstream read
+/// `Host`, a path and one `Cookie`. `h2` has refused headers of a connection and pseudo-headers that
+/// are wrong (RFC 9113 §8.2, §8.3).
+fn http2(exchange: &mut Exchange, most_fields: usize) -> Result<(), Answer> {
+    let has_body = !exchange.has_no_body();
+    let request = &mut exchange.request;
+    if request.headers().len() > most_fields {
+        return Err(Answer::head_too_large());
+    }
+    let uri = request.uri();
+    let host = authority(uri, request.headers())?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let origin = uri.path_and_query().filter(|_| known).and_then(origin_form);
+    let Some(origin) = origin else {
+        return Err(Answer::bad_request("the target is no path"));
+    };
+    *request.uri_mut() = origin;
+    let headers = request.headers_mut();
+    headers.insert(HOST, host);
+    join_cookies(headers);
+    exchange.has.transfer_encoding = has_body && !headers.contains_key(CONTENT_LENGTH);
+    Ok(())
+}
+
+/// `:authority`, or else the one `Host`; where both are there they are the same (RFC 9113 §8.3.1).
+fn authority(uri: &Uri, headers: &HeaderMap) -> Result<HeaderValue, Answer> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let said = match (uri.authority(), host, more) {
+        (_, _, Some(_)) => None,
+        (Some(authority), host, None) => {
+            HeaderValue::from_str(authority.as_str())
+                .ok()
+                .filter(|said| {
+                    host.is_none_or(|host| host.as_bytes().eq_ignore_ascii_case(said.as_bytes()))
+                })
+        }
+        (None, host, None) => host.cloned(),
+    };
+    said.filter(|said| is_host(said.as_bytes()))
+        .ok_or(Answer::bad_request(
+            ":authority and Host do not name one host",
+        ))
+}
+
+/// Several `cookie` fields are one line in HTTP/1 (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    let (Some(_), Some(_)) = (cookies.next(), cookies.next()) else {
+        return;
+    };
+    let all: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, joined);
     }
 }
 

@@ -32,22 +32,21 @@ pub(crate) fn forward(
     let uploaded = exchange.has_no_body();
     let Exchange {
         request,
-        client,
+        watch,
         id,
         route,
         has,
+        ..
     } = exchange;
-    let watch = &client.watch;
     let injected = request.headers().get(AUTHORIZATION).cloned();
     if uploaded {
         watch.set_uploaded();
     }
-    let mut request = Some(request.map(|body| RequestBody::new(body, Rc::clone(watch))));
+    let mut request = Some(request.map(|body| RequestBody::new(body, Rc::clone(&watch))));
     async move {
         let Some(route) = route else {
             return Ok(Answer::not_found().into_response(&id));
         };
-        let watch = &client.watch;
         let sending = pin!(send(&route.upstream, &mut request));
         let sent = match watch.await_answer(sending).await {
             Ok(sent) => sent,
@@ -72,7 +71,7 @@ pub(crate) fn forward(
             parts.version = Version::HTTP_11;
             // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
             parts.extensions.clear();
-            let body = ResponseBody::upstream(incoming, lease, Rc::clone(watch), injected);
+            let body = ResponseBody::upstream(incoming, lease, Rc::clone(&watch), injected);
             Ok(Response::from_parts(parts, body))
         });
         Ok(response.unwrap_or_else(|answer| answer.into_response(&id)))

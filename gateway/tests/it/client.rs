@@ -119,12 +119,17 @@ impl Client {
     }
 
     async fn exactly(&mut self, length: usize) -> Option<String> {
+        let bytes = self.exactly_bytes(length).await?;
+        Some(String::from_utf8(bytes).unwrap())
+    }
+
+    pub(crate) async fn exactly_bytes(&mut self, length: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < length {
             if !self.more().await {
                 return None;
             }
         }
-        Some(String::from_utf8(self.buffer.drain(..length).collect()).unwrap())
+        Some(self.buffer.drain(..length).collect())
     }
 
     /// Everything until the peer closes.

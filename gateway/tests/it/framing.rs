@@ -305,7 +305,8 @@ async fn h1_12_what_is_no_http_1_is_refused() {
         b"GET /x\r\n\r\n",
         b"GET  /x HTTP/1.1\r\nHost: gw\r\n\r\n",
         b"GET /x  HTTP/1.1\r\nHost: gw\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        // The first of the two lines with which HTTP/2 begins, and not the second.
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ] {
         assert_refused(&rig, bytes, &["400", "505"]).await;

@@ -1,0 +1,106 @@
+//! A connection that speaks HTTP/1.
+
+use std::{cell::RefCell, convert::Infallible, pin::pin, rc::Rc, task::Poll};
+
+use http::{Request, Response};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1::Builder,
+};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use super::{FrontFuture, exchange};
+use crate::{
+    config::Limits,
+    message::{
+        body::ResponseBody,
+        exchange::{Client, Exchange},
+    },
+    net::{io::ClientIo, watch::Watch},
+};
+
+pub(super) fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        // The watch keeps this limit; hyper's own would count the idle time before the head too,
+        // and costs a timer a request.
+        .header_read_timeout(None)
+        // A step of the stack judges the size; this is where reading ends. The room above the
+        // limit is for targets that are longer than the whole head may be: they are told so.
+        .max_buf_size(limits.head_bytes.saturating_mul(2).max(16 * 1024));
+    if limits.head_fields != Limits::default().head_fields {
+        // Given, hyper allocates room for them with every request.
+        builder.max_headers(limits.head_fields);
+    }
+    builder
+}
+
+pub(super) async fn serve<T, S>(
+    builder: &Builder,
+    io: ClientIo<T>,
+    client: Rc<Client>,
+    watch: Rc<Watch>,
+    stack: S,
+) where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    let front = Front {
+        client,
+        watch: Rc::clone(&watch),
+        stack: RefCell::new(stack),
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), front));
+    let mut told_to_drain = false;
+    std::future::poll_fn(|cx| {
+        let orders = watch.poll_orders(cx);
+        if orders.close {
+            return Poll::Ready(());
+        }
+        loop {
+            match connection.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(()),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "a client connection ended");
+                    return Poll::Ready(());
+                }
+                // Told after it has read what there is: who has asked gets an answer.
+                Poll::Pending if orders.drain && !told_to_drain => {
+                    told_to_drain = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// hyper's view of the stack.
+struct Front<S> {
+    client: Rc<Client>,
+    /// One request at a time: that of the connection is that of the request.
+    watch: Rc<Watch>,
+    /// hyper calls by shared reference, and one request at a time.
+    stack: RefCell<S>,
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = FrontFuture<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.watch.begin(!request.body().is_end_stream());
+        let exchange = exchange(request, &self.client, &self.watch);
+        FrontFuture {
+            inner: self.stack.borrow_mut().call(exchange),
+            watch: Rc::clone(&self.watch),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! HTTP/2 from clients: section 11 of the catalogue.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{Request, Response};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use crate::{
+    client::in_time,
+    frames::{self, CANCEL, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PREFACE, RST_STREAM, frame, hello},
+    rig::Rig,
+    upstream::{Reply, ok},
+};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// A client, and the task that ends with its connection.
+async fn connect(rig: &Rig) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let stream = TcpStream::connect(rig.gateway.local_addr()).await.unwrap();
+    let (client, connection) = in_time(h2::client::handshake(stream)).await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+fn get(uri: &str) -> Request<()> {
+    Request::get(uri).body(()).unwrap()
+}
+
+async fn status(client: &mut SendRequest<Bytes>, request: Request<()>) -> u16 {
+    let (answer, _) = client.send_request(request, true).unwrap();
+    in_time(answer).await.unwrap().status().as_u16()
+}
+
+async fn text(response: Response<h2::RecvStream>) -> String {
+    let mut body = response.into_body();
+    let mut text = Vec::new();
+    while let Some(data) = in_time(body.data()).await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        text.extend(data);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn h2_07_a_request_reaches_the_upstream_as_one_of_http_1() {
+    let rig = Rig::public().await;
+    let (mut client, _connection) = connect(&rig).await;
+    // A method that needs no body, with one whose length is not known.
+    let request = Request::get("http://gw/x?a=%2B")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(())
+        .unwrap();
+    let (answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    let answer = in_time(answer).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(text(answer).await, "ok");
+    let seen = rig.only_seen();
+    assert_eq!(seen.line(), "GET /x?a=%2B HTTP/1.1");
+    assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
+    assert_eq!(seen.all("x-forwarded-host"), ["gw"]);
+    assert_eq!(seen.all("host"), [rig.upstream.address.to_string()]);
+    assert_eq!(seen.body, b"5\r\nhello\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn h2_01_an_authority_and_a_host_that_do_not_name_one_host_are_refused() {
+    let rig = Rig::public().await;
+    let (mut client, _connection) = connect(&rig).await;
+    for (uri, host) in [
+        ("http://gw/x", vec!["evil.example"]),
+        ("http://gw/x", vec!["gw", "gw"]),
+        ("http://u@gw/x", vec![]),
+    ] {
+        let mut request = get(uri);
+        for host in host {
+            request.headers_mut().append("host", host.parse().unwrap());
+        }
+        assert_eq!(status(&mut client, request).await, 400, "{uri}");
+    }
+    rig.assert_nothing_reached_the_upstream();
+    assert_eq!(status(&mut client, get("http://gw/x")).await, 200);
+}
+
+#[tokio::test]
+async fn h2_09_h2_11_connect_and_heads_with_too_many_fields_are_refused() {
+    let rig = Rig::public().await;
+    let (mut client, _connection) = connect(&rig).await;
+    let connect = Request::connect("gw:443").body(()).unwrap();
+    assert_eq!(status(&mut client, connect).await, 405);
+    let mut many = get("http://gw/x");
+    for _ in 0..300 {
+        many.headers_mut().append("x-a", "a".parse().unwrap());
+    }
+    assert_eq!(status(&mut client, many).await, 431);
+    rig.assert_nothing_reached_the_upstream();
+}
+
+#[tokio::test]
+async fn h2_10_a_client_that_takes_its_requests_back_is_cut_off() {
+    let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;
+    let (mut client, mut connection) = connect(&rig).await;
+    let mut cut_off = false;
+    for count in 1..=200 {
+        let Ok(ready) = in_time(client.clone().ready()).await else {
+            cut_off = true;
+            break;
+        };
+        client = ready;
+        let (answer, _) = client.send_request(get("http://gw/x"), true).unwrap();
+        // Once the upstream has it: those taken back before, `h2` counts.
+        tokio::select! {
+            _ = rig.upstream.until_seen(count) => drop(answer),
+            _ = &mut connection => {
+                cut_off = true;
+                break;
+            }
+        }
+    }
+    assert!(cut_off);
+    let (mut other, _connection) = connect(&rig).await;
+    let (_answer, _) = other.send_request(get("http://gw/y"), true).unwrap();
+    in_time(async {
+        while !rig
+            .upstream
+            .seen()
+            .iter()
+            .any(|seen| seen.line().contains("/y"))
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn h2_10_requests_taken_back_in_a_row_hardly_reach_the_upstream() {
+    let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;
+    let mut client = rig.client().await;
+    let mut bytes = hello();
+    for stream in (1..2_000).step_by(2) {
+        bytes.extend(frames::get(stream, "/x"));
+        bytes.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, CANCEL]));
+    }
+    client.try_send(bytes).await;
+    let last = client.frames().await.pop().unwrap();
+    assert_eq!((last.kind, last.code()), (GOAWAY, Some(ENHANCE_YOUR_CALM)));
+    assert!(rig.upstream.seen().len() < 150);
+}
+
+#[tokio::test]
+async fn li_01_an_http_2_head_that_does_not_end_is_cut_off() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.head_timeout = SHORT).await;
+    for unfinished in [
+        PREFACE[..20].to_vec(),
+        [hello(), frame(HEADERS, 0, 1, &[0x82])].concat(),
+        // Half of a frame's own head.
+        [hello(), vec![0, 0, 1, HEADERS]].concat(),
+    ] {
+        let mut client = rig.client().await;
+        client.send(unfinished).await;
+        client.rest().await;
+    }
+    rig.assert_nothing_reached_the_upstream();
+}
+
+#[tokio::test]
+async fn li_02_an_idle_http_2_connection_is_told_to_go() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.idle_timeout = SHORT).await;
+    let mut client = rig.client().await;
+    client.send([hello(), frames::get(1, "/x")].concat()).await;
+    let said = client.frames().await;
+    let goaway = said.iter().find(|frame| frame.kind == GOAWAY);
+    assert_eq!(goaway.unwrap().code(), Some(0), "for no fault: {said:?}");
+}
+
+#[tokio::test]
+async fn li_06_one_request_that_stands_still_ends_and_its_neighbours_do_not() {
+    let rig = Rig::public_with(
+        |seen| match seen.line() {
+            line if line.contains("/stalls") => {
+                Reply::Hang("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf".to_owned())
+            }
+            _ => ok(),
+        },
+        |config| config.limits.idle_timeout = SHORT * 2,
+    )
+    .await;
+    let (mut client, _connection) = connect(&rig).await;
+    let (answer, _) = client.send_request(get("http://gw/stalls"), true).unwrap();
+    let mut body = in_time(answer).await.unwrap().into_body();
+    assert_eq!(in_time(body.data()).await.unwrap().unwrap(), "half");
+    assert!(in_time(body.data()).await.unwrap().is_err(), "reset");
+    assert_eq!(status(&mut client, get("http://gw/x")).await, 200);
+}
+
+#[tokio::test]
+async fn li_07_a_shutdown_lets_running_http_2_requests_finish() {
+    let rig = Rig::public_with(
+        |_| {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst";
+            Reply::Pause(head.to_owned(), " half".to_owned())
+        },
+        |_| {},
+    )
+    .await;
+    let (mut client, connection) = connect(&rig).await;
+    let (answer, _) = client.send_request(get("http://gw/x"), true).unwrap();
+    let answer = in_time(answer).await.unwrap();
+    let shutdown = tokio::spawn(rig.gateway.shutdown());
+    rig.upstream.go_on();
+    assert_eq!(text(answer).await, "first half");
+    in_time(connection).await.unwrap().unwrap();
+    in_time(shutdown).await.unwrap();
+}
