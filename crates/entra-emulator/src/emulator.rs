@@ -255,7 +255,7 @@ impl Emulator {
         self.state.taps.hold(endpoint)
     }
 
-    /// The next `times` requests to this endpoint get this answer.
+    /// This is what happens to the next `times` requests to this endpoint.
     pub fn fail(&self, endpoint: Endpoint, fault: Fault, times: usize) {
         self.state.taps.fail(endpoint, &fault, times);
     }
@@ -269,6 +269,13 @@ impl Emulator {
     #[must_use]
     pub fn count(&self, endpoint: Endpoint) -> u64 {
         self.state.taps.count(endpoint)
+    }
+
+    /// How many bytes of [streamed](Fault::streamed) bodies clients of this endpoint have taken, what
+    /// sits in buffers on the way included.
+    #[must_use]
+    pub fn streamed(&self, endpoint: Endpoint) -> u64 {
+        self.state.taps.streamed(endpoint)
     }
 
     /// The requests this endpoint has had (the last two thousand), oldest first.

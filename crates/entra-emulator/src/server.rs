@@ -12,7 +12,8 @@ use axum::serve::Listener;
 use tokio::task::JoinHandle;
 
 use crate::state::State;
-use crate::{arm, control, discovery, grant, graph, pages, taps};
+use crate::taps::{self, Reset, Wire, Wired};
+use crate::{arm, control, discovery, grant, graph, pages};
 
 /// Entra ID.
 pub(crate) fn entra(state: &Arc<State>) -> Router {
@@ -51,13 +52,14 @@ pub(crate) fn arm(state: &Arc<State>) -> Router {
 }
 
 /// Serves until `stop` resolves; then answers what is in flight.
-pub(crate) fn serve<L: Listener<Addr: Debug>>(
+pub(crate) fn serve<L: Listener<Io: Reset, Addr: Debug>>(
     listener: L,
     router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<io::Result<()>> {
+    let service = router.into_make_service_with_connect_info::<Wire>();
     tokio::spawn(async move {
-        axum::serve(listener, router)
+        axum::serve(Wired(listener), service)
             .with_graceful_shutdown(stop)
             .await
     })

@@ -6,6 +6,7 @@
 //! a rebound DNS name is not.
 
 mod applications;
+mod faults;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::directory::{Directory, Mfa, User};
 use crate::emulator::grant_demo;
 use crate::state::State;
-use crate::taps::{Endpoint, Fault};
+use crate::taps::Endpoint;
 use crate::token::builder::TokenBuilder;
 
 /// The header that stands for a JSON content type where there is no body.
@@ -39,11 +40,10 @@ pub(crate) fn router(state: &Arc<State>) -> Router<Arc<State>> {
         )
         .route("/emulator/endpoints", get(endpoints))
         .route("/emulator/endpoints/{endpoint}/requests", get(requests))
-        .route("/emulator/endpoints/{endpoint}/faults", post(add_fault))
-        .route("/emulator/faults", axum::routing::delete(clear_faults))
         .route("/emulator/keys/rotate", post(rotate_keys))
         .route("/emulator/keys/{kid}", axum::routing::delete(withdraw_key))
         .merge(applications::router())
+        .merge(faults::router())
         .route_layer(from_fn_with_state(state.clone(), guard))
 }
 
@@ -313,53 +313,6 @@ async fn requests(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -
         })
         .collect();
     Json(requests).into_response()
-}
-
-/// What `POST /emulator/endpoints/{endpoint}/faults` takes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultOrder {
-    status: u16,
-    #[serde(default)]
-    headers: Map<String, Value>,
-    #[serde(default)]
-    body: String,
-    #[serde(default = "once")]
-    times: usize,
-}
-
-fn once() -> usize {
-    1
-}
-
-async fn add_fault(
-    Shared(state): Shared<Arc<State>>,
-    Path(name): Path<String>,
-    Json(order): Json<FaultOrder>,
-) -> Response {
-    let Some(endpoint) = Endpoint::from_name(&name) else {
-        return no_such_endpoint(&name);
-    };
-    let fault = Fault {
-        status: order.status,
-        headers: order
-            .headers
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::String(value) => (name, value),
-                other => (name, other.to_string()),
-            })
-            .collect(),
-        body: order.body,
-    };
-    // Enough for any test, and not enough to fill the memory.
-    state.taps.fail(endpoint, &fault, order.times.min(10_000));
-    StatusCode::NO_CONTENT.into_response()
-}
-
-async fn clear_faults(Shared(state): Shared<Arc<State>>) -> StatusCode {
-    state.taps.clear_faults();
-    StatusCode::NO_CONTENT
 }
 
 async fn rotate_keys(Shared(state): Shared<Arc<State>>) -> Response {

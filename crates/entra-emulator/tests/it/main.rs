@@ -10,6 +10,7 @@ mod client_credentials;
 mod code;
 mod control;
 mod discovery;
+mod faults;
 mod federated;
 mod graph;
 mod https;

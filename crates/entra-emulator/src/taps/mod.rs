@@ -1,17 +1,26 @@
 //! What the test kit sees and does at an endpoint: count, record, hold back, make fail.
 
+mod fault;
+mod wire;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::extract::{ConnectInfo, Request, State as Shared};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::watch;
 
+use self::fault::Kind;
+use self::wire::Mishap;
 use crate::state::State;
+
+pub use self::fault::Fault;
+pub(crate) use self::wire::{Reset, Wire, Wired};
 
 /// Requests remembered for each endpoint; the oldest go first.
 const RECORDED: usize = 2_000;
@@ -93,67 +102,6 @@ impl Endpoint {
     }
 }
 
-/// An answer given instead of the real one.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Fault {
-    /// HTTP status.
-    pub status: u16,
-    /// Header fields, in order.
-    pub headers: Vec<(String, String)>,
-    /// Body.
-    pub body: String,
-}
-
-impl Fault {
-    /// An empty answer with this status.
-    #[must_use]
-    pub fn status(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
-    }
-
-    /// Adds a header field.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Sets the body.
-    #[must_use]
-    pub fn body(mut self, body: impl Into<String>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// Sets a JSON body and its content type.
-    #[must_use]
-    pub fn json(self, body: &serde_json::Value) -> Self {
-        self.header("content-type", "application/json")
-            .body(body.to_string())
-    }
-
-    fn response(self) -> Response {
-        let mut response = self.body.into_response();
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = response.headers_mut();
-        if !self.headers.is_empty() {
-            headers.clear();
-        }
-        for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::try_from(name), HeaderValue::try_from(value))
-            {
-                headers.append(name, value);
-            }
-        }
-        response
-    }
-}
-
 /// A request as it arrived. It may hold secrets and tokens, as test kits need; `Debug` shows none.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -210,7 +158,7 @@ pub struct Hold {
     gate: Arc<Gate>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Gate {
     open: watch::Sender<bool>,
     waiting: watch::Sender<usize>,
@@ -270,6 +218,8 @@ impl Drop for Here<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
     endpoints: Mutex<HashMap<Endpoint, Tap>>,
+    /// Where those wait who get no answer.
+    limbo: Gate,
 }
 
 #[derive(Debug, Default)]
@@ -278,11 +228,18 @@ struct Tap {
     requests: VecDeque<Recorded>,
     gates: Vec<Arc<Gate>>,
     faults: VecDeque<Fault>,
+    streamed: Arc<AtomicU64>,
 }
 
 impl Taps {
     pub(crate) fn count(&self, endpoint: Endpoint) -> u64 {
         self.lock().get(&endpoint).map_or(0, |tap| tap.count)
+    }
+
+    pub(crate) fn streamed(&self, endpoint: Endpoint) -> u64 {
+        let taps = self.lock();
+        let streamed = taps.get(&endpoint).map(|tap| &tap.streamed);
+        streamed.map_or(0, |streamed| streamed.load(Ordering::Relaxed))
     }
 
     pub(crate) fn requests(&self, endpoint: Endpoint) -> Vec<Recorded> {
@@ -293,10 +250,7 @@ impl Taps {
     }
 
     pub(crate) fn hold(&self, endpoint: Endpoint) -> Hold {
-        let gate = Arc::new(Gate {
-            open: watch::Sender::new(false),
-            waiting: watch::Sender::new(0),
-        });
+        let gate = Arc::new(Gate::default());
         self.lock()
             .entry(endpoint)
             .or_default()
@@ -321,6 +275,7 @@ impl Taps {
 
     /// Opens every gate, so that nothing keeps a shutdown waiting.
     pub(crate) fn release_all(&self) {
+        self.limbo.open.send_replace(true);
         for tap in self.lock().values() {
             for gate in &tap.gates {
                 gate.open.send_replace(true);
@@ -340,8 +295,11 @@ impl Taps {
         tap.gates.clone()
     }
 
-    fn next_fault(&self, endpoint: Endpoint) -> Option<Fault> {
-        self.lock().get_mut(&endpoint)?.faults.pop_front()
+    fn next_fault(&self, endpoint: Endpoint) -> Option<(Fault, Arc<AtomicU64>)> {
+        let mut taps = self.lock();
+        let tap = taps.get_mut(&endpoint)?;
+        let fault = tap.faults.pop_front()?;
+        Some((fault, tap.streamed.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, Tap>> {
@@ -394,10 +352,27 @@ async fn tap(state: &State, endpoint: Endpoint, request: Request, next: Next) ->
     for gate in state.taps.arrive(endpoint, recorded) {
         gate.pass().await;
     }
-    if let Some(fault) = state.taps.next_fault(endpoint) {
-        return fault.response();
+    let Some((fault, streamed)) = state.taps.next_fault(endpoint) else {
+        return next.run(Request::from_parts(head, Body::from(body))).await;
+    };
+    if !fault.after.is_zero() {
+        tokio::time::sleep(fault.after).await;
     }
-    next.run(Request::from_parts(head, Body::from(body))).await
+    let mishap = match fault.kind {
+        Kind::Slow => return next.run(Request::from_parts(head, Body::from(body))).await,
+        Kind::Answer(answer) => return answer.response(streamed),
+        Kind::Hang => {
+            state.taps.limbo.pass().await;
+            Mishap::Reset
+        }
+        Kind::Reset => Mishap::Reset,
+        Kind::Garbage(bytes) => Mishap::Say { bytes, said: 0 },
+    };
+    if let Some(ConnectInfo(wire)) = head.extensions.get::<ConnectInfo<Wire>>() {
+        wire.set(mishap);
+    }
+    // What the server would write; the mishap comes in its place.
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 #[cfg(test)]
