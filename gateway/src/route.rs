@@ -6,6 +6,7 @@ use http::{HeaderValue, Method};
 use tower_obo::BoundPolicy;
 
 use crate::{
+    cors::Cors,
     host::HostPattern,
     net::pool::Pool,
     path::{self, BadPath, Pattern},
@@ -18,6 +19,7 @@ pub(crate) struct Route {
     pub(crate) methods: Vec<Method>,
     pub(crate) policy: Arc<BoundPolicy>,
     pub(crate) upstream: Rc<Pool>,
+    pub(crate) cors: Option<Rc<Cors>>,
 }
 
 /// All routes, by host and path.
@@ -30,7 +32,7 @@ pub(crate) struct Routes {
 
 /// The routes of one path on one host, which differ in their methods.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     host: Option<HostPattern>,
     path: Pattern,
     routes: Vec<Rc<Route>>,
@@ -42,8 +44,8 @@ struct Place {
 pub(crate) enum Picked<'a> {
     Route(&'a Rc<Route>),
     NoPath,
-    /// The path has routes, but not for the method; what `Allow` says.
-    NoMethod(&'a HeaderValue),
+    /// The path has routes, but not for the method.
+    NoMethod(&'a Place),
 }
 
 impl Routes {
@@ -112,11 +114,22 @@ impl Routes {
             return Ok(Picked::NoPath);
         };
         let route = place.routes.iter().find(|route| route.takes(method));
-        Ok(route.map_or(Picked::NoMethod(&place.allow), Picked::Route))
+        Ok(route.map_or(Picked::NoMethod(place), Picked::Route))
     }
 }
 
 impl Place {
+    /// What `Allow` says.
+    pub(crate) const fn allow(&self) -> &HeaderValue {
+        &self.allow
+    }
+
+    /// Which pages may learn that a method is not allowed here: those of the first route that has
+    /// any.
+    pub(crate) fn cors(&self) -> Option<&Rc<Cors>> {
+        self.routes.iter().find_map(|route| route.cors.as_ref())
+    }
+
     fn is_on(&self, host: &[u8]) -> bool {
         self.host.as_ref().is_none_or(|own| own.matches(host))
     }

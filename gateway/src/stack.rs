@@ -18,7 +18,7 @@ use crate::{
         limit::{LimitLayer, Running},
         panic_guard::PanicGuardLayer,
         request_id::{Ids, RequestIdLayer},
-        route::{AllowedHosts, MatchRoute},
+        route::{AllowedHosts, RoutingLayer},
         step::StepLayer,
         strip::Strip,
         upstream::forward,
@@ -65,11 +65,12 @@ pub(crate) fn stack(
             head_fields: parts.head_fields,
         }))
         // Host and path → route, 421, 404, 405; 400 for a path that another reader would take to
-        // another route.
-        .layer(StepLayer(MatchRoute {
+        // another route. Preflights are answered here, and whatever is answered below is made to
+        // say which web pages may read it.
+        .layer(RoutingLayer {
             routes: parts.routes,
             allowed: parts.allowed,
-        }))
+        })
         // What `Connection` names goes first, then reserved names: before anything is set, so
         // that no client can have the gateway's own headers removed.
         .layer(StepLayer(Strip(parts.reserved)))

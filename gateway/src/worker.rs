@@ -21,6 +21,7 @@ use tower_obo::{BoundPolicy, Core};
 use crate::{
     config::Config,
     connection::Serving,
+    cors::Cors,
     headers::Reserved,
     net::{
         listen::{self, Connections},
@@ -216,6 +217,8 @@ fn routes(
                     methods: route.methods.clone(),
                     policy: Arc::clone(policy),
                     upstream: Rc::clone(pools.get(route.upstream.as_str())?),
+                    cors: (route.cors.as_ref())
+                        .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
                 };
                 Some((route.hosts.clone(), route.path.clone(), ready))
             }),

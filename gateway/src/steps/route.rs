@@ -1,13 +1,25 @@
 //! Finds the route, refuses hosts that are none of ours, and paths that can be read in more than
-//! one way.
+//! one way. Answers preflights, and lets the route's web pages read the answer.
 
-use std::rc::Rc;
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
-use super::step::Step;
+use bytes::Bytes;
+use http::Response;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
 use crate::{
+    cors::{self, Cors, Page},
     host::HostPattern,
-    message::{answer::Answer, exchange::Exchange},
-    route::{Picked, Routes},
+    message::{answer::Answer, body::ResponseBody, exchange::Exchange},
+    route::{Picked, Route, Routes},
 };
 
 /// The hosts that callers may ask for.
@@ -25,15 +37,41 @@ impl AllowedHosts {
     }
 }
 
-/// The step.
+/// The layer.
 #[derive(Clone, Debug)]
-pub(crate) struct MatchRoute {
+pub(crate) struct RoutingLayer {
     pub(crate) routes: Rc<Routes>,
     pub(crate) allowed: Rc<AllowedHosts>,
 }
 
-impl Step for MatchRoute {
-    fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
+impl<S> Layer<S> for RoutingLayer {
+    type Service = Routing<S>;
+
+    fn layer(&self, inner: S) -> Routing<S> {
+        Routing {
+            table: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Routing<S> {
+    table: RoutingLayer,
+    inner: S,
+}
+
+/// What becomes of a request.
+enum Found {
+    Route(Rc<Route>),
+    /// It is answered here; the pages that may read the answer.
+    Refused(Answer, Option<Rc<Cors>>),
+    Preflight(Rc<Cors>),
+}
+
+impl RoutingLayer {
+    fn find(&self, exchange: &Exchange) -> Found {
         let request = &exchange.request;
         let host = if self.routes.are_on_hosts() || !self.allowed.hosts.is_empty() {
             exchange.host()
@@ -41,19 +79,128 @@ impl Step for MatchRoute {
             b""
         };
         if !self.allowed.allows(host) {
-            return Err(Answer::misdirected());
+            return Found::Refused(Answer::misdirected(), None);
         }
-        match self
-            .routes
-            .pick(request.method(), host, request.uri().path())
-        {
-            Ok(Picked::Route(route)) => {
-                exchange.route = Some(Rc::clone(route));
-                Ok(())
+        let path = request.uri().path();
+        if let Some(asked) = cors::asked_for(request.method(), request.headers()) {
+            let cors = match self.routes.pick(&asked, host, path) {
+                Ok(Picked::Route(route)) => route.cors.as_ref(),
+                Ok(Picked::NoMethod(place)) => place.cors(),
+                Ok(Picked::NoPath) | Err(_) => None,
+            };
+            if let Some(cors) = cors {
+                return Found::Preflight(Rc::clone(cors));
             }
-            Ok(Picked::NoPath) => Err(Answer::not_found()),
-            Ok(Picked::NoMethod(allow)) => Err(Answer::method_not_allowed(allow.clone())),
-            Err(bad) => Err(Answer::bad_request(bad.detail())),
+            // To any other route it is a request like others.
+        }
+        match self.routes.pick(request.method(), host, path) {
+            Ok(Picked::Route(route)) => Found::Route(Rc::clone(route)),
+            Ok(Picked::NoPath) => Found::Refused(Answer::not_found(), None),
+            Ok(Picked::NoMethod(place)) => {
+                let answer = Answer::method_not_allowed(place.allow().clone());
+                Found::Refused(answer, place.cors().cloned())
+            }
+            Err(bad) => Found::Refused(Answer::bad_request(bad.detail()), None),
+        }
+    }
+}
+
+impl<S> Service<Exchange> for Routing<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = RoutingFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+        match self.table.find(&exchange) {
+            Found::Route(route) => {
+                let reader = (route.cors.as_ref()).map(|cors| Reader::of(&exchange, cors));
+                exchange.route = Some(route);
+                RoutingFuture::Passed {
+                    inner: self.inner.call(exchange),
+                    reader,
+                }
+            }
+            Found::Refused(answer, cors) => {
+                let mut response = exchange.answer(answer);
+                if let Some(cors) = cors {
+                    Reader::of(&exchange, &cors).apply(&mut response);
+                }
+                RoutingFuture::answered(response)
+            }
+            Found::Preflight(cors) => {
+                let page = cors.page(exchange.request.headers());
+                let mut response = Response::new(ResponseBody::whole(Bytes::new()));
+                (*response.status_mut(), *response.headers_mut()) = cors.preflight(&page);
+                RoutingFuture::answered(response)
+            }
+        }
+    }
+}
+
+/// The page that will read the answer, on a route that pages of other origins may use.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    cors: Rc<Cors>,
+    page: Page,
+}
+
+impl Reader {
+    fn of(exchange: &Exchange, cors: &Rc<Cors>) -> Box<Self> {
+        Box::new(Self {
+            cors: Rc::clone(cors),
+            page: cors.page(exchange.request.headers()),
+        })
+    }
+
+    fn apply(&self, response: &mut Response<ResponseBody>) {
+        self.cors.apply(response.headers_mut(), &self.page);
+    }
+}
+
+pin_project! {
+    /// The future of [`Routing`].
+    #[project = RoutingFutureProj]
+    #[derive(Debug)]
+    pub(crate) enum RoutingFuture<F> {
+        Passed { #[pin] inner: F, reader: Option<Box<Reader>> },
+        Answered { response: Option<Box<Response<ResponseBody>>> },
+    }
+}
+
+impl<F> RoutingFuture<F> {
+    fn answered(response: Response<ResponseBody>) -> Self {
+        Self::Answered {
+            response: Some(Box::new(response)),
+        }
+    }
+}
+
+impl<F> Future for RoutingFuture<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+{
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            RoutingFutureProj::Passed { inner, reader } => {
+                let Ok(mut response) = ready!(inner.poll(cx));
+                if let Some(reader) = reader {
+                    reader.apply(&mut response);
+                }
+                Poll::Ready(Ok(response))
+            }
+            RoutingFutureProj::Answered { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                None => Poll::Pending,
+            },
         }
     }
 }

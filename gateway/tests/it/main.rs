@@ -13,6 +13,7 @@ mod admin;
 mod binary;
 mod challenges;
 mod client;
+mod cors;
 mod forwarding;
 mod frames;
 mod framing;
