@@ -17,6 +17,7 @@ mod challenge;
 mod claims;
 mod echo;
 mod exchange;
+mod faults;
 mod fixture;
 mod forge;
 mod jose;

@@ -90,7 +90,10 @@ impl Script {
 
 /// A core whose keys are the emulator's and whose token endpoint is somewhere else.
 pub(crate) async fn world_at(authority: &str) -> World {
-    let entra = Emulator::builder().start().await.unwrap();
+    world_of(Emulator::builder().start().await.unwrap(), authority)
+}
+
+pub(crate) fn world_of(entra: Emulator, authority: &str) -> World {
     let clock = TestClock::starting_now();
     let keys = Fixed::of(&entra);
     let contoso = Entra::tenant(demo::CONTOSO);

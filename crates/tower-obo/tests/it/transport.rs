@@ -16,7 +16,7 @@ use crate::{
 
 /// The request is answered without the service behind, and without a word of what went wrong on
 /// the wire.
-async fn failed(world: &World, case: &str, status: u16, kind: &str) -> Answer {
+pub(crate) async fn failed(world: &World, case: &str, status: u16, kind: &str) -> Answer {
     let token = world.entra.token().sign();
     let answer = world.send(with_token(&token)).await;
     assert_eq!(answer.status.as_u16(), status, "{case}: {}", answer.body);
