@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop screenshots errors-page bench-ir deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -31,6 +31,9 @@ browser: ## the browser tests only
 
 interop: ## msal and azure-identity (Python, Node), unmodified, against the emulator; needs python3 and node
 	scripts/interop
+
+conformance: ## what others have written to judge a server: h2spec, against the gateway; needs go
+	scripts/conformance/h2spec
 
 screenshots: ## the pictures in docs/, taken anew by the browser tests
 	scripts/install-test-tools

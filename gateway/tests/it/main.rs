@@ -13,6 +13,7 @@ mod admin;
 mod binary;
 mod challenges;
 mod client;
+mod conformance;
 mod cors;
 mod forwarding;
 mod frames;
