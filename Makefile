@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir mutants deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ errors-page: ## docs/errors.md, made anew from the table that the code uses
 
 bench-ir: ## instructions per cached request under callgrind, against the recorded figure
 	scripts/bench-ir
+
+mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
+	scripts/mutants
 
 deny: ## dependencies: banned crates, licences, sources
 	scripts/deny

@@ -118,4 +118,12 @@ mod tests {
         assert_eq!(written(&credential).unwrap(), "client_secret=second");
         std::fs::remove_dir_all(directory).unwrap();
     }
+
+    #[test]
+    fn a_secret_of_white_space_is_none() {
+        for (secret, empty) in [("", true), (" \n", true), ("s", false), (" s ", false)] {
+            assert_eq!(Credential::secret(secret).is_empty(), empty, "{secret:?}");
+        }
+        assert!(!Credential::secret_file("/nowhere").is_empty());
+    }
 }

@@ -189,4 +189,19 @@ mod tests {
         }
         assert!(read_token(b"<html>").is_err());
     }
+
+    #[test]
+    fn a_token_lives_a_second_at_least_and_a_year_at_most() {
+        let year = 365 * 24 * 3600;
+        for (value, read) in [
+            (0, None),
+            (1, Some(1)),
+            (year, Some(year)),
+            (year + 1, None),
+        ] {
+            let read = read.map(Duration::from_secs);
+            assert_eq!(seconds(&json!(value)), read, "{value}");
+            assert_eq!(seconds(&json!(value.to_string())), read, "{value}");
+        }
+    }
 }

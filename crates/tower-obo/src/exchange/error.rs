@@ -475,4 +475,80 @@ mod tests {
         assert!(!text.contains("hint") && !text.contains("script"), "{text}");
         assert_eq!(error.trace_id(), None);
     }
+
+    #[test]
+    fn claims_are_a_challenge_only_where_the_grant_is_refused() {
+        let claims = "{\"access_token\":{}}";
+        for error in ["invalid_client", "unauthorized_client", "invalid_request"] {
+            let error = read(400, &json!({"error": error, "claims": claims}));
+            assert_eq!(error.kind(), K::Misconfigured, "{error}");
+            assert_eq!(error.claims(), None, "{error}");
+        }
+        for error in [
+            "invalid_grant",
+            "interaction_required",
+            "consent_required",
+            "login_required",
+        ] {
+            let error = read(400, &json!({"error": error, "claims": claims}));
+            assert_eq!(error.kind(), K::InsufficientClaims, "{error}");
+        }
+        let empty = read(400, &json!({"error": "interaction_required", "claims": ""}));
+        assert_eq!(empty.kind(), K::InteractionRequired);
+    }
+
+    #[test]
+    fn a_challenge_without_claims_asks_for_a_new_sign_in() {
+        let bare = ExchangeError::new(K::InsufficientClaims, "");
+        assert_eq!(bare.kind(), K::InteractionRequired);
+        assert_eq!(bare.with_claims("{}").kind(), K::InsufficientClaims);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_refusal_is_not_judged_by_its_body() {
+        let body = json!({"error": "invalid_grant", "error_codes": [65001], "claims": "{}"});
+        for status in [201, 204, 206, 301, 302, 307] {
+            assert_eq!(read(status, &body).kind(), K::UnusableAnswer, "{status}");
+        }
+        assert_eq!(read(429, &body).kind(), K::Throttled);
+        assert_eq!(read(503, &body).kind(), K::Unavailable);
+    }
+
+    #[test]
+    fn only_faults_that_pass_by_themselves_are_transient() {
+        for (kind, transient) in [
+            (K::AccountRefused, false),
+            (K::AppOnly, false),
+            (K::AssertionRefused, false),
+            (K::ConditionalAccess, false),
+            (K::ConsentRequired, false),
+            (K::InsufficientClaims, false),
+            (K::InteractionRequired, false),
+            (K::Misconfigured, false),
+            (K::Throttled, true),
+            (K::Timeout, true),
+            (K::Unavailable, true),
+            (K::UntrustedServer, false),
+            (K::UnusableAnswer, false),
+        ] {
+            assert_eq!(
+                ExchangeError::new(kind, "").is_transient(),
+                transient,
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_support_asks_for_is_kept_and_shown() {
+        let body = json!({"error": "invalid_grant", "error_codes": [65001],
+            "correlation_id": "c-1", "trace_id": "t-1"});
+        let error = read(400, &body);
+        assert_eq!(
+            (error.correlation_id(), error.trace_id()),
+            (Some("c-1"), Some("t-1"))
+        );
+        assert!(error.to_string().ends_with("(AADSTS65001)"), "{error}");
+        assert!(format!("{error:?}").contains("c-1"), "{error:?}");
+    }
 }

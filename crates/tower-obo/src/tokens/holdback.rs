@@ -192,4 +192,52 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_fault_that_says_how_long_holds_back_its_own_token_and_no_other() {
+        let holdback = Holdback::default();
+        let fault = ExchangeError::new(ExchangeErrorKind::Unavailable, "")
+            .with_retry_after(Duration::from_secs(100));
+        holdback.remember(&key(b"a"), &GROUP, &fault, NOW);
+        let (last, over) = (
+            NOW + Duration::from_secs(99),
+            NOW + Duration::from_secs(100),
+        );
+        assert!(holdback.error(&key(b"a"), &GROUP, last).is_some());
+        assert!(holdback.error(&key(b"b"), &GROUP, last).is_none());
+        assert!(holdback.error(&key(b"a"), &GROUP, over).is_none());
+    }
+
+    #[test]
+    fn the_memory_of_throttles_is_bounded_and_makes_room_for_new_ones() {
+        let holdback = Holdback::default();
+        let group = |number: usize| {
+            let mut group = [0; 32];
+            group[..8].copy_from_slice(&number.to_le_bytes());
+            group
+        };
+        let remember = |number: usize, seconds: u64, now: Timestamp| {
+            let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "")
+                .with_retry_after(Duration::from_secs(seconds));
+            holdback.remember(&key(b"a"), &group(number), &throttled, now);
+        };
+        let held = |number: usize, now: Timestamp| {
+            holdback.error(&key(b"b"), &group(number), now).is_some()
+        };
+        // The first is over after ten seconds, the others after a hundred.
+        remember(0, 10, NOW);
+        for number in 1..MAX_GROUPS {
+            remember(number, 100, NOW);
+        }
+        assert!(held(0, NOW) && held(MAX_GROUPS - 1, NOW));
+        remember(MAX_GROUPS, 100, NOW);
+        assert!(!held(MAX_GROUPS, NOW), "there is no room");
+
+        let later = NOW + Duration::from_secs(10);
+        remember(MAX_GROUPS, 100, later);
+        assert!(held(MAX_GROUPS, later), "what is over makes room");
+        assert!(!held(0, later), "what is over is gone");
+        assert!(held(1, later), "what stands stays");
+        assert_eq!(holdback.groups.lock().unwrap().len(), MAX_GROUPS);
+    }
 }

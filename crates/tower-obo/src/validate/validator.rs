@@ -394,4 +394,84 @@ mod tests {
             assert_ne!(other.build().fingerprint(), same[0]);
         }
     }
+
+    const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    const NOW: Timestamp = Timestamp::from_unix(1_000);
+
+    /// The claims of a v2.0 token, with these in place of its own.
+    fn claims(changed: &serde_json::Value) -> RawClaims {
+        let mut claims = serde_json::json!({"iss": "i", "aud": "a", "exp": 2_000, "nbf": 1_000,
+            "ver": "2.0", "tid": TENANT});
+        for (name, value) in changed.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        RawClaims::parse(claims.to_string().as_bytes(), &[]).unwrap()
+    }
+
+    #[test]
+    fn a_token_of_exactly_the_largest_size_is_read() {
+        let issuers = crate::Issuers::new("https://login.example/{tenantid}/v2.0");
+        let keys = br#"{"keys":[{"kty":"EC","crv":"P-256","kid":"k",
+            "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+        let keys = KeySet::parse(keys, issuers, NOW, Duration::from_secs(60)).unwrap();
+        let validator = Validator::builder().with_max_token_bytes(5).build();
+        for (token, defect) in [
+            ("1234", TokenDefect::Form),
+            ("12345", TokenDefect::Form),
+            ("123456", TokenDefect::TooLarge),
+        ] {
+            let refused = validator.validate(token, &keys, NOW).unwrap_err();
+            assert_eq!(refused, defect, "{token}");
+        }
+    }
+
+    #[test]
+    fn the_longest_lifetime_still_counts_and_a_second_more_does_not() {
+        let validator = Validator::builder().build();
+        let until = |exp: Timestamp| {
+            let claims = claims(&serde_json::json!({"exp": exp.as_unix()}));
+            validator.check_lifetime(&claims, NOW)
+        };
+        let longest = NOW + MAX_LIFETIME;
+        assert_eq!(until(longest), Ok(longest + Duration::from_secs(60)));
+        let longer = longest + Duration::from_secs(1);
+        assert_eq!(until(longer), Err(TokenDefect::Lifetime));
+    }
+
+    #[test]
+    fn a_list_of_audiences_counts_only_where_lists_are_accepted() {
+        let strict = || Validator::builder().audience("ours");
+        for (audience, strictly, leniently) in [
+            (serde_json::json!("ours"), true, true),
+            (serde_json::json!(["other", "ours"]), false, true),
+            (serde_json::json!(["ours"]), false, true),
+            (serde_json::json!(["other"]), false, false),
+            (serde_json::json!([]), false, false),
+        ] {
+            let claims = claims(&serde_json::json!({"aud": audience}));
+            let fits = |validator: Validator| validator.check_audience(&claims).is_ok();
+            assert_eq!(fits(strict().build()), strictly, "{audience}");
+            let lenient = strict().accept_audience_lists().build();
+            assert_eq!(fits(lenient), leniently, "{audience}");
+        }
+    }
+
+    #[test]
+    fn only_cp1_says_that_a_client_can_answer_claims() {
+        for (capabilities, capable) in [
+            (serde_json::json!(["cp1"]), true),
+            (serde_json::json!(["protapp", "cp1"]), true),
+            (serde_json::json!(["protapp"]), false),
+            (serde_json::json!([]), false),
+        ] {
+            let claims = claims(&serde_json::json!({"xms_cc": capabilities}));
+            let principal = Validator::builder().build().principal(claims);
+            assert_eq!(
+                principal.answers_claims_challenges(),
+                capable,
+                "{capabilities}"
+            );
+        }
+    }
 }
