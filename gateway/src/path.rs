@@ -190,9 +190,10 @@ fn decode_fully(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Cuts what follows a `?` or `#`. Neither stands in a path as it came: decoding brings them.
+/// Cuts what follows a `?`. None stands in a path as it came: decoding brings it. A `#` that decoding
+/// brings is a plain character: no reader looks for a fragment in what it is sent (RFC 9110 §7.1).
 fn cut_query(path: &[u8]) -> Cow<'_, [u8]> {
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
+    let end = path.iter().position(|byte| *byte == b'?');
     Cow::Borrowed(&path[..end.unwrap_or(path.len())])
 }
 

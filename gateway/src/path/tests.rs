@@ -64,10 +64,10 @@ fn section_9_of_the_security_cases() {
         ("PA-07", "/admin%3bx", Err(OtherReading)),
         ("PA-07", "/admin%2fx;%2fy", Err(OtherReading)),
         ("PA-07", "/healthz/;", none()),
-        ("PA-08", "/admin%23/public", Err(OtherReading)),
+        ("PA-08", "/admin%23/public", none()),
         ("PA-08", "/admin%3fx", Err(OtherReading)),
         ("PA-08", "/admin%253F/../public", Err(DotSegment)),
-        ("PA-08", "/admin%2523x", Err(OtherReading)),
+        ("PA-08", "/admin%2523x", none()),
         ("PA-08", "/publicity%23x", none()),
         ("PA-08", "/public/what%3f", public()),
         ("PA-08", "/admin/%23/public", admin()),
@@ -167,7 +167,7 @@ fn read(path: &[u8], rounds: usize, cut: Cut) -> Vec<u8> {
     }
     match cut {
         Cut::After => text = without_parameters(&text),
-        Cut::Query => text = text.split(|b| b"?#".contains(b)).next().unwrap().to_vec(),
+        Cut::Query => text = text.split(|b| *b == b'?').next().unwrap().to_vec(),
         Cut::Nothing | Cut::Before => {}
     }
     let mut kept: Vec<&[u8]> = Vec::new();

@@ -32,7 +32,6 @@ async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of
         "/pub%6Cic/x",
         "/admin;x=1/y",
         "/admin%3fx",
-        "/admin%23/public",
         "/public/%c0%ae%c0%ae/admin",
         "/admin%c0%afx",
     ] {
@@ -53,6 +52,7 @@ async fn pa_05_pa_15_what_is_not_ambiguous_is_forwarded_byte_for_byte() {
         "/public/%c3%a9/%2B+?q=%2B+&&a=&=&%zz",
         "/public?",
         "/public/x;v=1?/admin/../",
+        "/public/a%23/b",
         "/public/{a}|\"b\"",
     ];
     for path in paths {
