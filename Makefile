@@ -32,8 +32,8 @@ browser: ## the browser tests only
 interop: ## msal and azure-identity (Python, Node), unmodified, against the emulator; needs python3 and node
 	scripts/interop
 
-conformance: ## what others have written to judge a server: h2spec, against the gateway; needs go
-	scripts/conformance/h2spec
+conformance: ## suites that judge the gateway and take long: each script of scripts/conformance; needs go
+	scripts/conformance/all
 
 screenshots: ## the pictures in docs/, taken anew by the browser tests
 	scripts/install-test-tools

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
@@ -102,6 +102,8 @@ pin_project! {
         #[pin]
         inner: F,
         watch: Rc<Watch>,
+        // Whether the request's body ends with a chunk, and with trailers perhaps.
+        chunked: bool,
     }
 }
 
@@ -114,6 +116,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.inner.poll(cx));
+        // Trailers are where two readers of HTTP/1 may still differ about the end of a request, and
+        // what one takes for them is another's next request. So nothing is read behind them, nor
+        // where an answer begins before the chunks have ended.
+        if *this.chunked && !this.watch.has_plain_end() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         response.body_mut().watch(Rc::clone(this.watch));
         Poll::Ready(Ok(response))
     }

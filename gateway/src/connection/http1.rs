@@ -96,11 +96,15 @@ where
     type Future = FrontFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.watch.begin(!request.body().is_end_stream());
+        let body = request.body();
+        let has_body = !body.is_end_stream();
+        let chunked = has_body && body.size_hint().exact().is_none();
+        self.watch.begin(has_body);
         let exchange = exchange(request, &self.client, &self.watch);
         FrontFuture {
             inner: self.stack.borrow_mut().call(exchange),
             watch: Rc::clone(&self.watch),
+            chunked,
         }
     }
 }

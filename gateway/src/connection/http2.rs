@@ -172,6 +172,7 @@ where
             inner: FrontFuture {
                 inner: self.stack.borrow_mut().call(exchange),
                 watch,
+                chunked: false,
             },
         }
     }

@@ -57,7 +57,12 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
-            Some(Ok(_)) | None => {
+            Some(Ok(_)) => {
+                this.watch.set_trailers();
+                this.watch.set_uploaded();
+                Poll::Ready(None)
+            }
+            None => {
                 this.watch.set_uploaded();
                 Poll::Ready(None)
             }

@@ -60,6 +60,8 @@ pub(crate) struct Watch {
     uploading: Cell<bool>,
     /// The request's body has ended, so that nothing more will be read from it.
     uploaded: Cell<bool>,
+    /// The request's body ended with trailers.
+    trailers: Cell<bool>,
     late: Cell<Option<Late>>,
     overdue: Cell<bool>,
     draining: Cell<bool>,
@@ -91,6 +93,7 @@ impl Watch {
     pub(crate) fn begin(&self, has_body: bool) {
         self.uploading.set(false);
         self.uploaded.set(!has_body);
+        self.trailers.set(false);
         self.late.set(None);
         self.enter(Phase::Working);
     }
@@ -108,6 +111,15 @@ impl Watch {
 
     pub(crate) fn is_uploaded(&self) -> bool {
         self.uploaded.get()
+    }
+
+    pub(crate) fn set_trailers(&self) {
+        self.trailers.set(true);
+    }
+
+    /// Whether the request's body has ended, and without trailers.
+    pub(crate) fn has_plain_end(&self) -> bool {
+        self.uploaded.get() && !self.trailers.get()
     }
 
     /// Waits for `answer` within the limits for the upstream's head and the client's body.
@@ -275,6 +287,7 @@ impl Watches {
             since: Cell::new(self.clock.now.get()),
             uploading: Cell::new(false),
             uploaded: Cell::new(true),
+            trailers: Cell::new(false),
             late: Cell::new(None),
             overdue: Cell::new(false),
             draining: Cell::new(false),

@@ -152,6 +152,32 @@ async fn h1_06_broken_chunks_never_make_a_complete_message() {
     }
 }
 
+/// Where a reader ends the request at a bare line feed, what follows is its next request; for one that
+/// reads on it is a trailer. Whoever is in front of the gateway must not wait for its answer, or take
+/// the next one for it.
+#[tokio::test]
+async fn h1_06_nothing_is_read_behind_trailers() {
+    for trailers in ["\n", "X-T: t\r\n", "X-T: t\n\n", "X-T: t\r\n\n"] {
+        for path in ["/public", "/private"] {
+            let routes = "[[route]]\npath = '/public'\naccess = 'public'";
+            let rig = Rig::new(routes, |_| ok(), |_| {}).await;
+            let bytes = format!(
+                "POST {path} HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 0\r\n{trailers}{HIDDEN}{HIDDEN}"
+            );
+            let text = conversation(&rig, &bytes).await;
+            let shown = bytes.escape_debug();
+            assert!(text.matches("HTTP/1.1 ").count() <= 1, "{shown}\n{text}");
+            if !text.starts_with("HTTP/1.1 400") {
+                assert!(text.contains("connection: close"), "{shown}\n{text}");
+            }
+            for seen in rig.upstream.seen() {
+                assert_eq!(seen.line(), "POST /public HTTP/1.1", "{shown}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn h1_07_a_bare_carriage_return_is_refused_and_a_bare_line_feed_changes_nothing() {
     let rig = Rig::public().await;

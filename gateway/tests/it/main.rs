@@ -21,6 +21,7 @@ mod framing;
 mod headers;
 mod http2;
 mod limits;
+mod mutation;
 mod paths;
 mod reuse;
 mod rig;
