@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir mutants deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir mutants soak deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -47,6 +47,9 @@ bench-ir: ## instructions per cached request under callgrind, against the record
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants
+
+soak: ## a million callers through one small cache (half an hour)
+	cargo test -p tower-obo --all-features --test memory -- --ignored
 
 deny: ## dependencies: banned crates, licences, sources
 	scripts/deny

@@ -115,20 +115,29 @@ impl Principal {
         Some(value)
     }
 
-    /// A lower bound of the bytes this principal takes, for caches bounded by bytes.
+    /// The bytes that this principal takes alone: what it shares with others is counted there.
     pub(crate) fn weight(&self) -> usize {
+        let claims = &*self.0;
         let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len() + 16);
-        let claims = &self.0;
+        let own = |text: &Arc<str>| match Arc::strong_count(text) {
+            1 => text.len() + 32,
+            _ => 0,
+        };
+        let own_list = |list: &Arc<[Box<str>]>| match Arc::strong_count(list) {
+            1 => list.iter().map(|item| item.len() + 32).sum::<usize>() + 32,
+            _ => 0,
+        };
+        let kept = claims.kept.iter().map(|(_, value)| value.len() + 48);
         size_of::<Claims>()
             + 16
+            + own(&claims.tenant_id)
             + text(&claims.object_id)
             + text(&claims.subject)
+            + claims.client_id.as_ref().map_or(0, own)
+            + own_list(&claims.scopes)
+            + own_list(&claims.roles)
             + text(&claims.token_id)
-            + claims
-                .kept
-                .iter()
-                .map(|(_, value)| value.len() + 48)
-                .sum::<usize>()
+            + kept.sum::<usize>()
     }
 
     /// Whether the token grants anything at all: an ID token has neither scopes nor roles.

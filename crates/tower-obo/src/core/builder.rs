@@ -132,7 +132,8 @@ impl CoreBuilder {
         self
     }
 
-    /// Replaces the bound of all caches together (256 MiB), in bytes.
+    /// Replaces the bound of all caches together (256 MiB), in bytes. A few mebibytes come on top,
+    /// whatever the number of callers: the HTTP client, and what is remembered of refusals.
     pub fn cache_max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self

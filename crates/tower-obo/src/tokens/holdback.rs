@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
     Timestamp,
@@ -17,8 +17,13 @@ use crate::{
 /// key: whoever has done what was asked comes with a new token.
 const USER_MEMORY: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// At most this many users' errors are remembered; what falls out costs one exchange.
+/// At most this many users' errors are remembered, fewer if their claims are long; what falls out
+/// costs one exchange.
 const MAX_USERS: usize = 4_096;
+
+/// What an error is counted with besides its claims, and what all of them may take.
+const HELD: usize = 1_024;
+const MAX_BYTES: u64 = (MAX_USERS * HELD) as u64;
 
 /// At most this many (tenant, resource) pairs are held back at once.
 const MAX_GROUPS: usize = 1_024;
@@ -26,7 +31,7 @@ const MAX_GROUPS: usize = 1_024;
 /// Errors that stand for a while: those of one user, and those of everybody.
 #[derive(Debug)]
 pub(super) struct Holdback {
-    users: Cache<Digest, Held, quick_cache::UnitWeighter, AsIs>,
+    users: Cache<Digest, Held, ByBytes, AsIs>,
     groups: Mutex<HashMap<Group, Held>>,
 }
 
@@ -37,6 +42,15 @@ pub(super) type Group = [u8; 32];
 struct Held {
     error: ExchangeError,
     until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ByBytes;
+
+impl Weighter<Digest, Held> for ByBytes {
+    fn weight(&self, _: &Digest, held: &Held) -> u64 {
+        (HELD + held.error.claims().map_or(0, str::len)) as u64
+    }
 }
 
 impl Held {
@@ -57,8 +71,8 @@ impl Default for Holdback {
         Self {
             users: Cache::with(
                 MAX_USERS,
-                MAX_USERS as u64,
-                quick_cache::UnitWeighter,
+                MAX_BYTES,
+                ByBytes,
                 AsIs::default(),
                 quick_cache::sync::DefaultLifecycle::default(),
             ),
@@ -174,6 +188,19 @@ mod tests {
         let (last, over) = (NOW + Duration::from_secs(29), NOW + Duration::from_secs(30));
         assert!(holdback.error(&key(b"a"), &GROUP, last).is_some());
         assert!(holdback.error(&key(b"a"), &GROUP, over).is_none());
+    }
+
+    #[test]
+    fn long_claims_leave_room_for_fewer() {
+        let holdback = Holdback::default();
+        for number in 0..MAX_USERS {
+            let claims = "x".repeat(15 * HELD);
+            let error = ExchangeError::new(ExchangeErrorKind::InsufficientClaims, "");
+            let error = error.with_claims(claims);
+            holdback.remember_user(&key(&number.to_be_bytes()), &error, NOW);
+        }
+        let kept = holdback.users.len();
+        assert!((MAX_USERS / 64..=MAX_USERS / 16).contains(&kept), "{kept}");
     }
 
     #[test]
