@@ -24,8 +24,9 @@ use crate::{
     net::{
         io::ClientIo,
         sniff::{self, Protocol},
-        watch::{Watch, Watches},
+        watch::{Phase, Watch, Watches},
     },
+    server_tls::ServerTls,
 };
 
 mod http1;
@@ -38,11 +39,13 @@ pub(crate) struct Serving {
     http1: hyper::server::conn::http1::Builder,
     http2: http2::Settings,
     watches: Rc<Watches>,
+    tls: Option<ServerTls>,
 }
 
 impl Serving {
-    pub(crate) fn new(limits: &Limits, watches: Rc<Watches>) -> Rc<Self> {
+    pub(crate) fn new(limits: &Limits, watches: Rc<Watches>, tls: Option<ServerTls>) -> Rc<Self> {
         Rc::new(Self {
+            tls,
             http1: http1::builder(limits),
             http2: http2::Settings::new(limits),
             watches,
@@ -63,23 +66,62 @@ impl Serving {
         let serving = Rc::clone(self);
         let watch = self.watches.add();
         async move {
+            let client = Rc::new(Client::new(peer, serving.tls.is_some()));
+            // Boxed is what should not make the future of a plain connection larger.
+            if let Some(tls) = &serving.tls {
+                Box::pin(serving.secure(stream, tls, client, watch, stack)).await;
+                return;
+            }
             let mut io = ClientIo::new(stream, Rc::clone(&watch));
             let protocol = {
                 let sniffing = pin!(sniff::protocol(&mut io));
                 watch.before_anything(sniffing).await
             };
-            let client = Rc::new(Client::new(peer));
             match protocol {
                 Some(Protocol::Http1) => {
                     http1::serve(&serving.http1, io, client, watch, stack).await;
                 }
                 Some(Protocol::Http2) => {
-                    let connection = http2::serve(&serving, io, client, watch, stack);
-                    // The rarer one should not make every connection's future larger.
-                    Box::pin(connection).await;
+                    Box::pin(http2::serve(&serving, io, client, watch, stack)).await;
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Serves a connection over TLS, whose handshake may take as long as a request head, and which
+    /// says what is spoken on it (ALPN, RFC 7301).
+    async fn secure<S>(
+        &self,
+        stream: TcpStream,
+        tls: &ServerTls,
+        client: Rc<Client>,
+        watch: Rc<Watch>,
+        stack: S,
+    ) where
+        S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+        S::Future: 'static,
+    {
+        watch.enter(Phase::Head);
+        let shaken = {
+            let handshake = pin!(tls.acceptor().accept(stream));
+            watch.before_anything(handshake).await
+        };
+        let session = match shaken {
+            Some(Ok(session)) => session,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                return;
+            }
+            None => return,
+        };
+        watch.enter(Phase::Idle);
+        let is_http2 = session.get_ref().1.alpn_protocol() == Some(b"h2");
+        let io = ClientIo::new(session, Rc::clone(&watch));
+        if is_http2 {
+            http2::serve(self, io, client, watch, stack).await;
+        } else {
+            http1::serve(&self.http1, io, client, watch, stack).await;
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     admin, authorize,
     config::{Config, Credential, SecretFile},
     net::listen,
+    server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
     worker::{Shared, Stage, Worker},
 };
@@ -39,6 +40,9 @@ pub enum StartError {
     /// The configuration cannot work; one problem a line.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// A certificate that the listener should show cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The system gives no thread or no event queue.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -63,6 +67,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     ));
     let handle = control.handle();
     let (core, policies) = authorize::core(&config, handle.clone())?;
+    let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     let listeners = listen::bind(config.listen, config.workers.max(1)).map_err(|source| {
         StartError::Listen {
             address: config.listen,
@@ -96,16 +101,22 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         };
         handle.spawn(admin::serve(listener, readiness));
     }
+    let tls = tls.map(|(tls, reload)| {
+        handle.spawn(reload.run());
+        tls
+    });
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let shared = Shared {
+        tls,
         running: RunningRequests::new(config.limits.requests),
         config: Arc::new(config),
         core: core.clone(),
         policies: policies.into(),
     };
     let mut running = Running {
-        url: url(local),
+        url: url(scheme, local),
         local,
-        admin: admin_local.map(|address| (address, url(address))),
+        admin: admin_local.map(|address| (address, url("http", address))),
         readiness,
         stage,
         workers: Vec::new(),
@@ -136,6 +147,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         .build()
         .map_err(StartError::Thread)?;
     authorize::core(config, runtime.handle().clone())?;
+    config.tls.as_ref().map(ServerTls::load).transpose()?;
     Ok(())
 }
 
@@ -178,7 +190,7 @@ fn announce(running: &Running, config: &Config) {
 }
 
 /// The address to connect to; a socket that listens on all addresses is reached by loopback.
-fn url(address: SocketAddr) -> String {
+fn url(scheme: &str, address: SocketAddr) -> String {
     let mut reachable = address;
     if address.ip().is_unspecified() {
         reachable.set_ip(match address {
@@ -186,7 +198,7 @@ fn url(address: SocketAddr) -> String {
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{reachable}")
+    format!("{scheme}://{reachable}")
 }
 
 /// A gateway that runs. Dropped, it ends at once; [`Running::shutdown`] lets requests finish.

@@ -29,6 +29,7 @@ use crate::{
         watch::Watches,
     },
     route::{Route, Routes},
+    server_tls::ServerTls,
     stack::{Parts, stack},
     steps::{limit::Running, route::AllowedHosts},
 };
@@ -48,6 +49,7 @@ pub(crate) enum Stage {
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) core: Core,
+    pub(crate) tls: Option<ServerTls>,
     /// In the order of the configuration's routes.
     pub(crate) policies: Arc<[Arc<BoundPolicy>]>,
     pub(crate) running: Arc<Running>,
@@ -146,7 +148,7 @@ async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<S
             port: config.listen.port(),
         }),
     });
-    let serving = Serving::new(limits, Rc::clone(&watches));
+    let serving = Serving::new(limits, Rc::clone(&watches), shared.tls.clone());
 
     let spawn = |stream, peer, place| {
         let serving = serving.serve(stream, peer, stack.clone());

@@ -88,19 +88,19 @@ impl SecretFile {
         }
         Ok(())
     }
+}
 
-    /// Whether the file's mode lets every user of the machine read it.
-    #[cfg(unix)]
-    pub(super) fn is_open_to_all(&self) -> bool {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::metadata(&self.path)
-            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
-    }
+/// Whether a file's mode lets every user of the machine read it.
+#[cfg(unix)]
+pub(super) fn is_open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
+}
 
-    #[cfg(not(unix))]
-    pub(super) fn is_open_to_all(&self) -> bool {
-        false
-    }
+#[cfg(not(unix))]
+pub(super) fn is_open_to_all(_: &Path) -> bool {
+    false
 }
 
 impl From<PathBuf> for SecretFile {

@@ -362,7 +362,6 @@ const NOT_YET: &[&str] = &[
     "metrics",
     "route.outlive_token",
     "route.upgrade",
-    "tls",
     "upstreams.*.ca_file",
     "upstreams.*.client_certificate",
 ];

@@ -17,6 +17,7 @@ mod resolve;
 mod resource;
 mod routes;
 mod settings;
+mod tls;
 mod value;
 
 pub(crate) use self::settings::Settings;
@@ -26,6 +27,7 @@ pub use self::{
     credential::{Credential, Secret, SecretFile},
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, Resource},
+    tls::Tls,
 };
 use crate::{host::HostPattern, net::network::Network, path::Pattern};
 
@@ -62,6 +64,8 @@ pub const DEFAULT_DOWNSTREAM: &str = "arm";
 pub struct Config {
     /// Where clients connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificates with which it speaks TLS there, if it does.
+    pub tls: Option<Tls>,
     /// Where `/livez` and `/readyz` are served, if anywhere.
     pub admin: Option<SocketAddr>,
     /// The number of worker threads, at least 1.
@@ -107,13 +111,22 @@ impl Config {
             if let Err(message) = file.look() {
                 warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
             }
-            if file.is_open_to_all() {
+            if credential::is_open_to_all(file.path()) {
                 let message = format!(
                     "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
                     file.path().display()
                 );
                 warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
             }
+        }
+        if let Some(tls) = &self.tls
+            && credential::is_open_to_all(&tls.key)
+        {
+            let message = format!(
+                "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
+                tls.key.display()
+            );
+            warnings.push(Origin::Nowhere, "tls.key", message);
         }
         for route in self.routes.iter().filter(|route| route.pass_caller_token) {
             let message = format!(

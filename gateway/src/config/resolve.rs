@@ -48,6 +48,7 @@ impl Resolver<'_> {
     fn config(&mut self) -> Option<Config> {
         // Each part is judged before any `?`, so that one problem does not hide another.
         let listen = self.address("listen", Some("127.0.0.1:8080"));
+        let tls = self.tls();
         let admin = self.admin();
         let workers = self.count("workers", cores(), 1024);
         let drain_timeout = self.duration("drain_timeout", Duration::from_secs(30));
@@ -78,6 +79,7 @@ impl Resolver<'_> {
         let log = self.log();
         Some(Config {
             listen: listen?,
+            tls,
             admin: admin?,
             workers,
             drain_timeout,

@@ -148,7 +148,6 @@ fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
 #[test]
 fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
     for text in [
-        "[tls]\ncertificate = 'x'",
         "[cache]\nredis_url = 'redis://x'",
         "[downstream.x]\nscope = 's'\nheader = 'h'",
         "[metrics]\nx = 1",
@@ -392,4 +391,27 @@ fn routes_name_what_exists() {
         "[[route]]\npath = '/x'\naccess = 'public'\ndownstream = 'arm'",
         "gw.toml:4: route.downstream",
     );
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_key() {
+    let tls = with_file("[tls]\ncertificate = 'a'\nkey = 'b'\nclient_ca = 'c'")
+        .unwrap()
+        .tls
+        .unwrap();
+    assert_eq!(tls.client_ca.as_deref(), Some(std::path::Path::new("c")));
+    assert_eq!(with_file("").unwrap().tls, None);
+    for (text, lacks) in [
+        ("[tls]\ncertificate = 'a'", "tls.key: missing"),
+        ("[tls]\nkey = 'a'", "tls.certificate: missing"),
+        ("[tls]\nclient_ca = 'a'", "tls.certificate: missing"),
+        (
+            "[tls]\ncertificate = ''\nkey = 'a'",
+            "tls.certificate: an empty",
+        ),
+    ] {
+        let problems = lines(with_file(text));
+        assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+        assert!(problems[0].contains(lacks), "{text}: {problems:#?}");
+    }
 }

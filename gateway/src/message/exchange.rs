@@ -67,6 +67,8 @@ pub(crate) struct Has {
 /// The client's connection.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// Whether it speaks TLS.
+    pub(crate) secure: bool,
     /// The client's address as a header value.
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
@@ -76,7 +78,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr) -> Self {
+    pub(crate) fn new(peer: SocketAddr, secure: bool) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = peer.ip().to_canonical();
         let text = ip.to_string();
@@ -86,10 +88,16 @@ impl Client {
             text.clone()
         };
         Self {
+            secure,
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
             forwarded: RefCell::new(None),
         }
+    }
+
+    /// `https` or `http`.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 
     /// `Forwarded` (RFC 7239) for a request to `host`.
@@ -101,12 +109,12 @@ impl Client {
         {
             return made.clone();
         }
-        let node = &self.node;
+        let (node, proto) = (&self.node, self.scheme());
         let text = match host.to_str() {
             // Quoted, since a port's colon may not stand in a token; the host has been checked
             // and holds neither quote nor backslash.
-            Ok(host) if !host.is_empty() => format!("for={node};host=\"{host}\";proto=http"),
-            _ => format!("for={node};proto=http"),
+            Ok(host) if !host.is_empty() => format!("for={node};host=\"{host}\";proto={proto}"),
+            _ => format!("for={node};proto={proto}"),
         };
         let made = HeaderValue::try_from(text).unwrap_or_else(|_| empty.clone());
         self.forwarded.replace(Some((host.clone(), made.clone())));

@@ -45,7 +45,7 @@ impl Step for Check {
             return http2(exchange, self.head_fields);
         }
         let host = host(request.version(), request.headers())?;
-        if let Some(origin) = target(request.uri(), host)? {
+        if let Some(origin) = target(request.uri(), host, exchange.client.secure)? {
             *request.uri_mut() = origin;
         }
         Ok(())
@@ -233,16 +233,21 @@ fn is_host(text: &[u8]) -> bool {
 }
 
 /// Makes sure that the target is a path; gives back what to forward where it came as a whole URL.
-fn target(uri: &Uri, host: Option<&HeaderValue>) -> Result<Option<Uri>, Answer> {
+fn target(uri: &Uri, host: Option<&HeaderValue>, secure: bool) -> Result<Option<Uri>, Answer> {
+    let (own, port) = if secure {
+        ("https", ":443")
+    } else {
+        ("http", ":80")
+    };
     let Some(path) = uri.path_and_query() else {
         return Err(Answer::bad_request("the target is no path"));
     };
     match (uri.scheme_str(), uri.authority()) {
         (None, None) if path.as_str().starts_with('/') => Ok(None),
-        (Some(scheme), Some(authority)) if scheme.eq_ignore_ascii_case("http") => {
+        (Some(scheme), Some(authority)) if scheme.eq_ignore_ascii_case(own) => {
             let same = host.is_none_or(|host| {
-                without_default_port(host.as_bytes())
-                    .eq_ignore_ascii_case(without_default_port(authority.as_str().as_bytes()))
+                let authority = without_default_port(authority.as_str().as_bytes(), port);
+                without_default_port(host.as_bytes(), port).eq_ignore_ascii_case(authority)
             });
             if !same || !is_host(authority.as_str().as_bytes()) {
                 return Err(Answer::bad_request(
@@ -258,10 +263,10 @@ fn target(uri: &Uri, host: Option<&HeaderValue>) -> Result<Option<Uri>, Answer> 
     }
 }
 
-/// `gw`, `gw:` and `gw:80` are the same server (RFC 9110 §4.2.3). Only `http` reaches this.
-fn without_default_port(authority: &[u8]) -> &[u8] {
+/// `gw`, `gw:` and, for `http`, `gw:80` are the same server (RFC 9110 §4.2.3).
+fn without_default_port<'a>(authority: &'a [u8], port: &str) -> &'a [u8] {
     authority
-        .strip_suffix(b":80")
+        .strip_suffix(port.as_bytes())
         .or_else(|| authority.strip_suffix(b":"))
         .unwrap_or(authority)
 }
@@ -315,8 +320,12 @@ mod tests {
     }
 
     fn judged(text: &str, host: &str) -> Result<Option<String>, ()> {
+        judged_by(text, host, false)
+    }
+
+    fn judged_by(text: &str, host: &str, secure: bool) -> Result<Option<String>, ()> {
         let host = HeaderValue::from_str(host).unwrap();
-        target(&text.parse().unwrap(), Some(&host))
+        target(&text.parse().unwrap(), Some(&host), secure)
             .map(|uri| uri.map(|uri| uri.to_string()))
             .map_err(drop)
     }
@@ -349,6 +358,13 @@ mod tests {
             "*",
         ] {
             assert_eq!(judged(bad, "gw"), Err(()), "{bad}");
+        }
+        for same in ["gw", "gw:443"] {
+            let path = judged_by("https://gw:443/x", same, true);
+            assert_eq!(path, Ok(Some("/x".to_owned())), "{same}");
+        }
+        for bad in ["http://gw/x", "https://gw:80/x"] {
+            assert_eq!(judged_by(bad, "gw", true), Err(()), "{bad}");
         }
     }
 }

@@ -29,7 +29,10 @@ impl Step for SetForwarded {
         let host = headers.insert(HOST, own);
         headers.insert(FORWARDED, exchange.client.forwarded(host.as_ref()));
         headers.insert(X_FORWARDED_FOR, exchange.client.address.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(
+            X_FORWARDED_PROTO,
+            HeaderValue::from_static(exchange.client.scheme()),
+        );
         if let Some(host) = host {
             headers.insert(X_FORWARDED_HOST, host);
         }

@@ -5,9 +5,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use obo_gateway::Tls;
 use tokio::task;
 
-use crate::{rig::Rig, upstream::Reply};
+use crate::{
+    certificates::{Ca, Folder},
+    rig::Rig,
+    upstream::Reply,
+};
 
 /// Where a tool is, as the script says.
 fn tool(name: &str) -> PathBuf {
@@ -27,16 +32,20 @@ async fn h2spec(port: u16, more: &[&str]) -> String {
 }
 
 /// Everything is allowed and answered, by more than a few bytes: there are cases about windows.
-async fn rig() -> Rig {
+async fn rig(tls: Option<Tls>) -> Rig {
     let body = "a".repeat(4096);
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 4096\r\n\r\n{body}");
-    Rig::public_with(move |_| Reply::Keep(answer.clone()), |_| {}).await
+    Rig::public_with(
+        move |_| Reply::Keep(answer.clone()),
+        |config| config.tls = tls,
+    )
+    .await
 }
 
 #[tokio::test]
 #[ignore = "needs h2spec; scripts/conformance/h2spec runs it"]
 async fn h2spec_finds_nothing_without_tls() {
-    let rig = rig().await;
+    let rig = rig(None).await;
     let said = h2spec(rig.gateway.local_addr().port(), &[]).await;
     // A line that is neither the preface nor a request gets HTTP/1's 400 on a port where both are
     // spoken, and its connection ends. h2spec wants the end alone.
@@ -47,6 +56,18 @@ async fn h2spec_finds_nothing_without_tls() {
     assert_eq!(other, None, "{said}");
     assert!(
         said.contains("146 tests, 145 passed, 0 skipped, 1 failed"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs h2spec; scripts/conformance/h2spec runs it"]
+async fn h2spec_finds_nothing_over_tls() {
+    let folder = Folder::new();
+    let rig = rig(Some(folder.put(&Ca::new().issue()))).await;
+    let said = h2spec(rig.gateway.local_addr().port(), &["-t", "-k"]).await;
+    assert!(
+        said.contains("146 tests, 146 passed, 0 skipped, 0 failed"),
         "{said}"
     );
 }

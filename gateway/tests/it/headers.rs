@@ -137,7 +137,7 @@ const ROUTES: &str = "[[route]]\npath = '/public/*'\naccess = 'public'\n\
      [[route]]\npath = '/*'\ndownstream = 'arm'\nidentity_headers = { oid = 'X-Obo-Oid' }";
 
 #[tokio::test]
-async fn hd_04_reserved_headers_of_the_client_are_replaced_by_the_gateways_own() {
+async fn hd_04_tl_05_reserved_headers_of_the_client_are_replaced_by_the_gateways_own() {
     let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
     let token = rig.token("alice");
     assert_eq!(rig.exchange(with(&token, RESERVED)).await.status, 200);

@@ -11,6 +11,7 @@
 mod access;
 mod admin;
 mod binary;
+mod certificates;
 mod challenges;
 mod client;
 mod conformance;
@@ -25,5 +26,6 @@ mod mutation;
 mod paths;
 mod reuse;
 mod rig;
+mod tls;
 mod trailers;
 mod upstream;

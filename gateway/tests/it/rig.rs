@@ -50,22 +50,7 @@ impl Rig {
         };
         // Discard: nobody listens there, and nobody has to.
         let authority = emulator.as_ref().map_or("http://127.0.0.1:9", |e| e.url());
-        let text = format!(
-            "listen = '127.0.0.1:0'\nworkers = 1\nupstream = 'http://{}'\n\
-             [entra]\ntenant = '{}'\nclient_id = '{}'\nauthority = '{authority}'\n\
-             allow_http_loopback = true\n[accept]\nscopes = ['{}']\n{file}",
-            upstream.address,
-            ids::CONTOSO,
-            ids::API_CLIENT_ID,
-            ids::API_SCOPE,
-        );
-        let mut config = Sources::new()
-            .file("test.toml", text)
-            .environment(|name| {
-                (name == "AZURE_CLIENT_SECRET").then(|| ids::API_CLIENT_SECRET.to_owned())
-            })
-            .load()
-            .unwrap();
+        let mut config = Self::config(&format!("http://{}", upstream.address), authority, file);
         change(&mut config);
         let gateway = obo_gateway::start(config).await.unwrap();
         if emulator.is_some() {
@@ -81,6 +66,25 @@ impl Rig {
             upstream,
             emulator,
         }
+    }
+
+    /// What a gateway of a test has, on a free port.
+    pub(crate) fn config(upstream: &str, authority: &str, file: &str) -> Config {
+        let text = format!(
+            "listen = '127.0.0.1:0'\nworkers = 1\nupstream = '{upstream}'\n\
+             [entra]\ntenant = '{}'\nclient_id = '{}'\nauthority = '{authority}'\n\
+             allow_http_loopback = true\n[accept]\nscopes = ['{}']\n{file}",
+            ids::CONTOSO,
+            ids::API_CLIENT_ID,
+            ids::API_SCOPE,
+        );
+        Sources::new()
+            .file("test.toml", text)
+            .environment(|name| {
+                (name == "AZURE_CLIENT_SECRET").then(|| ids::API_CLIENT_SECRET.to_owned())
+            })
+            .load()
+            .unwrap()
     }
 
     pub(crate) async fn client(&self) -> Client {
