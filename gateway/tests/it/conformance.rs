@@ -71,3 +71,32 @@ async fn h2spec_finds_nothing_over_tls() {
         "{said}"
     );
 }
+
+#[tokio::test]
+#[ignore = "needs sslyze; scripts/conformance/tls runs it"]
+async fn sslyze_finds_nothing() {
+    let folder = Folder::new();
+    let rig = rig(Some(folder.put(&Ca::new().issue()))).await;
+    let mut command = Command::new(tool("SSLYZE"));
+    command
+        .args(["--sni", "localhost", "--mozilla_config", "intermediate"])
+        .arg(rig.gateway.local_addr().to_string())
+        .stdin(Stdio::null());
+    let running = task::spawn_blocking(move || command.output());
+    let output = running.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (_, compliance) = said.split_once("COMPLIANCE AGAINST").unwrap();
+    // Of the test's certificate, which is nobody's and lasts for ever.
+    let of_the_test = [
+        "certificate_path_validation",
+        "maximum_certificate_lifespan",
+    ];
+    let findings: Vec<_> = compliance
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("* "))
+        .filter(|finding| !of_the_test.iter().any(|own| finding.starts_with(own)))
+        .collect();
+    assert!(findings.is_empty(), "{findings:#?}\n{said}");
+    assert!(said.contains("OK - Not vulnerable to Heartbleed"), "{said}");
+    assert!(!said.contains("ERROR: "), "{said}");
+}
