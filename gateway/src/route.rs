@@ -8,7 +8,7 @@ use tower_obo::BoundPolicy;
 use crate::{
     cors::Cors,
     host::HostPattern,
-    net::pool::Pool,
+    net::backend::Backend,
     path::{self, BadPath, Pattern},
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct Route {
     /// Empty: all methods.
     pub(crate) methods: Vec<Method>,
     pub(crate) policy: Arc<BoundPolicy>,
-    pub(crate) upstream: Rc<Pool>,
+    pub(crate) upstream: Rc<Backend>,
     pub(crate) cors: Option<Rc<Cors>>,
 }
 

@@ -19,7 +19,7 @@ use tower_obo::{ConfigErrors, Core};
 use crate::{
     admin, authorize,
     config::{Config, Credential, SecretFile},
-    net::listen,
+    net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
     worker::{Shared, Stage, Worker},
@@ -43,6 +43,14 @@ pub enum StartError {
     /// A certificate that the listener should show cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
+    /// An https upstream cannot be spoken with: a file that it needs cannot be used.
+    #[error("upstream {name}: {message}")]
+    Upstream {
+        /// The upstream's name in the configuration.
+        name: String,
+        /// What is the matter.
+        message: String,
+    },
     /// The system gives no thread or no event queue.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -68,6 +76,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let handle = control.handle();
     let (core, policies) = authorize::core(&config, handle.clone())?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
+    check_upstreams(&config)?;
     let listeners = listen::bind(config.listen, config.workers.max(1)).map_err(|source| {
         StartError::Listen {
             address: config.listen,
@@ -148,6 +157,16 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         .map_err(StartError::Thread)?;
     authorize::core(config, runtime.handle().clone())?;
     config.tls.as_ref().map(ServerTls::load).transpose()?;
+    check_upstreams(config)
+}
+
+fn check_upstreams(config: &Config) -> Result<(), StartError> {
+    for (name, upstream) in &config.upstreams {
+        Backend::new(upstream, &config.limits).map_err(|error| StartError::Upstream {
+            name: name.clone(),
+            message: error.to_string(),
+        })?;
+    }
     Ok(())
 }
 

@@ -19,13 +19,14 @@ use tokio::{
 use tower_obo::{BoundPolicy, Core};
 
 use crate::{
-    config::Config,
+    config::{Config, Upstream},
     connection::Serving,
     cors::Cors,
     headers::Reserved,
     net::{
+        backend::Backend,
         listen::{self, Connections},
-        pool::Pool,
+        tls::TlsError,
         watch::Watches,
     },
     route::{Route, Routes},
@@ -81,12 +82,13 @@ impl Worker {
             .spawn(move || {
                 let opened = runtime().and_then(|runtime| {
                     let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
-                    Ok((runtime, listener))
+                    let backends = backends(&shared.config).map_err(io::Error::other)?;
+                    Ok((runtime, listener, backends))
                 });
                 match opened {
-                    Ok((runtime, listener)) => {
+                    Ok((runtime, listener, backends)) => {
                         let _ = started.send(Ok(()));
-                        runtime.block_on(run(listener, shared, stage));
+                        runtime.block_on(run(listener, backends, shared, stage));
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -115,30 +117,36 @@ fn runtime() -> io::Result<LocalRuntime> {
         .build_local(LocalOptions::default())
 }
 
-async fn run(listener: TcpListener, shared: Shared, mut stage: watch::Receiver<Stage>) {
+/// All upstreams, by name.
+type Backends = BTreeMap<String, Rc<Backend>>;
+
+fn backends(config: &Config) -> Result<Backends, TlsError> {
+    let backend = |(name, upstream): (&String, &Upstream)| {
+        Backend::new(upstream, &config.limits).map(|backend| (name.clone(), backend))
+    };
+    config.upstreams.iter().map(backend).collect()
+}
+
+async fn run(
+    listener: TcpListener,
+    backends: Backends,
+    shared: Shared,
+    mut stage: watch::Receiver<Stage>,
+) {
     let config = &*shared.config;
     let limits = &config.limits;
     let watches = Rc::new(Watches::new(limits));
     let connections = Connections::new(limits.connections.div_ceil(config.workers.max(1)));
-    let pools: BTreeMap<&str, Rc<Pool>> = config
-        .upstreams
-        .iter()
-        .map(|(name, upstream)| {
-            // Fewer than requests at once would close connections that are wanted again at once.
-            let pool = Pool::new(upstream.clone(), limits.connect_timeout, limits.requests);
-            (name.as_str(), pool)
-        })
-        .collect();
     let sweeper = task::spawn_local(sweep(
         Rc::clone(&watches),
-        pools.values().cloned().collect(),
+        backends.values().cloned().collect(),
         limits.idle_timeout,
     ));
     let stack = stack(Parts {
         core: shared.core.clone(),
         retry_challenges: config.retry_challenges,
         running: Arc::clone(&shared.running),
-        routes: Rc::new(routes(config, &shared.policies, &pools)),
+        routes: Rc::new(routes(config, &shared.policies, &backends)),
         reserved: Rc::new(reserved(config)),
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
@@ -191,24 +199,20 @@ async fn reaches(stage: &mut watch::Receiver<Stage>, wanted: Stage) {
     let _ = stage.wait_for(there).await;
 }
 
-async fn sweep(watches: Rc<Watches>, pools: Vec<Rc<Pool>>, idle: Duration) {
+async fn sweep(watches: Rc<Watches>, backends: Vec<Rc<Backend>>, idle: Duration) {
     let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
     let mut ticks = time::interval(watches.tick());
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         watches.sweep();
-        for pool in &pools {
-            pool.sweep(watches.now(), idle);
+        for backend in &backends {
+            backend.sweep(watches.now(), idle);
         }
     }
 }
 
-fn routes(
-    config: &Config,
-    policies: &[Arc<BoundPolicy>],
-    pools: &BTreeMap<&str, Rc<Pool>>,
-) -> Routes {
+fn routes(config: &Config, policies: &[Arc<BoundPolicy>], backends: &Backends) -> Routes {
     Routes::new(
         config
             .routes
@@ -218,7 +222,7 @@ fn routes(
                 let ready = Route {
                     methods: route.methods.clone(),
                     policy: Arc::clone(policy),
-                    upstream: Rc::clone(pools.get(route.upstream.as_str())?),
+                    upstream: Rc::clone(backends.get(&route.upstream)?),
                     cors: (route.cors.as_ref())
                         .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
                 };

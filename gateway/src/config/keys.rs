@@ -70,7 +70,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_UPSTREAM"],
         flag: "--upstream",
         value: "URL",
-        help: "The service behind the gateway, http://127.0.0.1:3000 for instance",
+        help: "The service behind the gateway: http://127.0.0.1:3000, https://api.internal, h2c://127.0.0.1:50051 or unix:/run/api.sock",
     },
     Key {
         name: "allow_plaintext_upstream",
@@ -78,7 +78,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_ALLOW_PLAINTEXT_UPSTREAM"],
         flag: "--allow-plaintext-upstream",
         value: "",
-        help: "Allow an http upstream on another host than this one: tokens then cross the network in the clear",
+        help: "Allow an http or h2c upstream on another host than this one: tokens then cross the network in the clear",
     },
     Key {
         name: "workers",

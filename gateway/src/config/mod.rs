@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
 mod accept;
 mod cors;
@@ -18,6 +18,7 @@ mod resource;
 mod routes;
 mod settings;
 mod tls;
+mod upstream;
 mod value;
 
 pub(crate) use self::settings::Settings;
@@ -28,6 +29,7 @@ pub use self::{
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, Resource},
     tls::Tls,
+    upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
 use crate::{host::HostPattern, net::network::Network, path::Pattern};
 
@@ -157,24 +159,6 @@ pub struct Entra {
     pub allow_http_loopback: bool,
     /// How we prove who we are.
     pub credential: Credential,
-}
-
-/// Where requests go.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Upstream {
-    /// A DNS name or an IP address, without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// The `Host` header that the upstream gets: its own, whatever the client asked for.
-    pub authority: HeaderValue,
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority.to_str().unwrap_or_default())
-    }
 }
 
 /// One kind of request: which path, who may, where to.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, thread, tim
 
 use super::{
     Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin, Problem,
-    Problems, Secret, SecretFile, Settings, Upstream, keys, settings::Given, value,
+    Problems, Secret, SecretFile, Settings, Upstream, keys, settings::Given, upstream, value,
 };
 
 const ARM_SCOPE: &str = "https://management.azure.com/user_impersonation";
@@ -343,7 +343,7 @@ impl Resolver<'_> {
     }
 
     fn upstream(&mut self, key: &str, given: &Given<&str>, allow: bool) -> Option<Upstream> {
-        value::upstream(given.value, allow)
+        upstream::parse(given.value, allow)
             .map_err(|message| self.problems.push(given.origin.clone(), key, message))
             .ok()
     }

@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use crate::{
     message::trailers,
     net::{
-        pool::Lease,
+        pool::Place,
         watch::{Phase, Watch},
     },
     steps::limit::Permit,
@@ -32,6 +32,11 @@ pub(crate) struct RequestBody {
 impl RequestBody {
     pub(crate) const fn new(incoming: Option<Incoming>, watch: Rc<Watch>) -> Self {
         Self { incoming, watch }
+    }
+
+    /// The body of a copy of a request that has none.
+    pub(crate) fn without_content(&self) -> Self {
+        Self::new(None, Rc::clone(&self.watch))
     }
 }
 
@@ -97,7 +102,7 @@ enum Kind {
     /// The upstream's, with the connection it comes from until it has ended.
     Upstream {
         incoming: Incoming,
-        lease: Option<Lease>,
+        place: Option<Place>,
         /// The token that its trailers must not repeat.
         injected: Option<Box<HeaderValue>>,
     },
@@ -116,19 +121,19 @@ impl ResponseBody {
     /// the connection is not used again.
     pub(crate) fn upstream(
         incoming: Incoming,
-        lease: Lease,
+        place: Place,
         watch: Rc<Watch>,
         injected: Option<HeaderValue>,
     ) -> Self {
         let ended = incoming.is_end_stream();
-        // A body of known length has no trailers.
-        let injected = injected
-            .filter(|_| incoming.size_hint().exact().is_none())
-            .map(Box::new);
+        // In HTTP/1 a body of known length has no trailers.
+        let may_have_trailers =
+            matches!(place, Place::Http2(_)) || incoming.size_hint().exact().is_none();
+        let injected = injected.filter(|_| may_have_trailers).map(Box::new);
         let mut body = Self {
             kind: Kind::Upstream {
                 incoming,
-                lease: Some(lease),
+                place: Some(place),
                 injected,
             },
             watch: Some(watch),
@@ -152,13 +157,13 @@ impl ResponseBody {
     }
 
     fn end(&mut self) {
-        let Kind::Upstream { lease, .. } = &mut self.kind else {
+        let Kind::Upstream { place, .. } = &mut self.kind else {
             return;
         };
         let sent = self.watch.as_ref().is_some_and(|watch| watch.is_uploaded());
-        match lease.take() {
-            Some(lease) if sent => lease.give_back(),
-            // Dropped, the connection closes: the rest of the request is not wanted.
+        match place.take() {
+            Some(Place::Http1(lease)) if sent => lease.give_back(),
+            // Dropped, the connection or the stream closes: the rest of the request is not wanted.
             _ => {}
         }
     }
@@ -218,8 +223,8 @@ impl Body for ResponseBody {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_empty(),
             Kind::Upstream {
-                incoming, lease, ..
-            } => lease.is_none() || incoming.is_end_stream(),
+                incoming, place, ..
+            } => place.is_none() || incoming.is_end_stream(),
         }
     }
 

@@ -11,12 +11,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pool::Pool;
+use super::{pool::Pool, socket::Socket};
 
 /// What a connection's socket and its user share: one pointer in the future of every request.
 #[derive(Debug)]
@@ -24,6 +21,10 @@ pub(crate) struct Line {
     pool: Weak<Pool>,
     /// The system did not take the last bytes that were offered to it.
     stuck: Cell<bool>,
+    /// The connection had been waiting for a while when the request got it.
+    waited: Cell<bool>,
+    /// Bytes have come since the request that runs had the connection.
+    heard: Cell<bool>,
 }
 
 impl Line {
@@ -31,12 +32,28 @@ impl Line {
         Rc::new(Self {
             pool: Rc::downgrade(pool),
             stuck: Cell::new(false),
+            waited: Cell::new(false),
+            heard: Cell::new(false),
         })
     }
 
     /// Where the connection waits between requests, if that still exists.
     pub(crate) fn pool(&self) -> Option<Rc<Pool>> {
         self.pool.upgrade()
+    }
+
+    /// A request gets the connection.
+    pub(crate) fn begin(&self, waited: bool) {
+        self.waited.set(waited);
+        self.heard.set(false);
+    }
+
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited.get()
+    }
+
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.get()
     }
 
     /// Whether bytes wait for the upstream to read what came before them.
@@ -48,12 +65,12 @@ impl Line {
 /// The socket.
 #[derive(Debug)]
 pub(crate) struct UpstreamIo {
-    stream: TcpStream,
+    stream: Socket,
     line: Rc<Line>,
 }
 
 impl UpstreamIo {
-    pub(crate) const fn new(stream: TcpStream, line: Rc<Line>) -> Self {
+    pub(crate) const fn new(stream: Socket, line: Rc<Line>) -> Self {
         Self { stream, line }
     }
 
@@ -69,7 +86,12 @@ impl AsyncRead for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.line.heard.set(true);
+        }
+        polled
     }
 }
 

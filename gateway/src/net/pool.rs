@@ -1,27 +1,42 @@
-//! The connections of one worker to one upstream.
+//! The connections of one worker to one address of an upstream.
 //!
-//! Last in, first out: the connection that was used a moment ago is warm, and those that are not
-//! needed age at the bottom until they are closed. No lock, since no other worker ever sees it.
+//! HTTP/1: last in, first out. The connection that was used a moment ago is warm, and those that are
+//! not needed age at the bottom until they are closed. HTTP/2: see [`Multiplexed`]. No lock, since no
+//! other worker ever sees any of it.
 
-use std::{cell::RefCell, fmt, io, pin::Pin, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    time::Duration,
+};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task, time};
+use tokio::{task, time};
 
-use super::line::{Line, UpstreamIo};
-use crate::{config::Upstream, message::body::RequestBody};
+use super::{
+    connector::{Connector, Opened, Transport},
+    line::Line,
+    multiplexed::{Multiplexed, Stream},
+};
+use crate::{config::Protocol, message::body::RequestBody};
 
 /// How long a connection that waited may take to be ready. It needs one turn of its own task.
 const READY: Duration = Duration::from_millis(100);
 
-/// The connections to one upstream that wait for a request.
+/// The connections to one address.
 pub(crate) struct Pool {
-    upstream: Upstream,
+    connector: Connector,
     connect_timeout: Duration,
     idle: RefCell<Vec<Idle>>,
     /// How many may wait.
     most: usize,
+    multiplexed: Multiplexed,
+    /// Whether HTTP/2 is spoken. Where TLS finds that out, as it was the last time; at first it is
+    /// hoped for, since then one connection is opened to see and not one for each request.
+    http2: Cell<bool>,
 }
 
 struct Idle {
@@ -31,45 +46,40 @@ struct Idle {
     since: u64,
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
+/// Why there is no connection. What exactly happened has been logged.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum ConnectError {
-    Io(io::Error),
-    Http(hyper::Error),
+    Failed,
     TimedOut,
 }
 
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "connecting to the upstream failed: {error}"),
-            Self::Http(error) => write!(f, "connecting to the upstream failed: {error}"),
-            Self::TimedOut => f.write_str("connecting to the upstream took too long"),
-        }
-    }
+/// A connection, or the part of one, that is one request's.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Http1(Lease),
+    Http2(Stream),
 }
 
 impl Pool {
-    pub(crate) fn new(upstream: Upstream, connect_timeout: Duration, most: usize) -> Rc<Self> {
+    pub(crate) fn new(connector: Connector, connect_timeout: Duration, most: usize) -> Rc<Self> {
         Rc::new(Self {
-            upstream,
+            http2: Cell::new(connector.protocol() != Protocol::Http1),
+            connector,
             connect_timeout,
             idle: RefCell::default(),
             most,
+            multiplexed: Multiplexed::default(),
         })
     }
 
-    pub(crate) const fn upstream(&self) -> &Upstream {
-        &self.upstream
-    }
-
-    /// The connection that was used last, if one waits, is still open and can take a request.
+    /// The connection that was used last, if one waits, is still open and can take a request. HTTP/1
+    /// only.
     pub(crate) async fn take(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let Idle {
                 mut connection,
                 line,
-                ..
+                since,
             } = self.idle.borrow_mut().pop()?;
             if line.is_stuck() {
                 continue;
@@ -77,37 +87,84 @@ impl Pool {
             // Not ready is one whose own task has not run since it was given back; it is at once. One
             // that is not is closed, so that nobody waits for what another caller left behind.
             if connection.is_ready() || ready_soon(&mut connection).await {
+                line.begin(since != 0);
                 return Some(Lease { connection, line });
             }
         }
     }
 
-    /// A new connection.
+    /// A connection on which nobody else's request stands in the way: a new one, or for HTTP/2 one
+    /// that has room.
     ///
     /// # Errors
     ///
     /// The upstream cannot be reached, or not in time.
-    pub(crate) async fn connect(self: &Rc<Self>) -> Result<Lease, ConnectError> {
-        let Upstream { host, port, .. } = &self.upstream;
-        let stream = time::timeout(
-            self.connect_timeout,
-            TcpStream::connect((host.as_str(), *port)),
-        )
-        .await
-        .map_err(|_| ConnectError::TimedOut)?
-        .map_err(ConnectError::Io)?;
-        stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        let line = Line::new(self);
-        let io = UpstreamIo::new(stream, Rc::clone(&line));
-        let (connection, driver) = http1::handshake(TokioIo::new(io))
-            .await
-            .map_err(ConnectError::Http)?;
-        task::spawn_local(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "a connection to the upstream ended");
+    pub(crate) async fn open(self: &Rc<Self>) -> Result<Place, ConnectError> {
+        let mut broken = 0;
+        loop {
+            if !self.http2.get()
+                && let Some(lease) = self.connect().await?
+            {
+                return Ok(Place::Http1(lease));
             }
-        });
-        Ok(Lease { connection, line })
+            if let Some(stream) = self.multiplexed.take() {
+                return Ok(Place::Http2(stream));
+            }
+            // None is open, and one should be: they break as soon as they are there.
+            if broken == 2 {
+                return Err(ConnectError::Failed);
+            }
+            let pool = Rc::clone(self);
+            self.multiplexed
+                .opened(|| async move {
+                    let connected = pool.connect().await.map(|lease| {
+                        // It was to be HTTP/2 and is HTTP/1: one of those that wait can have it.
+                        if let Some(lease) = lease {
+                            lease.give_back();
+                        }
+                    });
+                    pool.multiplexed.tell(connected);
+                })
+                .await?;
+            if let Some(lease) = self.take().await {
+                return Ok(Place::Http1(lease));
+            }
+            if self.multiplexed.is_empty() {
+                broken += 1;
+            }
+        }
+    }
+
+    /// Connects. An HTTP/2 connection is where [`Multiplexed::take`] finds it; one that speaks
+    /// HTTP/1 is the caller's.
+    async fn connect(self: &Rc<Self>) -> Result<Option<Lease>, ConnectError> {
+        let connected = time::timeout(self.connect_timeout, self.handshake()).await;
+        let upstream = self.connector.target();
+        match connected {
+            Ok(Ok(lease)) => {
+                self.http2.set(lease.is_none());
+                Ok(lease)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%upstream, %error, "the upstream cannot be reached");
+                Err(ConnectError::Failed)
+            }
+            Err(_) => {
+                tracing::warn!(%upstream, "connecting to the upstream took too long");
+                Err(ConnectError::TimedOut)
+            }
+        }
+    }
+
+    async fn handshake(self: &Rc<Self>) -> Result<Option<Lease>, Box<dyn std::error::Error>> {
+        let line = Line::new(self);
+        match self.connector.connect(Rc::clone(&line)).await? {
+            Opened::Http1(io) => Ok(Some(http1(io, line).await?)),
+            Opened::Http2(io) => {
+                self.multiplexed.add(io).await?;
+                Ok(None)
+            }
+        }
     }
 
     /// Closes what has waited longer than `limit` milliseconds, and what the upstream has closed.
@@ -118,6 +175,7 @@ impl Pool {
             }
             !idle.connection.is_closed() && now.saturating_sub(idle.since) <= limit
         });
+        self.multiplexed.sweep(now, limit);
     }
 
     fn give_back(&self, connection: SendRequest<RequestBody>, line: Rc<Line>) {
@@ -132,6 +190,16 @@ impl Pool {
     }
 }
 
+async fn http1(io: Transport, line: Rc<Line>) -> hyper::Result<Lease> {
+    let (connection, driver) = http1::handshake(TokioIo::new(io)).await?;
+    task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "a connection to the upstream ended");
+        }
+    });
+    Ok(Lease { connection, line })
+}
+
 /// Boxed, since it is rare and every request's future would have room for its timer.
 fn ready_soon(
     connection: &mut SendRequest<RequestBody>,
@@ -142,12 +210,12 @@ fn ready_soon(
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("upstream", &self.upstream)
+            .field("target", self.connector.target())
             .finish_non_exhaustive()
     }
 }
 
-/// A connection in use. Dropped, it is closed; only [`Lease::give_back`] keeps it.
+/// An HTTP/1 connection in use. Dropped, it is closed; only [`Lease::give_back`] keeps it.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) connection: SendRequest<RequestBody>,
@@ -155,6 +223,16 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Whether it has waited for long enough that the upstream may be about to close it.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.line.has_waited()
+    }
+
+    /// Whether the upstream has sent anything since this request had the connection.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.line.has_heard()
+    }
+
     /// Lets the next request have the connection. Only after the answer was read to its end and
     /// the request was sent to its end.
     pub(crate) fn give_back(self) {

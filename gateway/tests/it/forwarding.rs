@@ -151,7 +151,7 @@ async fn an_upstream_that_refuses_connections_is_502() {
         |config| {
             if let Some(upstream) = config.upstreams.get_mut(obo_gateway::DEFAULT_UPSTREAM) {
                 // Nobody listens on the discard port.
-                upstream.port = 9;
+                upstream.set_url("http://127.0.0.1:9").unwrap();
             }
         },
     )

@@ -21,11 +21,15 @@ mod frames;
 mod framing;
 mod headers;
 mod http2;
+mod http2_upstream;
 mod limits;
 mod mutation;
 mod paths;
 mod reuse;
 mod rig;
 mod tls;
+mod tls_upstream;
 mod trailers;
+#[cfg(unix)]
+mod unix_upstream;
 mod upstream;

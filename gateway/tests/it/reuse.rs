@@ -73,7 +73,7 @@ async fn an_upload_that_the_upstream_does_not_read_holds_up_nobody_else() {
         |_| ok(),
         |config| {
             for upstream in config.upstreams.values_mut() {
-                upstream.port = address.port();
+                upstream.set_url(&format!("http://{address}")).unwrap();
             }
         },
     )

@@ -70,6 +70,19 @@ pub(crate) fn ok() -> Reply {
     Reply::Keep("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned())
 }
 
+/// Takes connections and closes them at once.
+pub(crate) fn refusing() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // Ends with the test's process.
+        for stream in listener.incoming() {
+            drop(stream);
+        }
+    });
+    address
+}
+
 type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
 
 struct Shared {

@@ -1,0 +1,166 @@
+//! One upstream as a worker sees it: its addresses, and which of them are worth asking.
+//!
+//! An address that cannot be connected to is left alone for a while, longer with each failure. Where
+//! none is left, the one whose time ends first is asked all the same.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use http::uri::{Authority, Scheme};
+use tokio::time::Instant;
+
+use super::{
+    connector::Connector,
+    pool::{ConnectError, Place, Pool},
+    tls::TlsError,
+};
+use crate::config::{Limits, Protocol, Upstream};
+
+const SHORTEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// An upstream.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    upstream: Upstream,
+    /// At least one.
+    addresses: Vec<Address>,
+    turn: Cell<usize>,
+}
+
+/// One machine of an upstream.
+#[derive(Debug)]
+pub(crate) struct Address {
+    pub(crate) pool: Rc<Pool>,
+    health: Health,
+}
+
+impl Backend {
+    /// # Errors
+    ///
+    /// What TLS needs cannot be used.
+    pub(crate) fn new(upstream: &Upstream, limits: &Limits) -> Result<Rc<Self>, TlsError> {
+        let addresses = Connector::all(upstream)?
+            .into_iter()
+            .map(|connector| Address {
+                // Fewer than requests at once would close connections that are wanted again at once.
+                pool: Pool::new(connector, limits.connect_timeout, limits.requests),
+                health: Health::default(),
+            });
+        Ok(Rc::new(Self {
+            addresses: addresses.collect(),
+            upstream: upstream.clone(),
+            turn: Cell::new(0),
+        }))
+    }
+
+    pub(crate) const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// What stands before the path in HTTP/2.
+    pub(crate) fn origin(&self) -> Option<(Scheme, Authority)> {
+        let scheme = match self.upstream.protocol {
+            Protocol::Tls => Scheme::HTTPS,
+            Protocol::Http1 | Protocol::Http2 => Scheme::HTTP,
+        };
+        let authority = Authority::try_from(self.upstream.authority.as_bytes()).ok()?;
+        Some((scheme, authority))
+    }
+
+    /// The address whose turn it is; `None` where there is none at all.
+    pub(crate) fn pick(&self) -> Option<&Address> {
+        if let [only] = self.addresses.as_slice() {
+            return Some(only);
+        }
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let now = Instant::now();
+        let (before, from) = self
+            .addresses
+            .split_at_checked(turn.checked_rem(self.addresses.len())?)?;
+        from.iter()
+            .chain(before)
+            .min_by_key(|address| address.health.out_until(now))
+    }
+
+    /// A connection to `address`, or, where it cannot be reached, to another.
+    ///
+    /// # Errors
+    ///
+    /// None can be reached.
+    pub(crate) async fn open(&self, mut address: &Address) -> Result<Place, ConnectError> {
+        let mut left = self.addresses.len();
+        loop {
+            let opened = address.pool.open().await;
+            address.health.learn(opened.is_ok(), Instant::now());
+            left = left.saturating_sub(1);
+            match opened {
+                Err(_) if left > 0 => address = self.pick().unwrap_or(address),
+                opened => return opened,
+            }
+        }
+    }
+
+    /// See [`Pool::sweep`].
+    pub(crate) fn sweep(&self, now: u64, limit: u64) {
+        for address in &self.addresses {
+            address.pool.sweep(now, limit);
+        }
+    }
+}
+
+/// What is known of an address from connecting to it.
+#[derive(Debug, Default)]
+struct Health {
+    /// Failures in a row.
+    failures: Cell<u32>,
+    out_until: Cell<Option<Instant>>,
+}
+
+impl Health {
+    /// Until when to leave it alone; `None`: not at all.
+    fn out_until(&self, now: Instant) -> Option<Instant> {
+        self.out_until.get().filter(|until| *until > now)
+    }
+
+    fn learn(&self, reached: bool, now: Instant) {
+        if reached {
+            self.failures.set(0);
+            self.out_until.set(None);
+        } else if self.out_until(now).is_none() {
+            // Many requests may have found out at once; that is one failure.
+            let failures = self.failures.get();
+            self.failures.set(failures.saturating_add(1));
+            let time = SHORTEST * 2_u32.saturating_pow(failures.min(8));
+            self.out_until.set(Some(now + time.min(LONGEST)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(health: &Health, now: Instant) -> u64 {
+        health
+            .out_until(now)
+            .map_or(0, |until| (until - now).as_secs())
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_left_alone_for_5_to_60_seconds() {
+        let mut now = Instant::now();
+        let health = Health::default();
+        assert_eq!(seconds(&health, now), 0);
+        for wanted in [5, 10, 20, 40, 60, 60] {
+            health.learn(false, now);
+            health.learn(false, now);
+            assert_eq!(seconds(&health, now), wanted);
+            now += Duration::from_secs(wanted);
+            assert_eq!(seconds(&health, now), 0);
+        }
+        health.learn(true, now);
+        health.learn(false, now);
+        assert_eq!(seconds(&health, now), 5);
+    }
+}

@@ -1,0 +1,191 @@
+//! TLS towards an upstream: its certificate is always judged, and there is no switch for that.
+
+use std::{
+    cell::{Cell, RefCell},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::time::Instant;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        self, ClientConfig, RootCertStore,
+        client::WantsClientCert,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    },
+};
+
+use super::line::UpstreamIo;
+use crate::config::{Upstream, UpstreamTls};
+
+/// How old what is known of the files may be when a connection is opened.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What is offered, dearest first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{0}: it holds no certificate in PEM form")]
+    NoCertificate(PathBuf),
+    #[error("{path}: {source}")]
+    Pem {
+        path: PathBuf,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("{0}")]
+    Rustls(#[from] rustls::Error),
+    #[error("{0:?} is no name that a certificate could be for")]
+    Name(String),
+}
+
+/// How one worker speaks TLS with one upstream.
+pub(crate) struct Tls {
+    name: ServerName<'static>,
+    files: UpstreamTls,
+    config: RefCell<Arc<ClientConfig>>,
+    /// Of the files that `config` was made from.
+    changed: Cell<[Option<SystemTime>; 3]>,
+    looked: Cell<Instant>,
+}
+
+impl Tls {
+    /// # Errors
+    ///
+    /// A file cannot be read or holds something else, or the system has no certification authorities.
+    pub(crate) fn new(upstream: &Upstream) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(upstream.host.clone())
+            .map_err(|_| TlsError::Name(upstream.host.clone()))?;
+        let files = upstream.tls.clone();
+        let changed = Cell::new(changed(&files));
+        Ok(Self {
+            name,
+            config: RefCell::new(config(&files)?),
+            files,
+            changed,
+            looked: Cell::new(Instant::now()),
+        })
+    }
+
+    /// Shakes hands, and says whether HTTP/2 was chosen.
+    ///
+    /// # Errors
+    ///
+    /// The certificate is not believed, or the peer speaks no TLS.
+    pub(crate) async fn connect(
+        &self,
+        io: UpstreamIo,
+    ) -> io::Result<(Box<TlsStream<UpstreamIo>>, bool)> {
+        let connector = TlsConnector::from(self.current());
+        let stream = connector.connect(self.name.clone(), io).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((Box::new(stream), http2))
+    }
+
+    /// The configuration, made anew where a file has changed; the old one where the new one is bad.
+    fn current(&self) -> Arc<ClientConfig> {
+        if self.looked.get().elapsed() >= LOOK_EVERY {
+            self.looked.set(Instant::now());
+            self.look();
+        }
+        Arc::clone(&self.config.borrow())
+    }
+
+    fn look(&self) {
+        let now = changed(&self.files);
+        if now == self.changed.get() {
+            return;
+        }
+        match config(&self.files) {
+            Ok(config) => {
+                *self.config.borrow_mut() = config;
+                self.changed.set(now);
+                tracing::info!("the TLS files of an upstream have changed and are used");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the TLS files of an upstream have changed and cannot be used; the old ones stay");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("name", &self.name)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+fn changed(files: &UpstreamTls) -> [Option<SystemTime>; 3] {
+    let client = files.client.as_ref();
+    [
+        files.ca_file.as_deref(),
+        client.map(|client| client.certificate.as_path()),
+        client.map(|client| client.key.as_path()),
+    ]
+    .map(|path| fs::metadata(path?).and_then(|file| file.modified()).ok())
+}
+
+fn config(files: &UpstreamTls) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = authorities(files.ca_file.as_deref())?;
+    let mut config = match &files.client {
+        Some(client) => {
+            let key = PrivateKeyDer::from_pem_slice(&read(&client.key)?).map_err(|source| {
+                let path = client.key.clone();
+                TlsError::Pem { path, source }
+            })?;
+            builder.with_client_auth_cert(certificates(&client.certificate)?, key)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(Arc::new(config))
+}
+
+/// Whom to believe. The provider is named, since which one a process has by default depends on what
+/// else is compiled in.
+fn authorities(
+    file: Option<&Path>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    let Some(file) = file else {
+        return Ok(builder.with_platform_verifier()?);
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        roots.add(certificate)?;
+    }
+    Ok(builder.with_root_certificates(roots))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| TlsError::Pem {
+            path: path.to_owned(),
+            source,
+        })?;
+    if certificates.is_empty() {
+        return Err(TlsError::NoCertificate(path.to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,63 @@
+//! Whether what came is an answer.
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+
+use crate::message::answer::Answer;
+
+/// Refuses answers whose end two readers could see in different places, and upgrades that nobody
+/// asked for.
+pub(super) fn check(status: StatusCode, headers: &HeaderMap<HeaderValue>) -> Result<(), Answer> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(
+            Answer::bad_upstream("the answer is an upgrade that nobody asked for").closing(),
+        );
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(first) = codings.next() {
+        let plain = first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+        if !plain || headers.contains_key(CONTENT_LENGTH) {
+            return Err(Answer::bad_upstream("the answer's framing is ambiguous"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(status: u16, lines: &[(&'static str, &'static str)]) -> bool {
+        let headers = lines
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        check(StatusCode::from_u16(status).unwrap(), &headers).is_ok()
+    }
+
+    #[test]
+    fn h1_14_an_ambiguous_answer_is_no_answer() {
+        assert!(passes(200, &[("transfer-encoding", "chunked")]));
+        assert!(passes(200, &[("content-length", "3")]));
+        assert!(!passes(
+            200,
+            &[("transfer-encoding", "chunked"), ("content-length", "3")]
+        ));
+        assert!(!passes(200, &[("transfer-encoding", "gzip, chunked")]));
+        assert!(!passes(
+            200,
+            &[
+                ("transfer-encoding", "chunked"),
+                ("transfer-encoding", "chunked")
+            ]
+        ));
+        assert!(!passes(200, &[("transfer-encoding", "identity")]));
+    }
+
+    #[test]
+    fn up_04_an_upgrade_that_nobody_asked_for_is_no_answer() {
+        assert!(!passes(101, &[]));
+    }
+}

@@ -1,0 +1,99 @@
+//! A request for which no HTTP/1 connection waits: it goes out on a new one, or over HTTP/2.
+
+use http::{
+    Request, Version,
+    header::{CONNECTION, HOST, TRANSFER_ENCODING},
+    uri::Uri,
+};
+
+use super::{Sent, again, broken};
+use crate::{
+    message::{answer::Answer, body::RequestBody},
+    net::{
+        backend::{Address, Backend},
+        pool::{ConnectError, Place},
+    },
+};
+
+/// How often a request that was not sent is tried on another connection. Where the upstream takes
+/// connections and closes them at once, that has to end.
+const TRIES: u32 = 3;
+
+pub(super) async fn send(
+    backend: &Backend,
+    address: &Address,
+    mut request: Request<RequestBody>,
+) -> Sent {
+    let mut tries = 0;
+    let mut repeated = false;
+    loop {
+        tries += 1;
+        let stream = match backend.open(address).await.map_err(unreachable)? {
+            Place::Http1(mut lease) => {
+                if request.version() == Version::HTTP_2 {
+                    return Err(Answer::bad_upstream("it does not speak HTTP/2 any more"));
+                }
+                return match lease.connection.try_send_request(request).await {
+                    Ok(response) => Ok((response, Place::Http1(lease))),
+                    Err(error) => Err(broken(error.error())),
+                };
+            }
+            Place::Http2(stream) => stream,
+        };
+        speak_http2(&mut request, backend)?;
+        let copy = if repeated {
+            None
+        } else {
+            again::copy(Some(&request))
+        };
+        let mut error = match stream.sender().try_send_request(request).await {
+            Ok(response) => return Ok((response, Place::Http2(stream))),
+            Err(error) => error,
+        };
+        request = match (error.take_message(), copy) {
+            (Some(unsent), _) if tries < TRIES => unsent,
+            (None, Some(copy)) if again::came_to_nothing(error.error()) => {
+                repeated = true;
+                *copy
+            }
+            _ => return Err(broken_stream(error.error())),
+        };
+    }
+}
+
+/// The stream or its connection broke.
+fn broken_stream(error: &hyper::Error) -> Answer {
+    if again::is_of_the_body(error) {
+        return Answer::bad_framing("the request's body broke off or is malformed");
+    }
+    tracing::debug!(%error, "a request to the upstream failed");
+    Answer::bad_upstream("the connection broke before an answer came")
+}
+
+fn unreachable(error: ConnectError) -> Answer {
+    match error {
+        ConnectError::TimedOut => Answer::silent_upstream("connecting took too long"),
+        ConnectError::Failed => Answer::bad_upstream("no connection could be made"),
+    }
+}
+
+/// Says the HTTP/2 way what the steps have said as HTTP/1 does.
+fn speak_http2(request: &mut Request<RequestBody>, backend: &Backend) -> Result<(), Answer> {
+    if request.version() == Version::HTTP_2 {
+        return Ok(());
+    }
+    let mut target = std::mem::take(request.uri_mut()).into_parts();
+    if let Some((scheme, authority)) = backend.origin() {
+        target.scheme = Some(scheme);
+        target.authority = Some(authority);
+    }
+    *request.uri_mut() =
+        Uri::from_parts(target).map_err(|_| Answer::bad_request("the target is no path"))?;
+    let headers = request.headers_mut();
+    // Of a connection, or told by the target: `TE` stays.
+    for name in [CONNECTION, HOST, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    *request.version_mut() = Version::HTTP_2;
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! An upstream that speaks TLS: whom the gateway believes, what it shows, and what is spoken within.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use obo_gateway::{ClientCertificate, Config, StartError};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
+use tokio::net::TcpListener;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        server::WebPkiClientVerifier,
+    },
+};
+
+use crate::{
+    rig::{PUBLIC, Rig},
+    upstream::ok,
+};
+
+/// A certification authority, and files that are gone with it.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: PathBuf,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = std::env::temp_dir().join(format!("obo-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A certificate for `names` and its key, as PEM.
+    fn issue(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// The same, in files.
+    fn issue_files(&self, name: &str) -> ClientCertificate {
+        let (certificate, key) = self.issue(&[name], |_| {});
+        let files = ["certificate", "key"].map(|kind| self.file(&format!("{name}-{kind}.pem")));
+        std::fs::write(&files[0], certificate).unwrap();
+        std::fs::write(&files[1], key).unwrap();
+        let [certificate, key] = files;
+        ClientCertificate::new(certificate, key)
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// An https server that answers with the version it was spoken to in.
+struct Server {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// `clients`: the authority that clients' certificates must be of.
+    async fn start(
+        (certificate, key): (String, String),
+        alpn: &[&str],
+        clients: Option<&Authority>,
+    ) -> Self {
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.issuer.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(
+                    Arc::new(roots),
+                    Arc::new(aws_lc_rs::default_provider()),
+                );
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let certificates = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let mut config = builder.with_single_cert(certificates, key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let _ = auto::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), service_fn(answer))
+                        .await;
+                });
+            }
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    /// A gateway in front of it, by that name.
+    async fn rig(&self, name: &str, ca_file: &Path, change: impl FnOnce(&mut Config)) -> Rig {
+        let url = format!("https://{name}:{}", self.address.port());
+        Rig::public_with(
+            |_| ok(),
+            |config| {
+                for upstream in config.upstreams.values_mut() {
+                    upstream.set_url(&url).unwrap();
+                    upstream.tls.ca_file = Some(ca_file.to_owned());
+                }
+                change(config);
+            },
+        )
+        .await
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    let host = request
+        .headers()
+        .get("host")
+        .and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| {
+        request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str())
+    });
+    let text = format!("{:?} {}", request.version(), host.unwrap_or_default());
+    Ok(Response::new(Full::new(text.into())))
+}
+
+#[tokio::test]
+async fn the_upstream_chooses_between_http2_and_http1_and_gets_its_own_host() {
+    let authority = Authority::new("chooses");
+    for (alpn, version) in [
+        (&["h2", "http/1.1"][..], "HTTP/2.0"),
+        (&["http/1.1"], "HTTP/1.1"),
+        (&[], "HTTP/1.1"),
+    ] {
+        let server = Server::start(authority.issue(&["localhost"], |_| {}), alpn, None).await;
+        let rig = server
+            .rig("localhost", &authority.file("ca.pem"), |_| {})
+            .await;
+        let mut client = rig.client().await;
+        for _ in 0..3 {
+            let answer = client.get("/x").await;
+            assert_eq!(answer.status, 200, "{alpn:?} {answer:?}");
+            let port = server.address.port();
+            assert_eq!(answer.body, format!("{version} localhost:{port}"));
+        }
+        assert_eq!(server.connections.load(Ordering::SeqCst), 1, "{alpn:?}");
+    }
+}
+
+#[tokio::test]
+async fn tl_01_a_certificate_of_an_unknown_authority_for_another_name_or_of_the_past_is_502() {
+    let authority = Authority::new("believed");
+    let stranger = Authority::new("stranger");
+    let past = |params: &mut CertificateParams| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    };
+    for (what, certificate) in [
+        ("unknown", stranger.issue(&["localhost"], |_| {})),
+        ("name", authority.issue(&["elsewhere.example"], |_| {})),
+        ("address", authority.issue(&["127.0.0.1"], |_| {})),
+        ("expired", authority.issue(&["localhost"], past)),
+    ] {
+        let server = Server::start(certificate, &["h2", "http/1.1"], None).await;
+        let rig = server
+            .rig("localhost", &authority.file("ca.pem"), |_| {})
+            .await;
+        let answer = rig.client().await.get("/x").await;
+        assert_eq!(answer.status, 502, "{what}");
+        assert!(answer.body.contains("\"actor\":\"upstream\""), "{what}");
+        assert!(server.connections.load(Ordering::SeqCst) > 0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_asks_for_a_certificate_gets_ours() {
+    let authority = Authority::new("mutual");
+    let clients = Authority::new("clients");
+    let server = Server::start(
+        authority.issue(&["127.0.0.1"], |_| {}),
+        &["h2"],
+        Some(&clients),
+    )
+    .await;
+    let ours = clients.issue_files("gateway");
+    let ca_file = authority.file("ca.pem");
+    let rig = server
+        .rig("127.0.0.1", &ca_file, |config| {
+            for upstream in config.upstreams.values_mut() {
+                upstream.tls.client = Some(ours.clone());
+            }
+        })
+        .await;
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+    let without = server.rig("127.0.0.1", &ca_file, |_| {}).await;
+    assert_eq!(without.client().await.get("/x").await.status, 502);
+}
+
+#[test]
+fn a_gateway_whose_tls_files_cannot_be_used_does_not_start_and_says_which() {
+    let authority = Authority::new("files");
+    let ours = authority.issue_files("gateway");
+    let empty = authority.file("empty.pem");
+    std::fs::write(&empty, "nothing\n").unwrap();
+    let missing = authority.file("missing.pem");
+    for (ca, client, wanted) in [
+        (&missing, None, "missing.pem"),
+        (&empty, None, "empty.pem"),
+        (
+            &authority.file("ca.pem"),
+            Some(ClientCertificate::new(&ours.certificate, &missing)),
+            "missing.pem",
+        ),
+        (
+            &authority.file("ca.pem"),
+            Some(ClientCertificate::new(&empty, &ours.key)),
+            "empty.pem",
+        ),
+    ] {
+        let mut config = Rig::config("http://127.0.0.1:9", "http://127.0.0.1:9", PUBLIC);
+        for upstream in config.upstreams.values_mut() {
+            upstream.set_url("https://127.0.0.1:9").unwrap();
+            upstream.tls.ca_file = Some(ca.clone());
+            upstream.tls.client = client.clone();
+        }
+        match obo_gateway::check(&config) {
+            Err(error @ StartError::Upstream { .. }) => {
+                let error = error.to_string();
+                assert!(
+                    error.contains(wanted) && error.contains("default"),
+                    "{error}"
+                );
+            }
+            other => panic!("{wanted}: {other:?}"),
+        }
+    }
+}
