@@ -1,6 +1,6 @@
 //! What a client might send: requests from parts, in a row, and then damaged.
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 const METHODS: &[&str] = &[
     "GET", "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "get", "QUERY",

@@ -7,7 +7,6 @@
 mod generate;
 mod read;
 mod recorder;
-mod rng;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
