@@ -129,13 +129,14 @@ fn challenged(
     admitted: &Admitted,
     response: Response<ResponseBody>,
     id: &HeaderValue,
+    grpc: bool,
 ) -> Response<ResponseBody> {
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
     let token = admitted.first_downstream();
     match token.and_then(|token| token.challenged(response.headers())) {
-        Some(rejection) => refusal(rejection, id),
+        Some(rejection) => refusal(rejection.for_grpc(grpc), id),
         None => response,
     }
 }
@@ -188,7 +189,7 @@ impl<S: Clone> Authorize<S> {
         if self.retry_challenges && exchange.has_no_body() {
             Kept::Again(Box::new(Again::of(exchange, &self.core, &self.inner)))
         } else {
-            Kept::Id(exchange.id.clone())
+            Kept::id_of(exchange.id.clone(), exchange.has.grpc)
         }
     }
 }
@@ -291,7 +292,7 @@ where
                     match kept.send_again(admitted, &response) {
                         Some(sending) => Self::SentAgain { sending },
                         None => {
-                            let answer = challenged(admitted, response, kept.id());
+                            let answer = challenged(admitted, response, kept.id(), kept.is_grpc());
                             return Poll::Ready(Ok(answer));
                         }
                     }

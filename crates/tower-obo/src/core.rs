@@ -46,6 +46,15 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
 }
 
+impl Head<'_> {
+    /// Whether it is a gRPC call: `application/grpc`, with a format behind a `+` or a parameter
+    /// behind a `;`. gRPC-Web is something else.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        is_grpc(self.headers)
+    }
+}
+
 impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
     fn from(request: &'a http::Request<B>) -> Self {
         Self {
@@ -432,8 +441,6 @@ enum Ready {
     AppOnly,
 }
 
-/// Whether it is a gRPC call: `application/grpc`, with a format behind a `+` or a parameter behind
-/// a `;`. gRPC-Web is something else.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     headers.get(CONTENT_TYPE).is_some_and(|kind| {

@@ -23,6 +23,8 @@ use crate::{
 pub(super) enum Kept<S> {
     /// Its id: it cannot be sent again, or must not.
     Id(HeaderValue),
+    /// The same of a gRPC call.
+    Grpc(Box<HeaderValue>),
     Again(Box<Again<S>>),
 }
 
@@ -45,11 +47,30 @@ pub(super) struct Again<S> {
 pub(super) type Sending = Pin<Box<dyn Future<Output = Response<ResponseBody>>>>;
 
 impl<S> Kept<S> {
+    /// Of a request that is not sent again.
+    pub(super) fn id_of(id: HeaderValue, grpc: bool) -> Self {
+        if grpc {
+            Self::Grpc(Box::new(id))
+        } else {
+            Self::Id(id)
+        }
+    }
+
     /// The request's id.
-    pub(super) const fn id(&self) -> &HeaderValue {
+    pub(super) fn id(&self) -> &HeaderValue {
         match self {
             Self::Id(id) => id,
+            Self::Grpc(id) => id,
             Self::Again(again) => &again.id,
+        }
+    }
+
+    /// Whether the request is a gRPC call.
+    pub(super) const fn is_grpc(&self) -> bool {
+        match self {
+            Self::Id(_) => false,
+            Self::Grpc(_) => true,
+            Self::Again(again) => again.has.grpc,
         }
     }
 }
@@ -70,10 +91,10 @@ where
             return None;
         };
         let pending = again.exchange(admitted, response)?;
-        let id = again.id.clone();
-        match mem::replace(self, Self::Id(id)) {
+        let (id, grpc) = (again.id.clone(), again.has.grpc);
+        match mem::replace(self, Self::id_of(id, grpc)) {
             Self::Again(again) => Some(Box::pin(again.after(pending))),
-            Self::Id(_) => None,
+            Self::Id(_) | Self::Grpc(_) => None,
         }
     }
 }
@@ -141,7 +162,7 @@ where
             route: self.route,
         });
         let Ok(response) = sending.await;
-        challenged(admitted, response, &self.id)
+        challenged(admitted, response, &self.id, self.has.grpc)
     }
 }
 

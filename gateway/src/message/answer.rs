@@ -6,7 +6,7 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 
-use super::body::ResponseBody;
+use super::{body::ResponseBody, grpc};
 
 /// The header that joins an answer, the log and the upstream's log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +23,7 @@ pub(crate) struct Answer {
     close: bool,
     allow: Option<HeaderValue>,
     retry_after: Option<u32>,
+    grpc: bool,
 }
 
 const CALLER: &str = "caller";
@@ -45,6 +46,7 @@ impl Answer {
             close: false,
             allow: None,
             retry_after: None,
+            grpc: false,
         }
     }
 
@@ -171,6 +173,12 @@ impl Answer {
         self
     }
 
+    /// The same in the form of gRPC, if the request is a gRPC call.
+    pub(crate) const fn for_grpc(mut self, grpc: bool) -> Self {
+        self.grpc = grpc;
+        self
+    }
+
     /// The response, for the request with that id.
     pub(crate) fn into_response(self, id: &HeaderValue) -> Response<ResponseBody> {
         let id_text = id.to_str().unwrap_or_default();
@@ -181,23 +189,22 @@ impl Answer {
             request_id = id_text,
             "request refused"
         );
-        let mut document = serde_json::json!({
-            "type": format!("urn:tower-obo:problem:{}", self.name),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "actor": self.actor,
-            "correlation_id": id_text,
-        });
-        if let (Some(detail), Some(object)) = (self.detail, document.as_object_mut()) {
-            object.insert("detail".to_owned(), detail.into());
+        let mut response = Response::new(ResponseBody::whole(Bytes::new()));
+        if self.grpc {
+            grpc::say(
+                response.headers_mut(),
+                self.status,
+                self.detail.unwrap_or(self.title),
+            );
+        } else {
+            *response.status_mut() = self.status;
+            *response.body_mut() = ResponseBody::whole(self.document(id_text));
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/problem+json"),
+            );
         }
-        let mut response = Response::new(ResponseBody::whole(Bytes::from(document.to_string())));
-        *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, allow);
@@ -209,5 +216,19 @@ impl Answer {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    fn document(&self, id: &str) -> Bytes {
+        let mut document = serde_json::json!({
+            "type": format!("urn:tower-obo:problem:{}", self.name),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "actor": self.actor,
+            "correlation_id": id,
+        });
+        if let (Some(detail), Some(object)) = (self.detail, document.as_object_mut()) {
+            object.insert("detail".to_owned(), detail.into());
+        }
+        Bytes::from(document.to_string())
     }
 }

@@ -4,6 +4,7 @@ use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc};
 
 use http::{HeaderValue, Request, header::HOST};
 use hyper::body::Incoming;
+use tower_obo::Head;
 
 use super::answer::Answer;
 use crate::{net::watch::Watch, route::Route};
@@ -40,7 +41,9 @@ impl Exchange {
 
     /// The answer to this request, given by the gateway itself.
     pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
-        answer.into_response(&self.id)
+        // Also before `has` is known.
+        let grpc = Head::from(&self.request).is_grpc();
+        answer.for_grpc(grpc).into_response(&self.id)
     }
 }
 
@@ -62,6 +65,8 @@ pub(crate) struct Has {
     pub(crate) transfer_encoding: bool,
     /// `TE`; once the step that strips has passed: one that says `trailers`.
     pub(crate) te: bool,
+    /// It is a gRPC call, and is refused in the form of gRPC.
+    pub(crate) grpc: bool,
 }
 
 /// The client's connection.

@@ -4,4 +4,5 @@
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod exchange;
+pub(crate) mod grpc;
 pub(crate) mod trailers;

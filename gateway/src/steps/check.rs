@@ -6,9 +6,10 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
     uri::{Parts, PathAndQuery},
 };
+use tower_obo::Head;
 
 use super::step::Step;
 use crate::message::{
@@ -34,6 +35,7 @@ impl Step for Check {
             self.target_bytes,
             self.head_bytes,
         )?;
+        exchange.has.grpc = exchange.has.grpc && Head::from(&*request).is_grpc();
         if exchange.has.transfer_encoding {
             framing(request.headers())?;
         }
@@ -133,6 +135,8 @@ fn size(
         has.expect |= *name == EXPECT;
         has.transfer_encoding |= *name == TRANSFER_ENCODING;
         has.te |= *name == TE;
+        // For now: that there is a type at all.
+        has.grpc |= *name == CONTENT_TYPE;
     }
     if head > most_head {
         return Err(Answer::head_too_large());

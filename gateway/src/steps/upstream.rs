@@ -81,7 +81,7 @@ pub(crate) fn forward(
             let body = ResponseBody::upstream(incoming, place, Rc::clone(&watch), injected);
             Ok(Response::from_parts(parts, body))
         });
-        Ok(response.unwrap_or_else(|answer| answer.into_response(&id)))
+        Ok(response.unwrap_or_else(|answer| answer.for_grpc(has.grpc).into_response(&id)))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 const SHORT: Duration = Duration::from_millis(100);
 
 /// A client, and the task that ends with its connection.
-async fn connect(rig: &Rig) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+pub(crate) async fn connect(rig: &Rig) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let stream = TcpStream::connect(rig.gateway.local_addr()).await.unwrap();
     let (client, connection) = in_time(h2::client::handshake(stream)).await.unwrap();
     (client, tokio::spawn(connection))

@@ -20,6 +20,7 @@ mod cors;
 mod forwarding;
 mod frames;
 mod framing;
+mod grpc;
 mod headers;
 mod http2;
 mod http2_upstream;

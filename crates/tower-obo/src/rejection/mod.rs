@@ -127,8 +127,10 @@ impl Rejection {
         self.edit(|details| details.scope = Some(scopes().into()))
     }
 
-    /// The answer to a gRPC call has the form of gRPC.
-    pub(crate) fn for_grpc(self, grpc: bool) -> Self {
+    /// The answer has the form of gRPC: trailers only, if it is to a gRPC call. Whatever
+    /// [`Core::decide`](crate::Core::decide) refuses has it already.
+    #[must_use]
+    pub fn for_grpc(self, grpc: bool) -> Self {
         if !grpc {
             return self;
         }

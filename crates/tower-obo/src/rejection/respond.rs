@@ -90,12 +90,34 @@ impl Rejection {
         headers
     }
 
-    /// `UNAUTHENTICATED`, `PERMISSION_DENIED` or `UNAVAILABLE`, as gRPC maps HTTP statuses.
+    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`, `DEADLINE_EXCEEDED` or `UNAVAILABLE`.
     fn grpc_status(&self) -> u16 {
         match self.status().as_u16() {
             400 | 401 => 16,
             403 => 7,
+            504 => 4,
             _ => 14,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RejectionKind as K;
+
+    #[test]
+    fn a_grpc_caller_can_tell_what_passes_by_itself_from_what_was_too_late() {
+        for (kind, status) in [
+            (K::IdentityProviderTimeout, "4"),
+            (K::IdentityProviderUnavailable, "14"),
+            (K::Throttled, "14"),
+            (K::ConsentRequired, "7"),
+            (K::MissingToken, "16"),
+        ] {
+            let rejection = Rejection::new(kind, "why", &std::sync::Arc::default());
+            let headers = rejection.for_grpc(true).headers();
+            assert_eq!(headers["grpc-status"], status, "{kind:?}");
         }
     }
 }
