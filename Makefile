@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir mutants soak deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir mutants soak fuzz deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -14,9 +14,11 @@ test: ## everything that CI runs: format, lints, unit, documentation, end-to-end
 
 fmt: ## format the code
 	cargo fmt --all
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 lint: ## clippy and format, as strict as CI
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 docs: ## the API documentation, without warnings
@@ -50,6 +52,9 @@ mutants: ## changes the code and sees whether a test goes red (hours; see CONTRI
 
 soak: ## a million callers through one small cache (half an hour)
 	cargo test -p tower-obo --all-features --test memory -- --ignored
+
+fuzz: ## every parser of what strangers send, for FUZZ_SECONDS each (120)
+	scripts/fuzz
 
 deny: ## dependencies: banned crates, licences, sources
 	scripts/deny

@@ -22,38 +22,52 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Rc<Cors>>,
 }
 
+/// What a table of routes has to know of a route.
+pub(crate) trait Methods {
+    /// Empty: all methods.
+    fn methods(&self) -> &[Method];
+
+    fn takes(&self, method: &Method) -> bool {
+        self.methods().is_empty() || self.methods().contains(method)
+    }
+}
+
+impl Methods for Route {
+    fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+}
+
 /// All routes, by host and path.
 #[derive(Debug)]
-pub(crate) struct Routes {
+pub(crate) struct Routes<R = Route> {
     /// The most specific first: a whole host before a wildcard before any host, and of one host an
     /// exact path before a prefix, a long one before a short one.
-    places: Vec<Place>,
+    places: Vec<Place<R>>,
 }
 
 /// The routes of one path on one host, which differ in their methods.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Place<R = Route> {
     host: Option<HostPattern>,
     path: Pattern,
-    routes: Vec<Rc<Route>>,
+    routes: Vec<Rc<R>>,
     allow: HeaderValue,
 }
 
 /// Which route a request has.
 #[derive(Debug)]
-pub(crate) enum Picked<'a> {
-    Route(&'a Rc<Route>),
+pub(crate) enum Picked<'a, R = Route> {
+    Route(&'a Rc<R>),
     NoPath,
     /// The path has routes, but not for the method.
-    NoMethod(&'a Place),
+    NoMethod(&'a Place<R>),
 }
 
-impl Routes {
+impl<R: Methods> Routes<R> {
     /// A route with several hosts, or with none, is one.
-    pub(crate) fn new(
-        routes: impl IntoIterator<Item = (Vec<HostPattern>, Pattern, Route)>,
-    ) -> Self {
-        let mut places: Vec<Place> = Vec::new();
+    pub(crate) fn new(routes: impl IntoIterator<Item = (Vec<HostPattern>, Pattern, R)>) -> Self {
+        let mut places: Vec<Place<R>> = Vec::new();
         for (hosts, path, route) in routes {
             let route = Rc::new(route);
             let hosts: Vec<Option<HostPattern>> = if hosts.is_empty() {
@@ -104,7 +118,7 @@ impl Routes {
         method: &Method,
         host: &[u8],
         path: &str,
-    ) -> Result<Picked<'_>, BadPath> {
+    ) -> Result<Picked<'_, R>, BadPath> {
         let index = path::pick_unambiguous(path, |path| {
             self.places
                 .iter()
@@ -129,22 +143,18 @@ impl Place {
     pub(crate) fn cors(&self) -> Option<&Rc<Cors>> {
         self.routes.iter().find_map(|route| route.cors.as_ref())
     }
+}
 
+impl<R> Place<R> {
     fn is_on(&self, host: &[u8]) -> bool {
         self.host.as_ref().is_none_or(|own| own.matches(host))
     }
 }
 
-impl Route {
-    fn takes(&self, method: &Method) -> bool {
-        self.methods.is_empty() || self.methods.contains(method)
-    }
-}
-
-fn allow(routes: &[Rc<Route>]) -> HeaderValue {
+fn allow<R: Methods>(routes: &[Rc<R>]) -> HeaderValue {
     let mut names: Vec<&str> = routes
         .iter()
-        .flat_map(|route| &route.methods)
+        .flat_map(|route| route.methods())
         .map(Method::as_str)
         .collect();
     if names.is_empty() {

@@ -70,7 +70,8 @@ fn parameters(line: &str) -> Vec<Parameter<'_>> {
             // A token68 that ends in `=` (`Negotiate abc==`) is read as a parameter without a
             // value, and ends nowhere near `claims`.
             Some(value) => {
-                let Some((value, after)) = read_value(value.trim_start_matches([' ', '\t'])) else {
+                let value = value.trim_start_matches([' ', '\t']);
+                let Some((value, after)) = read_value(word, value) else {
                     return parameters;
                 };
                 parameters.push(Parameter {
@@ -89,15 +90,17 @@ fn parameters(line: &str) -> Vec<Parameter<'_>> {
 }
 
 /// A token or a quoted-string, and what follows it.
-fn read_value(text: &str) -> Option<(String, &str)> {
+fn read_value<'a>(name: &str, text: &'a str) -> Option<(String, &'a str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         // Unquoted base64 may hold `/`, `+` and `=`, which no token does.
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
         let (value, rest) = text.split_at(end);
         return Some((value.to_owned(), rest));
     };
-    // Some APIs put JSON there without escaping its quotes: it ends where an object does.
-    if quoted.starts_with("{\"")
+    // Some APIs put JSON there without escaping its quotes: it ends where an object does. Nowhere
+    // else: a realm of `{` would hide what follows it.
+    if name.eq_ignore_ascii_case("claims")
+        && quoted.starts_with("{\"")
         && let Some(end) = quoted.find("}\"")
     {
         let end = end
@@ -161,6 +164,7 @@ mod tests {
                 "Basic realm=\"a, Bearer claims=b\", Bearer error=\"insufficient_claims\", claims=\"{BASE64}\""
             ),
             format!("Bearer error=\"with \\\" and , inside\", claims = \"{BASE64}\""),
+            format!("Basic realm=\"{{\", Bearer realm=\"}}\", claims=\"{BASE64}\""),
         ] {
             assert_eq!(read(&[&line]).as_deref(), Some(JSON), "{line}");
         }

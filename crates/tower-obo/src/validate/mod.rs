@@ -1,7 +1,7 @@
 //! Judges a token: form, header, claims, key, signature. The cheap reasons come before the dear
 //! ones, and nothing of the network is touched.
 
-mod claims;
+pub(crate) mod claims;
 mod defect;
 mod intern;
 pub(crate) mod jose;
