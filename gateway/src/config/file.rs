@@ -11,9 +11,11 @@ use toml::{
 };
 
 use super::{
+    DEFAULT_DOWNSTREAM,
     keys::{self, KEYS, Kind, ROUTE_KEYS},
     problem::{Origin, Problems},
-    settings::{Given, RouteTable, Settings, Value, Values},
+    settings::{Given, RouteTable, Settings, UpstreamTable, Value, Values},
+    upstreams::UPSTREAM_FIELDS,
 };
 
 type Entry<'a, 'i> = (&'a str, usize, &'a Spanned<DeValue<'i>>);
@@ -71,8 +73,8 @@ impl Walk<'_> {
         for (key, at, value) in entries(table) {
             match key {
                 "route" => self.routes(at, value),
-                "downstream" => self.named(key, "scope", at, value),
-                "upstreams" => self.named(key, "url", at, value),
+                "downstream" => self.downstreams(at, value),
+                "upstreams" => self.upstreams(at, value),
                 _ => self.setting(key.to_owned(), at, value),
             }
         }
@@ -167,31 +169,21 @@ impl Walk<'_> {
         }
     }
 
-    /// `[downstream.<name>]` and `[upstreams.<name>]`: tables with names of the user's choice, each
-    /// with one text `field`.
-    fn named(&mut self, group: &str, field: &'static str, at: usize, value: &Spanned<DeValue<'_>>) {
-        let DeValue::Table(table) = value.get_ref() else {
-            let message = format!("tables are wanted, `[{group}.<name>]`");
-            return self.problem(at, group, message);
-        };
-        for (name, at, value) in entries(table) {
-            let path = format!("{group}.{name}");
-            let DeValue::Table(inner) = value.get_ref() else {
-                let message = format!("a table is wanted, `[{path}]`");
-                self.problem(at, path, message);
-                continue;
-            };
+    /// `[downstream.<name>]`.
+    fn downstreams(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
+        for (name, at, table) in self.tables("downstream", at, value) {
+            let path = format!("downstream.{name}");
             let mut given = None;
-            for (key, at, value) in entries(inner) {
+            for (key, at, value) in entries(table) {
                 let path = format!("{path}.{key}");
-                if key == field {
+                if key == "scope" {
                     given = self.text(&path, value);
                 } else {
-                    self.unknown(at, path, &[field]);
+                    self.unknown(at, path, &["scope"]);
                 }
             }
             let origin = self.origin(at);
-            if path == "downstream.arm"
+            if name == DEFAULT_DOWNSTREAM
                 && let Some(scope) = &given
             {
                 let value = Value::Text(scope.value.clone());
@@ -201,12 +193,59 @@ impl Walk<'_> {
                     .0
                     .insert("downstream.arm.scope", Given::new(value, origin));
             }
-            let all = match group {
-                "downstream" => &mut self.settings.downstreams,
-                _ => &mut self.settings.upstreams,
-            };
-            all.insert(name.to_owned(), Given::new(given, origin));
+            self.settings
+                .downstreams
+                .insert(name.to_owned(), Given::new(given, origin));
         }
+    }
+
+    /// `[upstreams.<name>]`.
+    fn upstreams(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
+        for (name, at, table) in self.tables("upstreams", at, value) {
+            let mut read = UpstreamTable {
+                origin: self.origin(at),
+                values: Values::default(),
+            };
+            for (key, at, value) in entries(table) {
+                let path = format!("upstreams.{name}.{key}");
+                let Some((field, kind)) = UPSTREAM_FIELDS.iter().find(|(field, _)| *field == key)
+                else {
+                    self.unknown(at, path, &UPSTREAM_FIELDS.map(|(field, _)| field));
+                    continue;
+                };
+                let origin = self.origin(value.span().start);
+                if let Some(value) = self.value(&path, *kind, value) {
+                    read.values.0.insert(field, Given::new(value, origin));
+                }
+            }
+            self.settings.upstreams.insert(name.to_owned(), read);
+        }
+    }
+
+    /// Tables with names of the user's choice, `[group.<name>]`.
+    fn tables<'a, 'i>(
+        &mut self,
+        group: &str,
+        at: usize,
+        value: &'a Spanned<DeValue<'i>>,
+    ) -> Vec<(&'a str, usize, &'a DeTable<'i>)> {
+        let mut tables = Vec::new();
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!("tables are wanted, `[{group}.<name>]`");
+            self.problem(at, group, message);
+            return tables;
+        };
+        for (name, at, value) in entries(table) {
+            match value.get_ref() {
+                DeValue::Table(inner) => tables.push((name, at, inner)),
+                _ => {
+                    let path = format!("{group}.{name}");
+                    let message = format!("a table is wanted, `[{path}]`");
+                    self.problem(at, path, message);
+                }
+            }
+        }
+        tables
     }
 
     fn routes(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
@@ -362,8 +401,6 @@ const NOT_YET: &[&str] = &[
     "metrics",
     "route.outlive_token",
     "route.upgrade",
-    "upstreams.*.ca_file",
-    "upstreams.*.client_certificate",
 ];
 
 fn is_not_yet(name: &str) -> bool {

@@ -19,6 +19,7 @@ mod routes;
 mod settings;
 mod tls;
 mod upstream;
+mod upstreams;
 mod value;
 
 pub(crate) use self::settings::Settings;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, thread, time::Duration};
 
 use super::{
-    Config, Credential, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Entra, Limits, Log, Origin, Problem,
-    Problems, Secret, SecretFile, Settings, Upstream, keys, settings::Given, upstream, value,
+    Config, Credential, DEFAULT_DOWNSTREAM, Entra, Limits, Log, Origin, Problem, Problems, Secret,
+    SecretFile, Settings, keys, settings::Given, value,
 };
 
 const ARM_SCOPE: &str = "https://management.azure.com/user_impersonation";
@@ -306,46 +306,6 @@ impl Resolver<'_> {
                 None
             }
         }
-    }
-
-    fn upstreams(&mut self) -> BTreeMap<String, Upstream> {
-        let allow = self.settings.switch("allow_plaintext_upstream");
-        let mut upstreams = BTreeMap::new();
-        match self.settings.text("upstream") {
-            Some(given) => {
-                if let Some(upstream) = self.upstream("upstream", &given, allow) {
-                    upstreams.insert(DEFAULT_UPSTREAM.to_owned(), upstream);
-                }
-            }
-            None => self.missing("upstream"),
-        }
-        for (name, table) in &self.settings.upstreams {
-            let key = format!("upstreams.{name}");
-            if name == DEFAULT_UPSTREAM {
-                let message = "this name is taken by `upstream`";
-                self.problems.push(table.origin.clone(), key, message);
-                continue;
-            }
-            let Some(url) = &table.value else {
-                if self.has_been_said(&format!("{key}.url")) {
-                    continue;
-                }
-                self.problems
-                    .push(table.origin.clone(), key, "its `url` is missing");
-                continue;
-            };
-            let given = Given::new(url.value.as_str(), url.origin.clone());
-            if let Some(upstream) = self.upstream(&format!("{key}.url"), &given, allow) {
-                upstreams.insert(name.clone(), upstream);
-            }
-        }
-        upstreams
-    }
-
-    fn upstream(&mut self, key: &str, given: &Given<&str>, allow: bool) -> Option<Upstream> {
-        upstream::parse(given.value, allow)
-            .map_err(|message| self.problems.push(given.origin.clone(), key, message))
-            .ok()
     }
 
     fn downstreams(&mut self) -> BTreeMap<String, String> {

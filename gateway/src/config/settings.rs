@@ -43,8 +43,8 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<RouteTable>,
     /// `downstream.<name>` with its scope; `arm`'s stands in `values`.
     pub(crate) downstreams: BTreeMap<String, Given<Option<Given<String>>>>,
-    /// `upstreams.<name>` with its address.
-    pub(crate) upstreams: BTreeMap<String, Given<Option<Given<String>>>>,
+    /// By name.
+    pub(crate) upstreams: BTreeMap<String, UpstreamTable>,
     /// Keys that were meant where another word stands. That they are missing has been said.
     pub(crate) misspelt: Vec<String>,
 }
@@ -70,6 +70,14 @@ impl RouteTable {
     pub(crate) fn origin_of(&self, key: &str) -> Option<&Origin> {
         self.values.0.get(key).map(|given| &given.origin)
     }
+}
+
+/// One `[upstreams.<name>]`, before it is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamTable {
+    pub(crate) origin: Origin,
+    /// By field of [`super::upstreams::UPSTREAM_FIELDS`].
+    pub(crate) values: Values,
 }
 
 /// Values by key.

@@ -1,6 +1,7 @@
 use super::*;
 
 mod policy;
+mod upstreams;
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const CLIENT: &str = "AAAAAAAA-2222-3333-4444-555555555555";
@@ -153,7 +154,6 @@ fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
         "[metrics]\nx = 1",
         "[[route]]\npath = '/'\nupgrade = true",
         "[entra]\ncredential = { managed_identity = true }",
-        "[upstreams.x]\nurl = 'http://127.0.0.1:1'\nca_file = 'x'",
     ] {
         let problems = lines(with_file(text));
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");

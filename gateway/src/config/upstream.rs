@@ -49,6 +49,12 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    pub(super) fn is_a_file(&self) -> bool {
+        matches!(self.addresses.as_slice(), [Target::Unix(_)])
+    }
+}
+
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [Target::Unix(path)] = self.addresses.as_slice() {
@@ -158,10 +164,7 @@ pub(super) fn parse(text: &str, allow_plaintext: bool) -> Result<Upstream, Strin
         return Err("no path may follow the address: paths are forwarded as they came".to_owned());
     }
     if protocol != Protocol::Tls && !allow_plaintext && !value::is_loopback(&url) {
-        return Err(format!(
-            "an {} upstream on another host gets its tokens in the clear; where the network is trusted, set `allow_plaintext_upstream = true`",
-            protocol.scheme()
-        ));
+        return Err(format!("{}: {IN_THE_CLEAR}", protocol.scheme()));
     }
     let missing = || "the host is missing".to_owned();
     let host = match url.host().ok_or_else(missing)? {
@@ -188,6 +191,29 @@ pub(super) fn parse(text: &str, allow_plaintext: bool) -> Result<Upstream, Strin
         tls: UpstreamTls::default(),
     })
 }
+
+/// `host:port`, another address of an upstream whose name is said elsewhere.
+pub(super) fn address(text: &str, allow_plaintext: bool) -> Result<Target, String> {
+    let wrong = || format!("{text:?} is no host with a port such as 10.0.0.1:8080");
+    // Written like the authority of a URL, which leaves out a port that goes without saying.
+    let (_, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let url = value::url(&format!("http://{text}")).map_err(|_| wrong())?;
+    if url.path() != "/" || url.query().is_some() {
+        return Err(wrong());
+    }
+    if !allow_plaintext && !value::is_loopback(&url) {
+        return Err(format!("{text}: {IN_THE_CLEAR}"));
+    }
+    let host = match url.host().ok_or_else(wrong)? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+    };
+    Ok(Target::Tcp { host, port })
+}
+
+const IN_THE_CLEAR: &str = "an upstream on another host gets its tokens in the clear; where the network is trusted, set `allow_plaintext_upstream = true`";
 
 fn unix(path: &Path) -> Result<Upstream, String> {
     if !cfg!(unix) {
@@ -267,6 +293,32 @@ mod tests {
         ] {
             assert!(shown(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_is_a_host_with_a_port() {
+        for (text, shown) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("localhost:1", "localhost:1"),
+        ] {
+            assert_eq!(address(text, false).unwrap().to_string(), shown);
+        }
+        for text in [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:",
+            "127.0.0.1:80/",
+            "127.0.0.1:80/x",
+            "http://127.0.0.1:80",
+            "u@127.0.0.1:80",
+            "::1:80",
+            "127.0.0.1:80808",
+        ] {
+            assert!(address(text, true).is_err(), "{text}");
+        }
+        assert!(address("10.0.0.1:80", false).is_err());
+        assert!(address("10.0.0.1:80", true).is_ok());
     }
 
     #[test]

@@ -83,22 +83,26 @@ impl Backend {
             .min_by_key(|address| address.health.out_until(now))
     }
 
-    /// A connection to `address`, or, where it cannot be reached, to another.
+    /// A connection to `first`, or, where it cannot be reached, to any other.
     ///
     /// # Errors
     ///
-    /// None can be reached.
-    pub(crate) async fn open(&self, mut address: &Address) -> Result<Place, ConnectError> {
-        let mut left = self.addresses.len();
-        loop {
-            let opened = address.pool.open().await;
-            address.health.learn(opened.is_ok(), Instant::now());
-            left = left.saturating_sub(1);
-            match opened {
-                Err(_) if left > 0 => address = self.pick().unwrap_or(address),
-                opened => return opened,
+    /// None can be reached; why is that of the last one.
+    pub(crate) async fn open(&self, first: &Address) -> Result<Place, ConnectError> {
+        let mut opened = first.open().await;
+        if opened.is_err() && self.addresses.len() > 1 {
+            let mut others: Vec<&Address> = self.addresses.iter().collect();
+            others.retain(|other| !std::ptr::eq(*other, first));
+            let now = Instant::now();
+            others.sort_by_key(|other| other.health.out_until(now));
+            for other in others {
+                opened = other.open().await;
+                if opened.is_ok() {
+                    break;
+                }
             }
         }
+        opened
     }
 
     /// See [`Pool::sweep`].
@@ -106,6 +110,14 @@ impl Backend {
         for address in &self.addresses {
             address.pool.sweep(now, limit);
         }
+    }
+}
+
+impl Address {
+    async fn open(&self) -> Result<Place, ConnectError> {
+        let opened = self.pool.open().await;
+        self.health.learn(opened.is_ok(), Instant::now());
+        opened
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod addresses;
 mod admin;
 mod binary;
 mod certificates;
