@@ -125,9 +125,6 @@ async fn many_tokens(tokens: usize, make: impl Fn(&Emulator, usize) -> String) {
     .await;
     HEAP.reset_peak_usage();
     for number in 0..tokens {
-        if number > 0 && number % 100_000 == 0 {
-            eprintln!("{number} tokens, {} bytes", world.taken());
-        }
         let token = make(&world.entra, number);
         assert_eq!(world.get(&token).await, StatusCode::OK, "{number}");
     }

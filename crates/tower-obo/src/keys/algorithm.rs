@@ -91,7 +91,6 @@ impl Algorithm {
 }
 
 /// A public key, ready to verify signatures of one algorithm. Parsing is done once, here.
-#[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) algorithm: Algorithm,
     key: ParsedPublicKey,

@@ -1,6 +1,9 @@
 //! One key of a JWK set (RFC 7517), or the reason why it is not used.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
@@ -12,7 +15,6 @@ use crate::{Timestamp, validate::jose};
 ///
 /// Admissions hold the key that vouched for them: when it leaves the set, or the set grows too
 /// old, [`is_trusted`](Self::is_trusted) turns false for exactly them.
-#[derive(Debug)]
 pub struct Key {
     kid: Box<str>,
     issuer: Option<Box<str>>,
@@ -67,6 +69,18 @@ impl Key {
     /// Whether both are one key, named and bound in the same way.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.thumbprint == other.thumbprint
+    }
+}
+
+/// Which key it is; the key itself would fill pages.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let algorithms = self.verifiers.iter().map(|verifier| verifier.algorithm);
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("issuer", &self.issuer)
+            .field("algorithms", &algorithms.collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

@@ -28,6 +28,7 @@ mod layer;
 mod overload;
 mod request;
 mod script;
+mod secrecy;
 mod tcp;
 mod tenants;
 mod throttle;
