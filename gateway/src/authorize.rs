@@ -13,6 +13,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::{HeaderValue, Response, StatusCode};
@@ -20,15 +21,19 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_obo::{
-    AccessPolicy, Admitted, BoundPolicy, ConfigErrors, Core, Decision, Downstream, Entra, Head,
-    Pending, Policy, Rejection, TokioSpawner,
+    AccessPolicy, Admitted, BoundPolicy, Clock as _, ConfigErrors, Core, Decision, Downstream,
+    Entra, Head, Pending, Policy, Rejection, SystemClock, TokioSpawner,
 };
 use tower_service::Service;
 
 use self::again::{Again, Kept, Sending};
 use crate::{
     config::{Access, Config, Credential, Route, Tenants},
-    message::{answer::Answer, body::ResponseBody, exchange::Exchange},
+    message::{
+        answer::Answer,
+        body::{ResponseBody, TokenEnds},
+        exchange::Exchange,
+    },
 };
 
 /// Makes the core, whose network work runs on `control`, and one policy for each route.
@@ -141,6 +146,21 @@ fn challenged(
     }
 }
 
+/// How long the caller may still be served.
+fn time_left(admitted: &Admitted) -> Option<Duration> {
+    let until = admitted.valid_until()?;
+    Some(until.saturating_since(SystemClock.now()))
+}
+
+/// A body that has no length may be sent for as long as the caller's token is good.
+fn upload_ends(exchange: &Exchange, admitted: &Admitted) {
+    let route = exchange.route.as_ref();
+    let ends = route.is_some_and(|route| route.token_ends == TokenEnds::TheStream);
+    if exchange.has.transfer_encoding && ends {
+        exchange.watch.end_after(time_left(admitted));
+    }
+}
+
 /// The answer to a request that is not let through. One line joins the library's id of the refusal,
 /// which Entra's log knows after an exchange, to the gateway's id of the request.
 fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
@@ -216,6 +236,7 @@ where
         {
             Decision::Admit(admitted) => {
                 let kept = self.keep(&exchange);
+                upload_ends(&exchange, &admitted);
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
                     inner: self.inner.call(exchange),
@@ -289,6 +310,7 @@ where
                     kept,
                 } => {
                     let Ok(response) = ready!(inner.poll(cx));
+                    response.body().end_with_token(|| time_left(admitted));
                     match kept.send_again(admitted, &response) {
                         Some(sending) => Self::SentAgain { sending },
                         None => {
@@ -315,6 +337,7 @@ where
                                 mut inner,
                                 kept,
                             } = *put_aside;
+                            upload_ends(&exchange, &admitted);
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
                                 inner: inner.call(exchange),

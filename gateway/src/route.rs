@@ -8,6 +8,7 @@ use tower_obo::BoundPolicy;
 use crate::{
     cors::Cors,
     host::HostPattern,
+    message::body::TokenEnds,
     net::backend::Backend,
     path::{self, BadPath, Pattern},
 };
@@ -20,6 +21,7 @@ pub(crate) struct Route {
     pub(crate) policy: Arc<BoundPolicy>,
     pub(crate) upstream: Rc<Backend>,
     pub(crate) cors: Option<Rc<Cors>>,
+    pub(crate) token_ends: TokenEnds,
 }
 
 /// What a table of routes has to know of a route.

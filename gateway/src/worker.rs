@@ -23,6 +23,7 @@ use crate::{
     connection::Serving,
     cors::Cors,
     headers::Reserved,
+    message::body::TokenEnds,
     net::{
         backend::Backend,
         listen::{self, Connections},
@@ -223,6 +224,11 @@ fn routes(config: &Config, policies: &[Arc<BoundPolicy>], backends: &Backends) -
                     methods: route.methods.clone(),
                     policy: Arc::clone(policy),
                     upstream: Rc::clone(backends.get(&route.upstream)?),
+                    token_ends: if route.outlive_token {
+                        TokenEnds::Nothing
+                    } else {
+                        TokenEnds::TheStream
+                    },
                     cors: (route.cors.as_ref())
                         .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
                 };

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower_obo::{Admitted, Core, Head, Pending};
 use tower_service::Service;
 
-use super::{challenged, refusal};
+use super::{challenged, refusal, time_left};
 use crate::{
     message::{
         body::ResponseBody,
@@ -162,6 +162,7 @@ where
             route: self.route,
         });
         let Ok(response) = sending.await;
+        response.body().end_with_token(|| time_left(admitted));
         challenged(admitted, response, &self.id, self.has.grpc)
     }
 }

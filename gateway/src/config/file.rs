@@ -399,7 +399,6 @@ const NOT_YET: &[&str] = &[
     "entra.credential.managed_identity",
     "log.access",
     "metrics",
-    "route.outlive_token",
     "route.upgrade",
 ];
 

@@ -112,7 +112,7 @@ impl Resolver<'_> {
                 .push(origin.clone(), "route.downstream", message);
         }
         for (key, given) in &table.values.0 {
-            let not_yet = ["upgrade", "outlive_token"].contains(key) || key.starts_with("limits.");
+            let not_yet = *key == "upgrade" || key.starts_with("limits.");
             if not_yet {
                 self.problems.push(
                     given.origin.clone(),

@@ -8,7 +8,6 @@ use hyper::{
     server::conn::http1::Builder,
 };
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use super::{FrontFuture, exchange};
@@ -18,7 +17,10 @@ use crate::{
         body::ResponseBody,
         exchange::{Client, Exchange},
     },
-    net::{io::ClientIo, watch::Watch},
+    net::{
+        io::{ClientIo, Socket},
+        watch::Watch,
+    },
 };
 
 pub(super) fn builder(limits: &Limits) -> Builder {
@@ -44,7 +46,7 @@ pub(super) async fn serve<T, S>(
     watch: Rc<Watch>,
     stack: S,
 ) where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: Socket,
     S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
 {
     let front = Front {

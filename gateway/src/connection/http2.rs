@@ -18,10 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task,
-};
+use tokio::task;
 use tower_service::Service;
 
 use super::{FrontFuture, Serving, exchange, slices::Slices};
@@ -33,7 +30,7 @@ use crate::{
     },
     net::{
         frames::Frames,
-        io::ClientIo,
+        io::{ClientIo, Socket},
         watch::{Phase, Watch, Watches},
     },
 };
@@ -91,7 +88,7 @@ pub(super) async fn serve<T, S>(
     watch: Rc<Watch>,
     stack: S,
 ) where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: Socket,
     S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
     S::Future: 'static,
 {

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -96,6 +97,13 @@ pub(crate) struct ResponseBody {
     permit: Option<Permit>,
 }
 
+/// Whether a stream goes on after the caller's token has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenEnds {
+    TheStream,
+    Nothing,
+}
+
 enum Kind {
     /// Our own.
     Whole(Bytes),
@@ -105,6 +113,7 @@ enum Kind {
         place: Option<Place>,
         /// The token that its trailers must not repeat.
         injected: Option<Box<HeaderValue>>,
+        token_ends: TokenEnds,
     },
 }
 
@@ -124,6 +133,7 @@ impl ResponseBody {
         place: Place,
         watch: Rc<Watch>,
         injected: Option<HeaderValue>,
+        token_ends: TokenEnds,
     ) -> Self {
         let ended = incoming.is_end_stream();
         // In HTTP/1 a body of known length has no trailers.
@@ -135,6 +145,7 @@ impl ResponseBody {
                 incoming,
                 place: Some(place),
                 injected,
+                token_ends,
             },
             watch: Some(watch),
             permit: None,
@@ -143,6 +154,26 @@ impl ResponseBody {
             body.end();
         }
         body
+    }
+
+    /// The caller's token is good for that long; `None`: none was asked for.
+    ///
+    /// A stream ends then: whoever has been locked out should not go on listening. A body of known
+    /// length is a document that was asked for in time.
+    pub(crate) fn end_with_token(&self, left: impl FnOnce() -> Option<Duration>) {
+        let Kind::Upstream {
+            incoming,
+            token_ends,
+            ..
+        } = &self.kind
+        else {
+            return;
+        };
+        if let Some(watch) = &self.watch {
+            let ends =
+                *token_ends == TokenEnds::TheStream && incoming.size_hint().exact().is_none();
+            watch.end_after(if ends { left() } else { None });
+        }
     }
 
     /// Ties the request's end to this body's.
@@ -204,7 +235,12 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            Some(Err(error)) => {
+                if let Some(watch) = &this.watch {
+                    watch.set_cut();
+                }
+                Poll::Ready(Some(Err(error)))
+            }
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     trailers::clean(trailers, injected.as_deref());

@@ -8,7 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
 
 use super::{
     frames::Frames,
@@ -19,8 +23,25 @@ use super::{
 const MOST_THROWN_AWAY: usize = 64 * 1024;
 
 /// A client's socket, or the TLS session on it.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// A [`Socket`] that keeps its watch.
 #[derive(Debug)]
-pub(crate) struct ClientIo<T> {
+pub(crate) struct ClientIo<T: Socket> {
     stream: T,
     watch: Rc<Watch>,
     /// What was read ahead to see which protocol is spoken.
@@ -31,7 +52,7 @@ pub(crate) struct ClientIo<T> {
     left_to_throw_away: Option<usize>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
+impl<T: Socket> ClientIo<T> {
     pub(crate) const fn new(stream: T, watch: Rc<Watch>) -> Self {
         Self {
             stream,
@@ -59,7 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
+impl<T: Socket> AsyncRead for ClientIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -86,7 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
+impl<T: Socket> AsyncWrite for ClientIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -122,6 +143,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
     /// not wanted, most of all.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.watch.is_cut() {
+            return Poll::Ready(Ok(()));
+        }
         if this.left_to_throw_away.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             this.watch.enter(Phase::Closing);
@@ -138,5 +162,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Socket> Drop for ClientIo<T> {
+    /// An answer that broke off is followed by a reset: to a client of HTTP/1.0, which takes the
+    /// connection's end for the body's, an orderly end would make half of an answer a whole one.
+    fn drop(&mut self) {
+        if self.watch.is_cut()
+            && let Err(error) = self.stream.tcp().set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection could not be reset");
+        }
     }
 }

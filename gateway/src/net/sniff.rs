@@ -9,9 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::{frames::PREFACE, io::ClientIo};
+use super::{
+    frames::PREFACE,
+    io::{ClientIo, Socket},
+};
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub(crate) enum Protocol {
 /// Reads as much as it takes to know, and puts it back. An error or the end is HTTP/1's to find.
 pub(crate) async fn protocol<T>(io: &mut ClientIo<T>) -> Protocol
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: Socket,
 {
     let mut bytes = [0; PREFACE.len()];
     let mut have = 0;

@@ -25,6 +25,8 @@ use crate::config::Limits;
 /// How long a connection that is about to close may go on reading what it throws away.
 const LINGER: Duration = Duration::from_secs(1);
 
+const NEVER: u64 = u64::MAX;
+
 /// What a connection or a request is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -64,6 +66,11 @@ pub(crate) struct Watch {
     trailers: Cell<bool>,
     late: Cell<Option<Late>>,
     overdue: Cell<bool>,
+    /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
+    /// so.
+    end: Cell<u64>,
+    /// The answer broke off: the connection must not look as if it had ended as it should.
+    cut: Cell<bool>,
     draining: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     clock: Rc<Clock>,
@@ -95,6 +102,7 @@ impl Watch {
         self.uploaded.set(!has_body);
         self.trailers.set(false);
         self.late.set(None);
+        self.end.set(NEVER);
         self.enter(Phase::Working);
     }
 
@@ -144,8 +152,27 @@ impl Watch {
         })
     }
 
+    /// Lets the request end after that time, or `None`, whenever it ends by itself.
+    pub(crate) fn end_after(&self, time: Option<Duration>) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(NEVER);
+        let end = time.map_or(NEVER, |time| self.clock.now.get().saturating_add(ms(time)));
+        self.end.set(end);
+    }
+
+    /// The answer that has begun will not be whole.
+    pub(crate) fn set_cut(&self) {
+        self.cut.set(true);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
     /// Ends it at the next opportunity, as if it had waited too long.
     pub(crate) fn give_up(&self) {
+        if self.phase.get() == Phase::Streaming {
+            self.set_cut();
+        }
         self.overdue.set(true);
         self.wake();
     }
@@ -197,6 +224,10 @@ impl Watch {
     }
 
     fn judge(&self, limits: &Timeouts) {
+        let runs = matches!(self.phase.get(), Phase::Awaiting | Phase::Streaming);
+        if runs && self.clock.now.get() >= self.end.get() {
+            return self.give_up();
+        }
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
             Phase::Idle | Phase::Streaming => limits.idle,
@@ -290,6 +321,8 @@ impl Watches {
             trailers: Cell::new(false),
             late: Cell::new(None),
             overdue: Cell::new(false),
+            end: Cell::new(NEVER),
+            cut: Cell::new(false),
             draining: Cell::new(false),
             waker: RefCell::new(None),
             clock: Rc::clone(&self.clock),
@@ -405,6 +438,35 @@ mod tests {
         watches.later(60_501);
         assert_eq!(watch.late.take(), Some(Late::Client));
         assert!(!watch.overdue.get(), "there is an answer to give first");
+    }
+
+    #[test]
+    fn a_request_that_has_an_end_ends_then_however_much_moves() {
+        let watches = watches();
+        let watch = watches.add();
+        for phase in [Phase::Awaiting, Phase::Streaming] {
+            watch.begin(false);
+            watch.end_after(Some(Duration::from_secs(100)));
+            watch.enter(phase);
+            for _ in 0..9 {
+                watches.later(10_000);
+                watch.touch();
+            }
+            assert!(!watch.overdue.get(), "{phase:?}");
+            watches.later(10_000);
+            assert!(watch.overdue.get(), "{phase:?}");
+            watch.overdue.set(false);
+        }
+        assert!(watch.is_cut(), "an answer had begun");
+
+        // The next request of the connection has none, and neither has the time between.
+        watch.enter(Phase::Idle);
+        watches.later(10_000);
+        assert!(!watch.overdue.get());
+        watch.begin(false);
+        watch.enter(Phase::Streaming);
+        watches.later(10_000);
+        assert!(!watch.overdue.get());
     }
 
     #[test]

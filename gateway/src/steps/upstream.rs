@@ -78,7 +78,13 @@ pub(crate) fn forward(
             parts.version = Version::HTTP_11;
             // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
             parts.extensions.clear();
-            let body = ResponseBody::upstream(incoming, place, Rc::clone(&watch), injected);
+            let body = ResponseBody::upstream(
+                incoming,
+                place,
+                Rc::clone(&watch),
+                injected,
+                route.token_ends,
+            );
             Ok(Response::from_parts(parts, body))
         });
         Ok(response.unwrap_or_else(|answer| answer.for_grpc(has.grpc).into_response(&id)))

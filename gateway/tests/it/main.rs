@@ -18,6 +18,7 @@ mod chaos;
 mod client;
 mod conformance;
 mod cors;
+mod expiry;
 mod forwarding;
 mod frames;
 mod framing;

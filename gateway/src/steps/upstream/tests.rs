@@ -77,6 +77,7 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
         place,
         Rc::clone(&watch),
         None,
+        crate::message::body::TokenEnds::Nothing,
     ));
     // Its own task has to see that the answer has ended.
     for _ in 0..10 {
