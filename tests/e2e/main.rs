@@ -12,4 +12,5 @@ mod isolation;
 mod processes;
 mod readme;
 mod refusals;
+mod security_cases;
 mod subscriptions;

@@ -314,13 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_cannot_leave_its_header() {
+    fn hd_10_a_claim_cannot_leave_its_header() {
         let value = identity_value(&principal("Zoë,\r\nX: \"1\" 100%"), "name").unwrap();
         assert_eq!(value, "Zo%C3%AB%2C%0D%0AX: %221%22 100%25");
     }
 
     #[test]
-    fn an_absent_or_huge_claim_leaves_the_header_absent() {
+    fn hd_10_an_absent_or_huge_claim_leaves_the_header_absent() {
         assert!(identity_value(&principal("x"), "oid").is_none());
         assert!(identity_value(&principal("x"), "email").is_none());
         assert!(identity_value(&principal(&"x".repeat(64 * 1024)), "name").is_none());
