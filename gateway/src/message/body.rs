@@ -21,23 +21,50 @@ use crate::{
     steps::limit::Permit,
 };
 
-/// A request's body on its way to the upstream. Trailers are dropped: nothing says yet which fields
-/// an upstream wants to believe there.
+/// A request's body on its way to the upstream. Of its trailers those pass that were announced and may.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None`: of a request that is sent again, which is one without a body.
-    incoming: Option<Incoming>,
+    content: Content,
     watch: Rc<Watch>,
 }
 
+#[derive(Debug)]
+enum Content {
+    /// Of a request that is sent again, which is one without a body.
+    None,
+    Plain(Incoming),
+    /// With trailers that may pass, as `Trailer` tells the upstream. Boxed, since it is rare.
+    Trailing(Box<(Incoming, HeaderValue)>),
+}
+
 impl RequestBody {
-    pub(crate) const fn new(incoming: Option<Incoming>, watch: Rc<Watch>) -> Self {
-        Self { incoming, watch }
+    pub(crate) fn new(incoming: Option<Incoming>, watch: Rc<Watch>) -> Self {
+        Self {
+            content: incoming.map_or(Content::None, Content::Plain),
+            watch,
+        }
+    }
+
+    /// Lets pass the trailers that `announced` names.
+    pub(crate) fn with_trailers(self, announced: HeaderValue) -> Self {
+        let content = match self.content {
+            Content::Plain(incoming) => Content::Trailing(Box::new((incoming, announced))),
+            other => other,
+        };
+        Self { content, ..self }
     }
 
     /// The body of a copy of a request that has none.
     pub(crate) fn without_content(&self) -> Self {
         Self::new(None, Rc::clone(&self.watch))
+    }
+
+    fn incoming(&self) -> Option<&Incoming> {
+        match &self.content {
+            Content::None => None,
+            Content::Plain(incoming) => Some(incoming),
+            Content::Trailing(trailing) => Some(&trailing.0),
+        }
     }
 }
 
@@ -50,8 +77,10 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
+        let (incoming, announced) = match &mut this.content {
+            Content::None => return Poll::Ready(None),
+            Content::Plain(incoming) => (incoming, None),
+            Content::Trailing(trailing) => (&mut trailing.0, Some(&trailing.1)),
         };
         let polled = Pin::new(&mut *incoming).poll_frame(cx);
         this.watch.set_uploading(polled.is_pending());
@@ -63,10 +92,18 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
-            Some(Ok(_)) => {
+            Some(Ok(mut frame)) => {
                 this.watch.set_trailers();
                 this.watch.set_uploaded();
-                Poll::Ready(None)
+                let kept =
+                    frame
+                        .trailers_mut()
+                        .zip(announced)
+                        .is_some_and(|(trailers, announced)| {
+                            trailers::keep(trailers, announced);
+                            !trailers.is_empty()
+                        });
+                Poll::Ready(kept.then_some(Ok(frame)))
             }
             None => {
                 this.watch.set_uploaded();
@@ -76,12 +113,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.incoming().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
+        self.incoming()
             .map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Has {
     pub(crate) transfer_encoding: bool,
     /// `TE`; once the step that strips has passed: one that says `trailers`.
     pub(crate) te: bool,
+    /// `Trailer`; once the step that strips has passed: one that names fields that may pass.
+    pub(crate) trailer: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.
     pub(crate) grpc: bool,
 }

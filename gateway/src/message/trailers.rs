@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::headers;
 
-/// What an answer's trailers must not say: where the body ends, how it is to be read or kept, who
+/// What trailers must not say: where the body ends, how it is to be read or kept, who
 /// somebody is, or anything else that had to be known before the body.
 const NEVER: [HeaderName; 22] = [
     header::AGE,
@@ -44,15 +44,25 @@ pub(crate) fn clean(trailers: &mut HeaderMap, injected: Option<&HeaderValue>) {
     }
 }
 
+/// Removes from a request's trailers all but what `announced` names, which is what [`announced`] gave:
+/// an upstream may believe a trailer as it believes a header.
+pub(crate) fn keep(trailers: &mut HeaderMap, announced: &HeaderValue) {
+    let names: Vec<HeaderName> = names(announced).collect();
+    headers::remove_where(trailers, |name| !names.contains(name));
+}
+
+fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let names = value.as_bytes().split(|byte| *byte == b',');
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+}
+
 /// What `Trailer` announces, without what will not pass; `None` where nothing is left.
-pub(crate) fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
-    let names: Vec<HeaderName> = headers
-        .get_all(header::TRAILER)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(may_trail)
-        .collect();
+pub(crate) fn announced(
+    headers: &HeaderMap,
+    passes: impl Fn(&HeaderName) -> bool,
+) -> Option<HeaderValue> {
+    let all = headers.get_all(header::TRAILER).iter().flat_map(names);
+    let names: Vec<HeaderName> = all.filter(|name| may_trail(name) && passes(name)).collect();
     if names.is_empty() {
         return None;
     }
@@ -106,9 +116,11 @@ mod tests {
             ("trailer", "X-Sum, content-length ,grpc-status"),
             ("trailer", "te, b@d"),
         ]);
-        assert_eq!(announced(&headers).unwrap(), "x-sum, grpc-status");
+        assert_eq!(announced(&headers, |_| true).unwrap(), "x-sum, grpc-status");
+        let reserved = |name: &HeaderName| name != "x-sum";
+        assert_eq!(announced(&headers, reserved).unwrap(), "grpc-status");
         assert_eq!(
-            announced(&fields(&[("trailer", "host"), ("x-sum", "7")])),
+            announced(&fields(&[("trailer", "host"), ("x-sum", "7")]), |_| true),
             None
         );
     }

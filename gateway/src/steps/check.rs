@@ -6,7 +6,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING},
     uri::{Parts, PathAndQuery},
 };
 use tower_obo::Head;
@@ -135,6 +135,7 @@ fn size(
         has.expect |= *name == EXPECT;
         has.transfer_encoding |= *name == TRANSFER_ENCODING;
         has.te |= *name == TE;
+        has.trailer |= *name == TRAILER;
         // For now: that there is a type at all.
         has.grpc |= *name == CONTENT_TYPE;
     }

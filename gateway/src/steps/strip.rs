@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use http::{
     HeaderValue, Version,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING},
 };
 
 use super::step::Step;
@@ -24,6 +24,12 @@ impl Step for Strip {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
         let headers = exchange.request.headers_mut();
         exchange.has.te = exchange.has.te && trailers::are_read(headers);
+        // Said anew too, and only where trailers can be: behind a body of unknown length.
+        let trailing = if exchange.has.trailer && exchange.has.transfer_encoding {
+            trailers::announced(headers, |name| !self.0.contains(name))
+        } else {
+            None
+        };
         headers::strip_connection(headers);
         headers::remove_where(headers, |name| {
             *name != AUTHORIZATION && self.0.contains(name)
@@ -41,6 +47,10 @@ impl Step for Strip {
             // RFC 9110 §10.1.4: `TE` is of one connection, and `Connection` says so.
             headers.insert(TE, HeaderValue::from_static("trailers"));
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        exchange.has.trailer = trailing.is_some();
+        if let Some(trailing) = trailing {
+            headers.insert(TRAILER, trailing);
         }
         *exchange.request.version_mut() = Version::HTTP_11;
         Ok(())

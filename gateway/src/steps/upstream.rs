@@ -49,7 +49,18 @@ pub(crate) fn forward(
     if uploaded {
         watch.set_uploaded();
     }
-    let mut request = Some(request.map(|body| RequestBody::new(body, Rc::clone(&watch))));
+    let announced = if has.trailer {
+        request.headers().get(TRAILER).cloned()
+    } else {
+        None
+    };
+    let mut request = Some(request.map(|body| {
+        let body = RequestBody::new(body, Rc::clone(&watch));
+        match announced {
+            Some(announced) => body.with_trailers(announced),
+            None => body,
+        }
+    }));
     async move {
         let Some(route) = route else {
             return Ok(Answer::not_found().into_response(&id));
@@ -66,7 +77,7 @@ pub(crate) fn forward(
             // Whoever did not say that it reads trailers is not told of any.
             let announced = has
                 .te
-                .then(|| trailers::announced(&parts.headers))
+                .then(|| trailers::announced(&parts.headers, |_| true))
                 .flatten();
             headers::strip_connection(&mut parts.headers);
             if let Some(announced) = announced {

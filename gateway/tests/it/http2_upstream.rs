@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     client::{Client, in_time},
+    http2::connect,
     rig::{PROTECTED, PUBLIC, Rig},
     upstream::{ok, refusing},
 };
@@ -203,7 +204,13 @@ async fn a_request_over_http2_says_what_it_said_over_http1_and_one_connection_se
     assert_eq!(headers["te"], "trailers");
     assert_eq!(headers["cookie"], "a=b");
     assert_eq!(headers["x-forwarded-host"], "gw");
-    for absent in ["host", "connection", "keep-alive", "transfer-encoding"] {
+    for absent in [
+        "trailer",
+        "host",
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+    ] {
         assert!(!headers.contains_key(absent), "{absent}");
     }
     let bearer = headers["authorization"].to_str().unwrap();
@@ -344,6 +351,7 @@ async fn one_streams_failure_is_nobody_elses() {
     slow.send(get("/slow")).await;
     upstream.until_seen(1).await;
     assert_eq!(status(&rig, get("/reset")).await, 502);
+    assert_eq!(upstream.seen(), 2, "nobody says that it was not looked at");
     let mut cut = rig.client().await;
     cut.send(get("/broken-off")).await;
     cut.until("half\r\n").await.unwrap();
@@ -480,4 +488,101 @@ async fn an_upstream_that_speaks_http1_only_is_502_for_h2c() {
     let mut client = other.client().await;
     client.send(get("/x")).await;
     assert_eq!(client.answer().await.unwrap().status, 502);
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_wait_for_one_connection() {
+    let upstream = Http2Upstream::start(Builder::new(), |call: Call| async move {
+        call.answer(200, "ok")
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(rig.client().await);
+    }
+    for client in &mut clients {
+        client.send(get("/x")).await;
+    }
+    for mut client in clients {
+        assert_eq!(client.answer().await.unwrap().status, 200);
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_call_streams_both_ways_over_http2_from_end_to_end_and_so_do_its_trailers() {
+    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
+        let answer = Response::builder()
+            .header("content-type", "application/grpc")
+            .body(())
+            .unwrap();
+        let mut answer = call.respond.send_response(answer, false)?;
+        let body = call.request.body_mut();
+        while let Some(data) = body.data().await {
+            let data = data?;
+            body.flow_control().release_capacity(data.len())?;
+            answer.send_data(data, false)?;
+        }
+        let mut trailers = body.trailers().await?.unwrap_or_default();
+        trailers.insert("grpc-status", 0.into());
+        trailers.insert("x-token", call.request.headers()["authorization"].clone());
+        answer.send_trailers(trailers)
+    })
+    .await;
+    let rig = upstream.rig(PROTECTED).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let request = Request::post("http://gw/pkg.Service/Method")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("trailer", "x-sum, x-real-ip")
+        .header("authorization", format!("Bearer {}", rig.token("alice")))
+        .body(())
+        .unwrap();
+    let (answer, mut sending) = client.send_request(request, false).unwrap();
+    let answer = in_time(answer).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut body = answer.into_body();
+    for piece in ["one", "two", "three"] {
+        sending.send_data(Bytes::from(piece), false).unwrap();
+        let got = in_time(body.data()).await.unwrap().unwrap();
+        assert_eq!(got, piece);
+        body.flow_control().release_capacity(got.len()).unwrap();
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", 7.into());
+    trailers.insert("x-real-ip", 1.into());
+    sending.send_trailers(trailers).unwrap();
+    assert!(in_time(body.data()).await.is_none());
+    let trailers = in_time(body.trailers()).await.unwrap().unwrap();
+    // Neither the reserved name nor the token that the upstream repeats.
+    let mut wanted = HeaderMap::new();
+    wanted.insert("x-sum", 7.into());
+    wanted.insert("grpc-status", 0.into());
+    assert_eq!(trailers, wanted);
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_cancelled_at_the_upstream() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {
+        let tell = tell.clone();
+        async move {
+            let mut answer = call.respond.send_response(Response::new(()), false)?;
+            answer.send_data(Bytes::from_static(b"one"), false)?;
+            let reason = std::future::poll_fn(|cx| answer.poll_reset(cx)).await?;
+            let _ = tell.send(reason);
+            Ok(())
+        }
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let request = Request::get("http://gw/x").body(()).unwrap();
+    let (answer, mut sending) = client.send_request(request, true).unwrap();
+    let mut body = in_time(answer).await.unwrap().into_body();
+    assert_eq!(in_time(body.data()).await.unwrap().unwrap(), "one");
+    sending.send_reset(Reason::CANCEL);
+    assert_eq!(in_time(told.recv()).await, Some(Reason::CANCEL));
+    assert_eq!(upstream.connections(), 1);
 }

@@ -23,6 +23,7 @@ mod forwarding;
 mod frames;
 mod framing;
 mod grpc;
+mod grpc_interop;
 mod headers;
 mod http2;
 mod http2_upstream;

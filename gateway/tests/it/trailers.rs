@@ -62,3 +62,34 @@ async fn a_client_that_does_not_read_trailers_gets_none_and_te_is_not_forwarded(
         assert!(seen.all("te").is_empty() && seen.all("connection").is_empty());
     }
 }
+
+#[tokio::test]
+async fn hd_08_of_a_requests_trailers_those_pass_that_were_announced_and_are_not_reserved() {
+    let rig = Rig::public().await;
+    let chunked = "TRANSFER-ENCODING: chunked";
+    let fields = "X-Sum: 7\r\nX-Other: 1\r\nX-Forwarded-For: 1.2.3.4\r\nX_Real_IP: 1\r\nAuthorization: Bearer x\r\nContent-Length: 3";
+    for (trailer, wanted) in [
+        ("", ""),
+        (
+            "Trailer: x-sum, X-Forwarded-For, x_real_ip\r\nTrailer: Authorization, content-length\r\n",
+            "x-sum: 7\r\n",
+        ),
+        ("Trailer: authorization\r\n", ""),
+    ] {
+        let answer = rig
+            .exchange(format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\n{chunked}\r\n{trailer}\r\n2\r\nok\r\n0\r\n{fields}\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(answer.status, 200, "{trailer}");
+        let seen = rig.upstream.seen().pop().unwrap();
+        let body = String::from_utf8(seen.body.clone()).unwrap();
+        assert_eq!(body, format!("2\r\nok\r\n0\r\n{wanted}\r\n"), "{trailer}");
+        let announced = if wanted.is_empty() {
+            &[][..]
+        } else {
+            &["x-sum"]
+        };
+        assert_eq!(seen.all("trailer"), announced, "{trailer}");
+    }
+}
