@@ -78,6 +78,8 @@ impl Challenge {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn context() -> ChallengeContext {
@@ -108,5 +110,53 @@ mod tests {
             challenge.into_header().unwrap(),
             "Bearer realm=\"r\", scope=\"a\\\", x=\\\"\\\\\""
         );
+    }
+
+    proptest! {
+        /// Read by a parser of somebody else: one challenge, every parameter once, every value whole
+        /// but for what no header can hold.
+        #[test]
+        fn whatever_is_written_others_read_the_same(
+            [realm, url, error, description, scope, claims] in proptest::array::uniform6(text()),
+        ) {
+            let context = ChallengeContext {
+                realm: realm.as_str().into(),
+                authorization_uri: Some(url.as_str().into()),
+                resource_metadata: Some(url.as_str().into()),
+            };
+            let header = Challenge::new(&context)
+                .error(&error, Some(&description))
+                .scope(&scope)
+                .claims(&context, &claims)
+                .into_header()
+                .unwrap();
+            let read = http_auth::parse_challenges(header.to_str().unwrap()).unwrap();
+            prop_assert_eq!(read.len(), 1);
+            prop_assert_eq!(read[0].scheme, "Bearer");
+            let params = read[0].params.iter();
+            let params: Vec<_> = params.map(|(name, value)| (*name, value.to_unescaped())).collect();
+            let encoded = STANDARD.encode(&claims);
+            let written = [
+                ("realm", &realm),
+                ("resource_metadata", &url),
+                ("error", &error),
+                ("error_description", &description),
+                ("scope", &scope),
+                ("authorization_uri", &url),
+                ("claims", &encoded),
+            ];
+            prop_assert_eq!(params, written.map(|(name, value)| (name, plain(value))));
+        }
+    }
+
+    /// Anything, and often what has a meaning in a header.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![any::<String>(), r#"[a-z"\\,= \t\r\n\x00{}:é]{0,30}"#]
+    }
+
+    fn plain(text: &str) -> String {
+        text.chars()
+            .filter(|char| matches!(char, ' '..='~'))
+            .collect()
     }
 }

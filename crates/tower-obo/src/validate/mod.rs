@@ -6,6 +6,8 @@ mod defect;
 mod intern;
 pub(crate) mod jose;
 mod json;
+#[cfg(test)]
+mod properties;
 mod validator;
 #[cfg(test)]
 mod vectors;

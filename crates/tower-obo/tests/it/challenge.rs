@@ -17,7 +17,24 @@ impl Challenge {
         let lines: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
         assert!(lines.len() <= 1, "more than one challenge: {lines:?}");
         let line = lines.first()?.to_str().unwrap();
-        Some(Self::parse(line).unwrap_or_else(|reason| panic!("{reason}: {line}")))
+        let strict = Self::parse(line).unwrap_or_else(|reason| panic!("{reason}: {line}"));
+        assert_eq!(strict, Self::parse_as_others_do(line), "{line}");
+        Some(strict)
+    }
+
+    /// By a parser that nobody here has written.
+    fn parse_as_others_do(line: &str) -> Self {
+        let challenges = http_auth::parse_challenges(line).unwrap();
+        let [challenge] = &challenges[..] else {
+            panic!("one challenge: {line}");
+        };
+        let params = challenge.params.iter();
+        Self {
+            scheme: challenge.scheme.to_owned(),
+            params: params
+                .map(|(name, value)| ((*name).to_owned(), value.to_unescaped()))
+                .collect(),
+        }
     }
 
     /// `scheme 1*SP auth-param *( "," SP auth-param )`, every value a quoted-string (RFC 9110
