@@ -34,6 +34,7 @@ use crate::{
         body::{ResponseBody, TokenEnds},
         exchange::Exchange,
     },
+    metadata,
 };
 
 /// Makes the core, whose network work runs on `control`, and one policy for each route.
@@ -75,6 +76,9 @@ pub(crate) fn core(
         .flat_map(|route| &route.identity_headers)
     {
         builder = builder.keep_claim(claim);
+    }
+    if let Some(resource) = &config.resource {
+        builder = builder.with_resource_metadata(metadata::url(resource));
     }
     if let Some(bytes) = config.cache_max_bytes {
         builder = builder.cache_max_bytes(bytes);

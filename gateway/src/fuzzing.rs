@@ -42,7 +42,8 @@ impl Table {
     pub fn pick(&self, method: &Method, host: &[u8], path: &str) -> Outcome {
         match self.0.pick(method, host, path) {
             Ok(Picked::Route(route)) => Outcome::Route(route.number),
-            Ok(Picked::NoPath) => Outcome::NoPath,
+            // No table here has any metadata.
+            Ok(Picked::NoPath | Picked::Metadata(_)) => Outcome::NoPath,
             Ok(Picked::NoMethod(_)) => Outcome::NoMethod,
             Err(_) => Outcome::BadPath,
         }

@@ -9,6 +9,7 @@ use crate::{
     cors::Cors,
     host::HostPattern,
     message::body::TokenEnds,
+    metadata::Metadata,
     net::backend::Backend,
     path::{self, BadPath, Pattern},
 };
@@ -46,6 +47,8 @@ pub(crate) struct Routes<R = Route> {
     /// The most specific first: a whole host before a wildcard before any host, and of one host an
     /// exact path before a prefix, a long one before a short one.
     places: Vec<Place<R>>,
+    /// Before all of them, on every host.
+    metadata: Option<Metadata>,
 }
 
 /// The routes of one path on one host, which differ in their methods.
@@ -62,6 +65,8 @@ pub(crate) struct Place<R = Route> {
 pub(crate) enum Picked<'a, R = Route> {
     Route(&'a Rc<R>),
     NoPath,
+    /// What the API says of itself, which needs no token.
+    Metadata(&'a Metadata),
     /// The path has routes, but not for the method.
     NoMethod(&'a Place<R>),
 }
@@ -99,7 +104,16 @@ impl<R: Methods> Routes<R> {
             let host = place.host.as_ref().map(HostPattern::specificity);
             (host.is_none(), host, place.path.specificity())
         });
-        Self { places }
+        Self {
+            places,
+            metadata: None,
+        }
+    }
+
+    /// With what the API says of itself, if anything.
+    pub(crate) fn with_metadata(mut self, metadata: Option<Metadata>) -> Self {
+        self.metadata = metadata;
+        self
     }
 
     /// Whether the host makes a difference.
@@ -121,17 +135,28 @@ impl<R: Methods> Routes<R> {
         host: &[u8],
         path: &str,
     ) -> Result<Picked<'_, R>, BadPath> {
-        let index = path::pick_unambiguous(path, |path| {
-            self.places
+        let spot = path::pick_unambiguous(path, |path| match &self.metadata {
+            Some(metadata) if metadata.is_at(path) => Some(Spot::Metadata),
+            _ => self
+                .places
                 .iter()
                 .position(|place| place.is_on(host) && place.path.matches(path))
+                .map(Spot::Place),
         })?;
-        let Some(place) = index.and_then(|index| self.places.get(index)) else {
-            return Ok(Picked::NoPath);
+        let picked = match spot {
+            Some(Spot::Metadata) => self.metadata.as_ref().map(Picked::Metadata),
+            Some(Spot::Place(index)) => self.places.get(index).map(|place| place.pick(method)),
+            None => None,
         };
-        let route = place.routes.iter().find(|route| route.takes(method));
-        Ok(route.map_or(Picked::NoMethod(place), Picked::Route))
+        Ok(picked.unwrap_or(Picked::NoPath))
     }
+}
+
+/// What stands at a path.
+#[derive(PartialEq)]
+enum Spot {
+    Metadata,
+    Place(usize),
 }
 
 impl Place {
@@ -144,6 +169,13 @@ impl Place {
     /// any.
     pub(crate) fn cors(&self) -> Option<&Rc<Cors>> {
         self.routes.iter().find_map(|route| route.cors.as_ref())
+    }
+}
+
+impl<R: Methods> Place<R> {
+    fn pick(&self, method: &Method) -> Picked<'_, R> {
+        let route = self.routes.iter().find(|route| route.takes(method));
+        route.map_or(Picked::NoMethod(self), Picked::Route)
     }
 }
 

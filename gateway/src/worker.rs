@@ -24,6 +24,7 @@ use crate::{
     cors::Cors,
     headers::Reserved,
     message::body::TokenEnds,
+    metadata::Metadata,
     net::{
         backend::Backend,
         listen::{self, Connections},
@@ -235,6 +236,7 @@ fn routes(config: &Config, policies: &[Arc<BoundPolicy>], backends: &Backends) -
                 Some((route.hosts.clone(), route.path.clone(), ready))
             }),
     )
+    .with_metadata(Metadata::new(config))
 }
 
 fn reserved(config: &Config) -> Reserved {

@@ -28,7 +28,7 @@ pub use self::{
     cors::{Cors, CorsOrigins},
     credential::{Credential, Secret, SecretFile},
     problem::{Origin, Problem, Problems},
-    resource::{PublicUrl, Resource},
+    resource::{PublicUrl, PublicUrlError, Resource},
     tls::Tls,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };

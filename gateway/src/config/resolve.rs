@@ -60,7 +60,6 @@ impl Resolver<'_> {
         let upstreams = self.upstreams();
         let downstreams = self.downstreams();
         for key in [
-            "public_url",
             "trusted_proxies",
             "limits.body_bytes",
             "limits.total_timeout",

@@ -1,6 +1,8 @@
 //! What the API says of itself to clients that look for it (RFC 9728): `public_url` and what goes
 //! with it.
 
+use std::{fmt, str::FromStr};
+
 use url::Url;
 
 use super::resolve::Resolver;
@@ -26,8 +28,40 @@ pub struct PublicUrl {
     path_at: usize,
 }
 
+impl Resource {
+    /// What is said where nothing but the address is known.
+    #[must_use]
+    pub const fn new(url: PublicUrl) -> Self {
+        Self {
+            url,
+            name: None,
+            documentation: None,
+        }
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+        Self::parse(text).map_err(PublicUrlError)
+    }
+}
+
+/// Why a text is no [`PublicUrl`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrlError(String);
+
+impl fmt::Display for PublicUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PublicUrlError {}
+
 impl PublicUrl {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("{text:?} is no address: {error}"))?;
         let local = super::value::is_loopback(&url);
         match url.scheme() {
@@ -68,13 +102,11 @@ impl PublicUrl {
     }
 
     /// Scheme and authority.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the metadata is served"))]
     pub(crate) fn origin(&self) -> &str {
         self.text.split_at(self.path_at).0
     }
 
     /// The path, which is empty where only a slash follows the authority.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the metadata is served"))]
     pub(crate) fn path(&self) -> &str {
         match self.text.split_at(self.path_at).1 {
             "/" => "",

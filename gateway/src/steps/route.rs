@@ -68,6 +68,7 @@ enum Found {
     /// It is answered here; the pages that may read the answer.
     Refused(Answer, Option<Rc<Cors>>),
     Preflight(Rc<Cors>),
+    Answered(Box<Response<ResponseBody>>),
 }
 
 impl RoutingLayer {
@@ -86,7 +87,7 @@ impl RoutingLayer {
             let cors = match self.routes.pick(&asked, host, path) {
                 Ok(Picked::Route(route)) => route.cors.as_ref(),
                 Ok(Picked::NoMethod(place)) => place.cors(),
-                Ok(Picked::NoPath) | Err(_) => None,
+                Ok(Picked::NoPath | Picked::Metadata(_)) | Err(_) => None,
             };
             if let Some(cors) = cors {
                 return Found::Preflight(Rc::clone(cors));
@@ -96,6 +97,10 @@ impl RoutingLayer {
         match self.routes.pick(request.method(), host, path) {
             Ok(Picked::Route(route)) => Found::Route(Rc::clone(route)),
             Ok(Picked::NoPath) => Found::Refused(Answer::not_found(), None),
+            Ok(Picked::Metadata(metadata)) => match metadata.answer(request.method()) {
+                Ok(response) => Found::Answered(Box::new(response)),
+                Err(answer) => Found::Refused(answer, None),
+            },
             Ok(Picked::NoMethod(place)) => {
                 let answer = Answer::method_not_allowed(place.allow().clone());
                 Found::Refused(answer, place.cors().cloned())
@@ -132,13 +137,14 @@ where
                 if let Some(cors) = cors {
                     Reader::of(&exchange, &cors).apply(&mut response);
                 }
-                RoutingFuture::answered(response)
+                RoutingFuture::answered(Box::new(response))
             }
+            Found::Answered(response) => RoutingFuture::answered(response),
             Found::Preflight(cors) => {
                 let page = cors.page(exchange.request.headers());
                 let mut response = Response::new(ResponseBody::whole(Bytes::new()));
                 (*response.status_mut(), *response.headers_mut()) = cors.preflight(&page);
-                RoutingFuture::answered(response)
+                RoutingFuture::answered(Box::new(response))
             }
         }
     }
@@ -175,9 +181,9 @@ pin_project! {
 }
 
 impl<F> RoutingFuture<F> {
-    fn answered(response: Response<ResponseBody>) -> Self {
+    fn answered(response: Box<Response<ResponseBody>>) -> Self {
         Self::Answered {
-            response: Some(Box::new(response)),
+            response: Some(response),
         }
     }
 }

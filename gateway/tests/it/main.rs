@@ -28,6 +28,7 @@ mod headers;
 mod http2;
 mod http2_upstream;
 mod limits;
+mod metadata;
 mod mutation;
 mod paths;
 mod reuse;
