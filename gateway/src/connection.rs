@@ -16,13 +16,14 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::{
-    config::Limits,
+    config::Config,
     message::{
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
     },
     net::{
         io::ClientIo,
+        network::Network,
         sniff::{self, Protocol},
         watch::{Phase, Watch, Watches},
     },
@@ -40,15 +41,18 @@ pub(crate) struct Serving {
     http2: http2::Settings,
     watches: Rc<Watches>,
     tls: Option<ServerTls>,
+    /// The peers that are believed when they say who the client is.
+    proxies: Box<[Network]>,
 }
 
 impl Serving {
-    pub(crate) fn new(limits: &Limits, watches: Rc<Watches>, tls: Option<ServerTls>) -> Rc<Self> {
+    pub(crate) fn new(config: &Config, watches: Rc<Watches>, tls: Option<ServerTls>) -> Rc<Self> {
         Rc::new(Self {
             tls,
-            http1: http1::builder(limits),
-            http2: http2::Settings::new(limits),
+            http1: http1::builder(&config.limits),
+            http2: http2::Settings::new(&config.limits),
             watches,
+            proxies: config.trusted_proxies.as_slice().into(),
         })
     }
 
@@ -66,7 +70,8 @@ impl Serving {
         let serving = Rc::clone(self);
         let watch = self.watches.add();
         async move {
-            let client = Rc::new(Client::new(peer, serving.tls.is_some()));
+            let trusted = (serving.proxies.iter()).any(|network| network.contains(peer.ip()));
+            let client = Rc::new(Client::new(peer, serving.tls.is_some(), trusted));
             // Boxed is what should not make the future of a plain connection larger.
             if let Some(tls) = &serving.tls {
                 Box::pin(serving.secure(stream, tls, client, watch, stack)).await;

@@ -158,7 +158,7 @@ async fn run(
             port: config.listen.port(),
         }),
     });
-    let serving = Serving::new(limits, Rc::clone(&watches), shared.tls.clone());
+    let serving = Serving::new(config, Rc::clone(&watches), shared.tls.clone());
 
     let spawn = |stream, peer, place| {
         let serving = serving.serve(stream, peer, stack.clone());

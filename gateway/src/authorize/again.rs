@@ -197,7 +197,7 @@ mod tests {
                 .header("authorization", "Bearer secret")
                 .body(None)
                 .unwrap(),
-            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false)),
+            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false, false)),
             watch,
             id: HeaderValue::from_static("the-id"),
             has: Has::default(),

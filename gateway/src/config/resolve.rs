@@ -59,11 +59,7 @@ impl Resolver<'_> {
         let trusted_proxies = self.list_of("trusted_proxies");
         let upstreams = self.upstreams();
         let downstreams = self.downstreams();
-        for key in [
-            "trusted_proxies",
-            "limits.body_bytes",
-            "limits.total_timeout",
-        ] {
+        for key in ["limits.body_bytes", "limits.total_timeout"] {
             if let Some(given) = self.settings.values.0.get(key) {
                 self.problems
                     .push(given.origin.clone(), key, "not supported yet");

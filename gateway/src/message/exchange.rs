@@ -76,6 +76,8 @@ pub(crate) struct Has {
 pub(crate) struct Client {
     /// Whether it speaks TLS.
     pub(crate) secure: bool,
+    /// Whether it is a proxy that says truly who the client is.
+    pub(crate) trusted: bool,
     /// The client's address as a header value.
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
@@ -85,7 +87,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, secure: bool) -> Self {
+    pub(crate) fn new(peer: SocketAddr, secure: bool, trusted: bool) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = peer.ip().to_canonical();
         let text = ip.to_string();
@@ -96,6 +98,7 @@ impl Client {
         };
         Self {
             secure,
+            trusted,
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
             forwarded: RefCell::new(None),

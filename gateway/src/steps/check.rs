@@ -198,7 +198,7 @@ fn host(version: Version, headers: &HeaderMap) -> Result<Option<&HeaderValue>, A
 
 /// `host [ ":" port ]`. Of what RFC 3986 §3.2.2 allows in a name, only what DNS names and IP
 /// addresses are made of: no comma, no quote, no percent sign.
-fn is_host(text: &[u8]) -> bool {
+pub(super) fn is_host(text: &[u8]) -> bool {
     let (host, port) = match text {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else {

@@ -1,14 +1,15 @@
-//! Tells the upstream who called whom. Whatever the client said of that has been removed.
+//! Tells the upstream who called whom. Whatever the client said of that has been removed, unless it is
+//! a proxy that is trusted: then its words stay, and ours are added.
 
 use http::{
-    HeaderName, HeaderValue,
-    header::{FORWARDED, HOST},
+    HeaderMap, HeaderName, HeaderValue,
+    header::{Entry, FORWARDED, HOST},
 };
 
-use super::step::Step;
+use super::{check::is_host, step::Step};
 use crate::message::{
     answer::{Answer, REQUEST_ID},
-    exchange::Exchange,
+    exchange::{Client, Exchange},
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,16 +28,90 @@ impl Step for SetForwarded {
         let own = route.upstream.upstream().authority.clone();
         let headers = exchange.request.headers_mut();
         let host = headers.insert(HOST, own);
-        headers.insert(FORWARDED, exchange.client.forwarded(host.as_ref()));
-        headers.insert(X_FORWARDED_FOR, exchange.client.address.clone());
-        headers.insert(
-            X_FORWARDED_PROTO,
-            HeaderValue::from_static(exchange.client.scheme()),
-        );
-        if let Some(host) = host {
-            headers.insert(X_FORWARDED_HOST, host);
+        let client = &exchange.client;
+        if client.trusted {
+            add(headers, client, host);
+        } else {
+            set(headers, client, host);
         }
         headers.insert(REQUEST_ID, exchange.id.clone());
         Ok(())
+    }
+}
+
+/// Whether the header says by which way a request has come.
+pub(super) fn is_of_the_chain(name: &HeaderName) -> bool {
+    [
+        FORWARDED,
+        X_FORWARDED_FOR,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PROTO,
+    ]
+    .contains(name)
+}
+
+fn set(headers: &mut HeaderMap, client: &Client, host: Option<HeaderValue>) {
+    headers.insert(FORWARDED, client.forwarded(host.as_ref()));
+    headers.insert(X_FORWARDED_FOR, client.address.clone());
+    let scheme = HeaderValue::from_static(client.scheme());
+    headers.insert(X_FORWARDED_PROTO, scheme);
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// Adds to what a trusted proxy has said, in the form in which it has said it.
+///
+/// A proxy that uses only one of the two forms leaves the other empty, and so does this: begun here,
+/// it would name the proxy as the client.
+fn add(headers: &mut HeaderMap, client: &Client, host: Option<HeaderValue>) {
+    let standard = headers.contains_key(FORWARDED);
+    let older = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO]
+        .iter()
+        .any(|name| headers.contains_key(name));
+    if !standard && !older {
+        return set(headers, client, host);
+    }
+    if standard {
+        append(headers, FORWARDED, &client.forwarded(host.as_ref()));
+    }
+    if older {
+        append(headers, X_FORWARDED_FOR, &client.address);
+        let scheme = HeaderValue::from_static(client.scheme());
+        keep(headers, X_FORWARDED_PROTO, Some(scheme), |said| {
+            matches!(said, b"http" | b"https")
+        });
+        keep(headers, X_FORWARDED_HOST, host, is_host);
+    }
+}
+
+/// Adds an item to a list, which becomes one line.
+fn append(headers: &mut HeaderMap, name: HeaderName, item: &HeaderValue) {
+    let lines = headers.get_all(&name).iter().chain([item]);
+    let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+    if let Ok(all) = HeaderValue::from_bytes(&lines.join(b", ".as_slice())) {
+        headers.insert(name, all);
+    }
+}
+
+/// Keeps what was said once and well; else it is `own`.
+fn keep(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    own: Option<HeaderValue>,
+    is_good: impl Fn(&[u8]) -> bool,
+) {
+    if let Entry::Occupied(said) = headers.entry(name.clone()) {
+        let mut values = said.iter();
+        let once = (values.next(), values.next());
+        if let (Some(value), None) = once
+            && is_good(value.as_bytes())
+        {
+            return;
+        }
+        said.remove_entry_mult();
+    }
+    if let Some(own) = own {
+        headers.insert(name, own);
     }
 }

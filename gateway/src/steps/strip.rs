@@ -10,7 +10,7 @@ use http::{
     header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING},
 };
 
-use super::step::Step;
+use super::{forwarded, step::Step};
 use crate::{
     headers::{self, Reserved},
     message::{answer::Answer, exchange::Exchange, trailers},
@@ -31,8 +31,12 @@ impl Step for Strip {
             None
         };
         headers::strip_connection(headers);
+        let trusted = exchange.client.trusted;
         headers::remove_where(headers, |name| {
-            *name != AUTHORIZATION && self.0.contains(name)
+            *name != AUTHORIZATION
+                && self.0.contains(name)
+                // The step that sets them adds to what a trusted proxy says.
+                && !(trusted && forwarded::is_of_the_chain(name))
         });
         // Ours to answer, and answered: by `100 Continue` once the upstream wants the body.
         if exchange.has.expect {

@@ -31,6 +31,7 @@ mod limits;
 mod metadata;
 mod mutation;
 mod paths;
+mod proxies;
 mod reuse;
 mod rig;
 mod rng;
