@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir mutants soak fuzz deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir bench-micro mutants soak fuzz deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -46,6 +46,9 @@ errors-page: ## docs/errors.md, made anew from the table that the code uses
 
 bench-ir: ## instructions per cached request under callgrind, against the recorded figure
 	scripts/bench-ir
+
+bench-micro: ## what the library costs by what becomes of a request, with criterion (2 minutes)
+	cargo bench -p tower-obo --bench micro
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants
