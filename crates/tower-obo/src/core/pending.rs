@@ -8,9 +8,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Method, Uri, header::AUTHORIZATION};
 
-use super::{Core, Sight, is_grpc};
+use super::{Core, Decision, Head, Sight, is_grpc};
 use crate::{
     AccessPolicy, Admitted, BoundPolicy, RefreshReason, Refreshed, Rejection, RejectionKind,
     Secret,
@@ -51,6 +51,58 @@ impl fmt::Debug for Pending {
 }
 
 impl Core {
+    /// Decides on a token that has come in another way than in a request: with a job from a queue,
+    /// or in a message of a stream. It is the same as [`decide`](Self::decide) of a request that has
+    /// nothing but this token, and needs no HTTP: what is admitted has the downstream token.
+    ///
+    /// ```no_run
+    /// # async fn example(core: &tower_obo::Core, token: &str) -> Result<(), tower_obo::Rejection> {
+    /// use tower_obo::{AccessPolicy, Downstream, Policy};
+    ///
+    /// // Once, at the start.
+    /// let policy = core.bind(
+    ///     Policy::new(AccessPolicy::any_scope(["Reports.Run"]))
+    ///         .downstream(Downstream::azure_resource_manager()),
+    /// );
+    ///
+    /// // For each job.
+    /// let admitted = core.admit_token(token, &policy).await?;
+    /// if let Some(arm) = admitted.first_downstream() {
+    ///     // Call Azure Resource Manager with `arm.header()` as `Authorization`.
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The refusal: why, whose affair it is, and when to try again.
+    pub async fn admit_token(
+        &self,
+        token: &str,
+        policy: &Arc<BoundPolicy>,
+    ) -> Result<Admitted, Rejection> {
+        match self.decide_token(token, policy) {
+            Decision::Admit(admitted) => Ok(admitted),
+            Decision::Wait(pending) => pending.await,
+            Decision::Refuse(rejection) => Err(rejection),
+        }
+    }
+
+    fn decide_token(&self, token: &str, policy: &Arc<BoundPolicy>) -> Decision {
+        let mut headers = HeaderMap::with_capacity(1);
+        // What cannot stand in a header is no token, and an empty one says so.
+        let mut line = HeaderValue::try_from(format!("Bearer {token}"))
+            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        line.set_sensitive(true);
+        headers.insert(AUTHORIZATION, line);
+        let head = Head {
+            method: &Method::GET,
+            uri: &Uri::from_static("/"),
+            headers: &headers,
+        };
+        self.decide(&head, policy)
+    }
+
     /// Begins a fetch of keys, or joins one; `None` if none is due.
     pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<Refreshed> {
         self.start();

@@ -14,12 +14,10 @@ pub use self::{
     algorithm::Algorithm,
     issuers::Issuers,
     jwk::Key,
+    remote::{RemoteKeys, RemoteKeysBuilder},
     set::{KeySet, KeySetError},
 };
-pub(crate) use self::{
-    discovery::Discovery,
-    remote::{RemoteKeys, RemoteKeysSettings},
-};
+pub(crate) use self::{discovery::Discovery, remote::RemoteKeysSettings};
 
 /// Resolves when a refresh of the keys has ended, well or not.
 pub type Refreshed = Pin<Box<dyn Future<Output = ()> + Send>>;

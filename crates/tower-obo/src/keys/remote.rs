@@ -1,6 +1,9 @@
 //! Keys that follow the authority: fetched once, kept last-good, refreshed in the background.
 
+mod builder;
+
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -9,8 +12,9 @@ use arc_swap::ArcSwapOption;
 use http::header::CACHE_CONTROL;
 use tokio::sync::watch;
 
+pub use self::builder::RemoteKeysBuilder;
 use super::{Discovery, KeySet, KeySource, RefreshReason, Refreshed};
-use crate::{Clock, Event, Observer, Spawner, Timestamp, http_client::HttpClient};
+use crate::{Clock, Entra, Event, Observer, Spawner, Timestamp, http_client::HttpClient};
 
 /// How often and how long keys are used.
 #[derive(Clone, Debug)]
@@ -36,12 +40,42 @@ impl Default for RemoteKeysSettings {
 /// The shortest time between two fetches without cause, whatever Cache-Control says.
 const MIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The keys of one authority.
-#[derive(Debug)]
-pub(crate) struct RemoteKeys {
+/// The signing keys of an Entra ID authority, found by its discovery documents, kept last-good and
+/// refreshed in the background: what a [`Core`](crate::Core) has unless it is given others.
+///
+/// Clones are one source. Alone, with a [`Validator`](crate::Validator), they judge tokens where
+/// there is nothing to exchange:
+///
+/// ```no_run
+/// use tower_obo::{Clock, Entra, KeySource, RefreshReason, RemoteKeys, SystemClock, Validator};
+///
+/// # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+/// let keys = RemoteKeys::builder(Entra::tenant(tenant)).build()?;
+/// keys.start();
+/// // The first fetch; later ones happen by themselves.
+/// if let Some(fetch) = keys.refresh(RefreshReason::NoKeys) {
+///     fetch.await;
+/// }
+/// let validator = Validator::builder()
+///     .audience("6e74172b-be56-4843-9ff4-e66a39bb12e3")
+///     .tenant(tenant)
+///     .build();
+/// let current = keys.current().ok_or("the authority has given no keys yet")?;
+/// let principal = validator
+///     .validate(token, &current, SystemClock.now())
+///     .map_err(|defect| defect.reason())?;
+/// # let _ = principal;
+/// # Ok(()) }
+/// ```
+///
+/// A token that names a key which is not there ([`TokenDefect::UnknownKey`](crate::TokenDefect)) may
+/// be good after a [`refresh`](KeySource::refresh), which is due once in five minutes at most.
+#[derive(Clone)]
+pub struct RemoteKeys {
     shared: Arc<Shared>,
-    /// Ends the background task when the keys are dropped.
-    alive: watch::Sender<()>,
+    /// Ends the background task when the last clone is dropped.
+    alive: Arc<watch::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +104,11 @@ struct Fetching {
 }
 
 impl RemoteKeys {
+    /// Starts to set up the keys of this authority.
+    pub fn builder(entra: Entra) -> RemoteKeysBuilder {
+        RemoteKeysBuilder::new(entra)
+    }
+
     pub(crate) fn new(
         discovery: Discovery,
         http: HttpClient,
@@ -90,8 +129,20 @@ impl RemoteKeys {
         };
         Self {
             shared: Arc::new(shared),
-            alive: watch::Sender::new(()),
+            alive: Arc::new(watch::Sender::new(())),
         }
+    }
+}
+
+impl fmt::Debug for RemoteKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteKeys")
+            .field("discovery", &self.shared.discovery)
+            .field(
+                "keys",
+                &self.shared.set.load().as_ref().map(|set| set.len()),
+            )
+            .finish_non_exhaustive()
     }
 }
 

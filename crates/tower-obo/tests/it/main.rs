@@ -33,3 +33,4 @@ mod tcp;
 mod tenants;
 mod throttle;
 mod transport;
+mod without_http;

@@ -155,6 +155,9 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     shown.add("TestClock", &world.clock);
     shown.add("Timestamp", &world.clock.now());
     shown.add("Key", &keys.unwrap().with_id(&world.entra.current_kid()));
+    let keys = || tower_obo::RemoteKeys::builder(contoso().allow_http_loopback(true));
+    shown.add("RemoteKeysBuilder", &keys());
+    shown.add("RemoteKeys", &keys().build().unwrap());
     shown.add("ProblemResponse", &tower_obo::ProblemResponse);
     shown.add("ExchangeRequest", &requests(&world, &token).await);
     shown.text("Event", events.0.lock().unwrap().clone());
