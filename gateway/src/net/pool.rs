@@ -190,8 +190,17 @@ impl Pool {
     }
 }
 
+/// The most that is read from an upstream at once, in bytes, and the largest head of an answer.
+///
+/// What is read waits for the client to take it, so this is what a download costs that is read
+/// slowly, several times over; hyper's own limit of 400 KiB would make a megabyte of it.
+const READ_AT_ONCE: usize = 64 * 1024;
+
 async fn http1(io: Transport, line: Rc<Line>) -> hyper::Result<Lease> {
-    let (connection, driver) = http1::handshake(TokioIo::new(io)).await?;
+    let (connection, driver) = http1::Builder::new()
+        .max_buf_size(READ_AT_ONCE)
+        .handshake(TokioIo::new(io))
+        .await?;
     task::spawn_local(async move {
         if let Err(error) = driver.await {
             tracing::debug!(%error, "a connection to the upstream ended");
