@@ -6,6 +6,7 @@ use http::{HeaderValue, Method};
 use tower_obo::BoundPolicy;
 
 use crate::{
+    bounds::Bounds,
     cors::Cors,
     host::HostPattern,
     message::body::TokenEnds,
@@ -23,6 +24,7 @@ pub(crate) struct Route {
     pub(crate) upstream: Rc<Backend>,
     pub(crate) cors: Option<Rc<Cors>>,
     pub(crate) token_ends: TokenEnds,
+    pub(crate) bounds: Option<Rc<Bounds>>,
 }
 
 /// What a table of routes has to know of a route.

@@ -118,6 +118,9 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let shared = Shared {
         tls,
         running: RunningRequests::new(config.limits.requests),
+        running_by_route: (config.routes.iter())
+            .map(|route| route.limits.requests.map(RunningRequests::new))
+            .collect(),
         config: Arc::new(config),
         core: core.clone(),
         policies: policies.into(),

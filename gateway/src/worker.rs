@@ -19,6 +19,7 @@ use tokio::{
 use tower_obo::{BoundPolicy, Core};
 
 use crate::{
+    bounds::Bounds,
     config::{Config, Upstream},
     connection::Serving,
     cors::Cors,
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// In the order of the configuration's routes.
     pub(crate) policies: Arc<[Arc<BoundPolicy>]>,
     pub(crate) running: Arc<Running>,
+    /// In the same order; `None` where the route has no limit of its own.
+    pub(crate) running_by_route: Arc<[Option<Arc<Running>>]>,
 }
 
 /// A worker that runs.
@@ -137,7 +140,7 @@ async fn run(
 ) {
     let config = &*shared.config;
     let limits = &config.limits;
-    let watches = Rc::new(Watches::new(limits));
+    let watches = Rc::new(Watches::with_others(limits, shortest(config)));
     let connections = Connections::new(limits.connections.div_ceil(config.workers.max(1)));
     let sweeper = task::spawn_local(sweep(
         Rc::clone(&watches),
@@ -148,7 +151,7 @@ async fn run(
         core: shared.core.clone(),
         retry_challenges: config.retry_challenges,
         running: Arc::clone(&shared.running),
-        routes: Rc::new(routes(config, &shared.policies, &backends)),
+        routes: Rc::new(routes(config, &shared, &backends)),
         reserved: Rc::new(reserved(config)),
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
@@ -214,13 +217,14 @@ async fn sweep(watches: Rc<Watches>, backends: Vec<Rc<Backend>>, idle: Duration)
     }
 }
 
-fn routes(config: &Config, policies: &[Arc<BoundPolicy>], backends: &Backends) -> Routes {
+fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
     Routes::new(
         config
             .routes
             .iter()
-            .zip(policies)
-            .filter_map(|(route, policy)| {
+            .zip(&*shared.policies)
+            .zip(&*shared.running_by_route)
+            .filter_map(|((route, policy), running)| {
                 let ready = Route {
                     methods: route.methods.clone(),
                     policy: Arc::clone(policy),
@@ -232,11 +236,22 @@ fn routes(config: &Config, policies: &[Arc<BoundPolicy>], backends: &Backends) -
                     },
                     cors: (route.cors.as_ref())
                         .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
+                    bounds: Bounds::new(&config.limits, &route.limits, running.clone()),
                 };
                 Some((route.hosts.clone(), route.path.clone(), ready))
             }),
     )
     .with_metadata(Metadata::new(config))
+}
+
+/// The shortest time that a route has of its own.
+fn shortest(config: &Config) -> Duration {
+    let own = config.routes.iter().flat_map(|route| {
+        let own = &route.limits;
+        [own.response_timeout, own.idle_timeout, own.total_timeout]
+    });
+    let times = own.chain([config.limits.total_timeout]).flatten();
+    times.min().unwrap_or(Duration::MAX)
 }
 
 fn reserved(config: &Config) -> Reserved {

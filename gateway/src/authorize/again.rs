@@ -140,7 +140,7 @@ where
 {
     async fn after(self: Box<Self>, exchange: Pending) -> Response<ResponseBody> {
         // The limits of the first answer are not those of the exchange.
-        self.watch.begin(false);
+        self.watch.begin_again(false);
         match exchange.await {
             Ok(admitted) => self.send(&admitted).await,
             Err(rejection) => refusal(rejection, &self.id),

@@ -59,12 +59,6 @@ impl Resolver<'_> {
         let trusted_proxies = self.list_of("trusted_proxies");
         let upstreams = self.upstreams();
         let downstreams = self.downstreams();
-        for key in ["limits.body_bytes", "limits.total_timeout"] {
-            if let Some(given) = self.settings.values.0.get(key) {
-                self.problems
-                    .push(given.origin.clone(), key, "not supported yet");
-            }
-        }
         let routes = self.routes(&upstreams, &downstreams);
         let cache_max_bytes = self
             .settings

@@ -112,8 +112,7 @@ impl Resolver<'_> {
                 .push(origin.clone(), "route.downstream", message);
         }
         for (key, given) in &table.values.0 {
-            let not_yet = *key == "upgrade" || key.starts_with("limits.");
-            if not_yet {
+            if *key == "upgrade" {
                 self.problems.push(
                     given.origin.clone(),
                     format!("route.{key}"),

@@ -122,6 +122,17 @@ impl Answer {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", title, CALLER).closing()
     }
 
+    pub(crate) const fn body_too_large() -> Self {
+        let title = "The request's body is too large";
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            title,
+            CALLER,
+        )
+        .closing()
+    }
+
     pub(crate) const fn too_many_requests() -> Self {
         let title = "Too many requests at once";
         let mut answer = Self::new(

@@ -68,14 +68,23 @@ impl RequestBody {
     }
 }
 
+/// Why a request's body did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+    #[error("the body is larger than the route allows")]
+    TooLarge,
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = &mut *self;
         let (incoming, announced) = match &mut this.content {
             Content::None => return Poll::Ready(None),
@@ -86,12 +95,16 @@ impl Body for RequestBody {
         this.watch.set_uploading(polled.is_pending());
         match ready!(polled) {
             Some(Ok(frame)) if frame.is_data() => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if !this.watch.takes(bytes) {
+                    return Poll::Ready(Some(Err(UploadError::TooLarge)));
+                }
                 if incoming.is_end_stream() {
                     this.watch.set_uploaded();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            Some(Err(error)) => Poll::Ready(Some(Err(UploadError::Broken(error)))),
             Some(Ok(mut frame)) => {
                 this.watch.set_trailers();
                 this.watch.set_uploaded();
@@ -313,7 +326,7 @@ impl Drop for ResponseBody {
         if let Some(watch) = &self.watch
             && watch.phase() == Phase::Streaming
         {
-            watch.enter(Phase::Idle);
+            watch.end();
         }
     }
 }

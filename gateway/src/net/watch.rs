@@ -20,7 +20,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::config::Limits;
+use crate::{bounds::Times, config::Limits, steps::limit::Permit};
 
 /// How long a connection that is about to close may go on reading what it throws away.
 const LINGER: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub(crate) enum Late {
     Client,
     /// The upstream did not begin its answer.
     Upstream,
+    /// All of the request took too long.
+    Total,
 }
 
 /// The record of one connection, or of one request of many on a connection.
@@ -69,6 +71,17 @@ pub(crate) struct Watch {
     /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
     /// so.
     end: Cell<u64>,
+    /// When the request is late as a whole; [`NEVER`] where no limit says so.
+    deadline: Cell<u64>,
+    /// Limits of the request's route, an idle and a response time, that take the place of those of
+    /// all; a tick included.
+    own: Cell<(Option<u64>, Option<u64>)>,
+    /// How much of the request's body may still come.
+    body_left: Cell<u64>,
+    /// More of it came.
+    too_large: Cell<bool>,
+    /// The request's place among those of its route, where their number is limited.
+    held: Cell<Option<Permit>>,
     /// The answer broke off: the connection must not look as if it had ended as it should.
     cut: Cell<bool>,
     draining: Cell<bool>,
@@ -78,6 +91,7 @@ pub(crate) struct Watch {
 
 struct Clock {
     origin: Instant,
+    tick: Duration,
     now: Cell<u64>,
 }
 
@@ -98,6 +112,16 @@ impl Watch {
 
     /// A request begins; `has_body` says whether its body is still to be read.
     pub(crate) fn begin(&self, has_body: bool) {
+        self.deadline.set(NEVER);
+        self.own.set((None, None));
+        self.body_left.set(NEVER);
+        self.too_large.set(false);
+        self.held.set(None);
+        self.begin_again(has_body);
+    }
+
+    /// The same request once more, within what is left of its limits.
+    pub(crate) fn begin_again(&self, has_body: bool) {
         self.uploading.set(false);
         self.uploaded.set(!has_body);
         self.trailers.set(false);
@@ -130,6 +154,49 @@ impl Watch {
         self.uploaded.get() && !self.trailers.get()
     }
 
+    /// Gives the request that runs limits of its own.
+    pub(crate) fn keep_to(&self, times: &Times) {
+        let tick = self.clock.tick;
+        let own = |time: Option<Duration>| time.map(|time| ms(time + tick));
+        self.own.set((own(times.idle), own(times.response)));
+        let deadline =
+            own(times.total).map_or(NEVER, |total| self.clock.now.get().saturating_add(total));
+        self.deadline.set(deadline);
+    }
+
+    /// Keeps a place for the request until its answer is written.
+    pub(crate) fn hold(&self, permit: Permit) {
+        self.held.set(Some(permit));
+    }
+
+    /// The request has ended with its answer.
+    pub(crate) fn end(&self) {
+        self.held.set(None);
+        self.enter(Phase::Idle);
+    }
+
+    /// Lets no more than that of the request's body through.
+    pub(crate) fn allow_body(&self, bytes: u64) {
+        self.body_left.set(bytes);
+    }
+
+    /// Whether so many more bytes of the request's body may pass.
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        let left = u64::try_from(bytes)
+            .ok()
+            .and_then(|bytes| self.body_left.get().checked_sub(bytes));
+        match left {
+            Some(left) => self.body_left.set(left),
+            None => self.too_large.set(true),
+        }
+        left.is_some()
+    }
+
+    /// Whether more of the request's body came than was allowed.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.too_large.get()
+    }
+
     /// Waits for `answer` within the limits for the upstream's head and the client's body.
     ///
     /// By reference, since a future that is moved in is kept twice in the caller's.
@@ -154,7 +221,6 @@ impl Watch {
 
     /// Lets the request end after that time, or `None`, whenever it ends by itself.
     pub(crate) fn end_after(&self, time: Option<Duration>) {
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(NEVER);
         let end = time.map_or(NEVER, |time| self.clock.now.get().saturating_add(ms(time)));
         self.end.set(end);
     }
@@ -228,24 +294,35 @@ impl Watch {
         if runs && self.clock.now.get() >= self.end.get() {
             return self.give_up();
         }
+        if runs && self.clock.now.get() > self.deadline.get() {
+            // Once: the answer that says so needs time too.
+            self.deadline.set(NEVER);
+            return self.is_late(Late::Total);
+        }
+        let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
-            Phase::Idle | Phase::Streaming => limits.idle,
+            Phase::Idle => limits.idle,
+            Phase::Streaming => idle.unwrap_or(limits.idle),
             Phase::Head => limits.head,
             Phase::Working => return,
-            Phase::Awaiting if self.uploading.get() => limits.idle,
-            Phase::Awaiting => limits.response,
+            Phase::Awaiting if self.uploading.get() => idle.unwrap_or(limits.idle),
+            Phase::Awaiting => response.unwrap_or(limits.response),
             Phase::Closing => limits.linger,
         };
         if age <= limit {
             return;
         }
+        self.is_late(if self.uploading.get() {
+            Late::Client
+        } else {
+            Late::Upstream
+        });
+    }
+
+    /// Ends what runs, with an answer where none has begun.
+    fn is_late(&self, late: Late) {
         if self.phase.get() == Phase::Awaiting {
-            let late = if self.uploading.get() {
-                Late::Client
-            } else {
-                Late::Upstream
-            };
             self.late.set(Some(late));
             self.wake();
         } else {
@@ -271,6 +348,10 @@ pub(crate) struct Orders {
     pub(crate) drain: bool,
 }
 
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(NEVER)
+}
+
 /// In milliseconds, a tick included: `since` may be a tick old.
 struct Timeouts {
     idle: u64,
@@ -284,30 +365,31 @@ pub(crate) struct Watches {
     clock: Rc<Clock>,
     all: RefCell<Vec<Weak<Watch>>>,
     timeouts: Timeouts,
-    tick: Duration,
 }
 
 impl Watches {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Where routes have times of their own, `shortest` is the shortest of them.
+    pub(crate) fn with_others(limits: &Limits, shortest: Duration) -> Self {
         let shortest = limits
             .idle_timeout
             .min(limits.head_timeout)
-            .min(limits.response_timeout);
+            .min(limits.response_timeout)
+            .min(shortest);
         let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
-        let ms = |limit: Duration| u64::try_from((limit + tick).as_millis()).unwrap_or(u64::MAX);
+        let with_tick = |limit: Duration| ms(limit + tick);
         Self {
             clock: Rc::new(Clock {
                 origin: Instant::now(),
+                tick,
                 now: Cell::new(0),
             }),
             all: RefCell::default(),
             timeouts: Timeouts {
-                idle: ms(limits.idle_timeout),
-                head: ms(limits.head_timeout),
-                response: ms(limits.response_timeout),
-                linger: ms(LINGER),
+                idle: with_tick(limits.idle_timeout),
+                head: with_tick(limits.head_timeout),
+                response: with_tick(limits.response_timeout),
+                linger: with_tick(LINGER),
             },
-            tick,
         }
     }
 
@@ -322,6 +404,11 @@ impl Watches {
             late: Cell::new(None),
             overdue: Cell::new(false),
             end: Cell::new(NEVER),
+            deadline: Cell::new(NEVER),
+            own: Cell::new((None, None)),
+            body_left: Cell::new(NEVER),
+            too_large: Cell::new(false),
+            held: Cell::new(None),
             cut: Cell::new(false),
             draining: Cell::new(false),
             waker: RefCell::new(None),
@@ -336,8 +423,8 @@ impl Watches {
         self.clock.now.get()
     }
 
-    pub(crate) const fn tick(&self) -> Duration {
-        self.tick
+    pub(crate) fn tick(&self) -> Duration {
+        self.clock.tick
     }
 
     /// Moves the clock and wakes all that have waited too long.
@@ -364,6 +451,10 @@ impl Watches {
 
 #[cfg(test)]
 impl Watches {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self::with_others(limits, Duration::MAX)
+    }
+
     /// Lets time pass.
     pub(crate) fn later(&self, ms: u64) {
         self.clock.now.set(self.clock.now.get() + ms);
@@ -383,7 +474,7 @@ impl Watch {
 impl fmt::Debug for Watches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watches")
-            .field("tick", &self.tick)
+            .field("tick", &self.clock.tick)
             .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,7 @@ impl Running {
         })
     }
 
-    fn permit(self: &Arc<Self>) -> Option<Permit> {
+    pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
         // Made first, so that it gives back what it took when it is refused.
         let permit = Permit(Arc::clone(self));
         (self.now.fetch_add(1, Ordering::Relaxed) < self.most).then_some(permit)

@@ -126,6 +126,11 @@ where
         match self.table.find(&exchange) {
             Found::Route(route) => {
                 let reader = (route.cors.as_ref()).map(|cors| Reader::of(&exchange, cors));
+                if let Some(bounds) = &route.bounds
+                    && let Err(answer) = bounds.admit(&exchange)
+                {
+                    return RoutingFuture::refused(exchange.answer(answer), reader.as_deref());
+                }
                 exchange.route = Some(route);
                 RoutingFuture::Passed {
                     inner: self.inner.call(exchange),
@@ -133,11 +138,8 @@ where
                 }
             }
             Found::Refused(answer, cors) => {
-                let mut response = exchange.answer(answer);
-                if let Some(cors) = cors {
-                    Reader::of(&exchange, &cors).apply(&mut response);
-                }
-                RoutingFuture::answered(Box::new(response))
+                let reader = cors.map(|cors| Reader::of(&exchange, &cors));
+                RoutingFuture::refused(exchange.answer(answer), reader.as_deref())
             }
             Found::Answered(response) => RoutingFuture::answered(response),
             Found::Preflight(cors) => {
@@ -181,6 +183,13 @@ pin_project! {
 }
 
 impl<F> RoutingFuture<F> {
+    fn refused(mut response: Response<ResponseBody>, reader: Option<&Reader>) -> Self {
+        if let Some(reader) = reader {
+            reader.apply(&mut response);
+        }
+        Self::answered(Box::new(response))
+    }
+
     fn answered(response: Box<Response<ResponseBody>>) -> Self {
         Self::Answered {
             response: Some(response),

@@ -67,8 +67,11 @@ pub(crate) fn forward(
         };
         let sending = pin!(send(&route.upstream, &mut request));
         let sent = match watch.await_answer(sending).await {
+            // Where it is the body's size that broke it off, that is what to say.
+            Ok(Err(_)) if watch.is_too_large() => Err(Answer::body_too_large()),
             Ok(sent) => sent,
             Err(Late::Client) => Err(Answer::body_too_slow()),
+            Err(Late::Total) => Err(Answer::silent_upstream("the whole request took too long")),
             Err(Late::Upstream) => Err(Answer::silent_upstream("no answer began in time")),
         };
         let response = sent.and_then(|(response, place)| {

@@ -35,6 +35,7 @@ mod proxies;
 mod reuse;
 mod rig;
 mod rng;
+mod route_limits;
 mod tls;
 mod tls_upstream;
 mod trailers;

@@ -1,0 +1,178 @@
+//! Limits that one route has of its own.
+
+use crate::{
+    client::{Answer, in_time},
+    rig::Rig,
+    upstream::{Reply, Seen, ok},
+};
+
+const ROUTES: &str = "[[route]]\npath = '/small'\naccess = 'public'\nlimits = { body_bytes = 10 }\n\
+     [[route]]\npath = '/few'\naccess = 'public'\ncors = { origins = ['https://app.example'] }\n\
+     limits = { requests = 1 }\n\
+     [[route]]\npath = '/hasty'\naccess = 'public'\nlimits = { response_timeout = '100ms' }\n\
+     [[route]]\npath = '/lively'\naccess = 'public'\nlimits = { idle_timeout = '100ms' }\n\
+     [[route]]\npath = '/brief'\naccess = 'public'\nlimits = { total_timeout = '100ms' }\n\
+     [[route]]\npath = '/*'\naccess = 'public'";
+
+async fn rig(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Rig {
+    Rig::new(ROUTES, script, |_| {}).await
+}
+
+fn post(path: &str, headers: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: gw\r\n{headers}\r\n{body}")
+}
+
+fn assert_too_large(answer: &Answer) {
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(answer.all("content-type"), ["application/problem+json"]);
+    assert_eq!(answer.all("connection"), ["close"]);
+}
+
+#[tokio::test]
+async fn li_04_a_declared_body_that_is_too_large_is_refused_before_it_comes() {
+    let rig = rig(|_| ok()).await;
+    for headers in [
+        "Content-Length: 11\r\n",
+        "Content-Length: 1844674407370955161\r\n",
+        "Content-Length: 11\r\nExpect: 100-continue\r\n",
+    ] {
+        assert_too_large(&rig.exchange(post("/small", headers, "")).await);
+    }
+    rig.assert_nothing_reached_the_upstream();
+    for (path, length) in [("/small", 10), ("/other", 11)] {
+        let headers = format!("Content-Length: {length}\r\n");
+        let answer = rig
+            .exchange(post(path, &headers, &"x".repeat(length)))
+            .await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn li_04_an_undeclared_body_is_cut_off_where_it_becomes_too_large() {
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for body in [
+        "b\r\nhello world\r\n0\r\n\r\n",
+        "5\r\nhello\r\n5\r\nworld\r\n1\r\n!\r\n0\r\n\r\n",
+    ] {
+        let rig = rig(|_| ok()).await;
+        assert_too_large(&rig.exchange(post("/small", chunked, body)).await);
+        // One with the whole body would have been seen before the answer.
+        assert!(rig.upstream.seen().iter().all(|seen| !seen.complete));
+    }
+    let rig = rig(|_| ok()).await;
+    let fits = "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n";
+    assert_eq!(
+        rig.exchange(post("/small", chunked, fits)).await.status,
+        200
+    );
+    assert!(rig.only_seen().complete);
+    // The next request of a connection begins with the whole allowance.
+    let mut client = rig.client().await;
+    for _ in 0..3 {
+        client.send(post("/small", chunked, fits)).await;
+        assert_eq!(client.answer().await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn requests_of_a_route_at_once_are_limited_and_those_of_others_are_not() {
+    let rig = rig(|seen| match seen.line().starts_with("GET /few") {
+        true => Reply::Pause(
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no".to_owned(),
+            "k".to_owned(),
+        ),
+        false => ok(),
+    })
+    .await;
+    let get = "GET /few HTTP/1.1\r\nHost: gw\r\nOrigin: https://app.example\r\n\r\n";
+    let mut first = rig.client().await;
+    first.send(get).await;
+    rig.upstream.until_seen(1).await;
+    // Also while the answer is on its way.
+    first.until("\r\n\r\no").await.unwrap();
+    for _ in 0..2 {
+        let refused = rig.exchange(get).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert_eq!(refused.all("retry-after"), ["1"]);
+        assert_eq!(
+            refused.all("access-control-allow-origin"),
+            ["https://app.example"]
+        );
+    }
+    assert_eq!(rig.client().await.get("/other").await.status, 200);
+    rig.upstream.go_on();
+    first.until("k").await.unwrap();
+    let mut second = rig.client().await;
+    second.send(get).await;
+    assert!(
+        second.until("200 OK").await.is_some(),
+        "there is room again"
+    );
+}
+
+#[tokio::test]
+async fn li_06_a_route_may_wait_less_for_an_answer_than_others() {
+    let rig = rig(|seen| match seen.line().contains("/hasty") {
+        true => Reply::Hang(String::new()),
+        false => Reply::Pause(
+            String::new(),
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        ),
+    })
+    .await;
+    let mut patient = rig.client().await;
+    patient
+        .send("GET /other HTTP/1.1\r\nHost: gw\r\n\r\n")
+        .await;
+    rig.upstream.until_seen(1).await;
+    let mut hasty = rig.client().await;
+    for path in ["/hasty", "/hasty"] {
+        assert_eq!(in_time(hasty.get(path)).await.status, 504);
+    }
+    rig.upstream.go_on();
+    assert_eq!(patient.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn li_06_a_route_s_streams_may_stand_still_for_less_than_others() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no";
+    let rig = rig(move |_| Reply::Pause(half.to_owned(), "k".to_owned())).await;
+    let mut patient = rig.client().await;
+    patient
+        .send("GET /other HTTP/1.1\r\nHost: gw\r\n\r\n")
+        .await;
+    rig.upstream.until_seen(1).await;
+    let mut lively = rig.client().await;
+    lively
+        .send("GET /lively HTTP/1.1\r\nHost: gw\r\n\r\n")
+        .await;
+    assert!(lively.rest().await.ends_with("\r\n\r\no"));
+    rig.upstream.go_on();
+    rig.upstream.go_on();
+    assert_eq!(patient.answer().await.unwrap().body, "ok");
+}
+
+#[tokio::test]
+async fn a_route_may_limit_the_time_of_all_of_a_request() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no";
+    let rig = rig(move |seen| match seen.line() {
+        "GET /brief?silent HTTP/1.1" => Reply::Hang(String::new()),
+        "GET /brief?half HTTP/1.1" => Reply::Hang(half.to_owned()),
+        _ => ok(),
+    })
+    .await;
+    let mut client = rig.client().await;
+    for _ in 0..2 {
+        let late = client.get("/brief?silent").await;
+        assert_eq!(late.status, 504, "{late:?}");
+        assert!(late.body.contains("the whole request took too long"));
+    }
+    // It is of the request, not of the connection.
+    assert_eq!(client.get("/other").await.status, 200);
+    assert_eq!(client.get("/brief").await.status, 200);
+    client
+        .send("GET /brief?half HTTP/1.1\r\nHost: gw\r\n\r\n")
+        .await;
+    assert!(client.rest().await.ends_with("\r\n\r\no"));
+}
