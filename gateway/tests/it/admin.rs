@@ -33,6 +33,19 @@ async fn livez_and_readyz_answer_on_the_admin_listener() {
     assert_eq!(client.answer().await.unwrap().status, 405);
 }
 
+#[tokio::test]
+async fn ad_01_the_public_listener_has_no_admin_paths() {
+    let routes = "[[route]]\npath = '/api/*'\naccess = 'public'";
+    let rig = Rig::new(routes, |_| ok(), with_admin).await;
+    let mut client = rig.client().await;
+    for path in ["/livez", "/readyz", "/metrics", "/debug"] {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+    }
+    rig.assert_nothing_reached_the_upstream();
+    // Where a route has them they are the upstream's, like any others.
+    assert_eq!(client.get("/api/livez").await.body, "ok");
+}
+
 /// A second gateway beside the first, with its credential given as this variable; and where it is
 /// probed.
 async fn second(rig: &Rig, variable: &str, value: &str) -> (Running, SocketAddr) {

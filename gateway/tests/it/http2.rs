@@ -86,6 +86,28 @@ async fn h2_01_an_authority_and_a_host_that_do_not_name_one_host_are_refused() {
 }
 
 #[tokio::test]
+async fn h2_02_two_authorization_fields_are_ambiguous() {
+    let rig = Rig::protected().await;
+    let (mut client, _connection) = connect(&rig).await;
+    let bearer = format!("Bearer {}", rig.token("alice"));
+    let request = |lines: &[&str]| {
+        let mut request = get("http://gw/x");
+        for line in lines {
+            let line = line.parse().unwrap();
+            request.headers_mut().append("authorization", line);
+        }
+        request
+    };
+    for second in [&*bearer, "Basic eDp5", "Bearer another"] {
+        for lines in [[&*bearer, second], [second, &*bearer]] {
+            assert_eq!(status(&mut client, request(&lines)).await, 400, "{second}");
+        }
+    }
+    rig.assert_nothing_reached_the_upstream();
+    assert_eq!(status(&mut client, request(&[&bearer])).await, 200);
+}
+
+#[tokio::test]
 async fn h2_09_h2_11_connect_and_heads_with_too_many_fields_are_refused() {
     let rig = Rig::public().await;
     let (mut client, _connection) = connect(&rig).await;

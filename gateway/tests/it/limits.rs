@@ -243,3 +243,21 @@ async fn a_gateway_that_is_dropped_ends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn li_08_a_compressed_body_stays_as_it_is() {
+    let rig = Rig::public().await;
+    // The head of a gzip file, and what is none any more: whoever unpacked it would fail.
+    let body = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03 not deflated";
+    for coding in ["gzip", "deflate, gzip", "br", "unknown"] {
+        let head = format!(
+            "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = rig.exchange([head.as_bytes(), body].concat()).await;
+        assert_eq!(answer.status, 200, "{coding}");
+        let seen = rig.upstream.seen().pop().unwrap();
+        assert_eq!(seen.body, body, "{coding}");
+        assert_eq!(seen.all("content-encoding"), [coding]);
+    }
+}
