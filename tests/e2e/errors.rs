@@ -1,12 +1,15 @@
 //! Every AADSTS code that is known: what the caller gets, seen through the gateway, and the page that
 //! says so.
 
-use std::{fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use entra_emulator::{Endpoint, Fault};
 use obo_demo::{Demo, Options};
 use obo_tests::api::subscriptions;
-use reqwest::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{
+    Response,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
 use serde_json::{Value, json};
 use tower_obo::{Aadsts, AadstsAnswer};
 
@@ -120,15 +123,11 @@ async fn every_known_code_has_the_answer_that_the_page_says() {
 
         let code = row.code;
         assert_eq!(answer.status(), expected.status, "{code}");
-        let challenge = answer.headers().get(WWW_AUTHENTICATE);
-        let challenge = challenge.map_or("", |value| value.to_str().unwrap());
-        if expected.challenge.is_empty() {
-            assert_eq!(challenge, "", "{code}");
-        } else {
-            let error = format!("error=\"{}\"", expected.challenge);
-            assert!(challenge.contains(&error), "{code}: {challenge}");
-        }
-        assert!(!challenge.contains("claims="), "{code}: {challenge}");
+        let challenge = challenge_of(&answer);
+        let error = challenge.get("error").map_or("", String::as_str);
+        assert_eq!(error, expected.challenge, "{code}");
+        assert_eq!(challenge.is_empty(), error.is_empty(), "{code}");
+        assert!(!challenge.contains_key("claims"), "{code}: {challenge:?}");
         let waits = answer.headers().contains_key(RETRY_AFTER);
         assert_eq!(waits, expected.status == 503, "{code}");
         let text = answer.text().await.unwrap();
@@ -136,6 +135,11 @@ async fn every_known_code_has_the_answer_that_the_page_says() {
         let problem: Value = serde_json::from_str(&text).unwrap();
         let kind = format!("urn:tower-obo:problem:{}", expected.problem);
         assert_eq!(problem["type"], kind, "{code}");
+        assert_eq!(problem["status"], expected.status, "{code}");
+        for member in ["title", "detail", "actor"] {
+            assert!(!problem[member].as_str().unwrap().is_empty(), "{code}");
+        }
+        assert_eq!(problem["error"], body["error"], "{code}");
         assert_eq!(problem["aadsts"], format!("AADSTS{code}"));
         assert_eq!(problem["correlation_id"], body["correlation_id"], "{code}");
         assert_eq!(problem["trace_id"], body["trace_id"], "{code}");
@@ -163,17 +167,33 @@ async fn where_entra_gives_claims_the_caller_gets_them_whatever_the_code() {
         let token = emulator.user_token("alice");
         let answer = subscriptions(demo.gateway().url(), Some(&token)).await;
         assert_eq!(answer.status(), 401, "{}", row.code);
-        let challenge = answer.headers()[WWW_AUTHENTICATE].to_str().unwrap();
-        assert!(
-            challenge.contains("error=\"insufficient_claims\""),
-            "{challenge}"
-        );
-        assert!(
-            challenge.contains("claims=\"eyJhY2Nlc3NfdG9rZW4iOnt9fQ==\""),
-            "{challenge}"
-        );
+        let challenge = challenge_of(&answer);
+        assert_eq!(challenge["error"], "insufficient_claims", "{}", row.code);
+        assert_eq!(challenge["claims"], "eyJhY2Nlc3NfdG9rZW4iOnt9fQ==");
+        assert!(challenge["authorization_uri"].ends_with("/oauth2/v2.0/authorize"));
     }
     demo.shutdown().await;
+}
+
+/// The parameters of the one Bearer challenge, read by a parser of somebody else; none where there is
+/// no challenge.
+fn challenge_of(answer: &Response) -> BTreeMap<String, String> {
+    let lines: Vec<_> = answer.headers().get_all(WWW_AUTHENTICATE).iter().collect();
+    let [line] = lines[..] else {
+        assert!(lines.is_empty(), "{lines:?}");
+        return BTreeMap::new();
+    };
+    let challenges = http_auth::parse_challenges(line.to_str().unwrap()).unwrap();
+    let [challenge] = &challenges[..] else {
+        panic!("one challenge: {line:?}");
+    };
+    assert_eq!(challenge.scheme, "Bearer");
+    let mut parameters = BTreeMap::new();
+    for (name, value) in &challenge.params {
+        let again = parameters.insert((*name).to_owned(), value.to_unescaped());
+        assert!(again.is_none(), "{name} stands twice: {line:?}");
+    }
+    parameters
 }
 
 /// `docs/errors.md` is made from the table that the code uses; UPDATE_DOCS writes it anew.
