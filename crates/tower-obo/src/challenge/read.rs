@@ -7,8 +7,7 @@ use base64::{
 };
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
-/// A claims request longer than this is none.
-const MAX_CLAIMS: usize = 8 * 1024;
+use super::MAX_CLAIMS;
 
 /// Clients of Entra ID write base64 with and without padding.
 const LENIENT: GeneralPurposeConfig =

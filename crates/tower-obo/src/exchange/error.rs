@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 
 use super::aadsts::{Aadsts, Answer};
-use crate::{Timestamp, http_client::CallError};
+use crate::{Timestamp, challenge::MAX_CLAIMS, http_client::CallError};
 
 /// A failed exchange. Opaque, cheap to clone (all who waited for the exchange share it), and free
 /// of tokens, secrets and of the text that the authorization server wrote for the operator.
@@ -226,7 +226,7 @@ impl ExchangeError {
         let has_claims = body
             .claims
             .as_ref()
-            .is_some_and(|claims| !claims.is_empty());
+            .is_some_and(|claims| (1..=MAX_CLAIMS).contains(&claims.len()));
         let answer = known.map(|known| known.answer);
         let (kind, reason) = if status == StatusCode::TOO_MANY_REQUESTS {
             (K::Throttled, "the token endpoint asks to slow down")

@@ -105,6 +105,30 @@ async fn ex_01_a_claims_challenge_reaches_the_caller() {
     }
 }
 
+/// Nobody's header takes them, and they would be remembered.
+#[tokio::test]
+async fn ex_01_claims_of_any_length_are_not_passed_on() {
+    let world = World::start().await;
+    let mut body = error("interaction_required", 50076);
+    for (length, kind) in [
+        (8 * 1024, "insufficient_claims"),
+        (8 * 1024 + 1, "invalid_token"),
+    ] {
+        let token = world.entra.token().sign();
+        body["claims"] = format!("{{\"x\":\"{}\"}}", "y".repeat(length - 8)).into();
+        assert_eq!(body["claims"].as_str().unwrap().len(), length);
+        let case = length.to_string();
+        let answer = failing(&world, &case, &token, fault(400, &body)).await;
+        assert_eq!(
+            answer.challenge().unwrap().get("error"),
+            Some(kind),
+            "{case}"
+        );
+        let line = answer.header("www-authenticate").unwrap().len();
+        assert!(line < 12 * 1024, "{case}: {line}");
+    }
+}
+
 #[tokio::test]
 async fn ex_01_the_emulators_own_challenge_is_one() {
     let world = World::start().await;
