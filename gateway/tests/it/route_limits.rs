@@ -1,7 +1,10 @@
 //! Limits that one route has of its own.
 
+use http::Request;
+
 use crate::{
     client::{Answer, in_time},
+    http2::connect,
     rig::Rig,
     upstream::{Reply, Seen, ok},
 };
@@ -175,4 +178,70 @@ async fn a_route_may_limit_the_time_of_all_of_a_request() {
         .send("GET /brief?half HTTP/1.1\r\nHost: gw\r\n\r\n")
         .await;
     assert!(client.rest().await.ends_with("\r\n\r\no"));
+}
+
+#[tokio::test]
+async fn li_04_over_http_2_a_body_that_is_too_large_ends_its_request_and_no_other() {
+    let rig = rig(|_| ok()).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let post = || Request::post("http://gw/small");
+    let declared = post().header("content-length", "11").body(()).unwrap();
+    let (declared, _body) = client.send_request(declared, false).unwrap();
+    assert_eq!(in_time(declared).await.unwrap().status(), 413);
+    rig.assert_nothing_reached_the_upstream();
+
+    let (late, mut body) = client
+        .send_request(post().body(()).unwrap(), false)
+        .unwrap();
+    body.send_data("hello ".into(), false).unwrap();
+    body.send_data("world".into(), false).unwrap();
+    assert_eq!(in_time(late).await.unwrap().status(), 413);
+    assert!(rig.upstream.seen().iter().all(|seen| !seen.complete));
+
+    let (good, mut body) = client
+        .send_request(post().body(()).unwrap(), false)
+        .unwrap();
+    body.send_data("helloworld".into(), true).unwrap();
+    assert_eq!(in_time(good).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_that_its_client_takes_back_makes_room_for_another_of_its_route() {
+    let rig = rig(|_| Reply::Hang(String::new())).await;
+    let request = || Request::get("http://gw/few").body(()).unwrap();
+    let (mut client, _connection) = connect(&rig).await;
+    let (taken_back, mut stream) = client.send_request(request(), true).unwrap();
+    rig.upstream.until_seen(1).await;
+    let (refused, _) = client.send_request(request(), true).unwrap();
+    assert_eq!(in_time(refused).await.unwrap().status(), 503);
+    stream.send_reset(h2::Reason::CANCEL);
+    drop(taken_back);
+    let again = in_time(async {
+        while rig.upstream.seen().len() == 1 {
+            let (answer, _) = client.send_request(request(), true).unwrap();
+            // Refused for as long as the first has its place; the one that has it then gets no answer.
+            tokio::select! {
+                answer = answer => assert_eq!(answer.unwrap().status(), 503),
+                _ = rig.upstream.until_seen(2) => {}
+            }
+        }
+        rig.upstream.seen().len()
+    });
+    assert_eq!(again.await, 2);
+
+    // Over HTTP/1 its connection goes away.
+    for seen in [3, 4] {
+        let mut other = rig.client().await;
+        in_time(async {
+            while rig.upstream.seen().len() < seen {
+                let get = "GET /few HTTP/1.1\r\nHost: gw\r\n\r\n";
+                other.send(get).await;
+                tokio::select! {
+                    answer = other.answer() => assert_eq!(answer.unwrap().status, 503),
+                    _ = rig.upstream.until_seen(seen) => {}
+                }
+            }
+        })
+        .await;
+    }
 }
