@@ -1,5 +1,6 @@
 use super::*;
 
+mod example;
 mod policy;
 mod upstreams;
 
