@@ -18,7 +18,8 @@ const HUGE: u64 = 64 * 1024 * 1024;
 const LIMIT: usize = 1024 * 1024;
 /// What is read, and what the buffers of a connection take on the way.
 const TAKEN: u64 = HUGE / 2;
-const TIMEOUT: Duration = Duration::from_millis(300);
+/// Short, and enough for honest answers on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long made-up key ids cause no further fetch.
 const COOL_DOWN: Duration = Duration::from_secs(300);
 
