@@ -114,18 +114,8 @@ impl Pool {
             if broken == 2 {
                 return Err(ConnectError::Failed);
             }
-            let pool = Rc::clone(self);
-            self.multiplexed
-                .opened(|| async move {
-                    let connected = pool.connect().await.map(|lease| {
-                        // It was to be HTTP/2 and is HTTP/1: one of those that wait can have it.
-                        if let Some(lease) = lease {
-                            lease.give_back();
-                        }
-                    });
-                    pool.multiplexed.tell(connected);
-                })
-                .await?;
+            let open = || Opening(Rc::clone(self)).run();
+            self.multiplexed.opened(open).await?;
             if let Some(lease) = self.take().await {
                 return Ok(Place::Http1(lease));
             }
@@ -195,6 +185,28 @@ impl Pool {
 /// What is read waits for the client to take it, so this is what a download costs that is read
 /// slowly, several times over; hyper's own limit of 400 KiB would make a megabyte of it.
 const READ_AT_ONCE: usize = 64 * 1024;
+
+/// Opens the connection that others wait for.
+struct Opening(Rc<Pool>);
+
+impl Opening {
+    async fn run(self) {
+        let connected = self.0.connect().await.map(|lease| {
+            // It was to be HTTP/2 and is HTTP/1: one of those that wait can have it.
+            if let Some(lease) = lease {
+                lease.give_back();
+            }
+        });
+        self.0.multiplexed.tell(connected);
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // Whoever still waits would do so for ever: the task has panicked or was never run.
+        self.0.multiplexed.tell(Err(ConnectError::Failed));
+    }
+}
 
 async fn http1(io: Transport, line: Rc<Line>) -> hyper::Result<Lease> {
     let (connection, driver) = http1::Builder::new()

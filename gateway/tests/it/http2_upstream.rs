@@ -586,3 +586,31 @@ async fn a_call_that_is_cancelled_is_cancelled_at_the_upstream() {
     assert_eq!(in_time(told.recv()).await, Some(Reason::CANCEL));
     assert_eq!(upstream.connections(), 1);
 }
+
+#[tokio::test]
+async fn hd_12_the_token_is_not_repeated_in_trailers_behind_a_body_of_known_length() {
+    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
+        let answer = Response::builder().header("content-length", 2).body(());
+        let mut answer = call.respond.send_response(answer.unwrap(), false)?;
+        answer.send_data(Bytes::from_static(b"ok"), false)?;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-token", call.request.headers()["authorization"].clone());
+        trailers.insert("x-sum", 7.into());
+        answer.send_trailers(trailers)
+    })
+    .await;
+    let rig = upstream.rig(PROTECTED).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let request = Request::get("http://gw/x")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {}", rig.token("alice")))
+        .body(())
+        .unwrap();
+    let (answer, _) = client.send_request(request, true).unwrap();
+    let mut body = in_time(answer).await.unwrap().into_body();
+    assert_eq!(in_time(body.data()).await.unwrap().unwrap(), "ok");
+    let trailers = in_time(body.trailers()).await.unwrap().unwrap();
+    let mut wanted = HeaderMap::new();
+    wanted.insert("x-sum", 7.into());
+    assert_eq!(trailers, wanted);
+}

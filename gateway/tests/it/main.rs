@@ -11,6 +11,8 @@
 mod access;
 mod addresses;
 mod admin;
+#[cfg(target_os = "linux")]
+mod big_transfers;
 mod binary;
 mod certificates;
 mod challenges;

@@ -19,6 +19,8 @@ use crate::{
 /// What the upstream does with a request of a connection that has had one before.
 #[derive(Clone, Copy)]
 enum Second {
+    /// It has closed before the request comes, and the gateway has not seen it yet.
+    HasClosed,
     Closes,
     BeginsAnAnswer,
     Answers,
@@ -43,6 +45,8 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
     let url = format!("http://{}", listener.local_addr().unwrap());
     let seen = Rc::new(std::cell::Cell::new(0));
     let counting = Rc::clone(&seen);
+    let to_close = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let closing = Rc::clone(&to_close);
     spawn_local(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut first = true;
@@ -57,6 +61,10 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
                     _ => stream.write_all(OK).await.unwrap(),
                 }
                 first = false;
+                if matches!(second, Second::HasClosed) {
+                    closing.borrow_mut().push(stream);
+                    break;
+                }
             }
         }
     });
@@ -83,6 +91,9 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
+    to_close.borrow_mut().clear();
+    // The system has said that it is closed; the connection's own task has not been told yet.
+    tokio::task::yield_now().await;
     if sweep {
         backend.sweep(1, 60_000);
     }
@@ -137,6 +148,17 @@ async fn a_connection_that_was_in_use_a_moment_ago_is_no_reason_to_send_twice() 
     run(async {
         let outcome = after_a_wait("GET", Second::Closes, false).await;
         assert_eq!(outcome, (None, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_has_been_closed_meanwhile_costs_no_request_of_any_method() {
+    run(async {
+        for method in ["GET", "POST", "PATCH"] {
+            let outcome = after_a_wait(method, Second::HasClosed, false).await;
+            assert_eq!(outcome, (Some(200), 2), "{method}");
+        }
     })
     .await;
 }
