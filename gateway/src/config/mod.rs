@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header::AUTHORIZATION};
 
 mod accept;
 mod cors;
@@ -138,6 +138,17 @@ impl Config {
             );
             warnings.push(Origin::Nowhere, "route.pass_caller_token", message);
         }
+        for route in self
+            .routes
+            .iter()
+            .filter(|route| !route.takes_tokens_of_pages())
+        {
+            let message = format!(
+                "pages cannot send a token to `{}`, which wants one: `authorization` is not among the headers that they may set",
+                route.path
+            );
+            warnings.push(Origin::Nowhere, "route.cors.headers", message);
+        }
         for network in self.trusted_proxies.iter().filter(|n| n.is_everything()) {
             let message = format!("{network} is everybody: any client may say it is another");
             warnings.push(Origin::Nowhere, "trusted_proxies", message);
@@ -197,6 +208,14 @@ pub struct Route {
     pub cors: Option<Cors>,
     /// Limits of its own.
     pub limits: RouteLimits,
+}
+
+impl Route {
+    /// Whether the pages that may use the route can send what it asks for.
+    fn takes_tokens_of_pages(&self) -> bool {
+        self.access == Access::Public
+            || (self.cors.as_ref()).is_none_or(|cors| cors.headers.contains(&AUTHORIZATION))
+    }
 }
 
 /// Who may use a route.

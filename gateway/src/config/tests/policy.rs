@@ -248,3 +248,20 @@ fn a_misspelt_key_of_a_table_in_a_route_is_named_with_its_line() {
         "gw.toml:3: route.limits: a table is wanted",
     );
 }
+
+#[test]
+fn a_route_whose_pages_cannot_send_a_token_is_warned_about() {
+    let warned = |route: &str| {
+        let config = with_file(&format!("[[route]]\npath = '/a'\n{route}")).unwrap();
+        let warnings = config.warnings();
+        (warnings.iter()).any(|warning| warning.key() == "route.cors.headers")
+    };
+    let cors = "cors = { origins = ['*'], headers = ['x-own'] }";
+    assert!(warned(cors));
+    assert!(!warned(&format!("access = 'public'\n{cors}")));
+    assert!(!warned("cors = { origins = ['*'] }"));
+    assert!(!warned(
+        "cors = { origins = ['*'], headers = ['x', 'Authorization'] }"
+    ));
+    assert!(!warned(""));
+}
