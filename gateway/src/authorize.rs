@@ -156,11 +156,12 @@ fn time_left(admitted: &Admitted) -> Option<Duration> {
     Some(until.saturating_since(SystemClock.now()))
 }
 
-/// A body that has no length may be sent for as long as the caller's token is good.
-fn upload_ends(exchange: &Exchange, admitted: &Admitted) {
+/// A body that has no length may be sent for as long as the caller's token is good, and a tunnel
+/// be used.
+fn stream_ends(exchange: &Exchange, admitted: &Admitted) {
     let route = exchange.route.as_ref();
     let ends = route.is_some_and(|route| route.token_ends == TokenEnds::TheStream);
-    if exchange.has.transfer_encoding && ends {
+    if ends && (exchange.has.transfer_encoding || exchange.has.upgrade) {
         exchange.watch.end_after(time_left(admitted));
     }
 }
@@ -240,7 +241,7 @@ where
         {
             Decision::Admit(admitted) => {
                 let kept = self.keep(&exchange);
-                upload_ends(&exchange, &admitted);
+                stream_ends(&exchange, &admitted);
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
                     inner: self.inner.call(exchange),
@@ -341,7 +342,7 @@ where
                                 mut inner,
                                 kept,
                             } = *put_aside;
-                            upload_ends(&exchange, &admitted);
+                            stream_ends(&exchange, &admitted);
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
                                 inner: inner.call(exchange),

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
@@ -169,6 +169,9 @@ where
         if *this.chunked && !this.watch.has_plain_end() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            this.watch.hold_tunnel(response.body_mut().take_permit());
         }
         response.body_mut().watch(Rc::clone(this.watch));
         Poll::Ready(Ok(response))

@@ -25,6 +25,8 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Rc<Cors>>,
     pub(crate) token_ends: TokenEnds,
     pub(crate) bounds: Option<Rc<Bounds>>,
+    /// Whether WebSockets may be opened.
+    pub(crate) upgrade: bool,
 }
 
 /// What a table of routes has to know of a route.

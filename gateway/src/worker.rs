@@ -229,6 +229,7 @@ fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
                     methods: route.methods.clone(),
                     policy: Arc::clone(policy),
                     upstream: Rc::clone(backends.get(&route.upstream)?),
+                    upgrade: route.upgrade,
                     token_ends: if route.outlive_token {
                         TokenEnds::Nothing
                     } else {

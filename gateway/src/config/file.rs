@@ -399,7 +399,6 @@ const NOT_YET: &[&str] = &[
     "entra.credential.managed_identity",
     "log.access",
     "metrics",
-    "route.upgrade",
 ];
 
 fn is_not_yet(name: &str) -> bool {

@@ -492,8 +492,8 @@ pub(crate) const ROUTE_KEYS: &[Key] = &[
     ),
     route(
         "upgrade",
-        Kind::Switch,
-        "Let callers change the protocol (WebSocket)",
+        Kind::List,
+        "To which protocols callers may change; \"websocket\" is the only one [default: none]",
     ),
     route(
         "outlive_token",

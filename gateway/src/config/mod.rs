@@ -200,7 +200,7 @@ pub struct Route {
     pub identity_headers: Vec<(String, HeaderName)>,
     /// Whether the upstream gets the caller's own token.
     pub pass_caller_token: bool,
-    /// Whether callers may change the protocol (WebSocket).
+    /// Whether callers may open WebSockets.
     pub upgrade: bool,
     /// Whether streams go on after the caller's token has expired.
     pub outlive_token: bool,

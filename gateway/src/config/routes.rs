@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, str::FromStr as _};
 use http::{HeaderName, Method};
 
 use super::{
-    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Route, RouteLimits, Upstream,
+    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Protocol, Route, RouteLimits, Upstream,
     resolve::Resolver,
     settings::{Given, RouteTable},
     value,
@@ -111,15 +111,8 @@ impl Resolver<'_> {
             self.problems
                 .push(origin.clone(), "route.downstream", message);
         }
-        for (key, given) in &table.values.0 {
-            if *key == "upgrade" {
-                self.problems.push(
-                    given.origin.clone(),
-                    format!("route.{key}"),
-                    "not supported yet",
-                );
-            }
-        }
+        let name = upstream.as_deref().unwrap_or(DEFAULT_UPSTREAM);
+        let upgrade = self.upgrade(table, upstreams.get(name));
         let identity_headers = self.identity_headers(table);
         let cors = self.cors(table);
         let limits = self.route_limits(table);
@@ -135,7 +128,7 @@ impl Resolver<'_> {
             downstream,
             identity_headers,
             pass_caller_token,
-            upgrade: table.values.switch("upgrade"),
+            upgrade,
             outlive_token: table.values.switch("outlive_token"),
             cors,
             limits,
@@ -217,6 +210,22 @@ impl Resolver<'_> {
             self.problems
                 .push(origin.clone(), format!("route.{key}"), message);
         }
+    }
+
+    fn upgrade(&mut self, table: &RouteTable, upstream: Option<&Upstream>) -> bool {
+        let Some(given) = table.values.list("upgrade") else {
+            return false;
+        };
+        let key = "route.upgrade";
+        for name in given.value.iter().filter(|name| *name != "websocket") {
+            let message = format!("{name:?} is not known; \"websocket\" is");
+            self.problems.push(given.origin.clone(), key, message);
+        }
+        if upstream.is_some_and(|upstream| upstream.protocol == Protocol::Http2) {
+            let message = "an h2c upstream opens no WebSockets: give it an http:// address";
+            self.problems.push(given.origin.clone(), key, message);
+        }
+        !given.value.is_empty()
     }
 
     fn route_hosts(&mut self, table: &RouteTable) -> Vec<HostPattern> {

@@ -153,7 +153,6 @@ fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
         "[cache]\nredis_url = 'redis://x'",
         "[downstream.x]\nscope = 's'\nheader = 'h'",
         "[metrics]\nx = 1",
-        "[[route]]\npath = '/'\nupgrade = true",
         "[entra]\ncredential = { managed_identity = true }",
     ] {
         let problems = lines(with_file(text));
@@ -412,4 +411,24 @@ fn tls_needs_a_certificate_and_its_key() {
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
         assert!(problems[0].contains(lacks), "{text}: {problems:#?}");
     }
+}
+
+#[test]
+fn up_03_a_route_may_upgrade_to_websocket_only() {
+    let upgrade = |text: &str| with_file(&format!("[[route]]\npath = '/'\nupgrade = {text}"));
+    assert!(upgrade("['websocket']").unwrap().routes[0].upgrade);
+    assert!(!upgrade("[]").unwrap().routes[0].upgrade);
+    let problems = lines(upgrade("['websocket', 'h2c']"));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(
+        problems[0].contains("route.upgrade: \"h2c\""),
+        "{problems:#?}"
+    );
+
+    let problems = lines(with_file(
+        "[upstreams.x]\nurl = 'h2c://127.0.0.1:1'\n\
+         [[route]]\npath = '/'\nupstream = 'x'\nupgrade = ['websocket']",
+    ));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].contains("h2c upstream"), "{problems:#?}");
 }

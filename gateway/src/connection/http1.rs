@@ -1,13 +1,15 @@
 //! A connection that speaks HTTP/1.
 
-use std::{cell::RefCell, convert::Infallible, pin::pin, rc::Rc, task::Poll};
+use std::{cell::RefCell, convert::Infallible, pin::Pin, rc::Rc, task::Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
     body::{Body as _, Incoming},
     server::conn::http1::Builder,
 };
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWrite as _;
 use tower_service::Service;
 
 use super::{FrontFuture, exchange};
@@ -54,28 +56,49 @@ pub(super) async fn serve<T, S>(
         watch: Rc::clone(&watch),
         stack: RefCell::new(stack),
     };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), front));
+    let mut connection = builder.serve_connection(TokioIo::new(io), front);
     let mut told_to_drain = false;
-    std::future::poll_fn(|cx| {
+    let ended = std::future::poll_fn(|cx| {
         let orders = watch.poll_orders(cx);
         if orders.close {
-            return Poll::Ready(());
+            return Poll::Ready(false);
         }
         loop {
-            match connection.as_mut().poll(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(()),
+            match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(true),
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "a client connection ended");
-                    return Poll::Ready(());
+                    return Poll::Ready(false);
                 }
                 // Told after it has read what there is: who has asked gets an answer.
                 Poll::Pending if orders.drain && !told_to_drain => {
                     told_to_drain = true;
-                    connection.as_mut().graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
                 Poll::Pending => return Poll::Pending,
             }
         }
+    })
+    .await;
+    if ended {
+        let parts = connection.into_parts();
+        after_http(parts.io.into_inner(), parts.read_buf, &watch).await;
+    }
+}
+
+/// hyper is done with the connection.
+async fn after_http<T: Socket>(mut io: ClientIo<T>, unread: Bytes, watch: &Watch) {
+    if let Some(tunnel) = watch.take_tunnel() {
+        io.put_back(unread);
+        return Box::pin(tunnel.run(io, watch)).await;
+    }
+    // It closes the connection itself, but not where a request asked for another protocol, even if
+    // the answer was none.
+    std::future::poll_fn(|cx| {
+        if watch.poll_orders(cx).close {
+            return Poll::Ready(());
+        }
+        Pin::new(&mut io).poll_shutdown(cx).map(|_| ())
     })
     .await;
 }

@@ -54,6 +54,15 @@ impl RequestBody {
         Self { content, ..self }
     }
 
+    pub(crate) const fn watch(&self) -> &Rc<Watch> {
+        &self.watch
+    }
+
+    /// Whether the request asks for another protocol.
+    pub(crate) fn wants_upgrade(&self) -> bool {
+        self.watch.wants_upgrade()
+    }
+
     /// The body of a copy of a request that has none.
     pub(crate) fn without_content(&self) -> Self {
         Self::new(None, Rc::clone(&self.watch))
@@ -228,6 +237,11 @@ impl ResponseBody {
     /// Ties the request's end to this body's.
     pub(crate) fn hold(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// Gives back what [`hold`](Self::hold) was given.
+    pub(crate) const fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
     }
 
     /// Lets this body tell `watch` when it begins and ends.

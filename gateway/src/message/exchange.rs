@@ -67,6 +67,8 @@ pub(crate) struct Has {
     pub(crate) te: bool,
     /// `Trailer`; once the step that strips has passed: one that names fields that may pass.
     pub(crate) trailer: bool,
+    /// `Upgrade`; once the step that strips has passed: a wish for WebSocket that may be granted.
+    pub(crate) upgrade: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.
     pub(crate) grpc: bool,
 }

@@ -6,3 +6,4 @@ pub(crate) mod body;
 pub(crate) mod exchange;
 pub(crate) mod grpc;
 pub(crate) mod trailers;
+pub(crate) mod websocket;

@@ -86,6 +86,24 @@ impl Connector {
     }
 }
 
+impl Connector {
+    /// The same, for HTTP/1 only.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens, the certificate is not believed, or HTTP/1 is not spoken there.
+    pub(crate) async fn connect_http1(&self, line: Rc<Line>) -> io::Result<Transport> {
+        if self.protocol == Protocol::Http2 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let io = UpstreamIo::new(Socket::connect(&self.target).await?, line);
+        Ok(match &self.tls {
+            None => Transport::Plain(io),
+            Some(tls) => Transport::Tls(tls.connect_http1(io).await?),
+        })
+    }
+}
+
 /// What HTTP is spoken over.
 #[derive(Debug)]
 pub(crate) enum Transport {

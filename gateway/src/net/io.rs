@@ -74,7 +74,8 @@ impl<T: Socket> ClientIo<T> {
     }
 
     fn wrote(&self, result: &io::Result<usize>) {
-        if matches!(result, Ok(written) if *written > 0) && self.watch.phase() == Phase::Streaming {
+        let moves = matches!(self.watch.phase(), Phase::Streaming | Phase::Tunnel);
+        if moves && matches!(result, Ok(written) if *written > 0) {
             self.watch.touch();
         }
     }
@@ -100,8 +101,12 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
         let read = buf.filled().get(before..).unwrap_or_default();
         if let Some(frames) = &mut this.frames {
             frames.read(read);
-        } else if !read.is_empty() && this.watch.phase() == Phase::Idle {
-            this.watch.enter(Phase::Head);
+        } else if !read.is_empty() {
+            match this.watch.phase() {
+                Phase::Idle => this.watch.enter(Phase::Head),
+                Phase::Tunnel => this.watch.touch(),
+                _ => {}
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -12,4 +12,5 @@ pub(crate) mod pool;
 pub(crate) mod sniff;
 mod socket;
 pub(crate) mod tls;
+pub(crate) mod tunnel;
 pub(crate) mod watch;

@@ -125,16 +125,26 @@ impl Pool {
         }
     }
 
-    /// Connects. An HTTP/2 connection is where [`Multiplexed::take`] finds it; one that speaks
-    /// HTTP/1 is the caller's.
-    async fn connect(self: &Rc<Self>) -> Result<Option<Lease>, ConnectError> {
-        let connected = time::timeout(self.connect_timeout, self.handshake()).await;
+    /// A connection that speaks HTTP/1 and is nobody else's, before anything is said on it.
+    ///
+    /// # Errors
+    ///
+    /// The upstream cannot be reached, or not in time.
+    pub(crate) async fn open_alone(self: &Rc<Self>) -> Result<(Transport, Rc<Line>), ConnectError> {
+        let line = Line::new(self);
+        let connecting = self.connector.connect_http1(Rc::clone(&line));
+        let connected = time::timeout(self.connect_timeout, connecting).await;
+        Ok((self.judge(connected)?, line))
+    }
+
+    /// Says what went wrong.
+    fn judge<T>(
+        &self,
+        connected: Result<Result<T, impl fmt::Display>, time::error::Elapsed>,
+    ) -> Result<T, ConnectError> {
         let upstream = self.connector.target();
         match connected {
-            Ok(Ok(lease)) => {
-                self.http2.set(lease.is_none());
-                Ok(lease)
-            }
+            Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => {
                 tracing::warn!(%upstream, %error, "the upstream cannot be reached");
                 Err(ConnectError::Failed)
@@ -144,6 +154,15 @@ impl Pool {
                 Err(ConnectError::TimedOut)
             }
         }
+    }
+
+    /// Connects. An HTTP/2 connection is where [`Multiplexed::take`] finds it; one that speaks
+    /// HTTP/1 is the caller's.
+    async fn connect(self: &Rc<Self>) -> Result<Option<Lease>, ConnectError> {
+        let connected = time::timeout(self.connect_timeout, self.handshake()).await;
+        let lease = self.judge(connected)?;
+        self.http2.set(lease.is_none());
+        Ok(lease)
     }
 
     async fn handshake(self: &Rc<Self>) -> Result<Option<Lease>, Box<dyn std::error::Error>> {
@@ -244,6 +263,10 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    pub(crate) const fn new(connection: SendRequest<RequestBody>, line: Rc<Line>) -> Self {
+        Self { connection, line }
+    }
+
     /// Whether it has waited for long enough that the upstream may be about to close it.
     pub(crate) fn has_waited(&self) -> bool {
         self.line.has_waited()

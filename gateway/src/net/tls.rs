@@ -91,6 +91,22 @@ impl Tls {
         Ok((Box::new(stream), http2))
     }
 
+    /// Shakes hands without a word of HTTP/2.
+    ///
+    /// # Errors
+    ///
+    /// The certificate is not believed, or the peer speaks no TLS.
+    pub(crate) async fn connect_http1(
+        &self,
+        io: UpstreamIo,
+    ) -> io::Result<Box<TlsStream<UpstreamIo>>> {
+        let mut config = ClientConfig::clone(&self.current());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector.connect(self.name.clone(), io).await?;
+        Ok(Box::new(stream))
+    }
+
     /// The configuration, made anew where a file has changed; the old one where the new one is bad.
     fn current(&self) -> Arc<ClientConfig> {
         if self.looked.get().elapsed() >= LOOK_EVERY {

@@ -20,6 +20,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::tunnel::Tunnel;
 use crate::{bounds::Times, config::Limits, steps::limit::Permit};
 
 /// How long a connection that is about to close may go on reading what it throws away.
@@ -40,6 +41,8 @@ pub(crate) enum Phase {
     Awaiting,
     /// The answer is on its way to the client.
     Streaming,
+    /// Another protocol is spoken, in both directions.
+    Tunnel,
     /// All is said; the client's last bytes are thrown away.
     Closing,
 }
@@ -85,6 +88,10 @@ pub(crate) struct Watch {
     /// The answer broke off: the connection must not look as if it had ended as it should.
     cut: Cell<bool>,
     draining: Cell<bool>,
+    /// The request asks for another protocol, and may.
+    wants_upgrade: Cell<bool>,
+    /// What the connection is used for once its last answer has been given.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     waker: RefCell<Option<Waker>>,
     clock: Rc<Clock>,
 }
@@ -234,6 +241,31 @@ impl Watch {
         self.cut.get()
     }
 
+    /// Kept here, since the future of every request would be larger for it.
+    pub(crate) fn set_wants_upgrade(&self, wants: bool) {
+        self.wants_upgrade.set(wants);
+    }
+
+    pub(crate) fn wants_upgrade(&self) -> bool {
+        self.wants_upgrade.get()
+    }
+
+    /// The upstream has changed the protocol.
+    pub(crate) fn set_tunnel(&self, tunnel: Tunnel) {
+        self.tunnel.replace(Some(Box::new(tunnel)));
+    }
+
+    /// The answer that tells the client of it is ready; it held `permit`.
+    pub(crate) fn hold_tunnel(&self, permit: Option<Permit>) {
+        if let Some(tunnel) = self.tunnel.borrow_mut().as_mut() {
+            tunnel.hold([permit, self.held.take()]);
+        }
+    }
+
+    pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
+    }
+
     /// Ends it at the next opportunity, as if it had waited too long.
     pub(crate) fn give_up(&self) {
         if self.phase.get() == Phase::Streaming {
@@ -290,7 +322,10 @@ impl Watch {
     }
 
     fn judge(&self, limits: &Timeouts) {
-        let runs = matches!(self.phase.get(), Phase::Awaiting | Phase::Streaming);
+        let runs = matches!(
+            self.phase.get(),
+            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
+        );
         if runs && self.clock.now.get() >= self.end.get() {
             return self.give_up();
         }
@@ -303,7 +338,7 @@ impl Watch {
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
             Phase::Idle => limits.idle,
-            Phase::Streaming => idle.unwrap_or(limits.idle),
+            Phase::Streaming | Phase::Tunnel => idle.unwrap_or(limits.idle),
             Phase::Head => limits.head,
             Phase::Working => return,
             Phase::Awaiting if self.uploading.get() => idle.unwrap_or(limits.idle),
@@ -411,6 +446,8 @@ impl Watches {
             held: Cell::new(None),
             cut: Cell::new(false),
             draining: Cell::new(false),
+            wants_upgrade: Cell::new(false),
+            tunnel: RefCell::default(),
             waker: RefCell::new(None),
             clock: Rc::clone(&self.clock),
         });
@@ -493,6 +530,7 @@ mod tests {
             (Phase::Idle, 60_500),
             (Phase::Head, 10_500),
             (Phase::Streaming, 60_500),
+            (Phase::Tunnel, 60_500),
             (Phase::Closing, 1_500),
         ] {
             let watches = watches();
@@ -535,7 +573,7 @@ mod tests {
     fn a_request_that_has_an_end_ends_then_however_much_moves() {
         let watches = watches();
         let watch = watches.add();
-        for phase in [Phase::Awaiting, Phase::Streaming] {
+        for phase in [Phase::Awaiting, Phase::Tunnel, Phase::Streaming] {
             watch.begin(false);
             watch.end_after(Some(Duration::from_secs(100)));
             watch.enter(phase);

@@ -6,7 +6,9 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING},
+    header::{
+        CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
     uri::{Parts, PathAndQuery},
 };
 use tower_obo::Head;
@@ -136,6 +138,7 @@ fn size(
         has.transfer_encoding |= *name == TRANSFER_ENCODING;
         has.te |= *name == TE;
         has.trailer |= *name == TRAILER;
+        has.upgrade |= *name == UPGRADE;
         // For now: that there is a type at all.
         has.grpc |= *name == CONTENT_TYPE;
     }

@@ -13,7 +13,7 @@ use http::{
 use super::{forwarded, step::Step};
 use crate::{
     headers::{self, Reserved},
-    message::{answer::Answer, exchange::Exchange, trailers},
+    message::{answer::Answer, exchange::Exchange, trailers, websocket},
 };
 
 /// The step.
@@ -22,6 +22,7 @@ pub(crate) struct Strip(pub(crate) Rc<Reserved>);
 
 impl Step for Strip {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
+        exchange.has.upgrade = exchange.has.upgrade && websocket::is_asked_for(exchange);
         let headers = exchange.request.headers_mut();
         exchange.has.te = exchange.has.te && trailers::are_read(headers);
         // Said anew too, and only where trailers can be: behind a body of unknown length.
@@ -55,6 +56,9 @@ impl Step for Strip {
         exchange.has.trailer = trailing.is_some();
         if let Some(trailing) = trailing {
             headers.insert(TRAILER, trailing);
+        }
+        if exchange.has.upgrade {
+            websocket::name(headers);
         }
         *exchange.request.version_mut() = Version::HTTP_11;
         Ok(())

@@ -5,12 +5,14 @@ mod check;
 mod other;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::{convert::Infallible, pin::pin, rc::Rc};
 
+use bytes::Bytes;
 use http::{
-    Request, Response, Version,
-    header::{AUTHORIZATION, TRAILER},
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{AUTHORIZATION, CONNECTION, TRAILER},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
 
@@ -20,7 +22,7 @@ use crate::{
         answer::Answer,
         body::{RequestBody, ResponseBody},
         exchange::Exchange,
-        trailers,
+        trailers, websocket,
     },
     net::{
         backend::Backend,
@@ -49,6 +51,7 @@ pub(crate) fn forward(
     if uploaded {
         watch.set_uploaded();
     }
+    watch.set_wants_upgrade(has.upgrade);
     let announced = if has.trailer {
         request.headers().get(TRAILER).cloned()
     } else {
@@ -76,7 +79,7 @@ pub(crate) fn forward(
         };
         let response = sent.and_then(|(response, place)| {
             let (mut parts, incoming) = response.into_parts();
-            check::check(parts.status, &parts.headers)?;
+            check::check(parts.status, &parts.headers, watch.wants_upgrade())?;
             // Whoever did not say that it reads trailers is not told of any.
             let announced = has
                 .te
@@ -92,6 +95,17 @@ pub(crate) fn forward(
             parts.version = Version::HTTP_11;
             // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
             parts.extensions.clear();
+            if watch.wants_upgrade() {
+                if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                    websocket::name(&mut parts.headers);
+                    let nothing = ResponseBody::whole(Bytes::new());
+                    return Ok(Response::from_parts(parts, nothing));
+                }
+                // What the client sent in the hope of a tunnel is no request.
+                parts
+                    .headers
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let body = ResponseBody::upstream(
                 incoming,
                 place,
@@ -113,6 +127,9 @@ type Sent = Result<(Response<Incoming>, Place), Answer>;
 /// before a byte was written, hyper gives the request back and it goes out once more. Where it may
 /// have been written, only what is harmless goes out again: see [`again`].
 async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> Sent {
+    if let Some(request) = request.take_if(|request| request.body().wants_upgrade()) {
+        return Box::pin(upgrade::send(backend, request)).await;
+    }
     let Some(address) = backend.pick() else {
         return Err(Answer::bad_upstream("it has no address"));
     };

@@ -43,4 +43,5 @@ mod tls_upstream;
 mod trailers;
 #[cfg(unix)]
 mod unix_upstream;
+mod upgrade;
 mod upstream;

@@ -62,6 +62,8 @@ pub(crate) enum Reply {
     Close(String),
     /// These bytes, and nothing more for as long as the gateway wants to wait.
     Hang(String),
+    /// These bytes, and then whatever comes, back again.
+    Echo(String),
     /// The first, then, once somebody asks for it with [`Upstream::go_on`], the second.
     Pause(String, String),
 }
@@ -88,6 +90,7 @@ type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
 struct Shared {
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
+    ended: AtomicUsize,
     changed: Notify,
     go_on: Notify,
     script: Box<Script>,
@@ -105,6 +108,7 @@ impl Upstream {
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
             changed: Notify::new(),
             go_on: Notify::new(),
             script: Box::new(script),
@@ -113,7 +117,12 @@ impl Upstream {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 accepting.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&accepting)));
+                let serving = Arc::clone(&accepting);
+                tokio::spawn(async move {
+                    serve(stream, Arc::clone(&serving)).await;
+                    serving.ended.fetch_add(1, Ordering::SeqCst);
+                    serving.changed.notify_waiters();
+                });
             }
         });
         Self { address, shared }
@@ -135,6 +144,21 @@ impl Upstream {
                 let seen = self.seen();
                 if seen.len() >= count {
                     return seen;
+                }
+                changed.await;
+            }
+        })
+        .await
+    }
+
+    /// Waits until so many connections have ended.
+    pub(crate) async fn until_ended(&self, count: usize) -> usize {
+        in_time(async {
+            loop {
+                let changed = self.shared.changed.notified();
+                let ended = self.shared.ended.load(Ordering::SeqCst);
+                if ended >= count {
+                    return ended;
                 }
                 changed.await;
             }
@@ -169,6 +193,13 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 let _ = stream.write_all(bytes.as_bytes()).await;
                 let mut rest = Vec::new();
                 let _ = stream.read_to_end(&mut rest).await;
+                return;
+            }
+            Reply::Echo(bytes) => {
+                let _ = stream.write_all(bytes.as_bytes()).await;
+                let _ = stream.write_all(&buffer).await;
+                let (mut reader, mut writer) = stream.split();
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
                 return;
             }
             Reply::Pause(first, second) => {

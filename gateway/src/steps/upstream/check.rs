@@ -9,8 +9,15 @@ use crate::message::answer::Answer;
 
 /// Refuses answers whose end two readers could see in different places, and upgrades that nobody
 /// asked for.
-pub(super) fn check(status: StatusCode, headers: &HeaderMap<HeaderValue>) -> Result<(), Answer> {
+pub(super) fn check(
+    status: StatusCode,
+    headers: &HeaderMap<HeaderValue>,
+    wants_upgrade: bool,
+) -> Result<(), Answer> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
+        if wants_upgrade {
+            return Ok(());
+        }
         return Err(
             Answer::bad_upstream("the answer is an upgrade that nobody asked for").closing(),
         );
@@ -34,7 +41,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
             .collect();
-        check(StatusCode::from_u16(status).unwrap(), &headers).is_ok()
+        check(StatusCode::from_u16(status).unwrap(), &headers, false).is_ok()
     }
 
     #[test]

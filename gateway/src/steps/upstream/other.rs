@@ -70,7 +70,7 @@ fn broken_stream(error: &hyper::Error) -> Answer {
     Answer::bad_upstream("the connection broke before an answer came")
 }
 
-fn unreachable(error: ConnectError) -> Answer {
+pub(super) fn unreachable(error: ConnectError) -> Answer {
     match error {
         ConnectError::TimedOut => Answer::silent_upstream("connecting took too long"),
         ConnectError::Failed => Answer::bad_upstream("no connection could be made"),

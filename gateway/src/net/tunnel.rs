@@ -1,0 +1,96 @@
+//! What is left of a connection once its protocol has changed: bytes, to and fro.
+
+use std::{
+    fmt, io,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+
+use super::{
+    connector::Transport,
+    io::{ClientIo, Socket},
+    watch::{Phase, Watch},
+};
+use crate::steps::limit::Permit;
+
+/// The upstream's end, until the client's connection is done with HTTP.
+pub(crate) struct Tunnel {
+    upstream: Transport,
+    /// What the upstream said right behind its answer.
+    early: Bytes,
+    /// It counts as a request that runs, of all and of its route.
+    permits: [Option<Permit>; 2],
+}
+
+impl Tunnel {
+    pub(crate) const fn new(upstream: Transport, early: Bytes) -> Self {
+        Self {
+            upstream,
+            early,
+            permits: [None, None],
+        }
+    }
+
+    pub(crate) fn hold(&mut self, permits: [Option<Permit>; 2]) {
+        self.permits = permits;
+    }
+
+    /// Copies both ways until one side has ended both, or the watch says that it is enough.
+    pub(crate) async fn run<T: Socket>(mut self, mut client: ClientIo<T>, watch: &Watch) {
+        watch.enter(Phase::Tunnel);
+        let mut copying = pin!(copy_bidirectional(&mut client, &mut self));
+        std::future::poll_fn(|cx| {
+            if watch.poll_orders(cx).close {
+                return Poll::Ready(());
+            }
+            copying.as_mut().poll(cx).map(|copied| {
+                if let Err(error) = copied {
+                    tracing::debug!(%error, "a tunnel ended");
+                }
+            })
+        })
+        .await;
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.upstream).poll_read(cx, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.upstream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.upstream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.upstream).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").finish_non_exhaustive()
+    }
+}
