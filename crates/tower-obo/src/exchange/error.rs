@@ -95,6 +95,14 @@ impl ExchangeError {
         self.edit(|details| details.correlation_id = plain(id.into()))
     }
 
+    /// The same with that id, unless it has one.
+    pub(crate) fn or_correlation_id(self, id: &str) -> Self {
+        if self.0.correlation_id.is_some() {
+            return self;
+        }
+        self.with_correlation_id(id)
+    }
+
     fn edit(mut self, edit: impl FnOnce(&mut Details)) -> Self {
         edit(Arc::make_mut(&mut self.0));
         self
@@ -253,7 +261,8 @@ impl ExchangeError {
             suberror: body.suberror.and_then(plain),
             correlation_id: body.correlation_id.and_then(plain),
             trace_id: body.trace_id.and_then(plain),
-            retry_after: retry_after(headers, now),
+            retry_after: retry_after(headers, now)
+                .or_else(|| known.and_then(|known| throttle_of(known.code))),
             reason,
         }))
     }
@@ -270,6 +279,15 @@ const fn kind_of(answer: Answer) -> ExchangeErrorKind {
         Answer::CredentialRefused | Answer::Misconfigured => K::Misconfigured,
         Answer::Interaction => K::InteractionRequired,
         Answer::Unavailable => K::Unavailable,
+    }
+}
+
+/// Codes by which Entra ID throttles without status 429. Like that one they are not answered with a
+/// retry, which would prolong what they complain of.
+const fn throttle_of(code: u32) -> Option<Duration> {
+    match code {
+        50196 | 90055 => Some(Duration::from_secs(5)),
+        _ => None,
     }
 }
 

@@ -356,4 +356,44 @@ mod tests {
             );
         }
     }
+
+    fn shared() -> Arc<Shared> {
+        let keys = RemoteKeys::new(
+            Discovery::new("http://127.0.0.1:1", "t"),
+            HttpClient::new(Duration::from_secs(1), true).unwrap(),
+            RemoteKeysSettings::default(),
+            Arc::new(crate::TestClock::at(Timestamp::from_unix(1_000))),
+            Arc::new(crate::TokioSpawner::current()),
+            Arc::new(crate::observer::Silent),
+        );
+        keys.shared
+    }
+
+    #[test]
+    fn refreshes_come_up_to_a_twentieth_early_and_not_all_at_once() {
+        let shared = shared();
+        let hours = |hours: u64| hours * 3600;
+        for (max_age, seconds) in [
+            (None, hours(12)),
+            (Some(hours(24 * 7)), hours(12)),
+            (Some(hours(6)), hours(6)),
+            (Some(60), 300),
+        ] {
+            shared.fetching().max_age = max_age.map(Duration::from_secs);
+            let interval = Duration::from_secs(seconds);
+            let pauses: Vec<_> = (0..100).map(|_| shared.next_fetch_in()).collect();
+            let (first, last) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(*first >= interval.mul_f64(0.95) && *last <= interval);
+            assert!(*last - *first > interval.mul_f64(0.02), "{max_age:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_failure_the_next_fetch_is_soon_and_then_later() {
+        let shared = shared();
+        for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (u32::MAX, 60)] {
+            shared.fetching().failures = failures;
+            assert_eq!(shared.next_fetch_in(), Duration::from_secs(seconds));
+        }
+    }
 }

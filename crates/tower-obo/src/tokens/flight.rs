@@ -110,6 +110,11 @@ impl Flights {
     }
 
     #[cfg(test)]
+    pub(super) fn put_back(&self, key: Digest, flight: Flight) {
+        self.0.insert(key, flight);
+    }
+
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

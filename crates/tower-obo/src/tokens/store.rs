@@ -139,28 +139,42 @@ impl DownstreamTokens {
         want: Want,
         now: Timestamp,
     ) -> Result<Arc<CachedToken>, Unavailable> {
-        if let Some(error) = self.holdback.error(&want.key, &want.group, now) {
+        let (key, group) = (want.key, want.group);
+        if let Some(error) = self.holdback.error(&key, &group, now) {
             return Err(Unavailable::Exchange(error));
         }
-        let flight = match self.flights.join(&want.key) {
+        let flight = match self.flights.join(&key) {
             Some(flight) => flight,
             None => {
                 // Whoever has to wait here waits in its own task: nothing is spawned for it.
                 let permit = timeout(self.patience, Arc::clone(&self.exchanges).acquire_owned());
                 match permit.await {
-                    Ok(Ok(permit)) => match self.start(want, permit) {
-                        Start::Arrived(token) => return Ok(token),
-                        Start::Joined(flight) => flight,
-                    },
+                    Ok(Ok(permit)) => {
+                        // While this caller waited, the server may have asked to slow down, or a
+                        // refusal may have come: neither is asked for once more.
+                        let now = self.clock.now();
+                        if let Some(error) = self.holdback.error(&key, &group, now) {
+                            return Err(Unavailable::Exchange(error));
+                        }
+                        match self.start(want, permit) {
+                            Start::Arrived(token) => return Ok(token),
+                            Start::Joined(flight) => flight,
+                        }
+                    }
                     // Another who waited may have begun the exchange for this very token.
-                    _ => self
-                        .flights
-                        .join(&want.key)
-                        .ok_or(Unavailable::Overloaded)?,
+                    _ => self.flights.join(&key).ok_or(Unavailable::Overloaded)?,
                 }
             }
         };
-        flight.outcome().await.map_err(Unavailable::Exchange)
+        let token = flight.outcome().await.map_err(Unavailable::Exchange)?;
+        // Others may have had it before this caller's turn came, and the downstream may have refused
+        // it: nobody is served with a token that has been challenged.
+        let now = self.clock.now();
+        if token.is_alive(now) {
+            return Ok(token);
+        }
+        let standing = self.holdback.error(&key, &group, now);
+        Err(Unavailable::Exchange(standing.unwrap_or_else(gone)))
     }
 
     /// Renews a token ahead of its time, in the background, if nobody else does already.
@@ -214,7 +228,10 @@ impl DownstreamTokens {
         // Whatever a custom exchange does, nobody waits for it for ever.
         let result = timeout(MAX_EXCHANGE, self.exchange.exchange(request)).await;
         let result = result.unwrap_or_else(|_| Err(too_slow()));
-        let outcome = result.and_then(|response| self.keep(&want, &response));
+        // Where the server gave no id, ours still joins the answer, this log and the server's.
+        let outcome = result
+            .and_then(|response| self.keep(&want, &response))
+            .map_err(|error| error.or_correlation_id(&correlation_id));
         self.observer.on(&Event::Exchanged {
             took: begun.elapsed(),
             error: outcome.as_ref().err(),
@@ -223,7 +240,7 @@ impl DownstreamTokens {
             tracing::info!(
                 reason = %error,
                 kind = ?error.kind(),
-                correlation_id = error.correlation_id().unwrap_or(&correlation_id),
+                correlation_id = error.correlation_id(),
                 "an On-Behalf-Of exchange failed"
             );
             self.holdback
@@ -256,6 +273,13 @@ impl DownstreamTokens {
 
 fn too_slow() -> ExchangeError {
     ExchangeError::new(ExchangeErrorKind::Timeout, "the exchange took too long")
+}
+
+fn gone() -> ExchangeError {
+    ExchangeError::new(
+        ExchangeErrorKind::Unavailable,
+        "the token ended before it could be used",
+    )
 }
 
 fn unusable(reason: &'static str) -> ExchangeError {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entra_emulator::{Endpoint, demo};
+use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 
 use crate::fixture::World;
@@ -80,6 +80,28 @@ async fn an_exchange_says_what_on_behalf_of_needs_and_nothing_more() {
     assert!(request.header("authorization").is_none());
     let id = request.header("client-request-id").unwrap();
     assert!(uuid::Uuid::parse_str(id).is_ok());
+}
+
+/// One id, which Entra ID's log and ours have, also where its answer has none.
+#[tokio::test]
+async fn a_refusal_has_the_correlation_id_that_entra_was_sent() {
+    for status in [503, 429] {
+        let world = World::start().await;
+        let token = world.entra.user_token("alice");
+        world
+            .entra
+            .fail(Endpoint::Token, Fault::status(status).body("<html>"), 2);
+        let answer = world.get(&token).await;
+        let asked = world.entra.requests(Endpoint::Token);
+        let ids: Vec<_> = asked
+            .iter()
+            .map(|request| request.header("client-request-id").unwrap())
+            .collect();
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+        assert_eq!(answer.problem()["correlation_id"], ids[0], "{status}");
+        let wished = asked[0].header("return-client-request-id");
+        assert_eq!(wished, Some("true"), "{status}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tower_obo::Entra;
+use tower_obo::{Clock, Entra};
 
 use crate::{
     answer::Answer,
@@ -57,6 +57,7 @@ async fn ks_01_without_keys_nobody_is_served_until_they_come() {
 #[tokio::test]
 async fn ks_02_the_last_good_keys_serve_for_a_day_and_no_longer() {
     let world = World::start().await;
+    let fetched_at = world.clock.now();
     let good = world.entra.token().expires_in(DAYS).sign();
     let weak = json!({"kty": "RSA", "kid": "weak", "n": base64url([0xff; 128]), "e": "AQAB"});
     let bad = [
@@ -92,13 +93,54 @@ async fn ks_02_the_last_good_keys_serve_for_a_day_and_no_longer() {
             .fail(Endpoint::Discovery, Fault::status(500), 1_000);
     };
     broken();
-    world.clock.advance(Duration::from_secs(24 * 3600));
+    world
+        .clock
+        .set(fetched_at + Duration::from_secs(24 * 3600 - 1));
+    world.is_valid("the last second", &good).await;
+    world.clock.advance(Duration::from_secs(1));
     let answer = world.refused("too old", with_token(&good)).await;
     unavailable(&answer, "too old");
     assert!(!world.core.is_ready());
     world.entra.clear_faults();
     world.clock.advance(Duration::from_secs(10));
     world.is_valid("recovered", &good).await;
+}
+
+/// Nobody asks for it, and no key is unknown: the timer alone finds the new key.
+#[tokio::test]
+async fn keys_are_refreshed_in_the_background_within_twelve_hours() {
+    let world = World::without_keys(Entra::tenant(demo::CONTOSO), |builder| builder).await;
+    world.core.start();
+    until("the first fetch", || world.core.is_ready()).await;
+    let fetched = world.entra.count(Endpoint::Keys);
+    world.entra.rotate_keys();
+    for (hours, times) in [(11, 0), (1, 1)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(hours * 3600)).await;
+        tokio::time::resume();
+        let due = || world.entra.count(Endpoint::Keys) == fetched + times;
+        until("the refresh", due).await;
+    }
+    // The new set is in use as soon as its fetch has been read.
+    let new = world.entra.user_token("alice");
+    until("the new key", || {
+        let policy = world.core.bind(crate::fixture::policy());
+        let request = with_token(&new);
+        let decision = world.core.decide(&(&request).into(), &policy);
+        !matches!(decision, tower_obo::Decision::Refuse(_))
+    })
+    .await;
+    assert_eq!(world.entra.count(Endpoint::Keys), fetched + 1);
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    assert!(ended.is_ok(), "{what} never came");
 }
 
 #[tokio::test]

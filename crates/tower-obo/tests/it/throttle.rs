@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
+use serde_json::json;
 use tower_obo::{Clock, Entra};
 
 use crate::{
@@ -90,4 +91,25 @@ async fn ex_06_a_fault_is_tried_again_once_unless_it_says_how_long_to_wait() {
     world.entra.fail(Endpoint::Token, Fault::status(500), 1);
     world.accepted("the second attempt helps", &token).await;
     assert_eq!(world.exchanges_asked(), 2);
+}
+
+/// A loop that is asked for once more is a longer loop.
+#[tokio::test]
+async fn ex_06_a_throttle_without_429_is_not_answered_with_a_retry_either() {
+    for code in [50196, 90055] {
+        let world = World::start().await;
+        let token = world.entra.user_token("alice");
+        let case = code.to_string();
+        let body = json!({"error": "invalid_grant", "error_codes": [code]});
+        let throttle = Fault::status(400).json(&body);
+        let answer = failing(&world, &case, &token, throttle).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{case}");
+        assert_eq!(answer.header("retry-after"), Some("5"), "{case}");
+        let asked = world.exchanges_asked();
+        assert_eq!(world.get(&token).await.status.as_u16(), 503, "{case}");
+        assert_eq!(world.exchanges_asked(), asked, "{case}");
+        world.accepted("bob", &world.entra.user_token("bob")).await;
+        world.clock.advance(Duration::from_secs(5));
+        world.accepted("afterwards", &token).await;
+    }
 }

@@ -81,7 +81,9 @@ impl DownstreamTokens {
         };
         let failure = match flight {
             Some(flight) => match flight.outcome().await {
-                Ok(token) => return Ok(token),
+                Ok(token) if token.is_alive(self.clock.now()) => return Ok(token),
+                // Refused in its turn, or the very one that was.
+                Ok(_) => None,
                 Err(error) => Some(error),
             },
             None => None,

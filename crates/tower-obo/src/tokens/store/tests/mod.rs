@@ -179,6 +179,29 @@ async fn a_panic_and_an_error_empty_the_place_and_are_not_kept() {
     assert_eq!(f.store.exchanges.available_permits(), 128);
 }
 
+#[tokio::test]
+async fn ex_06_a_throttle_holds_back_those_too_who_wait_for_a_place() {
+    let f = fixture(0, 1);
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::Throttled));
+    let callers: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .map(|user| {
+            let store = Arc::clone(&f.store);
+            tokio::spawn(async move { store.obtain(want(user)).await })
+        })
+        .collect();
+    f.exchange.until_begun(1).await;
+    for _ in &callers {
+        f.exchange.open();
+    }
+    for caller in callers {
+        let result = caller.await.unwrap();
+        assert_eq!(error_kind(result), Some(ExchangeErrorKind::Throttled));
+    }
+    assert_eq!(f.exchange.begun(), 1, "nobody asks after a 429");
+}
+
 #[tokio::test(start_paused = true)]
 async fn beyond_the_limit_callers_wait_a_bounded_time() {
     let f = fixture(0, 2);

@@ -35,6 +35,47 @@ async fn ex_12_an_api_that_always_wants_claims_causes_no_exchange_for_a_while() 
     assert!(f.store.obtain(want("alice")).await.is_ok());
 }
 
+/// A caller whose turn comes late: the token has been used by another and challenged meanwhile.
+#[tokio::test]
+async fn ex_12_who_waited_for_a_token_is_not_served_with_it_once_it_is_challenged() {
+    for challenged in [true, false] {
+        let f = fixture(1, 128);
+        let mut late = Box::pin(f.store.obtain(want("alice")));
+        std::future::poll_fn(|context| {
+            assert!(late.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        let token = f.store.obtain(want("alice")).await.unwrap();
+        match challenged {
+            true => f.store.challenge(&token, &challenge()),
+            false => f.store.revoke(&token),
+        }
+        let Err(Unavailable::Exchange(error)) = late.await else {
+            panic!("served with a token that was refused");
+        };
+        assert_eq!(error.claims(), challenged.then_some("{}"));
+        assert_eq!(f.exchange.begun(), 1);
+    }
+}
+
+/// The downstream refuses the token before the exchange that brought it has left the list.
+#[tokio::test]
+async fn ex_12_what_is_exchanged_for_claims_is_never_the_token_that_was_refused() {
+    let f = fixture(1, 128);
+    let mut late = Box::pin(f.store.obtain(want("alice")));
+    std::future::poll_fn(|context| {
+        assert!(late.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    let flight = f.store.flights.join(&want("alice").key).unwrap();
+    let refused = f.store.obtain(want("alice")).await.unwrap();
+    f.store.flights.put_back(want("alice").key, flight);
+    assert_eq!(for_claims(&f, &refused).await.unwrap_err(), "{}");
+    drop(late);
+}
+
 /// What Entra ID asks for in place of what the downstream asked for.
 const ITS_OWN: &str = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
 
