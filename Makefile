@@ -53,7 +53,7 @@ bench-micro: ## what the library costs by what becomes of a request, with criter
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants
 
-soak: ## a million callers through one small cache (half an hour)
+soak: ## a million callers through one small cache (an hour)
 	cargo test -p tower-obo --all-features --test memory -- --ignored
 
 fuzz: ## every parser of what strangers send, for FUZZ_SECONDS each (120)
