@@ -70,13 +70,18 @@ impl Connector {
     pub(crate) async fn connect(&self, line: Rc<Line>) -> io::Result<Opened> {
         let io = UpstreamIo::new(Socket::connect(&self.target).await?, line);
         let Some(tls) = &self.tls else {
-            let io = Transport::Plain(io);
             return Ok(match self.protocol {
-                Protocol::Http2 => Opened::Http2(io),
-                Protocol::Http1 | Protocol::Tls => Opened::Http1(io),
+                Protocol::Http2 => {
+                    io.socket().expect_reading()?;
+                    Opened::Http2(Transport::Plain(io))
+                }
+                Protocol::Http1 | Protocol::Tls => Opened::Http1(Transport::Plain(io)),
             });
         };
         let (stream, http2) = tls.connect(io).await?;
+        if http2 {
+            stream.get_ref().0.socket().expect_reading()?;
+        }
         let io = Transport::Tls(stream);
         Ok(if http2 {
             Opened::Http2(io)

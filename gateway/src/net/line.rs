@@ -74,6 +74,10 @@ impl UpstreamIo {
         Self { stream, line }
     }
 
+    pub(super) const fn socket(&self) -> &Socket {
+        &self.stream
+    }
+
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.line.stuck.set(polled.is_pending());
         polled

@@ -17,10 +17,9 @@ use tokio::{
 
 use crate::config::Target;
 
-/// How long an upstream may leave our bytes or our probes without a sign of life before the system
-/// gives its connection up. Without it, a machine that vanished would be found out only request by
-/// request, each after its time-out.
-const GONE_AFTER: Duration = Duration::from_secs(20);
+/// How long an upstream may give no sign of life: after that the system asks for one, and gives up a
+/// connection on which it has to come.
+const SILENT_FOR: Duration = Duration::from_secs(20);
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// A connected socket.
@@ -56,12 +55,28 @@ impl Socket {
 fn notice_silence(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     let probes = TcpKeepalive::new()
-        .with_time(GONE_AFTER)
+        .with_time(SILENT_FOR)
         .with_interval(PROBE_EVERY);
-    socket.set_tcp_keepalive(&probes)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(GONE_AFTER))?;
-    Ok(())
+    socket.set_tcp_keepalive(&probes)
+}
+
+impl Socket {
+    /// Gives the connection up when what was sent has not been taken for a while, so that a machine
+    /// that vanished is not found out request by request, each after its time-out.
+    ///
+    /// For HTTP/2 alone, whose peers read on whatever becomes of one body. Over HTTP/1 an upstream may
+    /// well stop reading in the middle of an upload, and the system cannot tell that from death.
+    ///
+    /// # Errors
+    ///
+    /// The system does not take it.
+    pub(super) fn expect_reading(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            SockRef::from(stream).set_tcp_user_timeout(Some(SILENT_FOR))?;
+        }
+        Ok(())
+    }
 }
 
 /// Does the same for either kind of socket.
@@ -112,5 +127,28 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(&mut *self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upstream_that_does_not_read_for_a_while_is_not_cut_off_by_the_system() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = Target::Tcp {
+            host: address.ip().to_string(),
+            port: address.port(),
+        };
+        let socket = Socket::connect(&target).await.unwrap();
+        let limit = || match &socket {
+            Socket::Tcp(stream) => SockRef::from(stream).tcp_user_timeout().unwrap(),
+            Socket::Unix(_) => panic!("it is no unix socket"),
+        };
+        assert_eq!(limit(), None);
+        socket.expect_reading().unwrap();
+        assert_eq!(limit(), Some(SILENT_FOR));
     }
 }
