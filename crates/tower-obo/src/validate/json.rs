@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, Visitor},
+    de::{self, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -97,16 +97,53 @@ struct Slot<A>(A);
 
 impl<'de, A: MapAccess<'de>> TakeValue for Slot<A> {
     fn take(&mut self) -> Result<Json, TokenDefect> {
-        let raw: &RawValue = self.0.next_value().map_err(|_| TokenDefect::Json)?;
-        Json::read(raw.get())
+        Json::read(self.text()?)
     }
 
     fn skip(&mut self) -> Result<(), TokenDefect> {
-        self.0
-            .next_value::<IgnoredAny>()
-            .map(|_| ())
-            .map_err(|_| TokenDefect::Json)
+        self.text().map(drop)
     }
+}
+
+impl<'de, A: MapAccess<'de>> Slot<A> {
+    /// The value as it is written. The parser passes over it without recursion.
+    fn text(&mut self) -> Result<&'de str, TokenDefect> {
+        let raw: &RawValue = self.0.next_value().map_err(|_| TokenDefect::Json)?;
+        let text = raw.get();
+        // Nobody behind us, who may read it all, shall get what fills the stack of a parser.
+        if is_deep(text) {
+            return Err(TokenDefect::Json);
+        }
+        Ok(text)
+    }
+}
+
+/// Lists and objects may stand this deep in each other, as in most parsers.
+const MAX_DEPTH: usize = 128;
+
+/// Whether a text that is known to be one JSON value is nested too deep.
+fn is_deep(text: &str) -> bool {
+    if !text.starts_with(['[', '{']) {
+        return false;
+    }
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 impl Json {
@@ -147,6 +184,39 @@ mod tests {
             let result = names(text.as_bytes());
             assert_eq!(result, Err(TokenDefect::DuplicateMember), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_whoever_reads_it() {
+        let read = |value: &str| {
+            let text = format!("{{\"a\":{value}}}");
+            let taken = read_object(text.as_bytes(), |_, value| value.take().map(drop));
+            assert_eq!(taken, names(text.as_bytes()).map(drop), "{value}");
+            taken
+        };
+        let nested = |open: &str, close: &str, depth| {
+            format!("{}1{}", open.repeat(depth), close.repeat(depth))
+        };
+        for (open, close) in [("[", "]"), ("[2,", "]"), ("{\"b\":", "}")] {
+            assert_eq!(read(&nested(open, close, MAX_DEPTH)), Ok(()), "{open}");
+            for depth in [MAX_DEPTH + 1, 10_000] {
+                let result = read(&nested(open, close, depth));
+                assert_eq!(result, Err(TokenDefect::Json), "{open} {depth}");
+            }
+        }
+        // Neither brackets in texts count, nor those that stand beside each other.
+        let brackets = nested("[", "]", 200);
+        for shallow in [
+            format!("\"{brackets}\""),
+            format!("[\"{}\"]", "[".repeat(200)),
+            format!("[\"\\\"{}\"]", "[".repeat(200)),
+            format!("[{}1]", "[],".repeat(200)),
+        ] {
+            assert_eq!(read(&shallow), Ok(()), "{shallow}");
+        }
+        // A backslash at the end of a text escapes no quote.
+        let behind = format!("[\"\\\\\",{}]", nested("[", "]", MAX_DEPTH));
+        assert_eq!(read(&behind), Err(TokenDefect::Json));
     }
 
     #[test]

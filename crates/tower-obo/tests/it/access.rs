@@ -3,7 +3,7 @@
 use entra_emulator::demo;
 use http::StatusCode;
 use serde_json::json;
-use tower_obo::{AccessPolicy, Downstream, Policy};
+use tower_obo::{AccessPolicy, Downstream, Policy, TokenDefect};
 
 use crate::fixture::{World, policy, with_token};
 
@@ -36,7 +36,9 @@ async fn az_01_a_scope_counts_whole_and_in_its_own_letter_case() {
     answer.lacks_scope("no scp", demo::API_SCOPE);
     // A list is no list of scopes: the token is not one of Entra ID's (CL-14).
     let list = world.entra.token().claim("scp", json!([demo::API_SCOPE]));
-    world.invalid("scp as a list", &list.sign()).await;
+    world
+        .invalid("scp as a list", TokenDefect::Claims, &list.sign())
+        .await;
     let several = world.entra.token().claim("scp", "User.Read access_as_user");
     world.accepted("several", &several.sign()).await;
 }

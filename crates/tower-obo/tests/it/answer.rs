@@ -5,7 +5,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use http_body_util::BodyExt;
-use tower_obo::Rejection;
+use tower_obo::{Rejection, RejectionKind, TokenDefect};
 
 use crate::{challenge::Challenge, fixture::Body};
 
@@ -100,6 +100,16 @@ impl Answer {
         assert_eq!(challenge.get("error"), Some("invalid_token"), "{case}");
         let detail = self.rejection.as_ref().unwrap().detail();
         assert_eq!(challenge.get("error_description"), Some(detail), "{case}");
+    }
+
+    /// C1, for this reason.
+    pub(crate) fn has_defect(&self, case: &str, defect: TokenDefect) {
+        self.is_invalid_token(case);
+        let kind = self.rejection.as_ref().unwrap().kind();
+        assert_eq!(kind, RejectionKind::InvalidToken(defect), "{case}");
+        let challenge = self.challenge().unwrap();
+        let description = challenge.get("error_description");
+        assert_eq!(description, Some(defect.description()), "{case}");
     }
 
     /// C2: 400 with `invalid_request`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entra_emulator::demo;
 use serde_json::{Value, json};
-use tower_obo::{Clock, Timestamp};
+use tower_obo::{Clock, Timestamp, TokenDefect};
 
 use crate::{fixture::World, forge};
 
@@ -39,14 +39,21 @@ async fn cl_01_exp_is_an_integer_of_this_decade() {
         "4000000000000",
     ] {
         let token = forge::with_claim_text(&world.entra, "exp", text);
-        world.invalid(&format!("exp {text}"), &token).await;
+        let defect = match text {
+            "0" => TokenDefect::Expired,
+            _ => TokenDefect::Lifetime,
+        };
+        world.invalid(&format!("exp {text}"), defect, &token).await;
     }
     for text in ["NaN", "Infinity", "01", "0x7fffffff", "4_000_000_000"] {
         let token = forge::with_claim_text(&world.entra, "exp", text);
-        world.invalid(&format!("exp {text}"), &token).await;
+        let case = format!("exp {text}");
+        world.invalid(&case, TokenDefect::Json, &token).await;
     }
     let without = world.entra.token().without_claim("exp").sign();
-    world.invalid("missing", &without).await;
+    world
+        .invalid("missing", TokenDefect::Lifetime, &without)
+        .await;
     let long = forge::with_claim_text(&world.entra, "exp", &years(9));
     world.accepted("nine years", &long).await;
 }
@@ -59,11 +66,13 @@ async fn cl_02_a_token_ends_at_exp_and_the_skew() {
     world.clock.set(exp + Duration::from_secs(59));
     world.accepted("one second before", &token).await;
     world.clock.set(exp + Duration::from_secs(60));
-    world.invalid("at exp and the skew", &token).await;
+    world
+        .invalid("at exp and the skew", TokenDefect::Expired, &token)
+        .await;
     world.clock.set(exp + Duration::from_secs(59));
     world.accepted("the clock set back", &token).await;
     let past = world.entra.token().expires_in(-61).sign();
-    world.invalid("past", &past).await;
+    world.invalid("past", TokenDefect::Expired, &past).await;
 }
 
 #[tokio::test]
@@ -80,7 +89,9 @@ async fn cl_02_the_skew_can_be_chosen_up_to_five_minutes() {
     let world = World::with(|builder| builder.with_leeway(Duration::ZERO)).await;
     let token = world.entra.user_token("alice");
     world.clock.set(expiry(&token));
-    world.invalid("without skew", &token).await;
+    world
+        .invalid("without skew", TokenDefect::Expired, &token)
+        .await;
 }
 
 fn expiry(token: &str) -> Timestamp {
@@ -97,15 +108,21 @@ async fn cl_03_a_token_begins_at_nbf_less_the_skew() {
     let claims: Value = serde_json::from_slice(&forge::decoded(payload)).unwrap();
     let nbf = Timestamp::from_unix(claims["nbf"].as_u64().unwrap());
     world.clock.set(nbf.saturating_sub(Duration::from_secs(61)));
-    world.invalid("before the skew", &token).await;
+    world
+        .invalid("before the skew", TokenDefect::NotYetValid, &token)
+        .await;
     world.clock.set(nbf.saturating_sub(Duration::from_secs(60)));
     world.accepted("within the skew", &token).await;
     for text in ["null", "\"1\"", "1.5", "1e9", "-1", "{}", "[1]", "true"] {
         let token = forge::with_claim_text(&world.entra, "nbf", text);
-        world.invalid(&format!("nbf {text}"), &token).await;
+        world
+            .invalid(&format!("nbf {text}"), TokenDefect::Lifetime, &token)
+            .await;
     }
     let without = world.entra.token().without_claim("nbf").sign();
-    world.invalid("missing", &without).await;
+    world
+        .invalid("missing", TokenDefect::Lifetime, &without)
+        .await;
 }
 
 #[tokio::test]
@@ -123,10 +140,14 @@ async fn cl_04_there_is_an_audience_and_it_is_a_string() {
         json!(true),
     ] {
         let token = world.entra.token().claim("aud", audience.clone()).sign();
-        world.invalid(&format!("aud {audience}"), &token).await;
+        world
+            .invalid(&format!("aud {audience}"), TokenDefect::Audience, &token)
+            .await;
     }
     let without = world.entra.token().without_claim("aud").sign();
-    world.invalid("missing", &without).await;
+    world
+        .invalid("missing", TokenDefect::Audience, &without)
+        .await;
 }
 
 #[tokio::test]
@@ -155,7 +176,9 @@ async fn cl_05_an_audience_is_compared_byte_by_byte() {
         "*".to_owned(),
     ] {
         let token = world.entra.token().claim("aud", audience.as_str()).sign();
-        world.invalid(&audience, &token).await;
+        world
+            .invalid(&audience, TokenDefect::Audience, &token)
+            .await;
     }
     for audience in [id, uri] {
         let token = world.entra.token().claim("aud", audience).sign();
@@ -174,7 +197,9 @@ async fn cl_06_a_list_of_audiences_is_refused() {
         json!([id, id]),
     ] {
         let token = world.entra.token().claim("aud", audience.clone()).sign();
-        world.invalid(&audience.to_string(), &token).await;
+        world
+            .invalid(&audience.to_string(), TokenDefect::Audience, &token)
+            .await;
     }
 }
 
@@ -210,10 +235,14 @@ async fn cl_07_an_issuer_is_compared_byte_by_byte() {
     ] {
         assert_ne!(other, issuer);
         let token = world.entra.token().claim("iss", other.clone()).sign();
-        world.invalid(&other.to_string(), &token).await;
+        world
+            .invalid(&other.to_string(), TokenDefect::Issuer, &token)
+            .await;
     }
     let without = world.entra.token().without_claim("iss").sign();
-    world.invalid("missing", &without).await;
+    world
+        .invalid("missing", TokenDefect::Issuer, &without)
+        .await;
 }
 
 #[tokio::test]
@@ -234,7 +263,13 @@ async fn cl_14_nothing_is_made_a_string() {
             json!({DISGUISE: good.to_string()}),
         ] {
             let token = world.entra.token().claim(name, value.clone()).sign();
-            world.invalid(&format!("{name} {value}"), &token).await;
+            let defect = match name {
+                "tid" => TokenDefect::Tenant,
+                "iss" => TokenDefect::Issuer,
+                _ => TokenDefect::Claims,
+            };
+            let case = format!("{name} {value}");
+            world.invalid(&case, defect, &token).await;
         }
     }
     for roles in [
@@ -245,7 +280,9 @@ async fn cl_14_nothing_is_made_a_string() {
         json!(["a", null]),
     ] {
         let token = world.entra.token().claim("roles", roles.clone()).sign();
-        world.invalid(&format!("roles {roles}"), &token).await;
+        world
+            .invalid(&format!("roles {roles}"), TokenDefect::Claims, &token)
+            .await;
     }
 }
 
@@ -261,6 +298,8 @@ async fn cl_15_a_token_bound_to_its_sender_is_no_bearer() {
         json!("text"),
     ] {
         let token = world.entra.token().claim("cnf", cnf.clone()).sign();
-        world.invalid(&cnf.to_string(), &token).await;
+        world
+            .invalid(&cnf.to_string(), TokenDefect::SenderConstrained, &token)
+            .await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use entra_emulator::{Emulator, Endpoint, Fault, demo};
 use http::StatusCode;
-use tower_obo::Entra;
+use tower_obo::{Entra, TokenDefect};
 
 use crate::{
     fixture::{World, with_token},
@@ -144,7 +144,9 @@ async fn ks_02_faults_of_the_connection_leave_the_last_good_keys_in_use() {
             let before = (world.entra.count(endpoint), world.entra.streamed(endpoint));
             world.entra.fail(endpoint, fault, 1);
             let unknown = world.entra.token().header("kid", "made-up").sign();
-            world.invalid(&case, &unknown).await;
+            world
+                .invalid(&case, TokenDefect::UnknownKey, &unknown)
+                .await;
             assert_eq!(world.entra.count(endpoint), before.0 + 1, "{case}");
             let read = world.entra.streamed(endpoint) - before.1;
             assert!(read < TAKEN, "{case}: {read} bytes");

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_obo::{
     AccessPolicy, Admitted, Core, CoreBuilder, Credential, Downstream, Entra, Policy, TestClock,
+    TokenDefect,
 };
 
 use crate::{answer::Answer, echo};
@@ -110,10 +111,11 @@ impl World {
         answer
     }
 
-    /// The token is refused as an invalid one (C1), with a fixed description.
-    pub(crate) async fn invalid(&self, case: &str, token: &str) -> Answer {
+    /// The token is refused as an invalid one (C1), with the fixed description of that defect and of
+    /// no other: a token that is refused for something else proves nothing about its case.
+    pub(crate) async fn invalid(&self, case: &str, defect: TokenDefect, token: &str) -> Answer {
         let answer = self.refused(case, with_token(token)).await;
-        answer.is_invalid_token(case);
+        answer.has_defect(case, defect);
         answer
     }
 

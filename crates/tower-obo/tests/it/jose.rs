@@ -3,6 +3,8 @@
 use entra_emulator::{Endpoint, Signature};
 use serde_json::{Value, json};
 
+use tower_obo::TokenDefect;
+
 use crate::{
     fixture::World,
     forge::{self, Attacker, Trap, base64url, decoded, parts},
@@ -26,12 +28,17 @@ async fn jw_01_there_is_no_unsigned_token() {
     ] {
         let case = algorithm.to_string();
         let token = || world.entra.token().header("alg", algorithm.clone());
-        world.invalid(&case, &token().sign()).await;
+        let signed = token().sign();
+        world.invalid(&case, TokenDefect::Algorithm, &signed).await;
         let unsigned = token().signature(Signature::Empty).sign();
-        world.invalid(&case, &unsigned).await;
+        world
+            .invalid(&case, TokenDefect::Algorithm, &unsigned)
+            .await;
     }
     let without = world.entra.token().without_header("alg").sign();
-    world.invalid("missing", &without).await;
+    world
+        .invalid("missing", TokenDefect::Algorithm, &without)
+        .await;
 }
 
 #[tokio::test]
@@ -63,10 +70,10 @@ async fn jw_02_a_public_key_is_no_secret() {
             let token = || world.entra.token().signature(signature.clone());
             let case = format!("{algorithm} with {case}");
             let named = token().header("alg", algorithm).sign();
-            world.invalid(&case, &named).await;
-            world
-                .invalid(&format!("{case}, as RS256"), &token().sign())
-                .await;
+            world.invalid(&case, TokenDefect::Algorithm, &named).await;
+            let case = format!("{case}, as RS256");
+            let unnamed = token().sign();
+            world.invalid(&case, TokenDefect::Signature, &unnamed).await;
         }
     }
 }
@@ -96,7 +103,12 @@ async fn jw_03_the_algorithm_is_the_configured_one_and_the_signatures() {
             .header("alg", algorithm)
             .signature(signature)
             .sign();
-        world.invalid(case, &token).await;
+        // Only RS256 is configured: whatever else the header says is refused unseen.
+        let defect = match algorithm {
+            "RS256" => TokenDefect::Signature,
+            _ => TokenDefect::Algorithm,
+        };
+        world.invalid(case, defect, &token).await;
     }
 }
 
@@ -125,7 +137,11 @@ async fn jw_04_an_rsa_key_verifies_no_other_kind_of_signature() {
             .header("alg", algorithm)
             .signature(signature)
             .sign();
-        world.invalid(algorithm, &token).await;
+        let defect = match algorithm {
+            "RS256" => TokenDefect::Signature,
+            _ => TokenDefect::Algorithm,
+        };
+        world.invalid(algorithm, defect, &token).await;
     }
 }
 
@@ -135,7 +151,10 @@ async fn jw_05_a_token_cannot_bring_its_own_key() {
     let (attacker, trap) = (Attacker::new(), Trap::set());
     let url = format!("{}/keys", trap.url());
     let payload = forge::payload(&world.entra);
-    for kid in ["attacker-key".to_owned(), world.entra.current_kid()] {
+    for (kid, defect) in [
+        ("attacker-key".to_owned(), TokenDefect::UnknownKey),
+        (world.entra.current_kid(), TokenDefect::Signature),
+    ] {
         let offers = [
             json!({"jwk": attacker.jwk(&kid)}),
             json!({"jku": url}),
@@ -148,7 +167,7 @@ async fn jw_05_a_token_cannot_bring_its_own_key() {
             let members = header.as_object_mut().unwrap();
             members.extend(offer.as_object().unwrap().clone());
             let token = attacker.sign(&header, &payload);
-            world.invalid(&offer.to_string(), &token).await;
+            world.invalid(&offer.to_string(), defect, &token).await;
         }
     }
     trap.was_never_called();
@@ -173,7 +192,9 @@ async fn jw_06_no_critical_extension_is_understood() {
         for (name, value) in header.as_object().unwrap() {
             token = token.header(name.as_str(), value.clone());
         }
-        world.invalid(&header.to_string(), &token.sign()).await;
+        let case = header.to_string();
+        let token = token.sign();
+        world.invalid(&case, TokenDefect::Critical, &token).await;
     }
 }
 
@@ -181,13 +202,15 @@ async fn jw_06_no_critical_extension_is_understood() {
 async fn jw_07_a_key_id_is_looked_up_and_nothing_else() {
     let world = World::start().await;
     let (before, trap) = (world.entra.count(Endpoint::Keys), Trap::set());
-    let kids: Vec<Value> = vec![
+    let none: Vec<Value> = vec![
         json!(1),
         json!(null),
         json!([world.entra.current_kid()]),
         json!({"kid": world.entra.current_kid()}),
         json!(""),
         json!("k".repeat(6_000)),
+    ];
+    let unknown: Vec<Value> = vec![
         json!("../../dev/null"),
         json!("/dev/null"),
         json!("' OR '1'='1"),
@@ -199,12 +222,16 @@ async fn jw_07_a_key_id_is_looked_up_and_nothing_else() {
         json!(format!(" {}", world.entra.current_kid())),
         json!(world.entra.current_kid().to_lowercase()),
     ];
-    for kid in kids {
+    let none = none.into_iter().map(|kid| (kid, TokenDefect::KeyId));
+    let unknown = unknown
+        .into_iter()
+        .map(|kid| (kid, TokenDefect::UnknownKey));
+    for (kid, defect) in none.chain(unknown) {
         let token = world.entra.token().header("kid", kid.clone()).sign();
-        world.invalid(&kid.to_string(), &token).await;
+        world.invalid(&kid.to_string(), defect, &token).await;
     }
     let without = world.entra.token().without_header("kid").sign();
-    world.invalid("missing", &without).await;
+    world.invalid("missing", TokenDefect::KeyId, &without).await;
     trap.was_never_called();
     let fetches = world.entra.count(Endpoint::Keys) - before;
     assert!(fetches <= 1, "{fetches} fetches for made-up key ids");

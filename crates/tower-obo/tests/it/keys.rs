@@ -6,7 +6,7 @@ use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tower_obo::{Clock, Entra};
+use tower_obo::{Clock, Entra, TokenDefect};
 
 use crate::{
     answer::Answer,
@@ -82,7 +82,11 @@ async fn ks_02_the_last_good_keys_serve_for_a_day_and_no_longer() {
         world.entra.fail(Endpoint::Keys, fault, 1);
         let unknown = world.entra.token().expires_in(DAYS);
         world
-            .invalid(&case, &unknown.header("kid", "made-up").sign())
+            .invalid(
+                &case,
+                TokenDefect::UnknownKey,
+                &unknown.header("kid", "made-up").sign(),
+            )
             .await;
         assert_eq!(world.entra.count(Endpoint::Keys), fetched + 1, "{case}");
         world.is_valid(&case, &good).await;
@@ -154,7 +158,9 @@ async fn ks_03_made_up_key_ids_cause_one_fetch_and_ks_04_a_new_key_is_learned_af
 
     world.entra.rotate_keys();
     let new = world.entra.user_token("bob");
-    world.invalid("not learned yet", &new).await;
+    world
+        .invalid("not learned yet", TokenDefect::UnknownKey, &new)
+        .await;
     flood(&world, &good, 100).await;
     assert_eq!(world.entra.count(Endpoint::Keys), fetched + 1);
 
@@ -195,7 +201,9 @@ async fn ks_04_a_fetch_that_failed_is_made_up_for_soon() {
     world.entra.rotate_keys();
     let token = world.entra.token().expires_in(DAYS).sign();
     world.entra.fail(Endpoint::Keys, Fault::status(500), 1);
-    world.invalid("the fetch failed", &token).await;
+    world
+        .invalid("the fetch failed", TokenDefect::UnknownKey, &token)
+        .await;
     world.clock.advance(Duration::from_secs(1));
     world.is_valid("a second later", &token).await;
 }
@@ -257,10 +265,20 @@ async fn ks_09_a_key_that_is_withdrawn_takes_its_tokens_with_it_and_no_others() 
     world.accepted("before the refresh", &alice).await;
     world.clock.advance(COOL_DOWN);
     let made_up = world.entra.token().header("kid", "made-up").sign();
-    world.invalid("it sets off a refresh", &made_up).await;
-    world.invalid("withdrawn", &alice).await;
+    world
+        .invalid("it sets off a refresh", TokenDefect::UnknownKey, &made_up)
+        .await;
+    world
+        .invalid("withdrawn", TokenDefect::UnknownKey, &alice)
+        .await;
     let again = world.entra.token().key(&old).sign();
-    world.invalid("another of the withdrawn key", &again).await;
+    world
+        .invalid(
+            "another of the withdrawn key",
+            TokenDefect::UnknownKey,
+            &again,
+        )
+        .await;
     world.accepted("the other key's", &bob).await;
     assert_eq!(world.exchanges_asked(), asked, "nobody was exchanged again");
 }

@@ -25,6 +25,7 @@ mod jwt_form;
 mod key_sets;
 mod keys;
 mod layer;
+mod order;
 mod overload;
 mod request;
 mod script;
