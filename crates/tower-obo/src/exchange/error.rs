@@ -175,7 +175,7 @@ impl ExchangeError {
         matches!(self.kind(), K::Throttled | K::Timeout | K::Unavailable)
     }
 
-    /// Whether only the user can mend it: such errors are remembered for a short while.
+    /// Whether only the user can mend it.
     #[must_use]
     pub fn needs_user(&self) -> bool {
         use ExchangeErrorKind as K;
@@ -190,7 +190,7 @@ impl ExchangeError {
     }
 
     /// Whether the authorization server refuses this caller, so that a token it gave before is one
-    /// that it would not give now.
+    /// that it would not give now. Such errors are remembered for a short while.
     pub(crate) fn refuses_caller(&self) -> bool {
         use ExchangeErrorKind as K;
         self.needs_user() || matches!(self.kind(), K::AppOnly | K::AssertionRefused)

@@ -13,8 +13,8 @@ use crate::{
     exchange::{ExchangeError, ExchangeErrorKind},
 };
 
-/// Refusals that only the user can mend are remembered this long at most, under the token's full
-/// key: whoever has done what was asked comes with a new token.
+/// Refusals of a caller, which only the user can mend, are remembered this long at most, under the
+/// token's full key: whoever has done what was asked comes with a new token.
 const USER_MEMORY: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// At most this many users' errors are remembered, fewer if their claims are long; what falls out
@@ -105,7 +105,7 @@ impl Holdback {
     }
 
     /// Remembers an error as long as it stands: a 429 for all of the group, a fault with a
-    /// `Retry-After` and a refusal that needs the user for this token alone.
+    /// `Retry-After` and a refusal of the caller for this token alone.
     pub(super) fn remember(
         &self,
         key: &Digest,
@@ -129,7 +129,7 @@ impl Holdback {
                 }
             }
             (ExchangeErrorKind::Unavailable, Some(wait)) => self.users.insert(*key, held(wait)),
-            _ if error.needs_user() => self.remember_user(key, error, now),
+            _ if error.refuses_caller() => self.remember_user(key, error, now),
             _ => {}
         }
     }
@@ -181,13 +181,27 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stands_for_ever() {
-        let holdback = Holdback::default();
-        let consent = ExchangeError::new(ExchangeErrorKind::ConsentRequired, "");
-        holdback.remember(&key(b"a"), &GROUP, &consent, NOW);
-        let (last, over) = (NOW + Duration::from_secs(29), NOW + Duration::from_secs(30));
-        assert!(holdback.error(&key(b"a"), &GROUP, last).is_some());
-        assert!(holdback.error(&key(b"a"), &GROUP, over).is_none());
+    fn refusals_of_a_caller_stand_for_half_a_minute() {
+        use ExchangeErrorKind as K;
+        for kind in [
+            K::AccountRefused,
+            K::AppOnly,
+            K::AssertionRefused,
+            K::ConditionalAccess,
+            K::ConsentRequired,
+            K::InsufficientClaims,
+            K::InteractionRequired,
+        ] {
+            let holdback = Holdback::default();
+            let refusal = ExchangeError::new(kind, "");
+            holdback.remember(&key(b"a"), &GROUP, &refusal, NOW);
+            let (last, over) = (NOW + Duration::from_secs(29), NOW + Duration::from_secs(30));
+            let stands =
+                |key: &[u8], now| holdback.error(&Digest::of(&[key]), &GROUP, now).is_some();
+            assert!(stands(b"a", last), "{kind:?}");
+            assert!(!stands(b"b", last), "{kind:?}");
+            assert!(!stands(b"a", over), "{kind:?}");
+        }
     }
 
     #[test]
@@ -209,7 +223,8 @@ mod tests {
         for kind in [
             ExchangeErrorKind::Unavailable,
             ExchangeErrorKind::Misconfigured,
-            ExchangeErrorKind::AssertionRefused,
+            ExchangeErrorKind::Timeout,
+            ExchangeErrorKind::UnusableAnswer,
         ] {
             let error = ExchangeError::new(kind, "");
             holdback.remember(&key(b"a"), &GROUP, &error, NOW);

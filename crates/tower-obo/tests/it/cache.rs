@@ -232,12 +232,12 @@ async fn ca_06_five_hundred_first_requests_are_one_exchange() {
 
     // A failure is shared once and kept by nobody.
     let token = world.entra.user_token("bob");
-    let refusal = json!({"error": "invalid_grant", "error_codes": [50173]});
+    let refusal = json!({"error": "invalid_client", "error_codes": [7000215]});
     let fault = Fault::status(400).json(&refusal);
     world.entra.fail(Endpoint::Token, fault, 1);
     let statuses = all_at_once(&world, &token).await;
-    let refused = |status: &&StatusCode| **status == StatusCode::UNAUTHORIZED;
-    assert_eq!(statuses.iter().filter(refused).count(), 500);
+    let failed = |status: &&StatusCode| **status == StatusCode::BAD_GATEWAY;
+    assert_eq!(statuses.iter().filter(failed).count(), 500);
     assert_eq!(world.exchanges_asked(), 2);
     world.accepted("not stored", &token).await;
     assert_eq!(world.exchanges_asked(), 3);
