@@ -6,6 +6,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
+use serde::de::IgnoredAny;
 
 use super::MAX_CLAIMS;
 
@@ -20,20 +21,21 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 ///
 /// The value is base64 of either alphabet, or the JSON itself.
 pub(crate) fn claims(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get_all(WWW_AUTHENTICATE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(parameters)
-        .filter(|parameter| {
-            parameter.scheme.eq_ignore_ascii_case("bearer")
-                && parameter.name.eq_ignore_ascii_case("claims")
-        })
-        .find_map(|parameter| decode(&parameter.value))
+    headers.get_all(WWW_AUTHENTICATE).iter().find_map(|line| {
+        // A description in another language than English may be in any encoding.
+        let line = String::from_utf8_lossy(line.as_bytes());
+        parameters(&line)
+            .iter()
+            .filter(|parameter| {
+                parameter.scheme.eq_ignore_ascii_case("bearer")
+                    && parameter.name.eq_ignore_ascii_case("claims")
+            })
+            .find_map(|parameter| decode(&parameter.value))
+    })
 }
 
 fn decode(value: &str) -> Option<String> {
-    if value.len() > MAX_CLAIMS {
+    if value.len() > MAX_CLAIMS || value.contains(char::REPLACEMENT_CHARACTER) {
         return None;
     }
     let text = if value.trim_start().starts_with('{') {
@@ -96,19 +98,14 @@ fn read_value<'a>(name: &str, text: &'a str) -> Option<(String, &'a str)> {
         let (value, rest) = text.split_at(end);
         return Some((value.to_owned(), rest));
     };
-    // Some APIs put JSON there without escaping its quotes: it ends where an object does. Nowhere
-    // else: a realm of `{` would hide what follows it.
+    // Some APIs put JSON there without escaping its quotes. Nowhere else: a realm of `{` would hide
+    // what follows it.
     if name.eq_ignore_ascii_case("claims")
-        && quoted.starts_with("{\"")
-        && let Some(end) = quoted.find("}\"")
+        && let Some(end) = object_length(quoted)
+        && let (json, rest) = quoted.split_at(end)
+        && let Some(rest) = rest.trim_start().strip_prefix('"')
     {
-        let end = end
-            + quoted[end..]
-                .bytes()
-                .take_while(|byte| *byte == b'}')
-                .count();
-        let (json, rest) = quoted.split_at(end);
-        return Some((json.to_owned(), rest.strip_prefix('"')?));
+        return Some((json.to_owned(), rest));
     }
     let mut value = String::new();
     let mut chars = quoted.char_indices();
@@ -120,6 +117,17 @@ fn read_value<'a>(name: &str, text: &'a str) -> Option<(String, &'a str)> {
         }
     }
     None
+}
+
+/// How long the JSON object is that `text` begins with; a quote or a brace in one of its texts does
+/// not end it.
+fn object_length(text: &str) -> Option<usize> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    Some(values.byte_offset())
 }
 
 fn token_length(text: &str) -> usize {
@@ -172,6 +180,54 @@ mod tests {
             read(&["Bearer realm=\"x\"", &second]).as_deref(),
             Some(JSON)
         );
+    }
+
+    #[test]
+    fn claims_that_are_not_escaped_end_with_their_object() {
+        for json in [
+            r#"{"access_token":{"a":{"value":"}\""}}}"#,
+            r#"{"access_token":{"a":{"value":"}\", claims=\"{}"}}}"#,
+            r#"{"a":"{","b":{}}"#,
+            r#"{"a":"x}"}"#,
+            r#"{"a":["}",{"b":"}"}]}"#,
+            r#" { "a" : "}" } "#,
+            r#"{ }"#,
+            r#"{}"#,
+        ] {
+            for rest in ["", ", error=\"insufficient_claims\"", " ,realm=\"}\""] {
+                let line = format!("Bearer realm=\"\", claims=\"{json}\"{rest}");
+                let read = read(&[&line]);
+                assert_eq!(read.as_deref().map(str::trim), Some(json.trim()), "{line}");
+            }
+            // What follows is still read.
+            let line = format!("Other claims=\"{json}\", Bearer claims=\"{BASE64}\"");
+            assert_eq!(read(&[&line]).as_deref(), Some(JSON), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_description_in_any_encoding_hides_no_claims() {
+        for word in ["r\u{e9}voqu\u{e9}".as_bytes(), b"r\xe9voqu\xe9"] {
+            let line = [
+                b"Bearer error_description=\"",
+                word,
+                b"\", claims=\"",
+                BASE64.as_bytes(),
+                b"\"",
+            ];
+            let mut headers = HeaderMap::new();
+            let line = HeaderValue::from_bytes(&line.concat()).unwrap();
+            headers.append(WWW_AUTHENTICATE, line);
+            assert_eq!(claims(&headers).as_deref(), Some(JSON));
+            // Claims go on as they are, or not at all.
+            let line = [b"Bearer claims=\"{\"a\":\"", word, b"\"}\""].concat();
+            headers.clear();
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(&line).unwrap());
+            assert_eq!(
+                claims(&headers).is_some(),
+                word.is_ascii() || std::str::from_utf8(word).is_ok()
+            );
+        }
     }
 
     #[test]

@@ -25,6 +25,11 @@ impl Members {
         names.collect::<std::collections::HashSet<_>>().len() == self.0.len()
     }
 
+    /// No value has more than 128 lists and objects in each other.
+    pub fn are_shallow(&self) -> bool {
+        self.0.iter().all(|(_, value)| depth(value.get()) <= 128)
+    }
+
     pub fn get(&self, name: &str) -> Option<&RawValue> {
         let (_, value) = self.0.iter().find(|(own, _)| own == name)?;
         Some(value)
@@ -58,6 +63,28 @@ pub fn texts(raw: &RawValue) -> Option<Vec<String>> {
     }
     let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
     items.into_iter().map(text).collect()
+}
+
+fn depth(json: &str) -> usize {
+    let (mut chars, mut open, mut deepest) = (json.chars(), 0_usize, 0);
+    while let Some(char) = chars.next() {
+        match char {
+            '[' | '{' => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            ']' | '}' => open -= 1,
+            '"' => loop {
+                match chars.next() {
+                    Some('\\') => drop(chars.next()),
+                    Some('"') | None => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    deepest
 }
 
 struct Visitor;
