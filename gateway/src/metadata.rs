@@ -10,6 +10,7 @@ use http::{
     },
 };
 use serde::Serialize;
+use tower_obo::Entra;
 
 use crate::{
     config::{Access, Config, Resource, Tenants},
@@ -17,9 +18,6 @@ use crate::{
 };
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
-
-/// Azure's public cloud.
-const AUTHORITY: &str = "https://login.microsoftonline.com";
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
@@ -99,8 +97,11 @@ impl Metadata {
 
 /// The issuers of tokens, by which clients find their endpoints (RFC 8414).
 fn authorization_servers(config: &Config) -> Vec<String> {
-    let authority = config.entra.authority.as_deref().unwrap_or(AUTHORITY);
-    let issuer = |tenant: &str| format!("{authority}/{tenant}/v2.0");
+    let mut entra = Entra::tenant(config.entra.tenant.as_str());
+    if let Some(authority) = &config.entra.authority {
+        entra = entra.authority(authority.as_str());
+    }
+    let issuer = |tenant: &str| entra.issuer(tenant);
     match &config.accept.tenants {
         Tenants::Own => vec![issuer(&config.entra.tenant)],
         Tenants::Listed(tenants) => tenants.iter().map(|tenant| issuer(tenant)).collect(),

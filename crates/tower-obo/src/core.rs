@@ -118,6 +118,7 @@ struct Inner {
     keys: Arc<dyn KeySource>,
     admissions: Arc<Admissions>,
     tokens: Arc<DownstreamTokens>,
+    authority: Box<str>,
     /// What tells the tokens of this client at this authority from others'.
     client: Box<[Box<str>]>,
     /// The claims request of every exchange.
@@ -158,10 +159,13 @@ impl Core {
         let downstreams = policy
             .downstreams
             .into_iter()
-            .map(|(downstream, header)| BoundDownstream {
-                slot: self.slot_of(downstream.shared_scopes()),
-                downstream,
-                header,
+            .map(|(downstream, header)| {
+                let downstream = downstream.at(&self.0.authority);
+                BoundDownstream {
+                    slot: self.slot_of(downstream.shared_scopes()),
+                    downstream,
+                    header,
+                }
             })
             .collect();
         let is_public = policy.access.is_none();

@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use crate::validate::is_guid;
+use crate::{cloud, validate::is_guid};
 
 /// An authority of Microsoft Entra ID, with the tenants whose users may call.
 ///
@@ -54,7 +54,10 @@ impl Entra {
     }
 
     /// Another authority than the public cloud's: scheme and host, as `AZURE_AUTHORITY_HOST` has
-    /// it.
+    /// it. `https://login.microsoftonline.us` and `https://login.partner.microsoftonline.cn` are
+    /// those of the sovereign clouds, `https://NAME.ciamlogin.com` is one of External ID, for its
+    /// own tenant. Other names that Microsoft has for them (`login.windows.net`,
+    /// `login.chinacloudapi.cn`) do not do: their documents name another issuer.
     #[must_use]
     pub fn authority(mut self, authority: impl Into<String>) -> Self {
         self.authority = authority.into();
@@ -66,6 +69,23 @@ impl Entra {
     pub fn allow_http_loopback(mut self, allow: bool) -> Self {
         self.allow_http_loopback = allow;
         self
+    }
+
+    /// The issuer of the v2.0 tokens of that tenant, by which clients find whom to ask for one.
+    ///
+    /// ```
+    /// use tower_obo::Entra;
+    ///
+    /// let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    /// let external = Entra::tenant(tenant).authority("https://contoso.ciamlogin.com");
+    /// assert_eq!(
+    ///     external.issuer(tenant),
+    ///     "https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0",
+    /// );
+    /// ```
+    #[must_use]
+    pub fn issuer(&self, tenant: &str) -> String {
+        cloud::issuer(&self.authority, tenant)
     }
 
     fn new(tenants: Tenants) -> Self {
@@ -95,6 +115,7 @@ impl Entra {
     }
 
     pub(crate) fn make_lower_case(&mut self) {
+        self.authority.make_ascii_lowercase();
         match &mut self.tenants {
             Tenants::One(tenant) => tenant.make_ascii_lowercase(),
             Tenants::Listed(tenants) => tenants.iter_mut().for_each(|t| t.make_ascii_lowercase()),
@@ -126,6 +147,10 @@ impl Entra {
         }
         if let Err(problem) = self.check_authority() {
             problems.push(("authority", problem));
+        }
+        if cloud::is_external(&self.authority) && !matches!(self.tenants, Tenants::One(_)) {
+            let problem = "an authority of External ID has one tenant: name that";
+            problems.push(("tenant", problem.to_owned()));
         }
         problems
     }
@@ -189,6 +214,16 @@ mod tests {
                 .authority(authority)
                 .allow_http_loopback(loopback);
             assert_eq!(entra.problems().is_empty(), good, "{authority}");
+        }
+    }
+
+    #[test]
+    fn an_authority_of_external_id_has_one_tenant() {
+        let at = |entra: Entra| entra.authority("https://contoso.ciamlogin.com");
+        assert!(at(Entra::tenant(TENANT)).problems().is_empty());
+        for entra in [Entra::tenants([TENANT]), Entra::any_tenant()] {
+            let problems = at(entra).problems();
+            assert_eq!(problems[0].0, "tenant", "{problems:?}");
         }
     }
 

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderName, header::AUTHORIZATION};
 
-use crate::{AccessPolicy, challenge::ChallengeContext, inject::Strip, tokens::DownstreamTokens};
+use crate::{
+    AccessPolicy, challenge::ChallengeContext, cloud, inject::Strip, tokens::DownstreamTokens,
+};
 
 /// A downstream API: what it is called here, and the scopes of the tokens for it.
 ///
@@ -19,6 +21,8 @@ use crate::{AccessPolicy, challenge::ChallengeContext, inject::Strip, tokens::Do
 pub struct Downstream {
     name: Arc<str>,
     scopes: Arc<[Box<str>]>,
+    /// The scope is that of Azure Resource Manager, whichever cloud it will be in.
+    of_cloud: bool,
 }
 
 impl Downstream {
@@ -34,13 +38,41 @@ impl Downstream {
         Self {
             name: name.into(),
             scopes: scopes.into(),
+            of_cloud: false,
         }
     }
 
-    /// Azure Resource Manager (`arm`) of the public cloud, as the user may use it.
+    /// Azure Resource Manager (`arm`), as the user may use it: of the public cloud, unless the core
+    /// whose policy it gets into has the authority of another.
     #[must_use]
     pub fn azure_resource_manager() -> Self {
-        Self::new("arm", ["https://management.azure.com/user_impersonation"])
+        Self {
+            of_cloud: true,
+            ..Self::azure_resource_manager_of("")
+        }
+    }
+
+    /// Azure Resource Manager (`arm`) of the cloud with this authority; the public cloud's, if it is
+    /// none of Microsoft's.
+    ///
+    /// ```
+    /// use tower_obo::Downstream;
+    ///
+    /// let arm = Downstream::azure_resource_manager_of("https://login.microsoftonline.us");
+    /// let scopes = ["https://management.usgovcloudapi.net/user_impersonation"];
+    /// assert!(arm.scopes().eq(scopes));
+    /// ```
+    #[must_use]
+    pub fn azure_resource_manager_of(authority: &str) -> Self {
+        Self::new("arm", [cloud::resource_manager_scope(authority)])
+    }
+
+    /// The same for a core with this authority.
+    pub(crate) fn at(self, authority: &str) -> Self {
+        match self.of_cloud {
+            true => Self::azure_resource_manager_of(authority),
+            false => self,
+        }
     }
 
     /// What it is called here.

@@ -286,7 +286,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_DOWNSTREAM_SCOPE"],
         flag: "--downstream-scope",
         value: "SCOPE",
-        help: "What the upstream's token is for [default: https://management.azure.com/user_impersonation]",
+        help: "What the upstream's token is for [default: Azure Resource Manager of the cloud, as the user: https://management.azure.com/user_impersonation]",
     },
     Key {
         name: "retry_challenges",

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, thread, time::Duration};
 
+use tower_obo::Downstream;
+
 use super::{
     Config, Credential, DEFAULT_DOWNSTREAM, Entra, Limits, Log, Origin, Problem, Problems, Secret,
     SecretFile, Settings, keys, settings::Given, value,
 };
-
-const ARM_SCOPE: &str = "https://management.azure.com/user_impersonation";
 
 /// Judges `settings`; `problems` are those found while reading them. Files that are named are looked
 /// at only where they must exist.
@@ -299,12 +299,21 @@ impl Resolver<'_> {
 
     fn downstreams(&mut self) -> BTreeMap<String, String> {
         let mut downstreams = BTreeMap::new();
-        let arm = self.settings.text("downstream.arm.scope");
-        let (scope, origin) = arm.map_or((ARM_SCOPE, Origin::Nowhere), |given| {
-            (given.value, given.origin)
-        });
-        self.judge_words("downstream.arm.scope", &[scope.to_owned()], &origin);
-        downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), scope.to_owned());
+        let (scope, origin) = match self.settings.text("downstream.arm.scope") {
+            Some(given) => (given.value.to_owned(), given.origin),
+            None => {
+                let authority = self.settings.text("entra.authority");
+                let authority = authority.map_or("", |given| given.value);
+                let arm = Downstream::azure_resource_manager_of(authority);
+                (arm.scopes().collect(), Origin::Nowhere)
+            }
+        };
+        self.judge_words(
+            "downstream.arm.scope",
+            std::slice::from_ref(&scope),
+            &origin,
+        );
+        downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), scope);
         for (name, table) in &self.settings.downstreams {
             if name == DEFAULT_DOWNSTREAM {
                 continue;

@@ -316,7 +316,11 @@ fn tl_02_plain_http_needs_loopback_or_a_word() {
         )
         .is_err()
     );
-    assert!(load("--authority", "https://login.microsoftonline.us/", None).is_ok());
+    let government = load("--authority", "https://login.microsoftonline.us/", None).unwrap();
+    assert_eq!(
+        government.downstreams["arm"],
+        "https://management.usgovcloudapi.net/user_impersonation"
+    );
     assert!(load("--upstream", "http://10.0.0.1:3000", None).is_err());
     assert!(
         load(

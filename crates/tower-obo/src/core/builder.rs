@@ -229,7 +229,7 @@ impl CoreBuilder {
             .unwrap_or_else(|| Arc::new(TokioSpawner::current()));
         let keys = self.keys.unwrap_or_else(|| {
             Arc::new(RemoteKeys::new(
-                Discovery::new(&entra.authority, entra.discovery_tenant()),
+                Discovery::new(&entra),
                 http.clone(),
                 RemoteKeysSettings::default(),
                 Arc::clone(&clock),
@@ -267,6 +267,7 @@ impl CoreBuilder {
             keys,
             admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
             tokens: Arc::new(tokens),
+            authority: authority.into(),
             client: Box::new([
                 authority.into(),
                 client_id.into(),

@@ -4,7 +4,10 @@ use http::{StatusCode, Uri};
 use serde::Deserialize;
 
 use super::Issuers;
-use crate::http_client::{Answer, CallError, HttpClient};
+use crate::{
+    Entra,
+    http_client::{Answer, CallError, HttpClient},
+};
 
 /// Where an authority's documents are.
 #[derive(Clone, Debug)]
@@ -13,6 +16,10 @@ pub(crate) struct Discovery {
     authority: Box<str>,
     /// A tenant's GUID, `organizations` or `common`.
     tenant: Box<str>,
+    /// The tenant as issuers have it: the GUID, or `{tenantid}`.
+    issuer_tenant: Box<str>,
+    /// What the v2.0 document has to name.
+    issuer: Box<str>,
 }
 
 /// What the documents say.
@@ -58,10 +65,18 @@ const V1: &str = "OpenID configuration (v1.0)";
 const JWKS: &str = "key set";
 
 impl Discovery {
-    pub(crate) fn new(authority: &str, tenant: &str) -> Self {
+    pub(crate) fn new(entra: &Entra) -> Self {
+        let tenant = entra.discovery_tenant();
+        // What the documents for many tenants have in its place.
+        let named = match tenant {
+            "common" | "organizations" => "{tenantid}",
+            tenant => tenant,
+        };
         Self {
-            authority: authority.trim_end_matches('/').into(),
+            authority: entra.authority.trim_end_matches('/').into(),
             tenant: tenant.into(),
+            issuer_tenant: named.into(),
+            issuer: entra.issuer(named).into(),
         }
     }
 
@@ -73,7 +88,13 @@ impl Discovery {
         self.check_v2(&v2)?;
         let mut issuers = Issuers::new(&v2.issuer);
 
-        let v1_url = format!("{base}/.well-known/openid-configuration");
+        // Microsoft's own libraries ask `common` here, too.
+        let v1_tenant = match &*self.tenant {
+            "organizations" => "common",
+            tenant => tenant,
+        };
+        let authority = &self.authority;
+        let v1_url = format!("{authority}/{v1_tenant}/.well-known/openid-configuration");
         match self.document(http, V1, &v1_url).await {
             Ok(v1) if self.names_tenant(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
             Ok(_) => return Err(refused(V1, "its issuer names another tenant")),
@@ -102,8 +123,7 @@ impl Discovery {
     /// The document must be about the authority it was asked of (RFC 8414 §3.3), and must not send
     /// us anywhere else: what it names is called with nothing to show but trust in it.
     fn check_v2(&self, document: &Document) -> Result<(), DiscoveryError> {
-        let expected = format!("{}/{}/v2.0", self.authority, self.issuer_tenant());
-        if document.issuer != expected {
+        if *document.issuer != *self.issuer {
             return Err(refused(V2, "its issuer is not the authority asked"));
         }
         for url in [&document.jwks_uri, &document.token_endpoint] {
@@ -114,17 +134,10 @@ impl Discovery {
         Ok(())
     }
 
-    fn issuer_tenant(&self) -> &str {
-        match &*self.tenant {
-            "common" | "organizations" => "{tenantid}",
-            tenant => tenant,
-        }
-    }
-
     fn names_tenant(&self, issuer: &str) -> bool {
         issuer
             .split('/')
-            .any(|segment| segment == self.issuer_tenant())
+            .any(|segment| *segment == *self.issuer_tenant)
     }
 
     fn is_same_origin(&self, url: &str) -> bool {
@@ -166,6 +179,10 @@ mod tests {
 
     const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 
+    fn at(authority: &str, entra: Entra) -> Discovery {
+        Discovery::new(&entra.authority(authority))
+    }
+
     fn document(issuer: &str, jwks_uri: &str) -> Document {
         Document {
             issuer: issuer.to_owned(),
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_document_about_somebody_else_is_refused() {
-        let discovery = Discovery::new("https://login.example", TENANT);
+        let discovery = at("https://login.example", Entra::tenant(TENANT));
         let issuer = format!("https://login.example/{TENANT}/v2.0");
         let good = document(&issuer, "https://login.example/keys");
         assert!(discovery.check_v2(&good).is_ok());
@@ -194,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_document_for_many_tenants_has_a_template() {
-        let discovery = Discovery::new("https://login.example/", "organizations");
+        let discovery = at("https://login.example/", Entra::tenants([TENANT]));
         let good = document(
             "https://login.example/{tenantid}/v2.0",
             "https://login.example/keys",
@@ -202,5 +219,55 @@ mod tests {
         assert!(discovery.check_v2(&good).is_ok());
         assert!(discovery.names_tenant("https://sts.example/{tenantid}/"));
         assert!(!discovery.names_tenant("https://sts.example/x/"));
+    }
+
+    /// What the documents of each cloud name, as Microsoft publishes them.
+    #[test]
+    fn the_documents_of_every_cloud_are_accepted() {
+        let external = format!("https://{TENANT}.ciamlogin.com");
+        for (authority, issuer, v1) in [
+            (
+                "https://login.microsoftonline.com",
+                "https://login.microsoftonline.com",
+                "https://sts.windows.net",
+            ),
+            (
+                "https://login.microsoftonline.us",
+                "https://login.microsoftonline.us",
+                "https://sts.windows.net",
+            ),
+            (
+                "https://login.partner.microsoftonline.cn",
+                "https://login.partner.microsoftonline.cn",
+                "https://sts.chinacloudapi.cn",
+            ),
+            ("https://contoso.ciamlogin.com", &external, ""),
+            (&external, &external, ""),
+        ] {
+            let discovery = at(authority, Entra::tenant(TENANT));
+            let document = |issuer: String| Document {
+                issuer,
+                jwks_uri: format!("{authority}/{TENANT}/discovery/v2.0/keys"),
+                token_endpoint: format!("{authority}/{TENANT}/oauth2/v2.0/token"),
+            };
+            let good = document(format!("{issuer}/{TENANT}/v2.0"));
+            assert_eq!(discovery.check_v2(&good), Ok(()), "{authority}");
+            for other in [
+                "https://login.example",
+                "https://fabrikam.ciamlogin.com",
+                "https://3aa4a235-b6e2-48d5-9195-7fcf05b459b0.ciamlogin.com",
+            ] {
+                let other = document(format!("{other}/{TENANT}/v2.0"));
+                assert!(discovery.check_v2(&other).is_err(), "{authority}");
+            }
+            // External ID has no v1.0 tokens.
+            if !v1.is_empty() {
+                assert!(discovery.names_tenant(&format!("{v1}/{TENANT}/")));
+                assert!(!discovery.names_tenant(&format!("{v1}/{{tenantid}}/")));
+                let many = at(authority, Entra::any_tenant());
+                let template = document(format!("{issuer}/{{tenantid}}/v2.0"));
+                assert_eq!(many.check_v2(&template), Ok(()), "{authority}");
+            }
+        }
     }
 }

@@ -51,13 +51,14 @@ impl Issuers {
 /// Whether `template`, with `{tenantid}` replaced by `tenant`, is exactly `issuer`. Compared byte
 /// by byte: case and the last slash matter (RFC 8725 §3.8).
 pub(crate) fn names(template: &str, tenant: &str, issuer: &str) -> bool {
-    match template.split_once("{tenantid}") {
-        None => template == issuer,
-        Some((before, after)) => issuer
-            .strip_prefix(before)
-            .and_then(|rest| rest.strip_suffix(after))
-            .is_some_and(|middle| middle == tenant),
+    let mut rest = Some(issuer);
+    for (at, part) in template.split("{tenantid}").enumerate() {
+        if at > 0 {
+            rest = rest.and_then(|rest| rest.strip_prefix(tenant));
+        }
+        rest = rest.and_then(|rest| rest.strip_prefix(part));
     }
+    rest == Some("")
 }
 
 #[cfg(test)]
@@ -78,5 +79,12 @@ mod tests {
         ] {
             assert!(!names(template, "t", other), "{other}");
         }
+        let external = "https://{tenantid}.ciamlogin/{tenantid}/v2.0";
+        assert!(names(external, "t", "https://t.ciamlogin/t/v2.0"));
+        for other in ["https://t.ciamlogin/u/v2.0", "https://u.ciamlogin/t/v2.0"] {
+            assert!(!names(external, "t", other), "{other}");
+        }
+        assert!(names("https://login/t/v2.0", "u", "https://login/t/v2.0"));
+        assert!(!names("https://login/t/v2.0", "t", "https://login/t/v2.0/"));
     }
 }

@@ -359,7 +359,7 @@ mod tests {
 
     fn shared() -> Arc<Shared> {
         let keys = RemoteKeys::new(
-            Discovery::new("http://127.0.0.1:1", "t"),
+            Discovery::new(&Entra::tenant("t").authority("http://127.0.0.1:1")),
             HttpClient::new(Duration::from_secs(1), true).unwrap(),
             RemoteKeysSettings::default(),
             Arc::new(crate::TestClock::at(Timestamp::from_unix(1_000))),

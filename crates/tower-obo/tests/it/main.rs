@@ -15,6 +15,7 @@ mod cache;
 mod callers;
 mod challenge;
 mod claims;
+mod clouds;
 mod echo;
 mod exchange;
 mod faults;

@@ -71,7 +71,7 @@ impl RemoteKeysBuilder {
         let http = HttpClient::new(self.http_timeout, self.entra.is_local())
             .map_err(|problem| ConfigErrors::new("http", problem, Vec::new()))?;
         Ok(RemoteKeys::new(
-            Discovery::new(&self.entra.authority, self.entra.discovery_tenant()),
+            Discovery::new(&self.entra),
             http,
             RemoteKeysSettings::default(),
             self.clock,

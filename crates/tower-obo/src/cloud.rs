@@ -1,0 +1,101 @@
+//! Microsoft's clouds, told by the host of the authority.
+
+/// What users of an authority call Azure Resource Manager with. An authority that is none of
+/// Microsoft's (an emulator) is taken for the public cloud's.
+pub(crate) fn resource_manager_scope(authority: &str) -> &'static str {
+    match host(authority) {
+        "login.microsoftonline.us" => "https://management.usgovcloudapi.net/user_impersonation",
+        "login.partner.microsoftonline.cn" => {
+            "https://management.chinacloudapi.cn/user_impersonation"
+        }
+        _ => "https://management.azure.com/user_impersonation",
+    }
+}
+
+/// The authorities of External ID (`NAME.ciamlogin.com`): each has one tenant.
+const EXTERNAL_ID: &str = ".ciamlogin.com";
+
+/// Whether it is an authority of External ID.
+pub(crate) fn is_external(authority: &str) -> bool {
+    host(authority)
+        .strip_suffix(EXTERNAL_ID)
+        .is_some_and(|name| !name.is_empty() && !name.contains('.'))
+}
+
+/// The issuer of v2.0 tokens for a tenant of this authority: the authority itself, but for External
+/// ID, whose issuers have the tenant's GUID where its authorities have a name.
+pub(crate) fn issuer(authority: &str, tenant: &str) -> String {
+    if is_external(authority) {
+        return format!("https://{tenant}{EXTERNAL_ID}/{tenant}/v2.0");
+    }
+    format!("{}/{tenant}/v2.0", authority.trim_end_matches('/'))
+}
+
+/// Scheme and host are all that an authority has; one with a port is none of Microsoft's.
+fn host(authority: &str) -> &str {
+    let authority = authority.trim_end_matches('/');
+    authority.strip_prefix("https://").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cloud_has_its_own_resource_manager() {
+        for (authority, manager) in [
+            ("https://login.microsoftonline.com", "management.azure.com"),
+            (
+                "https://login.microsoftonline.us",
+                "management.usgovcloudapi.net",
+            ),
+            (
+                "https://login.microsoftonline.us/",
+                "management.usgovcloudapi.net",
+            ),
+            (
+                "https://login.partner.microsoftonline.cn",
+                "management.chinacloudapi.cn",
+            ),
+            ("https://contoso.ciamlogin.com", "management.azure.com"),
+            ("http://127.0.0.1:9400", "management.azure.com"),
+            ("http://login.microsoftonline.us", "management.azure.com"),
+            (
+                "https://login.microsoftonline.us.example",
+                "management.azure.com",
+            ),
+        ] {
+            let scope = format!("https://{manager}/user_impersonation");
+            assert_eq!(resource_manager_scope(authority), scope, "{authority}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_the_authority_but_for_external_id() {
+        for (authority, expected) in [
+            ("https://login.example", "https://login.example/t/v2.0"),
+            ("https://login.example/", "https://login.example/t/v2.0"),
+            (
+                "https://login.partner.microsoftonline.cn",
+                "https://login.partner.microsoftonline.cn/t/v2.0",
+            ),
+            (
+                "https://contoso.ciamlogin.com",
+                "https://t.ciamlogin.com/t/v2.0",
+            ),
+            ("https://t.ciamlogin.com/", "https://t.ciamlogin.com/t/v2.0"),
+            (
+                "https://ciamlogin.com.example",
+                "https://ciamlogin.com.example/t/v2.0",
+            ),
+            ("https://.ciamlogin.com", "https://.ciamlogin.com/t/v2.0"),
+            (
+                "https://a.b.ciamlogin.com",
+                "https://a.b.ciamlogin.com/t/v2.0",
+            ),
+            ("https://ciamlogin.com", "https://ciamlogin.com/t/v2.0"),
+        ] {
+            assert_eq!(issuer(authority, "t"), expected, "{authority}");
+        }
+    }
+}
