@@ -2,7 +2,7 @@
 //! cargo-fuzz sets `--cfg fuzzing`; no part of the API.
 #![allow(missing_docs, missing_debug_implementations)]
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -68,30 +68,34 @@ pub fn claims(payload: &[u8], keep: &[&str]) -> Option<Claims> {
     let claims = RawClaims::parse(payload, &keep).ok()?;
     let optional = claims.optional;
     Some(Claims {
-        issuer: claims.issuer,
+        issuer: claims.issuer.into(),
         audience: match claims.audience {
-            Audience::One(audience) => Ok(audience),
-            Audience::Many(audiences) => Err(audiences),
+            Audience::One(audience) => Ok(audience.into()),
+            Audience::Many(audiences) => Err(texts(audiences)),
         },
         expires: claims.expires,
         not_before: claims.not_before,
-        version: claims.version,
-        tenant_id: claims.tenant_id,
-        object_id: optional.object_id,
-        subject: optional.subject,
-        authorized_party: optional.authorized_party,
-        app_id: optional.app_id,
-        scope: optional.scope,
-        roles: optional.roles,
-        identity_type: optional.identity_type,
-        token_id: optional.token_id,
-        capabilities: optional.capabilities,
+        version: claims.version.into(),
+        tenant_id: claims.tenant_id.into(),
+        object_id: optional.object_id.map(Into::into),
+        subject: optional.subject.map(Into::into),
+        authorized_party: optional.authorized_party.map(Into::into),
+        app_id: optional.app_id.map(Into::into),
+        scope: optional.scope.into(),
+        roles: texts(optional.roles),
+        identity_type: optional.identity_type.map(Into::into),
+        token_id: optional.token_id.map(Into::into),
+        capabilities: texts(optional.capabilities),
         kept: optional
             .kept
             .into_iter()
             .map(|(name, value)| (name.as_ref().to_owned(), value.into()))
             .collect(),
     })
+}
+
+fn texts(texts: Vec<Cow<'_, str>>) -> Vec<String> {
+    texts.into_iter().map(Cow::into_owned).collect()
 }
 
 /// A challenge as it is written, with everything that a caller or Entra ID has a say in.

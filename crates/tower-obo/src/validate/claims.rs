@@ -1,55 +1,56 @@
 //! The claims of an Entra ID access token, v1.0 and v2.0, read with their exact types.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     TokenDefect,
     json::{Json, TakeValue, read_object},
 };
 
-/// Claims as the token has them: typed, not yet judged.
-pub(crate) struct RawClaims {
-    pub(crate) issuer: String,
-    pub(crate) audience: Audience,
+/// Claims as the token has them: typed, not yet judged. The texts are parts of its payload, as far
+/// as they are written without escapes.
+pub(crate) struct RawClaims<'a> {
+    pub(crate) issuer: Cow<'a, str>,
+    pub(crate) audience: Audience<'a>,
     pub(crate) expires: u64,
     pub(crate) not_before: u64,
-    pub(crate) version: String,
-    pub(crate) tenant_id: String,
-    pub(crate) optional: OptionalClaims,
+    pub(crate) version: Cow<'a, str>,
+    pub(crate) tenant_id: Cow<'a, str>,
+    pub(crate) optional: OptionalClaims<'a>,
 }
 
 /// Claims that not every token has.
 #[derive(Default)]
-pub(crate) struct OptionalClaims {
-    pub(crate) object_id: Option<String>,
-    pub(crate) subject: Option<String>,
+pub(crate) struct OptionalClaims<'a> {
+    pub(crate) object_id: Option<Cow<'a, str>>,
+    pub(crate) subject: Option<Cow<'a, str>>,
     /// `azp` of v2.0 tokens.
-    pub(crate) authorized_party: Option<String>,
+    pub(crate) authorized_party: Option<Cow<'a, str>>,
     /// `appid` of v1.0 tokens.
-    pub(crate) app_id: Option<String>,
-    pub(crate) scope: String,
-    pub(crate) roles: Vec<String>,
-    pub(crate) identity_type: Option<String>,
-    pub(crate) token_id: Option<String>,
-    pub(crate) capabilities: Vec<String>,
+    pub(crate) app_id: Option<Cow<'a, str>>,
+    pub(crate) scope: Cow<'a, str>,
+    pub(crate) roles: Vec<Cow<'a, str>>,
+    pub(crate) identity_type: Option<Cow<'a, str>>,
+    pub(crate) token_id: Option<Cow<'a, str>>,
+    pub(crate) capabilities: Vec<Cow<'a, str>>,
     pub(crate) kept: Vec<(Arc<str>, Box<str>)>,
 }
 
 /// For whom the token is. Entra ID never issues a list, other providers do.
-pub(crate) enum Audience {
-    One(String),
-    Many(Vec<String>),
+pub(crate) enum Audience<'a> {
+    One(Cow<'a, str>),
+    Many(Vec<Cow<'a, str>>),
 }
 
-impl RawClaims {
+impl<'a> RawClaims<'a> {
     /// Reads a payload. Of the claims that mean nothing here, the ones named in `keep` are kept if
     /// they are strings.
-    pub(crate) fn parse(payload: &[u8], keep: &[Arc<str>]) -> Result<Self, TokenDefect> {
+    pub(crate) fn parse(payload: &'a [u8], keep: &[Arc<str>]) -> Result<Self, TokenDefect> {
         let (mut issuer, mut audience, mut version, mut tenant_id) = (None, None, None, None);
         let (mut expires, mut not_before) = (None, None);
         let mut optional = OptionalClaims::default();
         read_object(payload, |name, value| {
-            let text = |value: &mut dyn TakeValue| text(value, TokenDefect::Claims);
+            let text = |value: &mut dyn TakeValue<'a>| text(value, TokenDefect::Claims);
             match name {
                 "iss" => issuer = Some(self::text(value, TokenDefect::Issuer)?),
                 "aud" => audience = Some(Audience::read(value)?),
@@ -90,8 +91,8 @@ impl RawClaims {
     }
 }
 
-impl Audience {
-    fn read(value: &mut dyn TakeValue) -> Result<Self, TokenDefect> {
+impl<'a> Audience<'a> {
+    fn read(value: &mut dyn TakeValue<'a>) -> Result<Self, TokenDefect> {
         match value.take()? {
             Json::Text(audience) => Ok(Self::One(audience)),
             Json::Texts(audiences) => Ok(Self::Many(audiences)),
@@ -100,14 +101,17 @@ impl Audience {
     }
 }
 
-fn text(value: &mut dyn TakeValue, defect: TokenDefect) -> Result<String, TokenDefect> {
+fn text<'a>(
+    value: &mut dyn TakeValue<'a>,
+    defect: TokenDefect,
+) -> Result<Cow<'a, str>, TokenDefect> {
     match value.take()? {
         Json::Text(text) => Ok(text),
         _ => Err(defect),
     }
 }
 
-fn list(value: &mut dyn TakeValue) -> Result<Vec<String>, TokenDefect> {
+fn list<'a>(value: &mut dyn TakeValue<'a>) -> Result<Vec<Cow<'a, str>>, TokenDefect> {
     match value.take()? {
         Json::Texts(items) => Ok(items),
         _ => Err(TokenDefect::Claims),
@@ -115,7 +119,7 @@ fn list(value: &mut dyn TakeValue) -> Result<Vec<String>, TokenDefect> {
 }
 
 /// A *NumericDate* as Entra ID writes it: an integer, not negative.
-fn seconds(value: &mut dyn TakeValue) -> Result<u64, TokenDefect> {
+fn seconds(value: &mut dyn TakeValue<'_>) -> Result<u64, TokenDefect> {
     match value.take()? {
         Json::Integer(seconds) => Ok(seconds),
         _ => Err(TokenDefect::Lifetime),
@@ -205,7 +209,8 @@ mod tests {
         claims["email"] = "a@b".into();
         claims["number"] = 5.into();
         let keep = ["name".into(), "number".into()];
-        let parsed = RawClaims::parse(claims.to_string().as_bytes(), &keep).unwrap();
+        let payload = claims.to_string();
+        let parsed = RawClaims::parse(payload.as_bytes(), &keep).unwrap();
         let kept: Vec<_> = parsed
             .optional
             .kept

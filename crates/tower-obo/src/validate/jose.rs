@@ -75,7 +75,7 @@ impl Header {
             }
             ("kid", value) => match value.take()? {
                 Json::Text(id) if !id.is_empty() && id.len() <= MAX_KID => {
-                    kid = Some(id.into_boxed_str());
+                    kid = Some(id.into());
                     Ok(())
                 }
                 _ => Err(TokenDefect::KeyId),

@@ -7,6 +7,7 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use super::TokenDefect;
 
@@ -14,9 +15,9 @@ use super::TokenDefect;
 /// twice, also when its name is written with escapes (RFC 7515 §4, RFC 7519 §4).
 ///
 /// `member` must take the value off the map.
-pub(super) fn read_object<F>(bytes: &[u8], member: F) -> Result<(), TokenDefect>
+pub(super) fn read_object<'a, F>(bytes: &'a [u8], member: F) -> Result<(), TokenDefect>
 where
-    F: FnMut(&str, &mut dyn TakeValue) -> Result<(), TokenDefect>,
+    F: FnMut(&str, &mut dyn TakeValue<'a>) -> Result<(), TokenDefect>,
 {
     // Strings that are skipped over are not checked by the parser, so all of it is checked here.
     let text = std::str::from_utf8(bytes).map_err(|_| TokenDefect::Json)?;
@@ -37,18 +38,21 @@ where
 ///
 /// Told by how it is written. A [`serde_json::Value`] would not do: it takes an object with one
 /// magic member for the JSON in that member's text, so that an object could pass for a string.
-pub(super) enum Json {
-    Text(String),
-    Texts(Vec<String>),
+///
+/// Texts are parts of the token, unless they are written with escapes: most tokens are refused or
+/// interned, and need none of their own.
+pub(super) enum Json<'a> {
+    Text(Cow<'a, str>),
+    Texts(Vec<Cow<'a, str>>),
     /// Without sign, fraction or exponent.
     Integer(u64),
     Other,
 }
 
 /// A value that has not been read yet.
-pub(super) trait TakeValue {
+pub(super) trait TakeValue<'a> {
     /// Reads the value.
-    fn take(&mut self) -> Result<Json, TokenDefect>;
+    fn take(&mut self) -> Result<Json<'a>, TokenDefect>;
     /// Passes over the value.
     fn skip(&mut self) -> Result<(), TokenDefect>;
 }
@@ -60,7 +64,7 @@ struct Members<'a, F> {
 
 impl<'de, F> Visitor<'de> for Members<'_, F>
 where
-    F: FnMut(&str, &mut dyn TakeValue) -> Result<(), TokenDefect>,
+    F: FnMut(&str, &mut dyn TakeValue<'de>) -> Result<(), TokenDefect>,
 {
     type Value = ();
 
@@ -69,9 +73,9 @@ where
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::with_capacity(USUAL_MEMBERS);
+        let mut seen = Names::default();
         let mut slot = Slot(map);
-        while let Some(Name(name)) = slot.0.next_key()? {
+        while let Some(Text(name)) = slot.0.next_key()? {
             let result = if seen.insert(name.clone()) {
                 (self.member)(&name, &mut slot)
             } else {
@@ -86,17 +90,40 @@ where
     }
 }
 
-/// What an access token of Entra ID has, and some.
-const USUAL_MEMBERS: usize = 28;
+/// The names that have been met. As many as a token of Entra ID has are compared one by one, which
+/// costs less than a hash of each; more of them are not left to grow with their square.
+#[derive(Default)]
+struct Names<'a> {
+    usual: SmallVec<[Cow<'a, str>; USUAL_MEMBERS]>,
+    more: HashSet<Cow<'a, str>>,
+}
 
-/// A member's name: a part of the text, unless it is written with escapes.
+/// What an access token of Entra ID has, and some.
+const USUAL_MEMBERS: usize = 40;
+
+impl<'a> Names<'a> {
+    /// Whether the name is new.
+    fn insert(&mut self, name: Cow<'a, str>) -> bool {
+        if self.usual.contains(&name) {
+            false
+        } else if self.usual.len() < USUAL_MEMBERS {
+            self.usual.push(name);
+            true
+        } else {
+            self.more.insert(name)
+        }
+    }
+}
+
+/// A part of the text, unless it is written with escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 struct Slot<A>(A);
 
-impl<'de, A: MapAccess<'de>> TakeValue for Slot<A> {
-    fn take(&mut self) -> Result<Json, TokenDefect> {
+impl<'de, A: MapAccess<'de>> TakeValue<'de> for Slot<A> {
+    fn take(&mut self) -> Result<Json<'de>, TokenDefect> {
         Json::read(self.text()?)
     }
 
@@ -146,15 +173,21 @@ fn is_deep(text: &str) -> bool {
     false
 }
 
-impl Json {
+impl<'a> Json<'a> {
     /// Reads a text that is known to be one JSON value.
-    fn read(text: &str) -> Result<Self, TokenDefect> {
-        match text.as_bytes().first() {
-            Some(b'"') => serde_json::from_str(text)
-                .map(Self::Text)
+    fn read(text: &'a str) -> Result<Self, TokenDefect> {
+        match text.as_bytes() {
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+                Ok(Self::Text(Cow::Borrowed(&text[1..text.len() - 1])))
+            }
+            [b'"', ..] => serde_json::from_str(text)
+                .map(|Text(text)| Self::Text(text))
                 .map_err(|_| TokenDefect::Json),
-            Some(b'[') => Ok(serde_json::from_str(text).map_or(Self::Other, Self::Texts)),
-            Some(b'0'..=b'9') => Ok(text.parse().map_or(Self::Other, Self::Integer)),
+            [b'[', ..] => Ok(serde_json::from_str::<Vec<Text<'_>>>(text)
+                .map_or(Self::Other, |texts| {
+                    Self::Texts(texts.into_iter().map(|Text(text)| text).collect())
+                })),
+            [b'0'..=b'9', ..] => Ok(text.parse().map_or(Self::Other, Self::Integer)),
             _ => Ok(Self::Other),
         }
     }
@@ -217,6 +250,38 @@ mod tests {
         // A backslash at the end of a text escapes no quote.
         let behind = format!("[\"\\\\\",{}]", nested("[", "]", MAX_DEPTH));
         assert_eq!(read(&behind), Err(TokenDefect::Json));
+    }
+
+    #[test]
+    fn nor_does_it_matter_how_many_stand_between() {
+        for between in [0, 1, 38, 39, 40, 41, 500] {
+            let between: String = (0..between).map(|n| format!("\"{n}\":0,")).collect();
+            let text = |last| format!("{{\"alg\":0,{between}\"{last}\":0}}");
+            let twice = names(text("alg").as_bytes());
+            assert_eq!(twice, Err(TokenDefect::DuplicateMember), "{between}");
+            assert!(names(text("other").as_bytes()).is_ok(), "{between}");
+            let late = format!("{{{between}\"a\":0,\"\\u0061\":0}}");
+            let twice = names(late.as_bytes());
+            assert_eq!(twice, Err(TokenDefect::DuplicateMember), "{late}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_with_and_without_escapes() {
+        let mut texts = Vec::new();
+        read_object(
+            br#"{"a":"x/y","b":"\u0078\/\"y","c":["p","\u0071"],"d":["p",1]}"#,
+            |_, value| {
+                texts.push(match value.take()? {
+                    Json::Text(text) => text.into_owned(),
+                    Json::Texts(texts) => texts.join(" "),
+                    Json::Integer(_) | Json::Other => "other".to_owned(),
+                });
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(texts, ["x/y", "x/\"y", "p q", "other"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules that make a token valid.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -108,7 +108,8 @@ impl Validator {
         if !self.rules.algorithms.contains(&jws.header.algorithm) {
             return Err(TokenDefect::Algorithm);
         }
-        let claims = RawClaims::parse(&jose::decode(jws.payload)?, &self.rules.keep)?;
+        let payload = jose::decode(jws.payload)?;
+        let claims = RawClaims::parse(&payload, &self.rules.keep)?;
         self.check_audience(&claims)?;
         self.check_tenant(&claims.tenant_id)?;
         check_issuer(&claims, keys)?;
@@ -132,8 +133,9 @@ impl Validator {
         self.fingerprint
     }
 
-    fn check_audience(&self, claims: &RawClaims) -> Result<(), TokenDefect> {
-        let ours = |audience: &String| self.rules.audiences.iter().any(|ours| **ours == **audience);
+    fn check_audience(&self, claims: &RawClaims<'_>) -> Result<(), TokenDefect> {
+        let ours =
+            |audience: &Cow<'_, str>| self.rules.audiences.iter().any(|ours| **ours == **audience);
         let fits = match &claims.audience {
             Audience::One(audience) => ours(audience),
             Audience::Many(audiences) => self.rules.audience_lists && audiences.iter().any(ours),
@@ -155,7 +157,11 @@ impl Validator {
             .ok_or(TokenDefect::Tenant)
     }
 
-    fn check_lifetime(&self, claims: &RawClaims, now: Timestamp) -> Result<Timestamp, TokenDefect> {
+    fn check_lifetime(
+        &self,
+        claims: &RawClaims<'_>,
+        now: Timestamp,
+    ) -> Result<Timestamp, TokenDefect> {
         let expires = Timestamp::from_unix(claims.expires);
         if expires > now + MAX_LIFETIME {
             return Err(TokenDefect::Lifetime);
@@ -170,18 +176,16 @@ impl Validator {
         Ok(valid_until)
     }
 
-    fn principal(&self, claims: RawClaims) -> Principal {
+    fn principal(&self, claims: RawClaims<'_>) -> Principal {
         let optional = claims.optional;
-        let client_id = match claims.version.as_str() {
+        let client_id = match &*claims.version {
             "1.0" => optional.app_id,
             _ => optional.authorized_party,
         };
         let scopes = self
             .interner
             .list(optional.scope.split(' ').filter(|scope| !scope.is_empty()));
-        let roles = self
-            .interner
-            .list(optional.roles.iter().map(String::as_str));
+        let roles = self.interner.list(optional.roles.iter().map(AsRef::as_ref));
         let app_only = optional.identity_type.as_deref() == Some("app")
             || (scopes.is_empty() && !roles.is_empty());
         Principal::new(Claims {
@@ -210,8 +214,8 @@ impl fmt::Debug for Validator {
 }
 
 /// `iss` must be the issuer of the token's own version, filled with the token's own tenant.
-fn check_issuer(claims: &RawClaims, keys: &KeySet) -> Result<(), TokenDefect> {
-    let template = match claims.version.as_str() {
+fn check_issuer(claims: &RawClaims<'_>, keys: &KeySet) -> Result<(), TokenDefect> {
+    let template = match &*claims.version {
         "2.0" => Some(keys.issuers().v2()),
         "1.0" => keys.issuers().v1(),
         _ => return Err(TokenDefect::Claims),
@@ -227,7 +231,7 @@ fn check_issuer(claims: &RawClaims, keys: &KeySet) -> Result<(), TokenDefect> {
 /// keys sign v1.0 tokens too, so a key for the v2.0 issuer of the same tenant counts as well.
 fn find_key(
     jws: &Jws<'_>,
-    claims: &RawClaims,
+    claims: &RawClaims<'_>,
     keys: &KeySet,
     now: Timestamp,
 ) -> Result<Arc<Key>, TokenDefect> {
@@ -235,7 +239,7 @@ fn find_key(
     if named.is_empty() {
         return Err(TokenDefect::UnknownKey);
     }
-    let tenant = claims.tenant_id.as_str();
+    let tenant = &*claims.tenant_id;
     let v2 = keys.issuers().v2().replace("{tenantid}", tenant);
     let mut fitting = named
         .iter()

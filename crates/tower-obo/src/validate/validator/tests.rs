@@ -40,14 +40,18 @@ fn validators_with_other_rules_have_other_fingerprints() {
 const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 const NOW: Timestamp = Timestamp::from_unix(1_000);
 
-/// The claims of a v2.0 token, with these in place of its own.
-fn claims(changed: &serde_json::Value) -> RawClaims {
+/// The payload of a v2.0 token, with these claims in place of its own.
+fn payload(changed: &serde_json::Value) -> String {
     let mut claims = serde_json::json!({"iss": "i", "aud": "a", "exp": 2_000, "nbf": 1_000,
         "ver": "2.0", "tid": TENANT});
     for (name, value) in changed.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    RawClaims::parse(claims.to_string().as_bytes(), &[]).unwrap()
+    claims.to_string()
+}
+
+fn claims(payload: &str) -> RawClaims<'_> {
+    RawClaims::parse(payload.as_bytes(), &[]).unwrap()
 }
 
 fn keys() -> KeySet {
@@ -108,14 +112,20 @@ fn an_application_says_so_or_has_roles_and_no_scope() {
         (serde_json::json!({"idtyp": "user"}), false),
         (serde_json::json!({}), false),
     ] {
-        let principal = Validator::builder().build().principal(claims(&changed));
+        let principal = Validator::builder()
+            .build()
+            .principal(claims(&payload(&changed)));
         assert_eq!(principal.is_app_only(), app_only, "{changed}");
     }
 }
 
 #[test]
 fn scopes_and_clients_are_read_from_the_claims_of_the_version() {
-    let read = |changed| Validator::builder().build().principal(claims(&changed));
+    let read = |changed| {
+        Validator::builder()
+            .build()
+            .principal(claims(&payload(&changed)))
+    };
     let principal = read(serde_json::json!({"scp": " a  b ", "azp": "two", "appid": "one"}));
     assert!(principal.scopes().eq(["a", "b"]));
     assert_eq!(principal.client_id(), Some("two"));
@@ -127,7 +137,8 @@ fn scopes_and_clients_are_read_from_the_claims_of_the_version() {
 fn the_longest_lifetime_still_counts_and_a_second_more_does_not() {
     let validator = Validator::builder().build();
     let until = |exp: Timestamp| {
-        let claims = claims(&serde_json::json!({"exp": exp.as_unix()}));
+        let payload = payload(&serde_json::json!({"exp": exp.as_unix()}));
+        let claims = claims(&payload);
         validator.check_lifetime(&claims, NOW)
     };
     let longest = NOW + MAX_LIFETIME;
@@ -146,7 +157,8 @@ fn a_list_of_audiences_counts_only_where_lists_are_accepted() {
         (serde_json::json!(["other"]), false, false),
         (serde_json::json!([]), false, false),
     ] {
-        let claims = claims(&serde_json::json!({"aud": audience}));
+        let payload = payload(&serde_json::json!({"aud": audience}));
+        let claims = claims(&payload);
         let fits = |validator: Validator| validator.check_audience(&claims).is_ok();
         assert_eq!(fits(strict().build()), strictly, "{audience}");
         let lenient = strict().accept_audience_lists().build();
@@ -162,7 +174,8 @@ fn only_cp1_says_that_a_client_can_answer_claims() {
         (serde_json::json!(["protapp"]), false),
         (serde_json::json!([]), false),
     ] {
-        let claims = claims(&serde_json::json!({"xms_cc": capabilities}));
+        let payload = payload(&serde_json::json!({"xms_cc": capabilities}));
+        let claims = claims(&payload);
         let principal = Validator::builder().build().principal(claims);
         assert_eq!(
             principal.answers_claims_challenges(),
