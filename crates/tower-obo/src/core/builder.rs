@@ -325,10 +325,11 @@ impl CoreBuilder {
                 "client_id",
                 format!("{client_id:?} is no client id: give the app registration's GUID"),
             ),
-            Some((_, credential)) if credential.is_empty() => {
-                wrong("credential", "the client secret is empty".to_owned());
+            Some((_, credential)) => {
+                if let Some(problem) = credential.problem() {
+                    wrong("credential", problem.to_owned());
+                }
             }
-            Some(_) => {}
         }
         if !self.realm.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             wrong("realm", "the realm is more than printable ASCII".to_owned());

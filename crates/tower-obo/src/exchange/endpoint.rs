@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Credential, ExchangeError, ExchangeErrorKind, ExchangeRequest, Exchanging, TokenExchange,
     TokenResponse,
+    credential::{Audience, CredentialError},
     grant::{Form, Grant, OnBehalfOf},
 };
 use crate::{Clock, Secret, http_client::HttpClient};
@@ -19,7 +20,7 @@ pub(crate) struct EntraTokenEndpoint(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     authority: Box<str>,
-    client_id: Box<str>,
+    client_id: Arc<str>,
     credential: Credential,
     http: HttpClient,
     clock: Arc<dyn Clock>,
@@ -62,7 +63,10 @@ impl Inner {
     async fn exchange(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
         use ExchangeErrorKind as K;
         match self.attempt(request).await {
-            Err(error) if error.refuses_credential() => self.attempt(request).await,
+            Err(error) if error.refuses_credential() => {
+                self.credential.refused();
+                self.attempt(request).await
+            }
             Err(error)
                 if matches!(error.kind(), K::Timeout | K::Unavailable)
                     && error.retry_after().is_none() =>
@@ -76,16 +80,20 @@ impl Inner {
 
     async fn attempt(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
         // The tenant was checked to be a GUID when the caller's token was validated.
-        let url = format!("{}/{}/oauth2/v2.0/token", self.authority, request.tenant);
+        let audience = Audience {
+            token_endpoint: format!("{}/{}/oauth2/v2.0/token", self.authority, request.tenant)
+                .into(),
+            client_id: Arc::clone(&self.client_id),
+            now: self.clock.now(),
+        };
+        let proof = self
+            .credential
+            .prove(&audience)
+            .await
+            .map_err(CredentialError::into_exchange_error)?;
         let mut form = Form::default();
         form.push("client_id", &self.client_id);
-        self.credential.write(&mut form).map_err(|error| {
-            tracing::error!(%error, "the client credential cannot be used");
-            ExchangeError::new(
-                ExchangeErrorKind::Misconfigured,
-                "the client credential cannot be used",
-            )
-        })?;
+        proof.write(&mut form);
         OnBehalfOf.write(request, &mut form);
 
         let mut headers = HeaderMap::new();
@@ -95,7 +103,7 @@ impl Inner {
         }
         let answer = self
             .http
-            .post_form(&url, headers, form.into_body())
+            .post_form(&audience.token_endpoint, headers, form.into_body())
             .await
             .map_err(ExchangeError::from_call)?;
         if answer.status != StatusCode::OK {

@@ -12,10 +12,11 @@ use entra_emulator::demo;
 use http::Request;
 use tower::{Layer, Service, ServiceExt};
 use tower_obo::{
-    Aadsts, AadstsAnswer, AccessPolicy, Admitted, Algorithm, Clock, Core, Credential, Decision,
-    Downstream, DownstreamToken, Entra, Event, ExchangeError, ExchangeErrorKind, ExchangeRequest,
-    Exchanging, Head, Issuers, KeySet, Observer, Principal, RefreshReason, Rejection, Secret,
-    SystemClock, Timestamp, TokenDefect, TokenExchange, TokenResponse, TokioSpawner, Validator,
+    Aadsts, AadstsAnswer, AccessPolicy, Admitted, Algorithm, ClientCertificate, Clock, Core,
+    Credential, Decision, Downstream, DownstreamToken, Entra, Event, ExchangeError,
+    ExchangeErrorKind, ExchangeRequest, Exchanging, Head, Issuers, KeySet, Observer, Principal,
+    RefreshReason, Rejection, Secret, SystemClock, Timestamp, TokenDefect, TokenExchange,
+    TokenResponse, TokioSpawner, Validator,
 };
 
 use crate::fixture::{World, policy, with_token};
@@ -69,6 +70,9 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     shown.add("Entra", &contoso());
     let secret = || Credential::secret(SECRET);
     shown.add("Credential", &secret());
+    let certificate = ClientCertificate::file("/c.pfx").with_password(SECRET);
+    shown.add("ClientCertificate", &certificate);
+    shown.add("Credential", &Credential::certificate(certificate));
     shown.add("Secret", &Secret::from(SECRET));
     let builder = Core::builder(contoso()).client(demo::API_CLIENT_ID, secret());
     shown.add("CoreBuilder", &builder);

@@ -1,0 +1,300 @@
+use std::fs;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use entra_emulator::Signer;
+use serde_json::{Value, json};
+
+use super::{
+    super::tests::{Folder, audience},
+    *,
+};
+
+fn pem(signer: &Signer) -> String {
+    signer.private_key_pem() + &signer.certificate_pem()
+}
+
+fn part(assertion: &Secret, at: usize) -> Value {
+    let part = assertion.expose().split('.').nth(at).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+fn x5t(assertion: &Secret) -> Value {
+    part(assertion, 0)["x5t#S256"].take()
+}
+
+fn thumbprint(signer: &Signer) -> Value {
+    signer.certificate().thumbprint_sha256().into()
+}
+
+/// The problem that keeps this file from being used.
+fn problem(bytes: &[u8]) -> String {
+    let folder = Folder::new();
+    let certificate = Certificate::new(folder.put("c", bytes).into());
+    match certificate.assertion(&audience()) {
+        Err(CredentialError::Unusable(problem)) => {
+            let path = certificate.path().display().to_string() + " ";
+            problem.strip_prefix(&path).unwrap().to_owned()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_assertion_says_who_signs_and_for_whom_and_no_more() {
+    let signer = Signer::generate().unwrap();
+    let folder = Folder::new();
+    let path = folder.put("c.pem", pem(&signer));
+    let audience = audience();
+    let assertion = Certificate::new(path.clone().into())
+        .assertion(&audience)
+        .unwrap();
+    assert_eq!(
+        part(&assertion, 0),
+        json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(&signer)})
+    );
+    let mut claims = part(&assertion, 1);
+    let jti = claims["jti"].take();
+    assert!(jti.as_str().unwrap().parse::<uuid::Uuid>().is_ok());
+    let now = audience.now.as_unix();
+    let expected = json!({
+        "aud": "https://login.example/tenant/oauth2/v2.0/token",
+        "iss": "11111111-0000-4000-8000-000000000001",
+        "sub": "11111111-0000-4000-8000-000000000001",
+        "jti": null,
+        "nbf": now,
+        "exp": now + 600,
+    });
+    assert_eq!(claims, expected);
+
+    let with_chain = ClientCertificate::file(path).send_chain();
+    let assertion = Certificate::new(with_chain).assertion(&audience).unwrap();
+    let body = signer.certificate_pem().replace('\n', "");
+    let der = body.split("-----").nth(2).unwrap();
+    assert_eq!(part(&assertion, 0)["x5c"], json!([der]));
+}
+
+#[test]
+fn an_assertion_serves_one_token_endpoint_until_shortly_before_its_end() {
+    let folder = Folder::new();
+    let path = folder.put("c.pem", pem(&Signer::generate().unwrap()));
+    let certificate = Certificate::new(path.into());
+    let sign = |audience: &Audience| certificate.assertion(audience).unwrap().expose().to_owned();
+    let mut audience = audience();
+    let first = sign(&audience);
+    assert_eq!(sign(&audience), first);
+
+    let elsewhere = Audience {
+        token_endpoint: "https://login.example/other/oauth2/v2.0/token".into(),
+        ..audience.clone()
+    };
+    assert_ne!(sign(&elsewhere), first);
+    let another = Audience {
+        client_id: "11111111-0000-4000-8000-000000000002".into(),
+        ..audience.clone()
+    };
+    assert_ne!(sign(&another), first);
+    assert_eq!(sign(&audience), first);
+
+    audience.now = audience.now + Duration::from_secs(479);
+    assert_eq!(sign(&audience), first);
+    audience.now = audience.now + Duration::from_secs(1);
+    let next = sign(&audience);
+    assert_ne!(next, first);
+
+    certificate.forget();
+    assert_ne!(sign(&audience), next, "it was refused");
+}
+
+#[test]
+fn cf_06_a_new_certificate_is_used_at_once_and_a_bad_one_not_at_all() {
+    let folder = Folder::new();
+    let [old, new] = [(); 2].map(|()| Signer::generate().unwrap());
+    let path = folder.put("c.pem", pem(&old));
+    let certificate = Certificate::new(path.clone().into());
+    let now = audience();
+    let used = || x5t(&certificate.assertion(&now).unwrap());
+    assert_eq!(used(), thumbprint(&old));
+
+    for bad in [
+        String::new(),
+        "no certificate".to_owned(),
+        old.private_key_pem() + &new.certificate_pem(),
+        new.certificate_pem(),
+    ] {
+        folder.put("c.pem", bad);
+        assert_eq!(used(), thumbprint(&old));
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(used(), thumbprint(&old));
+    certificate.forget();
+    assert_eq!(used(), thumbprint(&old));
+
+    folder.put("c.pem", pem(&new));
+    assert_eq!(used(), thumbprint(&new));
+}
+
+#[test]
+fn key_and_certificates_may_come_in_any_order_and_either_form() {
+    let [signer, other] = [(); 2].map(|()| Signer::generate().unwrap());
+    let key = signer.private_key_pem();
+    // The key of PKCS#1 is the last member of that of PKCS#8.
+    let body: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+    let pkcs8 = base64::engine::general_purpose::STANDARD
+        .decode(body)
+        .unwrap();
+    let pkcs1 = format!(
+        "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n",
+        base64::engine::general_purpose::STANDARD.encode(&pkcs8[26..])
+    );
+    let (own, chain) = (signer.certificate_pem(), other.certificate_pem());
+    for text in [
+        format!("{key}{own}"),
+        format!("{own}{key}"),
+        format!("Bag Attributes\n{chain}{own}\n\r\n{key}"),
+        format!("{own}{chain}{pkcs1}"),
+    ] {
+        let folder = Folder::new();
+        let settings = ClientCertificate::file(folder.put("c.pem", &text)).send_chain();
+        let assertion = Certificate::new(settings).assertion(&audience()).unwrap();
+        assert_eq!(x5t(&assertion), thumbprint(&signer), "{text}");
+        let chain = text.matches("BEGIN CERTIFICATE").count();
+        assert_eq!(part(&assertion, 0)["x5c"].as_array().unwrap().len(), chain);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said() {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+    let [signer, other] = [(); 2].map(|()| Signer::generate().unwrap());
+    let (key, own) = (signer.private_key_pem(), signer.certificate_pem());
+    let rng = aws_lc_rs::rand::SystemRandom::new();
+    let ec = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &rng).unwrap();
+    let ec = base64::engine::general_purpose::STANDARD.encode(ec.as_ref());
+    let ec = format!("-----BEGIN PRIVATE KEY-----\n{ec}\n-----END PRIVATE KEY-----\n");
+    for (text, expected) in [
+        (own.clone(), "holds no private key"),
+        (key.clone(), "holds no certificate beside the private key"),
+        (
+            format!("{key}{}", other.certificate_pem()),
+            "holds no certificate of its private key",
+        ),
+        (
+            format!("{key}{key}{own}"),
+            "holds more than one private key",
+        ),
+        (format!("{ec}{own}"), pem::NOT_RSA),
+        (key.replace("PRIVATE", "EC PRIVATE") + &own, pem::NOT_RSA),
+        (
+            key.replace("PRIVATE", "ENCRYPTED PRIVATE") + &own,
+            "has an encrypted private key; take the password off, or use a PFX file",
+        ),
+        (
+            format!("{key}-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+            "is damaged PEM",
+        ),
+    ] {
+        assert_eq!(problem(text.as_bytes()), expected, "{text}");
+    }
+    let damaged = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let damaged = problem(format!("{key}{damaged}").as_bytes());
+    assert!(
+        damaged.starts_with("holds a certificate that cannot be read: "),
+        "{damaged}"
+    );
+    let garbage = problem(b"garbage");
+    assert!(
+        garbage.starts_with("is neither PEM nor a PFX file"),
+        "{garbage}"
+    );
+}
+
+#[test]
+fn an_expired_certificate_is_of_no_use() {
+    let folder = Folder::new();
+    let path = folder.put("c.pem", pem(&Signer::generate().unwrap()));
+    let mut audience = audience();
+    audience.now = audience.now + Duration::from_secs(6 * 366 * 24 * 3600);
+    let problem = Certificate::new(path.into())
+        .assertion(&audience)
+        .unwrap_err();
+    let CredentialError::Unusable(problem) = problem else {
+        panic!("{problem:?}");
+    };
+    assert!(
+        problem.ends_with("has a certificate that has expired"),
+        "{problem}"
+    );
+}
+
+#[cfg(feature = "pfx")]
+mod pfx_files {
+    use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+
+    use super::*;
+
+    fn pfx(signer: &Signer, algorithm: EncryptionAlgorithm, password: &str) -> Vec<u8> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(signer.private_key_pem().as_bytes()).unwrap();
+        let own = CertificateDer::from_pem_slice(signer.certificate_pem().as_bytes()).unwrap();
+        let key = PrivateKey::from_der(key.secret_pkcs8_der()).unwrap();
+        let own = p12_keystore::Certificate::from_der(&own).unwrap();
+        let mut store = KeyStore::new();
+        let chain = PrivateKeyChain::new("1", key, [own]);
+        store.add_entry("own", KeyStoreEntry::PrivateKeyChain(chain));
+        store
+            .writer(password)
+            .encryption_algorithm(algorithm)
+            .encryption_iterations(1000)
+            .mac_iterations(1000)
+            .write()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_pfx_file_is_opened_with_its_password() {
+        let signer = Signer::generate().unwrap();
+        let folder = Folder::new();
+        for algorithm in [
+            EncryptionAlgorithm::PbeWithHmacSha256AndAes256,
+            EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc,
+        ] {
+            let path = folder.put("c.pfx", pfx(&signer, algorithm, "pass word"));
+            let password = folder.put("password", "pass word\n");
+            for settings in [
+                ClientCertificate::file(&path).with_password("pass word"),
+                ClientCertificate::file(&path).with_password_file(&password),
+            ] {
+                let assertion = Certificate::new(settings).assertion(&audience()).unwrap();
+                assert_eq!(x5t(&assertion), thumbprint(&signer));
+            }
+            for settings in [
+                ClientCertificate::file(&path).with_password("wrong"),
+                ClientCertificate::file(&path),
+            ] {
+                let wrong = Certificate::new(settings).assertion(&audience());
+                let text = "cannot be opened: the password is wrong";
+                let expected = format!("{} {text}", path.display());
+                assert_eq!(wrong.unwrap_err(), CredentialError::Unusable(expected));
+            }
+            let settings =
+                ClientCertificate::file(&path).with_password_file(folder.path("nowhere"));
+            let missing = Certificate::new(settings).assertion(&audience());
+            let CredentialError::Unusable(missing) = missing.unwrap_err() else {
+                panic!("it should be mended");
+            };
+            assert!(missing.contains("its password: "), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_pfx_file_without_a_password_needs_none() {
+        let signer = Signer::generate().unwrap();
+        let algorithm = EncryptionAlgorithm::PbeWithHmacSha256AndAes256;
+        let folder = Folder::new();
+        let path = folder.put("c.pfx", pfx(&signer, algorithm, ""));
+        let assertion = Certificate::new(path.into())
+            .assertion(&audience())
+            .unwrap();
+        assert_eq!(x5t(&assertion), thumbprint(&signer));
+    }
+}

@@ -1,0 +1,5 @@
+//! The credentials with which tokens are asked for, against the emulator: what is sent, and what
+//! happens while they change.
+
+mod certificate;
+mod kit;
