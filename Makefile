@@ -31,7 +31,7 @@ browser: ## the browser tests only
 	scripts/install-test-tools
 	cargo test -p obo-tests --test browser
 
-interop: ## msal and azure-identity (Python, Node), unmodified, against the emulator; needs python3 and node
+interop: ## msal and azure-identity (Python, Node), unmodified, and the gateway against the emulator; needs python3 and node
 	scripts/interop
 
 conformance: ## suites that judge the gateway and take long: each script of scripts/conformance; needs go

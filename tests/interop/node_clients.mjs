@@ -65,9 +65,10 @@ const credentials = {
   federated: () => ({ clientAssertion: federated }),
 };
 
-function application(clientId, secret, credential) {
+function application(clientId, secret, credential, options = {}) {
   return new ConfidentialClientApplication({
     auth: {
+      ...options,
       clientId,
       authority,
       knownAuthorities: [new URL(https).host],
@@ -115,6 +116,17 @@ for (const credential of Object.keys(credentials)) {
     expect(result.accessToken, { aud, oid: alice, appid: api, appidacr: acr[credential] });
   });
 }
+
+await check("msal-node", "on behalf of, with claims", "secret", async () => {
+  const capable = { clientCapabilities: ["cp1"] };
+  const app = application(api, settings.api_secret, "secret", capable);
+  const result = await app.acquireTokenOnBehalfOf({
+    oboAssertion: settings.assertion,
+    scopes: [armScope],
+    claims: settings.claims,
+  });
+  expect(result.accessToken, { oid: alice, xms_cc: ["cp1"] });
+});
 
 await check("msal-node", "refusal of a wrong secret", "secret", async () => {
   const app = application(ui, "wrong", "secret");
@@ -168,22 +180,31 @@ for (const [kind, credential] of Object.entries({
   });
 }
 
+const onBehalfOf = (credential) =>
+  new OnBehalfOfCredential({
+    ...options,
+    tenantId: tenant,
+    clientId: api,
+    userAssertionToken: settings.assertion,
+    ...credential,
+  });
+
 for (const [kind, credential] of Object.entries({
   secret: { clientSecret: settings.api_secret },
   certificate: { certificatePath },
   federated: { getAssertion: async () => federated },
 })) {
   await check("@azure/identity", "on behalf of", kind, async () => {
-    const onBehalfOf = new OnBehalfOfCredential({
-      ...options,
-      tenantId: tenant,
-      clientId: api,
-      userAssertionToken: settings.assertion,
-      ...credential,
-    });
-    const { token } = await onBehalfOf.getToken(armScope);
+    const { token } = await onBehalfOf(credential).getToken(armScope);
     expect(token, { aud: "https://management.azure.com", oid: alice, appid: api });
   });
 }
+
+await check("@azure/identity", "on behalf of, with claims", "secret", async () => {
+  const credential = onBehalfOf({ clientSecret: settings.api_secret });
+  const asked = { claims: settings.claims, enableCae: true };
+  const { token } = await credential.getToken(armScope, asked);
+  expect(token, { oid: alice, xms_cc: ["cp1"] });
+});
 
 process.exit(0);

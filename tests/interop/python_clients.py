@@ -96,6 +96,15 @@ for credential in CREDENTIALS:
         )
 
 
+@check("msal-python", "on behalf of, with claims", "secret")
+def _():
+    app = application(API, settings["api_secret"], "secret", client_capabilities=["cp1"])
+    result = app.acquire_token_on_behalf_of(
+        settings["assertion"], [ARM_SCOPE], claims_challenge=settings["claims"]
+    )
+    expect(succeeded(result), oid=ALICE, xms_cc=["cp1"])
+
+
 @check("msal-python", "instance discovery", "secret")
 def _():
     instance = f"{HTTPS}/common/discovery/instance"
@@ -174,6 +183,14 @@ for kind in ON_BEHALF_OF:
     def _():
         token = on_behalf_of(kind).get_token(ARM_SCOPE).token
         expect(token, aud="https://management.azure.com", oid=ALICE, appid=API)
+
+
+@check("azure-identity (Python)", "on behalf of, with claims", "secret")
+def _():
+    credential = on_behalf_of("secret")
+    token = credential.get_token(ARM_SCOPE, claims=settings["claims"], enable_cae=True).token
+    # It declares the capability in capitals, and the token repeats what was declared.
+    expect(token, oid=ALICE, xms_cc=["CP1"])
 
 
 @check("azure-identity (Python)", "refusal without consent", "secret")

@@ -1,6 +1,8 @@
-"""Microsoft's client libraries, unmodified, against the emulator: every client and grant is a named
-check. Called by scripts/interop, in the virtual environment that it makes."""
+"""Microsoft's client libraries, unmodified, and the gateway against the emulator: every client and grant is
+a named check, and their token requests are compared. Called by scripts/interop, in the virtual environment
+that it makes."""
 
+import base64
 import datetime
 import json
 import os
@@ -9,18 +11,26 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from importlib import metadata
 
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+import compare
 from emulator import Emulator, sign_in_server
+from fields import Facts
 
 HERE = pathlib.Path(__file__).parent
+PAGE = HERE.parent.parent / "docs" / "interop.md"
 TENANT = "c0a70500-0000-4000-8000-000000000001"
 API, UI = "a9100000-0000-4000-8000-00000000000a", "b1e00000-0000-4000-8000-00000000000b"
+API_SECRET = "emulator-api-secret"
 ISSUER, SUBJECT = "https://issuer.example/cluster", "system:serviceaccount:shop:api"
+# What Resource Manager challenges with when a session was revoked.
+CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}'
 # A client whose checks take longer waits for something that never comes.
 TIMEOUT = 120
 
@@ -75,11 +85,13 @@ def credentials(emulator, folder):
         "certificate_file": certificate_pem,
         "pem_file": key_pem + certificate_pem,
         "federated_file": federated.encode(),
+        "secret_file": API_SECRET.encode(),
     }.items():
         path = folder / name
+        path.touch(mode=0o600)
         path.write_bytes(content)
         files[name] = str(path)
-    return files
+    return files | {"federated": federated}
 
 
 def run(command, environment, emulator, results):
@@ -99,6 +111,7 @@ def run(command, environment, emulator, results):
             result = json.loads(line)
             requests = emulator.token_requests()
             result["requests"], seen = requests[seen:], len(requests)
+            result["received"] = time.time()
             results.append(result)
             process.stdin.write("\n")
             process.stdin.flush()
@@ -117,25 +130,69 @@ def table(results):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)), row[3])
 
 
-def main(binary, node_folder):
+def thumbprints(certificate_file):
+    """What header fields of an assertion say of the certificate."""
+    certificate = x509.load_pem_x509_certificate(pathlib.Path(certificate_file).read_bytes())
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    encoded = lambda bytes: base64.urlsafe_b64encode(bytes).decode().rstrip("=")
+    return {
+        "SHA-256 of the certificate": encoded(certificate.fingerprint(hashes.SHA256())),
+        "SHA-1 of the certificate": encoded(certificate.fingerprint(hashes.SHA1())),
+        "certificate": base64.b64encode(der).decode(),
+    }
+
+
+def versions(node_folder):
+    node = json.loads((node_folder / "package.json").read_text())["dependencies"]
+    python = {
+        "msal-python": "msal",
+        "azure-identity (Python)": "azure-identity",
+        "azure-mgmt-resource-subscriptions": "azure-mgmt-resource-subscriptions",
+        "requests": "requests",
+    }
+    return {client: metadata.version(package) for client, package in python.items()} | {
+        "msal-node": node["@azure/msal-node"],
+        "@azure/identity": node["@azure/identity"],
+    }
+
+
+def check_page(results, settings, node_folder):
+    """Compares the requests; what is wrong with docs/interop.md, or nothing."""
+    try:
+        facts = Facts(settings, thumbprints(settings["certificate_file"]))
+        page = compare.page(results, facts, versions(node_folder))
+    except compare.Problem as problem:
+        return str(problem)
+    if os.environ.get("UPDATE_DOCS"):
+        PAGE.write_text(page, encoding="utf-8")
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page:
+        return None
+    return f"{PAGE} is not what the suite makes; UPDATE_DOCS=1 make interop writes it anew"
+
+
+def main(binaries, node_folder):
+    binaries, node_folder = pathlib.Path(binaries), pathlib.Path(node_folder)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        emulator = Emulator(binary, folder / "ca.pem")
+        emulator = Emulator(binaries / "entra-emulator", folder / "ca.pem")
         try:
             server = sign_in_server(emulator)
             settings = credentials(emulator, folder) | {
                 "https": emulator.https,
                 "arm": emulator.arm,
+                "ca_file": emulator.ca_file,
+                "gateway": str(binaries / "obo-gateway"),
                 "tenant": TENANT,
                 "api": API,
-                "api_secret": "emulator-api-secret",
+                "api_secret": API_SECRET,
                 "ui": UI,
                 "ui_secret": "emulator-ui-secret",
                 "alice": "a11ce000-0000-4000-8000-000000000011",
                 "redirect_uri": "http://localhost:8000/account/callback",
                 "sign_in": f"http://127.0.0.1:{server.server_port}",
                 "assertion": emulator.user_token(),
+                "claims": CLAIMS,
                 "grace": emulator.control("POST", "/token", {"user": "grace"})["token"],
                 "unconsented": emulator.control(
                     "POST", "/token", {"user": "bob", "consent": False}
@@ -143,17 +200,21 @@ def main(binary, node_folder):
             }
             environment = {"INTEROP": json.dumps(settings)}
             clients = [
+                ([sys.executable, str(HERE / "tower_obo.py")], "SSL_CERT_FILE"),
                 ([sys.executable, str(HERE / "python_clients.py")], "REQUESTS_CA_BUNDLE"),
-                (["node", str(pathlib.Path(node_folder) / "node_clients.mjs")], "NODE_EXTRA_CA_CERTS"),
+                (["node", str(node_folder / "node_clients.mjs")], "NODE_EXTRA_CA_CERTS"),
             ]
             for command, trust in clients:
                 run(command, environment | {trust: emulator.ca_file}, emulator, results)
+            wrong = check_page(results, settings, node_folder)
         finally:
             emulator.stop()
     table(results)
     failed = [result for result in results if result["error"]]
     print(f"\n{len(results) - len(failed)} passed, {len(failed)} failed")
-    return 1 if failed else 0
+    if wrong:
+        print(wrong, file=sys.stderr)
+    return 1 if failed or wrong else 0
 
 
 if __name__ == "__main__":

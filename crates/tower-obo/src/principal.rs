@@ -90,7 +90,8 @@ impl Principal {
         self.0.app_only
     }
 
-    /// Whether the client says it can answer a claims challenge (`xms_cc` holds `cp1`).
+    /// Whether the client says it can answer a claims challenge (`xms_cc` holds `cp1`, in
+    /// capitals or not).
     #[must_use]
     pub fn answers_claims_challenges(&self) -> bool {
         self.0.claims_capable

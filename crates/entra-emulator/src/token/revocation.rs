@@ -8,9 +8,13 @@ use super::verify::Verified;
 use crate::state::State;
 
 /// The claims that a resource asks for then, in base64. Only clients that said they can handle it
-/// (`xms_cc`: `cp1`) are asked; others keep their token to its end.
+/// (`xms_cc`: `cp1`, which some write in capitals) are asked; others keep their token to its end.
 pub(crate) fn claims_challenge(state: &State, verified: &Verified) -> Option<String> {
-    if !verified.capabilities().iter().any(|one| one == "cp1") {
+    let capabilities = verified.capabilities();
+    if !capabilities
+        .iter()
+        .any(|one| one.eq_ignore_ascii_case("cp1"))
+    {
         return None;
     }
     let directory = state.directory();

@@ -196,7 +196,11 @@ impl Validator {
             scopes,
             roles,
             app_only,
-            claims_capable: optional.capabilities.iter().any(|name| name == "cp1"),
+            // Entra ID repeats it as the client wrote it, which is "CP1" for some of Microsoft's own.
+            claims_capable: optional
+                .capabilities
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case("cp1")),
             token_id: optional.token_id.map(Into::into),
             expires_at: Timestamp::from_unix(claims.expires),
             kept: optional.kept.into(),

@@ -171,6 +171,7 @@ fn only_cp1_says_that_a_client_can_answer_claims() {
     for (capabilities, capable) in [
         (serde_json::json!(["cp1"]), true),
         (serde_json::json!(["protapp", "cp1"]), true),
+        (serde_json::json!(["CP1"]), true),
         (serde_json::json!(["protapp"]), false),
         (serde_json::json!([]), false),
     ] {
