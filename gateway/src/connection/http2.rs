@@ -94,7 +94,9 @@ pub(super) async fn serve<T, S>(
 {
     let head = serving.watches.add();
     head.enter(Phase::Working);
-    io.set_frames(Frames::new(Rc::clone(&head)));
+    let writes = serving.watches.add();
+    writes.enter(Phase::Working);
+    io.set_http2(Frames::new(Rc::clone(&head)), Rc::clone(&writes));
     watch.enter(Phase::Idle);
     let streams = Streams(Rc::new(Shared {
         watch: Rc::clone(&watch),
@@ -115,7 +117,7 @@ pub(super) async fn serve<T, S>(
         loop {
             let orders = watch.poll_orders(cx);
             let mut end = orders.drain;
-            if head.poll_orders(cx).close {
+            if head.poll_orders(cx).close || writes.poll_orders(cx).close {
                 return Poll::Ready(());
             }
             if orders.close {

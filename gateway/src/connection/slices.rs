@@ -3,6 +3,9 @@
 //! A piece waits for the client's window as a whole, and that the next one is asked for is all that
 //! shows of the client's reading. With pieces of half a megabyte, as upstreams may send them, a client
 //! on a slow line would look like one that has stopped.
+//!
+//! With the last piece a request's task ends, and its limits with it, while the piece still waits for
+//! the window: so that one is the smallest.
 
 use std::{
     pin::Pin,
@@ -16,6 +19,10 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::{message::body::ResponseBody, net::watch::Watch};
 
 const SLICE: usize = 16 * 1024;
+
+/// What may stay in memory, of each stream, once nothing watches it any more: of a client that opens
+/// its window by a byte, and then no further.
+const LAST: usize = 1024;
 
 /// A body in slices.
 #[derive(Debug)]
@@ -56,7 +63,14 @@ impl Body for Slices {
             // The slice before this one has found room.
             this.watch.touch();
         }
-        let slice = this.rest.split_to(SLICE.min(this.rest.len()));
+        let left = this.rest.len();
+        let ends = left <= SLICE && this.body.is_end_stream();
+        let length = if ends && left > LAST {
+            left - LAST
+        } else {
+            left.min(SLICE)
+        };
+        let slice = this.rest.split_to(length);
         Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 
@@ -96,5 +110,26 @@ mod tests {
         assert!(slices.is_end_stream());
         watches.later(60_000);
         assert!(watch.is_overdue());
+    }
+
+    #[test]
+    fn the_last_slice_is_a_small_one() {
+        for (length, slices) in [
+            (LAST, vec![LAST]),
+            (LAST + 1, vec![1, LAST]),
+            (SLICE, vec![SLICE - LAST, LAST]),
+            (SLICE + LAST, vec![SLICE, LAST]),
+        ] {
+            let watch = Watches::new(&Limits::default()).add();
+            let body = ResponseBody::whole(Bytes::from(vec![b'a'; length]));
+            let mut body = Slices::new(body, watch);
+            let mut lengths = Vec::new();
+            while let Poll::Ready(Some(frame)) =
+                Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()))
+            {
+                lengths.push(frame.unwrap().into_data().unwrap().len());
+            }
+            assert_eq!(lengths, slices);
+        }
     }
 }

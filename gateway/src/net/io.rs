@@ -46,10 +46,23 @@ pub(crate) struct ClientIo<T: Socket> {
     watch: Rc<Watch>,
     /// What was read ahead to see which protocol is spoken.
     ahead: Bytes,
-    /// Of an HTTP/2 connection, whose requests begin in the middle of others.
-    frames: Option<Box<Frames>>,
+    /// Of an HTTP/2 connection.
+    many: Option<Box<Many>>,
+    /// A write waits for the client to read.
+    is_blocked: bool,
+    /// So does what TLS has taken and not sent.
+    is_unsent: bool,
     /// Set once our side is shut: what may still be thrown away.
     left_to_throw_away: Option<usize>,
+}
+
+/// What a connection keeps besides its [`Watch`] where many requests share it: one begins in the
+/// middle of others, and none of them answers for what all have written.
+#[derive(Debug)]
+struct Many {
+    frames: Frames,
+    /// Streaming as long as a write waits.
+    writes: Rc<Watch>,
 }
 
 impl<T: Socket> ClientIo<T> {
@@ -58,7 +71,9 @@ impl<T: Socket> ClientIo<T> {
             stream,
             watch,
             ahead: Bytes::new(),
-            frames: None,
+            many: None,
+            is_blocked: false,
+            is_unsent: false,
             left_to_throw_away: None,
         }
     }
@@ -68,15 +83,42 @@ impl<T: Socket> ClientIo<T> {
         self.ahead = bytes;
     }
 
-    /// From here on, HTTP/2: whether a head is on its way is for `frames` to say.
-    pub(crate) fn set_frames(&mut self, frames: Frames) {
-        self.frames = Some(Box::new(frames));
+    /// From here on, HTTP/2: whether a head is on its way is for `frames` to say, and `writes` is
+    /// told whether the client reads what is written.
+    pub(crate) fn set_http2(&mut self, frames: Frames, writes: Rc<Watch>) {
+        self.many = Some(Box::new(Many { frames, writes }));
     }
 
-    fn wrote(&self, result: &io::Result<usize>) {
-        let moves = matches!(self.watch.phase(), Phase::Streaming | Phase::Tunnel);
-        if moves && matches!(result, Ok(written) if *written > 0) {
-            self.watch.touch();
+    /// Keeps the watch of what is written.
+    ///
+    /// The end of an answer lies here when its request is over already. So what had to wait for the
+    /// client counts between requests too; but nothing else, lest a client that only asks whether
+    /// we are there (PING) were never idle.
+    fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
+        match polled {
+            Poll::Pending if !self.is_blocked => {
+                self.is_blocked = true;
+                if let Some(many) = &self.many {
+                    many.writes.enter(Phase::Streaming);
+                }
+            }
+            Poll::Ready(Ok(1..)) => {
+                let moves = match self.watch.phase() {
+                    Phase::Streaming | Phase::Tunnel => true,
+                    Phase::Idle => self.is_blocked,
+                    _ => false,
+                };
+                if moves {
+                    self.watch.touch();
+                }
+                if self.is_blocked {
+                    self.is_blocked = false;
+                    if let Some(many) = &self.many {
+                        many.writes.enter(Phase::Working);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -99,8 +141,8 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
             polled => ready!(polled)?,
         }
         let read = buf.filled().get(before..).unwrap_or_default();
-        if let Some(frames) = &mut this.frames {
-            frames.read(read);
+        if let Some(many) = &mut this.many {
+            many.frames.read(read);
         } else if !read.is_empty() {
             match this.watch.phase() {
                 Phase::Idle => this.watch.enter(Phase::Head),
@@ -118,9 +160,9 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
-        self.wrote(&result);
-        Poll::Ready(result)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -128,9 +170,9 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
-        self.wrote(&result);
-        Poll::Ready(result)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -138,7 +180,9 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.is_unsent = polled.is_pending();
+        polled
     }
 
     /// Shuts our side, then reads what the client still sends until it has seen that.
@@ -173,11 +217,15 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
 impl<T: Socket> Drop for ClientIo<T> {
     /// An answer that broke off is followed by a reset: to a client of HTTP/1.0, which takes the
     /// connection's end for the body's, an orderly end would make half of an answer a whole one.
+    /// What still waits to be written has broken off too.
     fn drop(&mut self) {
-        if self.watch.is_cut()
+        if (self.watch.is_cut() || self.is_blocked || self.is_unsent)
             && let Err(error) = self.stream.tcp().set_zero_linger()
         {
             tracing::debug!(%error, "a connection could not be reset");
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

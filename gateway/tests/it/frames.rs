@@ -9,6 +9,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -47,6 +48,15 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 /// What a client begins with.
 pub(crate) fn hello() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
+}
+
+/// The same, and what the client lets be sent on a stream before it says more.
+pub(crate) fn hello_with_window(window: u32) -> Vec<u8> {
+    let [a, b, c, d] = window.to_be_bytes();
+    let initial = frame(SETTINGS, 0, 0, &[0, 4, a, b, c, d]);
+    // For the connection, as much as there can be.
+    let all = frame(WINDOW_UPDATE, 0, 0, &(0x7fff_0000_u32).to_be_bytes());
+    [PREFACE, &initial, &all].concat()
 }
 
 /// A header field that HPACK keeps in no table (RFC 7541 §6.2.2): byte for byte as it is.

@@ -38,6 +38,8 @@ mod reuse;
 mod rig;
 mod rng;
 mod route_limits;
+#[cfg(target_os = "linux")]
+mod slow_readers;
 mod tls;
 mod tls_upstream;
 mod trailers;
