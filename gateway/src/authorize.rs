@@ -136,17 +136,16 @@ fn access(route: &Route) -> Option<AccessPolicy> {
 /// on as it is.
 fn challenged(
     admitted: &Admitted,
-    response: Response<ResponseBody>,
+    response: &mut Response<ResponseBody>,
     id: &HeaderValue,
     grpc: bool,
-) -> Response<ResponseBody> {
+) {
     if response.status() != StatusCode::UNAUTHORIZED {
-        return response;
+        return;
     }
     let token = admitted.first_downstream();
-    match token.and_then(|token| token.challenged(response.headers())) {
-        Some(rejection) => refusal(rejection.for_grpc(grpc), id),
-        None => response,
+    if let Some(rejection) = token.and_then(|token| token.challenged(response.headers())) {
+        *response = refusal(rejection.for_grpc(grpc), id);
     }
 }
 
@@ -314,13 +313,16 @@ where
                     admitted,
                     kept,
                 } => {
-                    let Ok(response) = ready!(inner.poll(cx));
+                    let mut polled = inner.poll(cx);
+                    let Poll::Ready(Ok(response)) = &mut polled else {
+                        return polled;
+                    };
                     response.body().end_with_token(|| time_left(admitted));
-                    match kept.send_again(admitted, &response) {
+                    match kept.send_again(admitted, response) {
                         Some(sending) => Self::SentAgain { sending },
                         None => {
-                            let answer = challenged(admitted, response, kept.id(), kept.is_grpc());
-                            return Poll::Ready(Ok(answer));
+                            challenged(admitted, response, kept.id(), kept.is_grpc());
+                            return polled;
                         }
                     }
                 }

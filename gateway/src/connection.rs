@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
@@ -162,7 +162,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(mut response) = ready!(this.inner.poll(cx));
+        let mut polled = this.inner.poll(cx);
+        let Poll::Ready(Ok(response)) = &mut polled else {
+            return polled;
+        };
         // Trailers are where two readers of HTTP/1 may still differ about the end of a request, and
         // what one takes for them is another's next request. So nothing is read behind them, nor
         // where an answer begins before the chunks have ended.
@@ -174,6 +177,6 @@ where
             this.watch.hold_tunnel(response.body_mut().take_permit());
         }
         response.body_mut().watch(Rc::clone(this.watch));
-        Poll::Ready(Ok(response))
+        polled
     }
 }

@@ -161,9 +161,10 @@ where
             has: self.has,
             route: self.route,
         });
-        let Ok(response) = sending.await;
+        let Ok(mut response) = sending.await;
         response.body().end_with_token(|| time_left(admitted));
-        challenged(admitted, response, &self.id, self.has.grpc)
+        challenged(admitted, &mut response, &self.id, self.has.grpc);
+        response
     }
 }
 

@@ -65,12 +65,11 @@ fn http2(exchange: &mut Exchange, most_fields: usize) -> Result<(), Answer> {
     if request.headers().len() > most_fields {
         return Err(Answer::head_too_large());
     }
-    http2_fields(request.headers())?;
     let uri = request.uri();
     let host = authority(uri, request.headers())?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    let path = (uri.path_and_query()).filter(|path| known && path.as_str().starts_with('/'));
-    let Some(origin) = path.and_then(origin_form) else {
+    let origin = uri.path_and_query().filter(|_| known).and_then(origin_form);
+    let Some(origin) = origin else {
         return Err(Answer::bad_request("the target is no path"));
     };
     *request.uri_mut() = origin;
@@ -78,22 +77,6 @@ fn http2(exchange: &mut Exchange, most_fields: usize) -> Result<(), Answer> {
     headers.insert(HOST, host);
     join_cookies(headers);
     exchange.has.transfer_encoding = has_body && !headers.contains_key(CONTENT_LENGTH);
-    Ok(())
-}
-
-/// What `h2` lets pass and HTTP/1 reads otherwise: spaces around a value, which would not be of it any
-/// more (RFC 9113 §8.2.1), and two lengths.
-fn http2_fields(headers: &HeaderMap) -> Result<(), Answer> {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let is_padded = |value: &HeaderValue| {
-        is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
-    };
-    if headers.values().any(is_padded) {
-        return Err(Answer::bad_request("a field has spaces around its value"));
-    }
-    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-        return Err(Answer::bad_request("there are two lengths"));
-    }
     Ok(())
 }
 
@@ -235,18 +218,12 @@ pub(super) fn is_host(text: &[u8]) -> bool {
             (inside, after.get(1..).unwrap_or_default())
         }
         _ => {
+            // In one pass, since every request takes it: what ends the name is a port or is wrong.
             let end = text
                 .iter()
-                .position(|byte| *byte == b':')
+                .position(|byte| !OF_A_NAME[usize::from(*byte)])
                 .unwrap_or(text.len());
-            let (name, after) = text.split_at(end);
-            let plain = name.iter().all(|byte| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~')
-            });
-            if !plain {
-                return false;
-            }
-            (name, after)
+            text.split_at(end)
         }
     };
     let port_is_number = match port {
@@ -256,6 +233,18 @@ pub(super) fn is_host(text: &[u8]) -> bool {
     };
     !host.is_empty() && port_is_number
 }
+
+/// Letters, digits and `.-_~`.
+static OF_A_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Makes sure that the target is a path; gives back what to forward where it came as a whole URL.
 fn target(uri: &Uri, host: Option<&HeaderValue>, secure: bool) -> Result<Option<Uri>, Answer> {

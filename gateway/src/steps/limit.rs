@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
@@ -120,12 +120,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             LimitFutureProj::Running { inner, permit } => {
-                let Ok(mut response) = ready!(inner.poll(cx));
+                let mut polled = inner.poll(cx);
                 // A request runs until its answer is written.
-                if let Some(permit) = permit.take() {
+                if let Poll::Ready(Ok(response)) = &mut polled
+                    && let Some(permit) = permit.take()
+                {
                     response.body_mut().hold(permit);
                 }
-                Poll::Ready(Ok(response))
+                polled
             }
             LimitFutureProj::Refused { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(*response)),

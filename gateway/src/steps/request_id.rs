@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderValue, Response};
@@ -132,11 +132,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(mut response) = ready!(this.inner.poll(cx));
-        if let Some(id) = this.id.take() {
+        let mut polled = this.inner.poll(cx);
+        // Changed where it stands: taken out and put back, it would be copied twice.
+        if let Poll::Ready(Ok(response)) = &mut polled
+            && let Some(id) = this.id.take()
+        {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        Poll::Ready(Ok(response))
+        polled
     }
 }
 

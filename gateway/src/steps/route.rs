@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -206,11 +206,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             RoutingFutureProj::Passed { inner, reader } => {
-                let Ok(mut response) = ready!(inner.poll(cx));
-                if let Some(reader) = reader {
-                    reader.apply(&mut response);
+                let mut polled = inner.poll(cx);
+                if let Poll::Ready(Ok(response)) = &mut polled
+                    && let Some(reader) = reader
+                {
+                    reader.apply(response);
                 }
-                Poll::Ready(Ok(response))
+                polled
             }
             RoutingFutureProj::Answered { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(*response)),

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
@@ -86,7 +86,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            StepFutureProj::Passed { inner } => Poll::Ready(ready!(inner.poll(cx))),
+            StepFutureProj::Passed { inner } => inner.poll(cx),
             StepFutureProj::Refused { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(*response)),
                 None => Poll::Pending,
