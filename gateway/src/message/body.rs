@@ -169,6 +169,8 @@ enum Kind {
     Upstream {
         incoming: Incoming,
         place: Option<Place>,
+        /// The answer broke off, and what came before that is still being written.
+        broken: Option<hyper::Error>,
         /// The token that its trailers must not repeat.
         injected: Option<Box<HeaderValue>>,
         token_ends: TokenEnds,
@@ -202,6 +204,7 @@ impl ResponseBody {
             kind: Kind::Upstream {
                 incoming,
                 place: Some(place),
+                broken: None,
                 injected,
                 token_ends,
             },
@@ -278,16 +281,30 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        let (incoming, injected) = match &mut this.kind {
+        let (incoming, place, broken, injected) = match &mut this.kind {
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
             Kind::Upstream {
-                incoming, injected, ..
-            } => (incoming, injected),
+                incoming,
+                place,
+                broken,
+                injected,
+                ..
+            } => (incoming, place, broken, injected),
         };
-        match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+        if let Some(error) = broken.take() {
+            if let Some(watch) = &this.watch {
+                watch.set_cut();
+            }
+            return Poll::Ready(Some(Err(error)));
+        }
+        let polled = match place {
+            Some(Place::Http1(lease)) => lease.poll_frame(incoming, cx),
+            _ => Pin::new(&mut *incoming).poll_frame(cx),
+        };
+        match ready!(polled) {
             Some(Ok(frame)) if frame.is_data() => {
                 let ended = incoming.is_end_stream();
                 if let Some(watch) = &this.watch {
@@ -299,10 +316,11 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                if let Some(watch) = &this.watch {
-                    watch.set_cut();
-                }
-                Poll::Ready(Some(Err(error)))
+                // hyper closes the connection at once, so what came with the end of this one is
+                // written first.
+                *broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
@@ -322,8 +340,11 @@ impl Body for ResponseBody {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_empty(),
             Kind::Upstream {
-                incoming, place, ..
-            } => place.is_none() || incoming.is_end_stream(),
+                incoming,
+                place,
+                broken,
+                ..
+            } => broken.is_none() && (place.is_none() || incoming.is_end_stream()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 mod connector;
+mod driver;
 pub(crate) mod frames;
 pub(crate) mod io;
 mod line;

@@ -7,17 +7,28 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::{
+    body::{Body as _, Frame, Incoming},
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
+};
 use hyper_util::rt::TokioIo;
 use tokio::{task, time};
 
 use super::{
     connector::{Connector, Opened, Transport},
+    driver::Driver,
     line::Line,
     multiplexed::{Multiplexed, Stream},
 };
@@ -41,6 +52,7 @@ pub(crate) struct Pool {
 
 struct Idle {
     connection: SendRequest<RequestBody>,
+    driver: Option<Driver>,
     line: Rc<Line>,
     /// Milliseconds on the worker's clock; 0 until the first sweep sees it.
     since: u64,
@@ -78,6 +90,7 @@ impl Pool {
         loop {
             let Idle {
                 mut connection,
+                driver,
                 line,
                 since,
             } = self.idle.borrow_mut().pop()?;
@@ -88,7 +101,11 @@ impl Pool {
             // that is not is closed, so that nobody waits for what another caller left behind.
             if connection.is_ready() || ready_soon(&mut connection).await {
                 line.begin(since != 0);
-                return Some(Lease { connection, line });
+                return Some(Lease {
+                    connection,
+                    driver,
+                    line,
+                });
             }
         }
     }
@@ -182,16 +199,26 @@ impl Pool {
             if idle.since == 0 {
                 idle.since = now;
             }
-            !idle.connection.is_closed() && now.saturating_sub(idle.since) <= limit
+            // Nobody else looks whether the upstream has closed it.
+            let ended = (idle.driver.as_mut()).is_some_and(|driver| driver.drive().is_ready());
+            !ended && !idle.connection.is_closed() && now.saturating_sub(idle.since) <= limit
         });
         self.multiplexed.sweep(now, limit);
     }
 
-    fn give_back(&self, connection: SendRequest<RequestBody>, line: Rc<Line>) {
+    fn give_back(&self, lease: Lease) {
+        let Lease {
+            connection,
+            driver,
+            line,
+        } = lease;
+        // Without a task of its own, nothing makes it ready later.
+        let usable = driver.is_none() || connection.is_ready();
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.most && !connection.is_closed() && !line.is_stuck() {
+        if idle.len() < self.most && usable && !connection.is_closed() && !line.is_stuck() {
             idle.push(Idle {
                 connection,
+                driver,
                 line,
                 since: 0,
             });
@@ -228,16 +255,18 @@ impl Drop for Opening {
 }
 
 async fn http1(io: Transport, line: Rc<Line>) -> hyper::Result<Lease> {
-    let (connection, driver) = http1::Builder::new()
+    let (sender, connection) = http1::Builder::new()
         .max_buf_size(READ_AT_ONCE)
         .handshake(TokioIo::new(io))
         .await?;
-    task::spawn_local(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, "a connection to the upstream ended");
-        }
-    });
-    Ok(Lease { connection, line })
+    let mut driver = Driver::new(connection);
+    // Ready for the first request.
+    let ended = driver.drive().is_ready();
+    Ok(Lease {
+        connection: sender,
+        driver: (!ended).then_some(driver),
+        line,
+    })
 }
 
 /// Boxed, since it is rare and every request's future would have room for its timer.
@@ -258,13 +287,20 @@ impl fmt::Debug for Pool {
 /// An HTTP/1 connection in use. Dropped, it is closed; only [`Lease::give_back`] keeps it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) connection: SendRequest<RequestBody>,
+    connection: SendRequest<RequestBody>,
+    /// `None` where the connection has a task of its own, or has ended.
+    driver: Option<Driver>,
     line: Rc<Line>,
 }
 
 impl Lease {
+    /// Of a connection that has a task of its own.
     pub(crate) const fn new(connection: SendRequest<RequestBody>, line: Rc<Line>) -> Self {
-        Self { connection, line }
+        Self {
+            connection,
+            driver: None,
+            line,
+        }
     }
 
     /// Whether it has waited for long enough that the upstream may be about to close it.
@@ -277,11 +313,74 @@ impl Lease {
         self.line.has_heard()
     }
 
+    /// Puts the request into hyper's queue. The answer is for [`answer`](Self::answer) to wait for.
+    pub(crate) fn start(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Answered> + use<> {
+        if !request.body().is_end_stream()
+            && let Some(driver) = self.driver.take()
+        {
+            task::spawn_local(driver.run());
+        }
+        self.connection.try_send_request(request)
+    }
+
+    /// Waits for what [`start`](Self::start) gave.
+    pub(crate) async fn answer(
+        &mut self,
+        mut answer: Pin<&mut impl Future<Output = Answered>>,
+    ) -> Answered {
+        poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx))).await
+    }
+
+    /// More of the answer's body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if let Some(driver) = &self.driver {
+            // What has been read already.
+            let frame = driver.poll_first(|cx| Pin::new(&mut *incoming).poll_frame(cx));
+            if frame.is_ready() {
+                return frame;
+            }
+        }
+        self.drive(cx, |cx| Pin::new(incoming).poll_frame(cx))
+    }
+
+    /// Lets the connection get on, then polls what waits for it.
+    fn drive<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        what: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if self
+            .driver
+            .as_mut()
+            .is_some_and(|driver| driver.drive().is_ready())
+        {
+            self.driver = None;
+        }
+        let Some(driver) = &self.driver else {
+            return what(cx);
+        };
+        let polled = driver.poll(what);
+        if polled.is_pending() {
+            driver.park(cx);
+        }
+        polled
+    }
+
     /// Lets the next request have the connection. Only after the answer was read to its end and
     /// the request was sent to its end.
     pub(crate) fn give_back(self) {
         if let Some(pool) = self.line.pool() {
-            pool.give_back(self.connection, self.line);
+            pool.give_back(self);
         }
     }
 }
+
+/// What becomes of a request.
+type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;

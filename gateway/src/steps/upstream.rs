@@ -7,7 +7,11 @@ mod other;
 mod tests;
 mod upgrade;
 
-use std::{convert::Infallible, pin::pin, rc::Rc};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use http::{
@@ -33,11 +37,11 @@ use crate::{
 
 /// Forwards a request. Never fails: what goes wrong is an answer.
 ///
-/// The future passes through every step by value, so it is kept small: what is rare is boxed, and
-/// no part of the request stands in it twice.
+/// The future passes through every step by value. It is boxed, since one allocation costs less than
+/// copying the request's head and hyper's state that often.
 pub(crate) fn forward(
     exchange: Exchange,
-) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+) -> Pin<Box<impl Future<Output = Result<Response<ResponseBody>, Infallible>>>> {
     let uploaded = exchange.has_no_body();
     let Exchange {
         request,
@@ -64,7 +68,7 @@ pub(crate) fn forward(
             None => body,
         }
     }));
-    async move {
+    Box::pin(async move {
         let Some(route) = route else {
             return Ok(Answer::not_found().into_response(&id));
         };
@@ -116,7 +120,7 @@ pub(crate) fn forward(
             Ok(Response::from_parts(parts, body))
         });
         Ok(response.unwrap_or_else(|answer| answer.for_grpc(has.grpc).into_response(&id)))
-    }
+    })
 }
 
 type Sent = Result<(Response<Incoming>, Place), Answer>;
@@ -142,7 +146,7 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
         // Awaited by reference: what is awaited by value is kept twice.
         let mut sending = pin!(start(&mut lease, request));
         if let Some(sending) = sending.as_mut().as_pin_mut() {
-            match sending.await {
+            match lease.answer(sending).await {
                 Ok(response) => return Ok((response, Place::Http1(lease))),
                 Err(mut error) => {
                     let copy = copy.filter(|_| !lease.has_heard() && !error.error().is_user());
@@ -171,8 +175,7 @@ fn start(
 ) -> Option<
     impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>,
 > {
-    let request = request.take()?;
-    Some(lease.connection.try_send_request(request))
+    Some(lease.start(request.take()?))
 }
 
 /// The connection broke, or what came is no answer.

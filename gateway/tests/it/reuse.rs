@@ -5,10 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::oneshot,
     time,
 };
 
 use crate::{
+    client::in_time,
     rig::Rig,
     upstream::{find, ok},
 };
@@ -58,6 +60,18 @@ async fn capacity(address: SocketAddr) -> usize {
     taken
 }
 
+async fn rig_before(upstream: SocketAddr) -> Rig {
+    Rig::public_with(
+        |_| ok(),
+        |config| {
+            for own in config.upstreams.values_mut() {
+                own.set_url(&format!("http://{upstream}")).unwrap();
+            }
+        },
+    )
+    .await
+}
+
 #[tokio::test]
 async fn an_upload_that_the_upstream_does_not_read_holds_up_nobody_else() {
     let listener = small_listener();
@@ -69,15 +83,7 @@ async fn an_upload_that_the_upstream_does_not_read_holds_up_nobody_else() {
             tokio::spawn(answers_early(stream));
         }
     });
-    let rig = Rig::public_with(
-        |_| ok(),
-        |config| {
-            for upstream in config.upstreams.values_mut() {
-                upstream.set_url(&format!("http://{address}")).unwrap();
-            }
-        },
-    )
-    .await;
+    let rig = rig_before(address).await;
     // All of the upload leaves the client, and its end stays behind in the gateway.
     let mut uploader = rig.client().await;
     let head = format!("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: {size}\r\n\r\n");
@@ -86,4 +92,79 @@ async fn an_upload_that_the_upstream_does_not_read_holds_up_nobody_else() {
     assert_eq!(uploader.answer().await.unwrap().status, 200);
     let mut next = rig.client().await;
     assert_eq!(next.get("/y").await.status, 200);
+}
+
+const UPLOAD: usize = 32 * 1024 * 1024;
+
+/// Answers the first request, and the second without end while it reads it to its end.
+async fn answers_for_ever(mut stream: TcpStream, read: oneshot::Sender<()>) {
+    let mut head = Vec::new();
+    while find(&head, b"\r\n\r\n").is_none() {
+        stream.read_buf(&mut head).await.unwrap();
+    }
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    stream.write_all(answer).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let mut upload = Vec::new();
+    reader.read_buf(&mut upload).await.unwrap();
+    tokio::spawn(async move {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n";
+        let mut bytes = head.as_bytes().to_vec();
+        while writer.write_all(&bytes).await.is_ok() {
+            bytes = vec![b'x'; 64 * 1024];
+        }
+    });
+    let mut left = UPLOAD - upload.len();
+    let mut bytes = vec![0; 64 * 1024];
+    while left > 0 {
+        let read = reader.read(&mut bytes).await.unwrap();
+        assert!(read > 0);
+        left = left.saturating_sub(read);
+    }
+    read.send(()).unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_while_the_client_does_not_read_the_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig = rig_before(listener.local_addr().unwrap()).await;
+    let (read, was_read) = oneshot::channel();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        answers_for_ever(stream, read).await;
+    });
+    let mut client = rig.client().await;
+    // On a connection that has served a request without a body.
+    assert_eq!(client.get("/x").await.status, 200);
+    let head = format!("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: {UPLOAD}\r\n\r\n");
+    client.send(head).await;
+    for _ in 0..UPLOAD / (64 * 1024) {
+        in_time(client.stream.write_all(&[b'x'; 64 * 1024]))
+            .await
+            .unwrap();
+    }
+    in_time(was_read).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_the_upstream_closes_while_nobody_has_it_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig = rig_before(listener.local_addr().unwrap()).await;
+    let (close, closes) = oneshot::channel();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 4096];
+        let _ = stream.read(&mut bytes).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+        closes.await.unwrap();
+        stream.shutdown().await.unwrap();
+        // The gateway's end.
+        stream.read(&mut bytes).await.unwrap()
+    });
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/x").await.status, 200);
+    close.send(()).unwrap();
+    assert_eq!(in_time(serving).await.unwrap(), 0);
 }

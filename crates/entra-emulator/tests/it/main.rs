@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod arm;
-mod authorize;
 mod binary;
 mod browser;
 mod client_certificate;
@@ -17,6 +16,5 @@ mod graph;
 mod https;
 mod kit;
 mod on_behalf_of;
-mod on_behalf_of_refused;
 mod sign_in;
 mod support;

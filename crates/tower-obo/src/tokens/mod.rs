@@ -3,18 +3,10 @@
 mod cached;
 mod flight;
 mod holdback;
-#[cfg(feature = "redis")]
-mod shared;
-#[cfg(not(feature = "redis"))]
-#[path = "shared_absent.rs"]
-mod shared;
 mod store;
-
-#[cfg(feature = "redis")]
-pub use self::shared::RedisStore;
 
 pub(crate) use self::{
     cached::CachedToken,
-    flight::{FromStore, Unavailable, Want},
+    flight::{Unavailable, Want},
     store::DownstreamTokens,
 };

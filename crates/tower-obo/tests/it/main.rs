@@ -32,8 +32,6 @@ mod overload;
 mod request;
 mod script;
 mod secrecy;
-#[cfg(feature = "redis")]
-mod shared_store;
 mod tcp;
 mod tenants;
 mod throttle;

@@ -1,5 +1,7 @@
 //! A request for which no HTTP/1 connection waits: it goes out on a new one, or over HTTP/2.
 
+use std::pin::pin;
+
 use http::{
     Request, Version,
     header::{CONNECTION, HOST, TRANSFER_ENCODING},
@@ -33,7 +35,8 @@ pub(super) async fn send(
                 if request.version() == Version::HTTP_2 {
                     return Err(Answer::bad_upstream("it does not speak HTTP/2 any more"));
                 }
-                return match lease.connection.try_send_request(request).await {
+                let sending = pin!(lease.start(request));
+                return match lease.answer(sending).await {
                     Ok(response) => Ok((response, Place::Http1(lease))),
                     Err(error) => Err(broken(error.error())),
                 };

@@ -1,6 +1,6 @@
 //! A request that asks for another protocol, on a connection of its own.
 
-use std::{future::poll_fn, rc::Rc};
+use std::{future::poll_fn, pin::pin, rc::Rc};
 
 use http::{Request, StatusCode};
 use hyper::client::conn::http1;
@@ -40,9 +40,9 @@ pub(super) async fn send(backend: &Backend, request: Request<RequestBody>) -> Se
         }
     });
     let mut lease = Lease::new(sender, line);
+    let sending = pin!(lease.start(request));
     let response = lease
-        .connection
-        .try_send_request(request)
+        .answer(sending)
         .await
         .map_err(|error| broken(error.error()))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
