@@ -1,5 +1,6 @@
 """msal and azure-identity for Python, and Azure's own client of Resource Manager."""
 
+import asyncio
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import Request, urlopen
 
@@ -12,6 +13,7 @@ from azure.identity import (
     OnBehalfOfCredential,
     WorkloadIdentityCredential,
 )
+from azure.identity.aio import OnBehalfOfCredential as AsyncOnBehalfOfCredential
 from azure.mgmt.resource.subscriptions import SubscriptionClient
 from azure.core.exceptions import ClientAuthenticationError
 import requests
@@ -183,6 +185,25 @@ for kind in ON_BEHALF_OF:
     def _():
         token = on_behalf_of(kind).get_token(ARM_SCOPE).token
         expect(token, aud="https://management.azure.com", oid=ALICE, appid=API)
+
+
+for kind in ON_BEHALF_OF:
+
+    @check("azure-identity (Python, asyncio)", "on behalf of", kind)
+    def _():
+        async def token():
+            async with AsyncOnBehalfOfCredential(
+                TENANT,
+                API,
+                user_assertion=settings["assertion"],
+                # aiohttp doesn't read REQUESTS_CA_BUNDLE.
+                connection_verify=settings["ca_file"],
+                **ON_BEHALF_OF[kind],
+                **OPTIONS,
+            ) as credential:
+                return (await credential.get_token(ARM_SCOPE)).token
+
+        expect(asyncio.run(token()), aud="https://management.azure.com", oid=ALICE, appid=API)
 
 
 @check("azure-identity (Python)", "on behalf of, with claims", "secret")

@@ -147,6 +147,7 @@ def versions(node_folder):
     python = {
         "msal-python": "msal",
         "azure-identity (Python)": "azure-identity",
+        "azure-identity (Python, asyncio)": "azure-identity",
         "azure-mgmt-resource-subscriptions": "azure-mgmt-resource-subscriptions",
         "requests": "requests",
     }

@@ -29,7 +29,7 @@ use crate::{
     challenge::ChallengeContext,
     digest::Digest,
     policy::BoundDownstream,
-    tokens::{DownstreamTokens, Want},
+    tokens::{DownstreamTokens, FromStore, Want},
     validate::TokenDefect,
 };
 
@@ -139,11 +139,12 @@ impl Core {
         CoreBuilder::new(entra)
     }
 
-    /// Begins to load the signing keys and to keep them fresh, in the background. Without it the
-    /// first request that needs them does.
+    /// Begins to load the signing keys and to keep them fresh, in the background, and connects to the
+    /// shared store, if there is one. Without it the first request that needs them does.
     pub fn start(&self) {
         if !self.0.started.swap(true, Ordering::Relaxed) {
             self.0.keys.start();
+            self.0.tokens.connect();
         }
     }
 
@@ -369,6 +370,7 @@ impl Core {
             claims: self.0.claims.clone(),
             object_id: principal.object_id().map(Into::into),
             caller_valid_until,
+            from_store: FromStore::Fresh,
             assertion,
         }
     }

@@ -35,6 +35,12 @@ pub enum Event<'a> {
         /// Whether it was there.
         hit: bool,
     },
+    /// The store that processes share was asked for a downstream token.
+    #[non_exhaustive]
+    SharedStore {
+        /// What came of it.
+        outcome: Lookup,
+    },
     /// A fetch of signing keys ended.
     #[non_exhaustive]
     KeysFetched {
@@ -44,6 +50,18 @@ pub enum Event<'a> {
     /// The authorization server answered with a token of somebody else, or with the caller's own:
     /// never supposed to happen, and worth an alarm.
     ForeignToken,
+}
+
+/// What came of a look into the store of tokens that processes share.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Lookup {
+    /// The token was there.
+    Hit,
+    /// It was not, or was of no use.
+    Miss,
+    /// The store could not be asked, or did not answer in time.
+    Failed,
 }
 
 /// Learns of every [`Event`], on the thread where it happens; it must not block.

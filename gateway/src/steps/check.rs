@@ -65,11 +65,12 @@ fn http2(exchange: &mut Exchange, most_fields: usize) -> Result<(), Answer> {
     if request.headers().len() > most_fields {
         return Err(Answer::head_too_large());
     }
+    http2_fields(request.headers())?;
     let uri = request.uri();
     let host = authority(uri, request.headers())?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    let origin = uri.path_and_query().filter(|_| known).and_then(origin_form);
-    let Some(origin) = origin else {
+    let path = (uri.path_and_query()).filter(|path| known && path.as_str().starts_with('/'));
+    let Some(origin) = path.and_then(origin_form) else {
         return Err(Answer::bad_request("the target is no path"));
     };
     *request.uri_mut() = origin;
@@ -77,6 +78,22 @@ fn http2(exchange: &mut Exchange, most_fields: usize) -> Result<(), Answer> {
     headers.insert(HOST, host);
     join_cookies(headers);
     exchange.has.transfer_encoding = has_body && !headers.contains_key(CONTENT_LENGTH);
+    Ok(())
+}
+
+/// What `h2` lets pass and HTTP/1 reads otherwise: spaces around a value, which would not be of it any
+/// more (RFC 9113 §8.2.1), and two lengths.
+fn http2_fields(headers: &HeaderMap) -> Result<(), Answer> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let is_padded = |value: &HeaderValue| {
+        is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+    };
+    if headers.values().any(is_padded) {
+        return Err(Answer::bad_request("a field has spaces around its value"));
+    }
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Answer::bad_request("there are two lengths"));
+    }
     Ok(())
 }
 

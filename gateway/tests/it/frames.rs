@@ -8,8 +8,10 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -79,6 +81,33 @@ pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
         bytes.extend(text.as_bytes());
     }
     bytes
+}
+
+/// The status that a head begins with, as `h2` writes those that it says for the first time.
+pub(crate) fn status(head: &Frame) -> u16 {
+    match head.payload[..] {
+        // Of the static table (RFC 7541 appendix A).
+        [at @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(at - 0x88)],
+        // A name of it, then three digits by Huffman's code (appendix B): 0 to 2 have five bits,
+        // and 3 to 9 six.
+        [0x48, length, ref rest @ ..] if length > 0x80 => {
+            let bits = (rest[..usize::from(length & 0x7f)].iter())
+                .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+            let mut left = u32::from(length & 0x7f) * 8;
+            (0..3).fold(0, |status, _| {
+                let five = bits >> (left - 5) & 0x1f;
+                let digit = if five < 3 {
+                    left -= 5;
+                    five
+                } else {
+                    left -= 6;
+                    (bits >> left & 0x3f) - 22
+                };
+                status * 10 + u16::try_from(digit).unwrap()
+            })
+        }
+        _ => panic!("no status that is known: {head:?}"),
+    }
 }
 
 /// The fields that every request has, then these.

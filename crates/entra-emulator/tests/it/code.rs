@@ -1,10 +1,11 @@
 //! Redeeming codes and refresh tokens.
 
-use entra_emulator::{Event, demo};
+use entra_emulator::{Directory, Event, Signer, demo};
 use serde_json::json;
 
 use crate::browser::{Browser, redeem};
-use crate::support::{Answer, claims_of, start, token, token_at};
+use crate::client_certificate::{JWT_BEARER, now};
+use crate::support::{Answer, claims_of, start, start_with, token, token_at};
 
 #[tokio::test]
 async fn a_code_becomes_the_tokens_that_were_asked_for() {
@@ -197,7 +198,9 @@ async fn refresh(
     ];
     for (name, value) in changes {
         form.retain(|(known, _)| known != name);
-        form.push((name, value));
+        if !value.is_empty() {
+            form.push((name, value));
+        }
     }
     token(emulator, &form).await
 }
@@ -273,4 +276,47 @@ async fn a_code_of_one_tenant_is_not_redeemed_in_another() {
     token_at(&emulator, demo::FABRIKAM, &form)
         .await
         .assert_refused(400, "invalid_grant", 70_000);
+}
+
+#[tokio::test]
+async fn codes_and_refresh_tokens_are_redeemed_with_a_certificate_too() {
+    let signer = Signer::generate().unwrap();
+    let mut directory = Directory::demo();
+    let ui = directory.application_mut(demo::UI_CLIENT_ID).unwrap();
+    ui.secrets.clear();
+    ui.certificates.push(signer.certificate().clone());
+    let emulator = start_with(directory).await;
+
+    let header = json!({"alg": "PS256", "x5t#S256": signer.certificate().thumbprint_sha256()});
+    let claims = json!({
+        "aud": emulator.token_url(demo::CONTOSO),
+        "iss": demo::UI_CLIENT_ID,
+        "sub": demo::UI_CLIENT_ID,
+        "exp": now() + 600,
+    });
+    let good = signer.sign(&header, &claims);
+    let foreign = Signer::generate().unwrap().sign(&header, &claims);
+    let proof = |assertion| {
+        [
+            ("client_secret", ""),
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", assertion),
+        ]
+    };
+
+    let code = Browser::new(&emulator).code("alice", &[]).await;
+    let refused = redeem(&emulator, &code, &proof(&foreign)).await;
+    refused.assert_refused(401, "invalid_client", 700_027);
+    // A client that fails to prove itself has not used the code up.
+    let first = redeem(&emulator, &code, &proof(&good)).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    let token = claims_of(first.text("access_token"));
+    assert_eq!(token["azpacr"], "2", "a certificate");
+
+    let refreshing = first.text("refresh_token");
+    let refused = refresh(&emulator, refreshing, &proof(&foreign)).await;
+    refused.assert_refused(401, "invalid_client", 700_027);
+    let second = refresh(&emulator, refreshing, &proof(&good)).await;
+    assert_eq!(second.status, 200, "{}", second.body);
+    assert_eq!(claims_of(second.text("access_token"))["azpacr"], "2");
 }

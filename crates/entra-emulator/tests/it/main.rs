@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod arm;
+mod authorize;
 mod binary;
 mod browser;
 mod client_certificate;
@@ -16,5 +17,6 @@ mod graph;
 mod https;
 mod kit;
 mod on_behalf_of;
+mod on_behalf_of_refused;
 mod sign_in;
 mod support;

@@ -45,6 +45,8 @@ pub struct CoreBuilder {
     max_token_bytes: usize,
     key_wait: Duration,
     claims_challenges: bool,
+    #[cfg(feature = "redis")]
+    shared: Option<crate::RedisStore>,
 }
 
 /// The longest leeway that makes sense: what Microsoft's own libraries take.
@@ -74,6 +76,8 @@ impl CoreBuilder {
             max_token_bytes: 16 * 1024,
             key_wait: Duration::from_secs(2),
             claims_challenges: false,
+            #[cfg(feature = "redis")]
+            shared: None,
         }
     }
 
@@ -195,6 +199,14 @@ impl CoreBuilder {
         self
     }
 
+    /// Shares the downstream tokens with other processes, so that a user's token is exchanged once
+    /// for all of them.
+    #[cfg(feature = "redis")]
+    pub fn shared_store(mut self, store: crate::RedisStore) -> Self {
+        self.shared = Some(store);
+        self
+    }
+
     /// Builds the core. Nothing is fetched yet; see [`Core::start`].
     ///
     /// # Errors
@@ -246,7 +258,19 @@ impl CoreBuilder {
                 Arc::clone(&clock),
             ))
         });
-        let tokens = DownstreamTokens::new(
+        #[cfg(feature = "redis")]
+        let shared = self.shared.as_ref().and_then(|store| {
+            store.open(
+                Arc::clone(&clock),
+                Arc::clone(&spawner),
+                Arc::clone(&observer),
+            )
+        });
+        #[cfg_attr(
+            not(feature = "redis"),
+            expect(unused_mut, reason = "nothing is shared")
+        )]
+        let mut tokens = DownstreamTokens::new(
             exchange,
             Arc::clone(&clock),
             spawner,
@@ -254,6 +278,10 @@ impl CoreBuilder {
             self.max_bytes / 2,
             self.max_exchanges,
         );
+        #[cfg(feature = "redis")]
+        if let Some(shared) = shared {
+            tokens.share(shared);
+        }
         let claims: Option<Arc<str>> = self.claims_challenges.then(|| CP1.into());
         let authority = entra.authority.trim_end_matches('/');
         let sign_in_tenant = match &entra.tenants {
@@ -346,6 +374,10 @@ impl CoreBuilder {
         }
         if self.leeway > MAX_LEEWAY {
             wrong("leeway", "the leeway is longer than 300 s".to_owned());
+        }
+        #[cfg(feature = "redis")]
+        for problem in self.shared.iter().flat_map(crate::RedisStore::problems) {
+            wrong("shared_store", problem);
         }
         if self.max_exchanges == 0 {
             wrong("max_exchanges", "no exchange at all could run".to_owned());

@@ -6,6 +6,7 @@ use super::{Core, Head, Pending, is_grpc};
 use crate::{
     Admitted, DownstreamToken, Rejection, Secret, bearer, challenge,
     exchange::{ExchangeError, claims},
+    tokens::FromStore,
 };
 
 impl Core {
@@ -44,6 +45,8 @@ impl Core {
             return None;
         }
         want.claims = Some(claims::merged(self.0.claims.as_deref(), &claims));
+        // What another process has exchanged answers no challenge.
+        want.from_store = FromStore::Nothing;
         let challenge = ExchangeError::challenge(claims);
         let grpc = is_grpc(head.headers);
         let (core, admitted, refused) = (self.clone(), admitted.clone(), challenged.clone());

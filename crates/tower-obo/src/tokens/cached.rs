@@ -17,6 +17,20 @@ const MAX_MARGIN: Duration = Duration::from_secs(300);
 /// At most one attempt to renew ahead in that time.
 const RENEWAL_PAUSE: u64 = 30;
 
+/// So much of the lifetime earlier than asked is the earliest renewal.
+const EARLY: f64 = 0.1;
+
+fn renew_in(response: &TokenResponse) -> Duration {
+    let lifetime = response.expires_in;
+    response.refresh_in.unwrap_or(lifetime.mul_f64(0.8))
+}
+
+/// The age at which the first process may renew it, whichever that is. A younger token is nobody's
+/// to renew.
+pub(super) fn earliest_renewal(response: &TokenResponse) -> Duration {
+    renew_in(response).saturating_sub(response.expires_in.mul_f64(EARLY))
+}
+
 /// A downstream token with the times that matter.
 pub(crate) struct CachedToken {
     /// `Bearer …`, made once, marked sensitive.
@@ -48,9 +62,8 @@ impl CachedToken {
         let use_until = (now + lifetime.saturating_sub(margin)).min(expires_at);
         // Up to a tenth of the lifetime earlier than asked, so that tokens of one burst of sign-ins
         // are not renewed in another burst.
-        let renew_in = response.refresh_in.unwrap_or(lifetime.mul_f64(0.8));
-        let early = lifetime.mul_f64(0.1 * crate::jitter::unit());
-        let renew_at = now + renew_in.saturating_sub(early).min(lifetime);
+        let early = lifetime.mul_f64(EARLY * crate::jitter::unit());
+        let renew_at = now + renew_in(response).saturating_sub(early).min(lifetime);
         Some(Self {
             header,
             key,
@@ -66,6 +79,12 @@ impl CachedToken {
 
     pub(crate) const fn key(&self) -> &Digest {
         &self.key
+    }
+
+    /// Until when it is served without question.
+    #[cfg(feature = "redis")]
+    pub(super) fn use_until(&self) -> Timestamp {
+        Timestamp::from_unix(self.use_until.load(Ordering::Relaxed))
     }
 
     pub(crate) fn expires_at(&self) -> Timestamp {

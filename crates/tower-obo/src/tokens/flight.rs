@@ -27,6 +27,19 @@ pub(crate) struct Want {
     pub(crate) object_id: Option<Box<str>>,
     /// The token must not outlive the caller's right to call.
     pub(crate) caller_valid_until: Timestamp,
+    /// Which tokens of the shared store will do.
+    pub(crate) from_store: FromStore,
+}
+
+/// What a token of the shared store must be to spare an exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FromStore {
+    /// Fresh.
+    Fresh,
+    /// Newer than one whose renewal is due.
+    Renewed,
+    /// None is: something is asked for that what is there does not have.
+    Nothing,
 }
 
 /// Why there is no token.

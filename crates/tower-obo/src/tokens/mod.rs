@@ -3,10 +3,18 @@
 mod cached;
 mod flight;
 mod holdback;
+#[cfg(feature = "redis")]
+mod shared;
+#[cfg(not(feature = "redis"))]
+#[path = "shared_absent.rs"]
+mod shared;
 mod store;
+
+#[cfg(feature = "redis")]
+pub use self::shared::RedisStore;
 
 pub(crate) use self::{
     cached::CachedToken,
-    flight::{Unavailable, Want},
+    flight::{FromStore, Unavailable, Want},
     store::DownstreamTokens,
 };

@@ -14,13 +14,15 @@ use tokio::{
 use self::refused::OnceAMinute;
 use super::{
     CachedToken, Unavailable, Want,
-    flight::{Flights, Outcome, Start},
+    cached::earliest_renewal,
+    flight::{Flights, FromStore, Outcome, Start},
     holdback::Holdback,
+    shared::{Shared, Stored},
 };
 use crate::{
     Clock, Event, Observer, Spawner, Timestamp, TokenExchange,
     digest::{AsIs, Digest},
-    exchange::{ExchangeError, ExchangeErrorKind, ExchangeRequest, TokenResponse},
+    exchange::{ExchangeError, ExchangeErrorKind, ExchangeRequest},
 };
 
 /// Keeps downstream tokens, bounded by bytes, and gets those that are missing: one exchange per
@@ -42,6 +44,8 @@ pub(crate) struct DownstreamTokens {
     /// When claims of a downstream were asked for, by the token's key.
     challenged: OnceAMinute,
     exchanges: Arc<Semaphore>,
+    /// Tokens that other processes may have exchanged.
+    shared: Option<Shared>,
     /// How long a caller waits for a place among the exchanges.
     patience: Duration,
 }
@@ -90,7 +94,21 @@ impl DownstreamTokens {
             refused: OnceAMinute::default(),
             challenged: OnceAMinute::default(),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
+            shared: None,
             patience: Duration::from_secs(5),
+        }
+    }
+
+    /// Shares the tokens with other processes.
+    #[cfg(feature = "redis")]
+    pub(crate) fn share(&mut self, shared: Shared) {
+        self.shared = Some(shared);
+    }
+
+    /// Begins to connect to the shared store, if there is one.
+    pub(crate) fn connect(&self) {
+        if let Some(shared) = &self.shared {
+            shared.start();
         }
     }
 
@@ -187,7 +205,8 @@ impl DownstreamTokens {
         let Ok(permit) = Arc::clone(&self.exchanges).try_acquire_owned() else {
             return;
         };
-        let want = want();
+        let mut want = want();
+        want.from_store = FromStore::Renewed;
         if self.holdback.error(&want.key, &want.group, now).is_none() {
             // Nobody waits for it; the task goes on by itself.
             let _ = self.start_unless(want, permit, |_| None);
@@ -215,7 +234,42 @@ impl DownstreamTokens {
         )
     }
 
+    /// A token from the shared store, or by an exchange.
     async fn run(&self, want: Want) -> Outcome {
+        let Some(shared) = &self.shared else {
+            return self.ask(&want).await.map(|(token, _)| token);
+        };
+        if want.from_store != FromStore::Nothing {
+            let found = shared
+                .find(&want, |stored| self.serves(&want, stored))
+                .await;
+            if let Some(token) = found.and_then(|stored| self.keep(&want, &stored).ok()) {
+                return Ok(token);
+            }
+        }
+        let outcome = self.ask(&want).await;
+        match &outcome {
+            Ok((token, stored)) => shared.keep(&want, stored, token, self.clock.now()),
+            Err(_) => shared.give_up(&want),
+        }
+        outcome.map(|(token, _)| token)
+    }
+
+    /// Whether a token of the shared store spares this exchange.
+    fn serves(&self, want: &Want, stored: &Stored) -> bool {
+        let now = self.clock.now();
+        let response = &stored.response;
+        let fresh = CachedToken::new(response, want.key, stored.obtained, want.caller_valid_until)
+            .is_some_and(|token| token.is_fresh(now));
+        fresh
+            && match want.from_store {
+                FromStore::Fresh => true,
+                FromStore::Renewed => now < stored.obtained + earliest_renewal(response),
+                FromStore::Nothing => false,
+            }
+    }
+
+    async fn ask(&self, want: &Want) -> Result<(Arc<CachedToken>, Stored), ExchangeError> {
         let begun = tokio::time::Instant::now();
         let request = ExchangeRequest {
             tenant: Arc::clone(&want.tenant),
@@ -230,7 +284,11 @@ impl DownstreamTokens {
         let result = result.unwrap_or_else(|_| Err(too_slow()));
         // Where the server gave no id, ours still joins the answer, this log and the server's.
         let outcome = result
-            .and_then(|response| self.keep(&want, &response))
+            .and_then(|response| {
+                let obtained = self.clock.now();
+                let stored = Stored { response, obtained };
+                Ok((self.keep(want, &stored)?, stored))
+            })
             .map_err(|error| error.or_correlation_id(&correlation_id));
         self.observer.on(&Event::Exchanged {
             took: begun.elapsed(),
@@ -256,14 +314,15 @@ impl DownstreamTokens {
         outcome
     }
 
-    fn keep(&self, want: &Want, response: &TokenResponse) -> Outcome {
+    fn keep(&self, want: &Want, stored: &Stored) -> Outcome {
+        let response = &stored.response;
         if is_foreign(want, response.access_token.expose()) {
             tracing::error!("the authorization server answered with a token of somebody else");
             self.observer.on(&Event::ForeignToken);
             return Err(unusable("the token is not the caller's downstream token"));
         }
-        let now = self.clock.now();
-        let token = CachedToken::new(response, want.key, now, want.caller_valid_until)
+        let obtained = stored.obtained;
+        let token = CachedToken::new(response, want.key, obtained, want.caller_valid_until)
             .ok_or_else(|| unusable("the token holds characters that no token has"))?;
         let token = Arc::new(token);
         self.tokens.insert(want.key, Arc::clone(&token));

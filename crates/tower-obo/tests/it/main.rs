@@ -32,6 +32,8 @@ mod overload;
 mod request;
 mod script;
 mod secrecy;
+#[cfg(feature = "redis")]
+mod shared_store;
 mod tcp;
 mod tenants;
 mod throttle;

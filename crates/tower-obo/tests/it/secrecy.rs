@@ -141,6 +141,12 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     );
     shown.add("KeySet", &keys.as_ref().unwrap());
     shown.add("Issuers", &issuers);
+    #[cfg(feature = "redis")]
+    shown.add(
+        "RedisStore",
+        &tower_obo::RedisStore::new(format!("redis://:{SECRET}@host"), SECRET).also_opens(SECRET),
+    );
+    shown.add("Lookup", &tower_obo::Lookup::Hit);
     let bad = KeySet::parse(
         SECRET.as_bytes(),
         issuers,

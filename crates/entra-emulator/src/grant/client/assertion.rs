@@ -27,6 +27,11 @@ pub(super) fn of_form(form: &Form) -> Result<Option<&str>, AadError> {
     }
 }
 
+/// azure-identity for Python (with asyncio) leaves base64's padding on, signs it, and Entra ID doesn't mind.
+fn unpadded(part: &str) -> &str {
+    part.trim_end_matches('=')
+}
+
 /// A JWT with the members that every client assertion has. Nothing is checked yet.
 #[derive(Debug)]
 pub(super) struct Assertion<'a> {
@@ -43,8 +48,9 @@ impl<'a> Assertion<'a> {
         let malformed = || aadsts::malformed_client_assertion("It has not three readable parts.");
         let (message, signature) = jwt.rsplit_once('.').ok_or_else(malformed)?;
         let (header, payload) = message.split_once('.').ok_or_else(malformed)?;
-        let object =
-            |part| -> Option<Claims> { serde_json::from_slice(&from_base64url(part)?).ok() };
+        let object = |part| -> Option<Claims> {
+            serde_json::from_slice(&from_base64url(unpadded(part))?).ok()
+        };
         let header = object(header).ok_or_else(malformed)?;
         let claims = object(payload).ok_or_else(malformed)?;
         if header.contains_key("crit") {
@@ -63,7 +69,7 @@ impl<'a> Assertion<'a> {
             header,
             claims,
             message,
-            signature,
+            signature: unpadded(signature),
         })
     }
 
@@ -117,5 +123,30 @@ impl<'a> Assertion<'a> {
             .or_else(|| value.as_str()?.parse().ok())
             .map(Some)
             .ok_or_else(|| aadsts::malformed_client_assertion(&format!("Its '{name}' is no time.")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE;
+
+    use super::*;
+
+    #[test]
+    fn padding_is_part_of_what_is_signed_and_of_nothing_else() {
+        let part = |text: &str| URL_SAFE.encode(text);
+        let message = format!(
+            "{}.{}",
+            part(r#"{"alg": "PS256"}"#),
+            part(r#"{"iss":"a","sub":"b","exp":1}"#)
+        );
+        assert!(message.ends_with('='), "the test has no padding: {message}");
+        let jwt = format!("{message}.c2ln==");
+        let assertion = Assertion::parse(&jwt).unwrap();
+        assert_eq!(assertion.message, message);
+        assert_eq!(assertion.signature, "c2ln");
+        assert_eq!(assertion.issuer, "a");
+        assert_eq!(assertion.header("alg"), Some("PS256"));
     }
 }

@@ -21,6 +21,9 @@ impl DownstreamTokens {
         token.revoke();
         self.tokens
             .remove_if(token.key(), |kept| Arc::ptr_eq(kept, token));
+        if let Some(shared) = &self.shared {
+            shared.forget(token);
+        }
     }
 
     /// The same, and whoever wants another for the same caller gets this challenge for a while: the

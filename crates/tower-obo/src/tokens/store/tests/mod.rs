@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore as Gate};
 
 use super::*;
-use crate::{Exchanging, Secret, TestClock, TokioSpawner, observer::Silent};
+use crate::{Exchanging, Secret, TestClock, TokenResponse, TokioSpawner, observer::Silent};
 
 /// An exchange that ends when the test opens its gate, as the test says.
 #[derive(Clone, Debug)]
@@ -120,6 +120,7 @@ fn want(user: &str) -> Want {
         claims: None,
         object_id: Some("oid".into()),
         caller_valid_until: Timestamp::from_unix(20_000),
+        from_store: FromStore::Fresh,
     }
 }
 

@@ -1,0 +1,48 @@
+//! What a shared store has to be able to do.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use super::seal::Name;
+
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Makes connections to a store. Every connection belongs to the runtime that asked for it.
+pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// A connection over which the store has answered.
+    fn connect(&self) -> Answer<'_, Arc<dyn Link>>;
+}
+
+/// A connection, shared by all who ask.
+pub(super) trait Link: Send + Sync + 'static {
+    fn get(&self, name: Name) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// Keeps the value that long.
+    fn set(&self, name: Name, value: Vec<u8>, life: Duration) -> Answer<'_, ()>;
+
+    /// Keeps the name that long and says true, or false if it is kept already.
+    fn claim(&self, name: Name, life: Duration) -> Answer<'_, bool>;
+
+    fn delete(&self, name: Name) -> Answer<'_, ()>;
+}
+
+/// Why the store did not do what it was asked.
+///
+/// The reason names a kind and nothing of what was sent: servers repeat that in their errors.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum StoreError {
+    /// The connection is of no use any more.
+    Broken(String),
+    /// It answered, and said no.
+    Refused(String),
+    /// It did not answer in time.
+    Slow,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(reason) | Self::Refused(reason) => f.write_str(reason),
+            Self::Slow => f.write_str("no answer in time"),
+        }
+    }
+}

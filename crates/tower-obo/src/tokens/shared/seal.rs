@@ -1,0 +1,310 @@
+//! What a shared store gets to see: names and sealed values.
+//!
+//! A value is sealed under a key made of the operator's key and the user's own token. Whoever has the
+//! store and the operator's key still opens nothing; whoever has a user's token and the store cannot
+//! even tell whether something is kept for it.
+
+use std::{fmt, time::Duration};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    error::Unspecified,
+    hkdf, hmac,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use crate::{Secret, Timestamp, digest::Digest, exchange::TokenResponse};
+
+/// The version of everything here; it is part of the names, so that versions never meet.
+const VERSION: u8 = 1;
+
+/// The shortest key of an operator, in bytes.
+pub(super) const MIN_KEY: usize = 32;
+
+/// The keys of the operator: the first seals, all of them open.
+pub(super) struct Keys(Vec<Key>);
+
+struct Key {
+    /// Names entries.
+    names: hmac::Key,
+    /// The operator's half of the keys that seal.
+    seals: hkdf::Salt,
+}
+
+/// Under which name something is kept: a keyed hash, in braces, by which a cluster keeps what belongs
+/// together on one node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Name(String);
+
+/// A downstream token with what its life is reckoned from.
+#[derive(Clone, Debug)]
+pub(in crate::tokens) struct Stored {
+    pub(in crate::tokens) response: TokenResponse,
+    /// When the authorization server gave it.
+    pub(in crate::tokens) obtained: Timestamp,
+}
+
+impl Keys {
+    pub(super) fn new(keys: &[Secret]) -> Self {
+        Self(keys.iter().map(Key::new).collect())
+    }
+
+    /// The name of a token under each key, the key that seals first.
+    pub(super) fn names(&self, token: &Digest) -> impl Iterator<Item = Name> {
+        self.0.iter().map(|key| key.name(token))
+    }
+
+    pub(super) fn seal(
+        &self,
+        token: &Digest,
+        assertion: &Secret,
+        stored: &Stored,
+    ) -> Option<(Name, Vec<u8>)> {
+        let key = self.0.first()?;
+        let name = key.name(token);
+        let sealed = key.seal(&name, assertion, &stored.to_bytes()).ok()?;
+        Some((name, sealed))
+    }
+
+    /// What was sealed under this name for this user's token; `None` for anything else.
+    pub(super) fn open(&self, name: &Name, assertion: &Secret, sealed: &[u8]) -> Option<Stored> {
+        self.0
+            .iter()
+            .find_map(|key| key.open(name, assertion, sealed).ok())
+            .and_then(|bytes| Stored::from_bytes(&bytes))
+    }
+}
+
+impl Key {
+    fn new(key: &Secret) -> Self {
+        let key = key.expose().as_bytes();
+        let naming = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, key),
+            b"tower-obo store 1: names",
+        );
+        Self {
+            names: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
+            seals: hkdf::Salt::new(hkdf::HKDF_SHA256, key),
+        }
+    }
+
+    fn name(&self, token: &Digest) -> Name {
+        let tag = hmac::sign(&self.names, token.bytes());
+        Name(format!(
+            "obo:{VERSION}:{{{}}}",
+            URL_SAFE_NO_PAD.encode(tag.as_ref())
+        ))
+    }
+
+    fn cipher(&self, assertion: &Secret) -> Result<LessSafeKey, Unspecified> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.seals
+            .extract(assertion.expose().as_bytes())
+            .expand(&[b"tower-obo store 1: values"], &AES_256_GCM)?
+            .fill(&mut *bytes)?;
+        UnboundKey::new(&AES_256_GCM, &*bytes).map(LessSafeKey::new)
+    }
+
+    /// `version | nonce | sealed`. A nonce at random is enough: a key belongs to one user's token and
+    /// seals a few values in its life.
+    fn seal(&self, name: &Name, assertion: &Secret, plain: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce)?;
+        let mut body = plain.to_vec();
+        self.cipher(assertion)?.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(bound_to(name)),
+            &mut body,
+        )?;
+        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + body.len());
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&nonce);
+        sealed.append(&mut body);
+        Ok(sealed)
+    }
+
+    fn open(
+        &self,
+        name: &Name,
+        assertion: &Secret,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+        let (&version, rest) = sealed.split_first().ok_or(Unspecified)?;
+        let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or(Unspecified)?;
+        if version != VERSION {
+            return Err(Unspecified);
+        }
+        let mut body = Zeroizing::new(body.to_vec());
+        let length = self
+            .cipher(assertion)?
+            .open_in_place(
+                Nonce::try_assume_unique_for_key(nonce)?,
+                Aad::from(bound_to(name)),
+                &mut body,
+            )?
+            .len();
+        body.truncate(length);
+        Ok(body)
+    }
+}
+
+/// A value opens under its own name only, and only as what it was sealed as.
+fn bound_to(name: &Name) -> Vec<u8> {
+    let mut aad = vec![VERSION];
+    aad.extend_from_slice(name.0.as_bytes());
+    aad
+}
+
+impl Name {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of what says that somebody is exchanging for it.
+    pub(super) fn claim(&self) -> Self {
+        Self(format!("{}:claim", self.0))
+    }
+}
+
+impl Stored {
+    /// `obtained | expires_in | refresh_in | token`, the numbers in seconds, eight bytes each.
+    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let token = self.response.access_token.expose().as_bytes();
+        let refresh_in = self.response.refresh_in.map_or(u64::MAX, |d| d.as_secs());
+        let mut bytes = Zeroizing::new(Vec::with_capacity(24 + token.len()));
+        for number in [
+            self.obtained.as_unix(),
+            self.response.expires_in.as_secs(),
+            refresh_in,
+        ] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes.extend_from_slice(token);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (obtained, rest) = bytes.split_first_chunk()?;
+        let (expires_in, rest) = rest.split_first_chunk()?;
+        let (refresh_in, token) = rest.split_first_chunk()?;
+        let expires_in = Duration::from_secs(u64::from_be_bytes(*expires_in));
+        let token = Secret::from(std::str::from_utf8(token).ok()?);
+        let mut response = TokenResponse::new(token, expires_in);
+        let refresh_in = u64::from_be_bytes(*refresh_in);
+        response.refresh_in = (refresh_in != u64::MAX).then(|| Duration::from_secs(refresh_in));
+        Some(Self {
+            response,
+            obtained: Timestamp::from_unix(u64::from_be_bytes(*obtained)),
+        })
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "an operator's key of at least 32 bytes";
+    const NEW: &str = "a newer operator's key of 32 bytes or more";
+
+    fn keys(keys: &[&str]) -> Keys {
+        Keys::new(
+            &keys
+                .iter()
+                .map(|key| Secret::from(*key))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    fn stored(token: &str) -> Stored {
+        let mut response = TokenResponse::new(Secret::from(token), Duration::from_secs(3_600));
+        response.refresh_in = Some(Duration::from_secs(1_800));
+        Stored {
+            response,
+            obtained: Timestamp::from_unix(10_000),
+        }
+    }
+
+    fn token() -> Digest {
+        Digest::of(&[b"alice"])
+    }
+
+    fn alice() -> Secret {
+        Secret::from("alice's token")
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_its_times() {
+        let keys = keys(&[OLD]);
+        let (name, sealed) = keys.seal(&token(), &alice(), &stored("t")).unwrap();
+        let opened = keys.open(&name, &alice(), &sealed).unwrap();
+        assert_eq!(opened.response.access_token.expose(), "t");
+        assert_eq!(opened.response.expires_in, Duration::from_secs(3_600));
+        assert_eq!(opened.response.refresh_in, Some(Duration::from_secs(1_800)));
+        assert_eq!(opened.obtained, Timestamp::from_unix(10_000));
+        let mut plain = stored("t");
+        plain.response.refresh_in = None;
+        let (name, sealed) = keys.seal(&token(), &alice(), &plain).unwrap();
+        let opened = keys.open(&name, &alice(), &sealed).unwrap();
+        assert_eq!(opened.response.refresh_in, None);
+    }
+
+    #[test]
+    fn ca_08_nothing_opens_but_the_value_itself_under_its_own_name_for_its_own_user() {
+        let keys = keys(&[OLD]);
+        let (name, sealed) = keys.seal(&token(), &alice(), &stored("t")).unwrap();
+        let other = keys.names(&Digest::of(&[b"bob"])).next().unwrap();
+        assert!(keys.open(&other, &alice(), &sealed).is_none(), "name");
+        let bob = Secret::from("bob's token");
+        assert!(keys.open(&name, &bob, &sealed).is_none(), "user");
+        let wrong = self::keys(&[NEW]);
+        assert!(wrong.open(&name, &alice(), &sealed).is_none(), "key");
+        for length in 0..sealed.len() {
+            assert!(keys.open(&name, &alice(), &sealed[..length]).is_none());
+        }
+        for at in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone();
+            flipped[at / 8] ^= 1 << (at % 8);
+            assert!(keys.open(&name, &alice(), &flipped).is_none(), "bit {at}");
+        }
+        let mut longer = sealed;
+        longer.push(0);
+        assert!(keys.open(&name, &alice(), &longer).is_none());
+        for plain in [&b"t"[..], b"eyJhbGciOiJub25lIn0.e30.", &[VERSION; 200]] {
+            assert!(keys.open(&name, &alice(), plain).is_none());
+        }
+    }
+
+    #[test]
+    fn the_operator_s_key_alone_opens_nothing() {
+        let keys = keys(&[OLD]);
+        let (name, sealed) = keys.seal(&token(), &alice(), &stored("t")).unwrap();
+        assert!(keys.open(&name, &Secret::from(""), &sealed).is_none());
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_of_them_open() {
+        let (name, sealed) = keys(&[OLD]).seal(&token(), &alice(), &stored("t")).unwrap();
+        let rotated = keys(&[NEW, OLD]);
+        assert!(rotated.open(&name, &alice(), &sealed).is_some());
+        assert_eq!(rotated.names(&token()).nth(1), Some(name));
+        let (name, sealed) = rotated.seal(&token(), &alice(), &stored("t")).unwrap();
+        assert!(keys(&[NEW]).open(&name, &alice(), &sealed).is_some());
+        assert!(keys(&[OLD]).open(&name, &alice(), &sealed).is_none());
+    }
+
+    #[test]
+    fn a_name_tells_nothing_without_the_key_and_a_value_is_never_the_same_twice() {
+        let one = keys(&[OLD]);
+        let names = |keys: &Keys| keys.names(&token()).next().unwrap();
+        assert_ne!(names(&one), names(&keys(&[NEW])));
+        let seal = || one.seal(&token(), &alice(), &stored("t")).unwrap().1;
+        assert_ne!(seal(), seal());
+    }
+}

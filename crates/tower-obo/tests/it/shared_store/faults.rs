@@ -1,0 +1,150 @@
+//! CA-09: a store that is away, slow or no Redis at all costs an exchange, and never a request.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::{Instant, sleep},
+};
+use tower_obo::{Lookup, RedisStore};
+
+use super::{KEY, LONG, Process, patient, server::RedisServer};
+use crate::fixture::World;
+
+/// What the store may delay a request by, and some time for a machine that is busy.
+const SOON: Duration = Duration::from_millis(1_500);
+
+/// Each of `users` gets a token by an exchange, and soon.
+async fn exchanges_for(world: &World, process: &Process, users: &[&str]) {
+    for user in users {
+        let before = world.exchanges_asked();
+        let token = world.entra.user_token(user);
+        let begun = Instant::now();
+        process.get(&token).await;
+        let took = begun.elapsed();
+        assert!(took < SOON, "{user} waited {took:?}");
+        assert_eq!(world.exchanges_asked(), before + 1, "{user}");
+        assert_eq!(process.lookups.last(), Some(Lookup::Failed), "{user}");
+        // From memory, whatever the store does.
+        process.get(&token).await;
+        assert_eq!(world.exchanges_asked(), before + 1, "{user}");
+    }
+}
+
+/// A server that accepts connections and does `each` with them.
+async fn stand_in(answer: Option<&'static [u8]>) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut connection, _)) = listener.accept().await {
+            match answer {
+                None => open.push(connection),
+                Some(answer) => drop(tokio::spawn(async move {
+                    let mut bytes = [0; 4096];
+                    while matches!(connection.read(&mut bytes).await, Ok(1..)) {
+                        if connection.write_all(answer).await.is_err() {
+                            return;
+                        }
+                    }
+                })),
+            }
+        }
+    });
+    (url, serving)
+}
+
+#[tokio::test]
+async fn ca_09_a_store_that_is_not_there_costs_an_exchange() {
+    let world = World::start().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let process = Process::start(&world, RedisStore::new(url, KEY));
+    exchanges_for(&world, &process, &["alice", "bob"]).await;
+}
+
+#[tokio::test]
+async fn ca_09_a_store_that_says_nothing_costs_a_tenth_of_a_second_and_an_exchange() {
+    let world = World::start().await;
+    let (url, serving) = stand_in(None).await;
+    let process = Process::start(&world, RedisStore::new(url, KEY));
+    exchanges_for(&world, &process, &["alice", "bob"]).await;
+    serving.abort();
+}
+
+#[tokio::test]
+async fn ca_08_a_store_that_answers_garbage_costs_an_exchange() {
+    let world = World::start().await;
+    let answers: [&[u8]; 5] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\0\xff\xfe garbage",
+        b"+OK\r\n",
+        b"*2\r\n$-1\r\n:7\r\n",
+        b"-NOAUTH Authentication required.\r\n",
+    ];
+    for answer in answers {
+        let (url, serving) = stand_in(Some(answer)).await;
+        let process = Process::start(&world, RedisStore::new(url, KEY));
+        let before = world.exchanges_asked();
+        let begun = Instant::now();
+        process.get(&world.entra.user_token("alice")).await;
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(world.exchanges_asked(), before + 1);
+        serving.abort();
+    }
+}
+
+#[tokio::test]
+async fn ca_09_a_store_that_dies_and_comes_back_is_used_again() {
+    let Some(mut redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let process = Process::start(
+        &world,
+        RedisStore::new(redis.url(), KEY).with_wait(SOON / 3),
+    );
+    process.get(&world.entra.user_token("alice")).await;
+    assert_eq!(process.lookups.last(), Some(Lookup::Miss));
+    redis.kill();
+    exchanges_for(&world, &process, &["bob"]).await;
+    redis.start_again().await;
+    is_used_again(&world, &process, &redis).await;
+}
+
+#[tokio::test]
+async fn ca_09_a_store_that_freezes_and_thaws_is_used_again() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let process = Process::start(&world, RedisStore::new(redis.url(), KEY));
+    while process.lookups.last() != Some(Lookup::Miss) {
+        process.get(&world.entra.user_token("alice")).await;
+    }
+    redis.freeze();
+    // More than it takes to be given up.
+    for _ in 0..4 {
+        exchanges_for(&world, &process, &["bob"]).await;
+    }
+    redis.thaw();
+    is_used_again(&world, &process, &redis).await;
+}
+
+/// Sooner or later, without anybody's help.
+async fn is_used_again(world: &World, process: &Process, redis: &RedisServer) {
+    let begun = Instant::now();
+    while process.lookups.last() == Some(Lookup::Failed) {
+        assert!(begun.elapsed() < LONG, "the store is not used any more");
+        sleep(Duration::from_millis(50)).await;
+        process.get(&world.entra.user_token("alice")).await;
+    }
+    let token = world.entra.user_token("bob");
+    let one = process.get(&token).await;
+    let before = world.exchanges_asked();
+    let other = Process::start(world, patient(redis));
+    assert_eq!(other.get(&token).await, one);
+    assert_eq!(world.exchanges_asked(), before);
+}

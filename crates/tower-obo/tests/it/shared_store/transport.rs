@@ -1,0 +1,110 @@
+//! The ways to a Redis: TLS, a password, a cluster.
+
+use std::{fs, path::Path, time::Duration};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::time::{Instant, sleep};
+use tower_obo::{Lookup, RedisStore};
+
+use super::{
+    KEY, LONG, Process,
+    server::{RedisServer, free_port},
+};
+use crate::fixture::World;
+
+/// Two processes share a token.
+async fn is_shared(store: &RedisStore) {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let store = store.clone().with_wait(LONG);
+    let first = Process::start(&world, store.clone());
+    let one = first.get(&token).await;
+    assert_eq!(first.lookups.last(), Some(Lookup::Miss));
+    assert_eq!(Process::start(&world, store).get(&token).await, one);
+    assert_eq!(world.exchanges_asked(), 1);
+}
+
+fn certificate(directory: &Path) -> String {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+    fs::write(directory.join("cert.pem"), cert.pem()).unwrap();
+    fs::write(directory.join("key.pem"), signing_key.serialize_pem()).unwrap();
+    cert.pem()
+}
+
+#[tokio::test]
+async fn a_store_with_tls_and_a_password_is_shared_and_nobody_else_s_certificate_is_believed() {
+    let port = free_port();
+    let mut root = String::new();
+    let redis = RedisServer::with(|directory| {
+        root = certificate(directory);
+        let port = port.to_string();
+        [
+            ["--tls-port", &port],
+            ["--tls-cert-file", "cert.pem"],
+            ["--tls-key-file", "key.pem"],
+            ["--tls-ca-cert-file", "cert.pem"],
+            ["--tls-auth-clients", "no"],
+        ]
+        .concat()
+        .iter()
+        .map(|&word| word.to_owned())
+        .collect()
+    })
+    .await;
+    let Some(redis) = redis else { return };
+    let mut look = redis.look();
+    redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "hunter2"])
+        .exec(&mut look)
+        .unwrap();
+    let url = format!("rediss://:hunter2@localhost:{port}");
+    is_shared(&RedisStore::new(url.as_str(), KEY).with_root_certificates(root.as_str())).await;
+
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    for store in [
+        RedisStore::new(url.as_str(), KEY),
+        RedisStore::new(format!("rediss://:wrong@localhost:{port}"), KEY)
+            .with_root_certificates(root.as_str()),
+    ] {
+        let process = Process::start(&world, store.with_wait(LONG));
+        process.get(&token).await;
+        assert_eq!(process.lookups.last(), Some(Lookup::Failed));
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_shared() {
+    let (port, bus) = (free_port(), free_port());
+    let redis = RedisServer::with(|_| {
+        let words = [
+            "--port",
+            &port.to_string(),
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus.to_string(),
+        ];
+        words.iter().map(|&word| word.to_owned()).collect()
+    })
+    .await;
+    let Some(redis) = redis else { return };
+    let mut look = redis.look();
+    redis::cmd("CLUSTER")
+        .arg(&["ADDSLOTSRANGE", "0", "16383"])
+        .exec(&mut look)
+        .unwrap();
+    let begun = Instant::now();
+    loop {
+        let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut look).unwrap();
+        if info.contains("cluster_state:ok") {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "{info}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let url = format!("redis-cluster://127.0.0.1:{port},localhost:{port}");
+    is_shared(&RedisStore::new(url, KEY)).await;
+    assert_eq!(redis.names().len(), 1);
+}
