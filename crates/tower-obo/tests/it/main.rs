@@ -16,6 +16,7 @@ mod callers;
 mod challenge;
 mod claims;
 mod clouds;
+mod codes;
 mod credentials;
 mod echo;
 mod exchange;
