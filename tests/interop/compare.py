@@ -22,11 +22,11 @@ class Problem(Exception):
 def page(results, facts, versions):
     """The whole document."""
     text = [HEAD, "## What runs\n", *runs(results, versions)]
-    explained = set()
+    explained, shown = set(), set()
     for grant in dict.fromkeys(result["grant"] for result in results):
         ours = [one for one in results if one["client"] == OURS and one["grant"] == grant]
         for one in ours:
-            text += section(grant, one["credential"], results, facts, explained)
+            text += section(grant, one["credential"], results, facts, explained, shown)
     stale = sorted(MEANINGS.keys() - explained)
     if stale:
         raise Problem(f"meanings.py explains what is no difference: {', '.join(stale)}")
@@ -53,8 +53,9 @@ def reasons():
         yield f"| {', '.join(names)} | {reason} |"
 
 
-def section(grant, credential, results, facts, explained):
-    clients = {}
+def section(grant, credential, results, facts, explained, shown):
+    """The rows that no section before has shown."""
+    clients = {client: None for client in dict.fromkeys(result["client"] for result in results)}
     for result in results:
         if (result["grant"], result["credential"]) != (grant, credential):
             continue
@@ -64,6 +65,7 @@ def section(grant, credential, results, facts, explained):
         # The last is the one that brought what was checked.
         found = fields.of(requests[-1], result["received"], facts)
         clients[result["client"]] = {"token requests": str(len(requests))} | found
+    clients = {client: sent for client, sent in clients.items() if sent}
     names = sorted({name for client in clients.values() for name in client}, key=order)
     same, differing = [], []
     for name in names:
@@ -83,18 +85,15 @@ def section(grant, credential, results, facts, explained):
             if (who := [one for one in all_who if one != OURS])
         )
         differing.append(f"| {name} | {cell(ours)} | {others} |")
-    return [
-        f"## {grant[0].upper()}{grant[1:]}, {credential}\n",
-        f"The same in {', '.join(clients)}:\n",
-        "| field | value |",
-        "|---|---|",
-        *same,
-        "\nWhat differs:\n",
-        f"| field | {OURS} | others |",
-        "|---|---|---|",
-        *differing,
-        "",
-    ]
+    text = [f"## {grant[0].upper()}{grant[1:]}, {credential}\n"]
+    if rows := [row for row in same if row not in shown]:
+        besides = ", besides what is the same above" if shown else ""
+        text += [f"The same in {', '.join(clients)}{besides}:\n", "| field | value |", "|---|---|", *rows, ""]
+    if rows := [row for row in differing if row not in shown]:
+        besides = ", besides what differs above" if shown else ""
+        text += [f"What differs{besides}:\n", f"| field | {OURS} | others |", "|---|---|---|", *rows, ""]
+    shown.update(same, differing)
+    return text
 
 
 def cell(value):

@@ -79,5 +79,6 @@ def member_text(content, received, facts):
         when = f"{minutes:+} min" if minutes else ""
         return f"‹now{when}›" + (", with a fraction" if isinstance(content, float) else "")
     if isinstance(content, list):
-        return ", ".join(facts.text(one) for one in content)
+        # msal-python leaves the line breaks of its PEM file in.
+        return ", ".join(facts.text(one.replace("\n", "")) for one in content)
     return facts.text(str(content))

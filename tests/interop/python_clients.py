@@ -1,6 +1,8 @@
 """msal and azure-identity for Python, and Azure's own client of Resource Manager."""
 
 import asyncio
+import os
+import unittest.mock
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import Request, urlopen
 
@@ -10,6 +12,7 @@ from azure.identity import (
     CertificateCredential,
     ClientAssertionCredential,
     ClientSecretCredential,
+    EnvironmentCredential,
     OnBehalfOfCredential,
     WorkloadIdentityCredential,
 )
@@ -114,6 +117,14 @@ def _():
     expect(succeeded(app.acquire_token_for_client([API_SCOPE])), aud=API)
 
 
+@check("msal-python", "OpenID Connect authority", "secret")
+def _():
+    app = msal.ConfidentialClientApplication(
+        UI, oidc_authority=ISSUER_V2, client_credential=settings["ui_secret"]
+    )
+    expect(succeeded(app.acquire_token_for_client([API_SCOPE])), aud=API, azp=UI)
+
+
 @check("msal-python", "refusal of a wrong secret", "secret")
 def _():
     result = application(UI, "wrong", "secret").acquire_token_for_client([API_SCOPE])
@@ -162,6 +173,20 @@ for kind, credential in {
         expect(token, aud=API, azp=UI, idtyp="app", roles=["Subscriptions.Read.All"])
 
 
+for kind, variables in {
+    "secret": {"AZURE_CLIENT_SECRET": settings["ui_secret"]},
+    "certificate": {"AZURE_CLIENT_CERTIFICATE_PATH": settings["pem_file"]},
+}.items():
+
+    @check("azure-identity (Python)", "client credentials, from the environment", kind)
+    def _():
+        common = {"AZURE_AUTHORITY_HOST": HTTPS, "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": UI}
+        with unittest.mock.patch.dict(os.environ, common | variables):
+            credential = EnvironmentCredential(disable_instance_discovery=True)
+            token = credential.get_token(API_SCOPE).token
+        expect(token, aud=API, azp=UI, idtyp="app")
+
+
 ON_BEHALF_OF = {
     "secret": {"client_secret": settings["api_secret"]},
     "certificate": {"client_certificate": PEM},
@@ -187,23 +212,32 @@ for kind in ON_BEHALF_OF:
         expect(token, aud="https://management.azure.com", oid=ALICE, appid=API)
 
 
+async def on_behalf_of_async(kind, **options):
+    async with AsyncOnBehalfOfCredential(
+        TENANT,
+        API,
+        user_assertion=settings["assertion"],
+        # aiohttp doesn't read REQUESTS_CA_BUNDLE.
+        connection_verify=settings["ca_file"],
+        **ON_BEHALF_OF[kind],
+        **OPTIONS,
+    ) as credential:
+        return (await credential.get_token(ARM_SCOPE, **options)).token
+
+
 for kind in ON_BEHALF_OF:
 
     @check("azure-identity (Python, asyncio)", "on behalf of", kind)
     def _():
-        async def token():
-            async with AsyncOnBehalfOfCredential(
-                TENANT,
-                API,
-                user_assertion=settings["assertion"],
-                # aiohttp doesn't read REQUESTS_CA_BUNDLE.
-                connection_verify=settings["ca_file"],
-                **ON_BEHALF_OF[kind],
-                **OPTIONS,
-            ) as credential:
-                return (await credential.get_token(ARM_SCOPE)).token
+        token = asyncio.run(on_behalf_of_async(kind))
+        expect(token, aud="https://management.azure.com", oid=ALICE, appid=API)
 
-        expect(asyncio.run(token()), aud="https://management.azure.com", oid=ALICE, appid=API)
+
+@check("azure-identity (Python, asyncio)", "on behalf of, with claims", "secret")
+def _():
+    asked = {"claims": settings["claims"], "enable_cae": True}
+    token = asyncio.run(on_behalf_of_async("secret", **asked))
+    expect(token, oid=ALICE, xms_cc=["CP1"])
 
 
 @check("azure-identity (Python)", "on behalf of, with claims", "secret")

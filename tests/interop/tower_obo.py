@@ -15,8 +15,9 @@ import requests
 from checks import check, settings
 
 CLIENT = "tower-obo"
+# As the gateway's file names them, and the file of this run.
 CREDENTIALS = {
-    "secret": ("credential = { secret_file = '%s' }", "secret_file"),
+    "secret": ("secret_file", "secret_file"),
 }
 # How long the gateway may take to start, and to end.
 PATIENCE = 30
@@ -25,7 +26,7 @@ PATIENCE = 30
 @contextlib.contextmanager
 def gateway(credential, *flags):
     """A running gateway with that credential; its address."""
-    line, file = CREDENTIALS[credential]
+    key, file = CREDENTIALS[credential]
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "gateway.toml"
         config.write_text(f"""
@@ -36,7 +37,7 @@ workers = 1
 authority = "{settings["https"]}"
 tenant = "{settings["tenant"]}"
 client_id = "{settings["api"]}"
-{line % settings[file]}
+credential = {{ {key} = "{settings[file]}" }}
 [accept]
 scopes = ["access_as_user"]
 [downstream.arm]
