@@ -1,11 +1,13 @@
 //! What others have written to judge a server: run by `scripts/conformance`, which gets the tools.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use obo_gateway::Tls;
+use serde_json::Value;
 use tokio::task;
 
 use crate::{
@@ -72,19 +74,29 @@ async fn h2spec_finds_nothing_over_tls() {
     );
 }
 
-#[tokio::test]
-#[ignore = "needs sslyze; scripts/conformance/tls runs it"]
-async fn sslyze_finds_nothing() {
-    let folder = Folder::new();
-    let rig = rig(Some(folder.put(&Ca::new().issue()))).await;
+/// What sslyze says, in words and as data.
+async fn sslyze(rig: &Rig, folder: &Folder) -> (String, Value) {
+    let data = folder.path("sslyze.json");
     let mut command = Command::new(tool("SSLYZE"));
     command
         .args(["--sni", "localhost", "--mozilla_config", "intermediate"])
+        .arg("--json_out")
+        .arg(&data)
         .arg(rig.gateway.local_addr().to_string())
         .stdin(Stdio::null());
     let running = task::spawn_blocking(move || command.output());
     let output = running.await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let data = std::fs::read(data).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (said, serde_json::from_slice(&data).unwrap())
+}
+
+#[tokio::test]
+#[ignore = "needs sslyze; scripts/conformance/tls runs it"]
+async fn sslyze_finds_tls_1_2_and_1_3_with_strong_ciphers_and_nothing_else() {
+    let folder = Folder::new();
+    let rig = rig(Some(folder.put(&Ca::new().issue()))).await;
+    let (said, data) = sslyze(&rig, &folder).await;
     let (_, compliance) = said.split_once("COMPLIANCE AGAINST").unwrap();
     // Of the test's certificate, which is nobody's and lasts for ever.
     let of_the_test = [
@@ -99,4 +111,31 @@ async fn sslyze_finds_nothing() {
     assert!(findings.is_empty(), "{findings:#?}\n{said}");
     assert!(said.contains("OK - Not vulnerable to Heartbleed"), "{said}");
     assert!(!said.contains("ERROR: "), "{said}");
+
+    let found = &data["server_scan_results"][0]["scan_result"];
+    let ciphers = |version: &str| {
+        let result = &found[format!("{version}_cipher_suites")]["result"];
+        let names = result["accepted_cipher_suites"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{version}: {result}"))
+            .iter()
+            .map(|cipher| cipher["cipher_suite"]["name"].as_str().unwrap().to_owned());
+        names.collect::<BTreeSet<_>>()
+    };
+    for old in ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"] {
+        assert_eq!(ciphers(old), BTreeSet::new(), "{old}");
+    }
+    let wanted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let tls_1_2: BTreeSet<_> = wanted(&[
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    ]);
+    assert_eq!(ciphers("tls_1_2"), tls_1_2);
+    let tls_1_3: BTreeSet<_> = wanted(&[
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256",
+    ]);
+    assert_eq!(ciphers("tls_1_3"), tls_1_3);
 }
