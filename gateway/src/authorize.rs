@@ -183,7 +183,7 @@ fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
 pub(crate) struct AuthorizeLayer {
     pub(crate) core: Core,
     /// Whether a claims challenge of the upstream is answered by a new exchange and the request sent
-    /// again, where it has no body.
+    /// again, where it has no body or a small one.
     pub(crate) retry_challenges: bool,
 }
 
@@ -209,12 +209,13 @@ pub(crate) struct Authorize<S> {
 
 impl<S: Clone> Authorize<S> {
     /// What is kept of a request that goes on, for after its answer.
-    fn keep(&self, exchange: &Exchange) -> Kept<S> {
-        if self.retry_challenges && exchange.has_no_body() {
-            Kept::Again(Box::new(Again::of(exchange, &self.core, &self.inner)))
-        } else {
-            Kept::id_of(exchange.id.clone(), exchange.has.grpc)
+    fn keep(&self, exchange: &mut Exchange) -> Kept<S> {
+        if self.retry_challenges
+            && let Some(again) = Again::of(exchange, &self.core, &self.inner)
+        {
+            return Kept::Again(Box::new(again));
         }
+        Kept::id_of(exchange.id.clone(), exchange.has.grpc)
     }
 }
 
@@ -239,7 +240,7 @@ where
             .decide(&Head::from(&exchange.request), &route.policy)
         {
             Decision::Admit(admitted) => {
-                let kept = self.keep(&exchange);
+                let kept = self.keep(&mut exchange);
                 stream_ends(&exchange, &admitted);
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
@@ -254,7 +255,7 @@ where
                 AuthorizeFuture::Waiting {
                     pending,
                     put_aside: Some(Box::new(PutAside {
-                        kept: self.keep(&exchange),
+                        kept: self.keep(&mut exchange),
                         exchange,
                         inner: std::mem::replace(&mut self.inner, clone),
                     })),

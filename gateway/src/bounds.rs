@@ -56,9 +56,8 @@ impl Bounds {
     /// The answer to one that is beyond them already.
     pub(crate) fn admit(&self, exchange: &Exchange) -> Result<(), Answer> {
         if let Some(most) = self.body_bytes {
-            let body = exchange.request.body().as_ref();
             // A length that was declared. Without one, the bytes are counted as they come.
-            let declared = body.map_or(0, |body| body.size_hint().lower());
+            let declared = exchange.request.body().size_hint().lower();
             if declared > most {
                 return Err(Answer::body_too_large());
             }

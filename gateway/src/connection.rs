@@ -20,6 +20,7 @@ use crate::{
     message::{
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
+        upload::Upload,
     },
     net::{
         io::ClientIo,
@@ -134,7 +135,7 @@ impl Serving {
 /// A request at the top of the stack.
 fn exchange(request: Request<Incoming>, client: &Rc<Client>, watch: &Rc<Watch>) -> Exchange {
     Exchange {
-        request: request.map(Some),
+        request: request.map(Upload::Streamed),
         client: Rc::clone(client),
         watch: Rc::clone(watch),
         id: HeaderValue::from_static(""),

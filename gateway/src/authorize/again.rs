@@ -1,5 +1,7 @@
-//! A request without a body that the upstream has answered with a claims challenge: it is sent once
-//! more, with a token that satisfies the claims, if Entra ID gives one without the user.
+//! A request that the upstream has answered with a claims challenge: it is sent once more, with a token
+//! that satisfies the claims, if Entra ID gives one without the user.
+//!
+//! Only one without a body, or with a small one, which is kept while it is sent.
 
 use std::{convert::Infallible, fmt, future::Future, mem, pin::Pin, rc::Rc};
 
@@ -12,6 +14,7 @@ use crate::{
     message::{
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
+        upload::{KeptBody, Upload},
     },
     net::watch::Watch,
     route::Route,
@@ -36,6 +39,8 @@ pub(super) struct Again<S> {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// `None` where there is none.
+    body: Option<Rc<KeptBody>>,
     client: Rc<Client>,
     watch: Rc<Watch>,
     id: HeaderValue,
@@ -100,9 +105,15 @@ where
 }
 
 impl<S: Clone> Again<S> {
-    /// Of a request without a body: that would be gone once it is sent.
-    pub(super) fn of(exchange: &Exchange, core: &Core, inner: &S) -> Self {
-        Self {
+    /// `None` of a request whose body would be gone once it is sent.
+    pub(super) fn of(exchange: &mut Exchange, core: &Core, inner: &S) -> Option<Self> {
+        let body = if exchange.has_no_body() {
+            None
+        } else {
+            Some(exchange.request.body_mut().keep()?)
+        };
+        Some(Self {
+            body,
             core: core.clone(),
             inner: inner.clone(),
             method: exchange.request.method().clone(),
@@ -113,7 +124,7 @@ impl<S: Clone> Again<S> {
             id: exchange.id.clone(),
             has: exchange.has,
             route: exchange.route.clone(),
-        }
+        })
     }
 }
 
@@ -121,6 +132,10 @@ impl<S> Again<S> {
     /// The exchange that a claims challenge asks for.
     fn exchange(&self, admitted: &Admitted, response: &Response<ResponseBody>) -> Option<Pending> {
         if response.status() != StatusCode::UNAUTHORIZED {
+            return None;
+        }
+        // An upstream that challenges before it has read the body has not been sent all of it.
+        if self.body.as_ref().is_some_and(|body| !body.is_whole()) {
             return None;
         }
         let token = admitted.first_downstream()?;
@@ -149,7 +164,9 @@ where
 
     async fn send(mut self: Box<Self>, admitted: &Admitted) -> Response<ResponseBody> {
         admitted.apply(&mut self.headers);
-        let mut request = Request::new(None);
+        let body = self.body.map(|body| body.take()).unwrap_or_default();
+        self.watch.begin_again(!body.is_empty());
+        let mut request = Request::new(Upload::Whole(body));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.headers_mut() = self.headers;
@@ -193,10 +210,10 @@ mod tests {
             .build()
             .unwrap();
         let watch = Watches::new(&Limits::default()).add();
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             request: Request::get("/a?q=secret")
                 .header("authorization", "Bearer secret")
-                .body(None)
+                .body(Upload::default())
                 .unwrap(),
             client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false, false)),
             watch,
@@ -204,7 +221,7 @@ mod tests {
             has: Has::default(),
             route: None,
         };
-        let again = Again::of(&exchange, &core, &());
+        let again = Again::of(&mut exchange, &core, &()).unwrap();
         for shown in [format!("{exchange:?}"), format!("{again:?}")] {
             assert!(shown.contains("the-id"), "{shown}");
             assert!(!shown.contains("secret"), "{shown}");

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::{
-    message::trailers,
+    message::{trailers, upload::Upload},
     net::{
         pool::Place,
         watch::{Phase, Watch},
@@ -30,17 +30,15 @@ pub(crate) struct RequestBody {
 
 #[derive(Debug)]
 enum Content {
-    /// Of a request that is sent again, which is one without a body.
-    None,
-    Plain(Incoming),
+    Plain(Upload),
     /// With trailers that may pass, as `Trailer` tells the upstream. Boxed, since it is rare.
-    Trailing(Box<(Incoming, HeaderValue)>),
+    Trailing(Box<(Upload, HeaderValue)>),
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Option<Incoming>, watch: Rc<Watch>) -> Self {
+    pub(crate) const fn new(upload: Upload, watch: Rc<Watch>) -> Self {
         Self {
-            content: incoming.map_or(Content::None, Content::Plain),
+            content: Content::Plain(upload),
             watch,
         }
     }
@@ -48,8 +46,8 @@ impl RequestBody {
     /// Lets pass the trailers that `announced` names.
     pub(crate) fn with_trailers(self, announced: HeaderValue) -> Self {
         let content = match self.content {
-            Content::Plain(incoming) => Content::Trailing(Box::new((incoming, announced))),
-            other => other,
+            Content::Plain(upload) => Content::Trailing(Box::new((upload, announced))),
+            other @ Content::Trailing(_) => other,
         };
         Self { content, ..self }
     }
@@ -65,14 +63,13 @@ impl RequestBody {
 
     /// The body of a copy of a request that has none.
     pub(crate) fn without_content(&self) -> Self {
-        Self::new(None, Rc::clone(&self.watch))
+        Self::new(Upload::default(), Rc::clone(&self.watch))
     }
 
-    fn incoming(&self) -> Option<&Incoming> {
+    const fn upload(&self) -> &Upload {
         match &self.content {
-            Content::None => None,
-            Content::Plain(incoming) => Some(incoming),
-            Content::Trailing(trailing) => Some(&trailing.0),
+            Content::Plain(upload) => upload,
+            Content::Trailing(trailing) => &trailing.0,
         }
     }
 }
@@ -95,20 +92,21 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = &mut *self;
-        let (incoming, announced) = match &mut this.content {
-            Content::None => return Poll::Ready(None),
-            Content::Plain(incoming) => (incoming, None),
+        let (upload, announced) = match &mut this.content {
+            Content::Plain(upload) => (upload, None),
             Content::Trailing(trailing) => (&mut trailing.0, Some(&trailing.1)),
         };
-        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        // What goes out again has been counted.
+        let is_new = upload.is_new();
+        let polled = Pin::new(&mut *upload).poll_frame(cx);
         this.watch.set_uploading(polled.is_pending());
         match ready!(polled) {
             Some(Ok(frame)) if frame.is_data() => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if !this.watch.takes(bytes) {
+                if is_new && !this.watch.takes(bytes) {
                     return Poll::Ready(Some(Err(UploadError::TooLarge)));
                 }
-                if incoming.is_end_stream() {
+                if upload.is_end_stream() {
                     this.watch.set_uploaded();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -135,12 +133,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming().is_none_or(Body::is_end_stream)
+        self.upload().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming()
-            .map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.upload().size_hint()
     }
 }
 

@@ -3,17 +3,16 @@
 use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc};
 
 use http::{HeaderValue, Request, header::HOST};
-use hyper::body::Incoming;
+use hyper::body::Body as _;
 use tower_obo::Head;
 
-use super::answer::Answer;
+use super::{answer::Answer, upload::Upload};
 use crate::{net::watch::Watch, route::Route};
 
 /// One request. A type of its own, so that what the steps add needs no allocation, as the
 /// request's extensions would.
 pub(crate) struct Exchange {
-    /// Without a body where it is sent again.
-    pub(crate) request: Request<Option<Incoming>>,
+    pub(crate) request: Request<Upload>,
     pub(crate) client: Rc<Client>,
     /// What the request is doing.
     pub(crate) watch: Rc<Watch>,
@@ -29,8 +28,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Whether the request has no body, or none that is still to come.
     pub(crate) fn has_no_body(&self) -> bool {
-        let body = self.request.body().as_ref();
-        body.is_none_or(hyper::body::Body::is_end_stream)
+        self.request.body().is_end_stream()
     }
 
     /// The host that was asked for, with its port; empty where HTTP/1.0 names none.

@@ -6,4 +6,5 @@ pub(crate) mod body;
 pub(crate) mod exchange;
 pub(crate) mod grpc;
 pub(crate) mod trailers;
+pub(crate) mod upload;
 pub(crate) mod websocket;

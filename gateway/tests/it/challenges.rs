@@ -1,5 +1,5 @@
 //! EX-12 with `retry_challenges`: a claims challenge of the upstream is answered by one exchange with
-//! the claims and one resend, where the request has no body.
+//! the claims and one resend, where the request has no body or a small one.
 
 use std::sync::{
     Arc, Mutex,
@@ -9,11 +9,15 @@ use std::sync::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Emulator, Endpoint, Fault};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::{
     client::Answer,
     rig::{PROTECTED, Rig},
-    upstream::{Reply, Seen, ok},
+    upstream::{Reply, Seen, find, ok},
 };
 
 /// What a revoked session is told by (continuous access evaluation).
@@ -128,17 +132,99 @@ async fn ex_12_without_retry_challenges_the_caller_answers_and_nothing_is_sent_a
 }
 
 #[tokio::test]
-async fn ex_12_a_request_with_a_body_is_never_sent_again() {
+async fn ex_12_a_small_body_is_kept_and_sent_again_byte_for_byte() {
+    for length in [1, 64 * 1024] {
+        let rig = rig(challenges_the_first_token()).await;
+        let body = "0123456789abcdef".repeat(4096)[..length].to_owned();
+        let rest = format!("Content-Length: {length}\r\n\r\n{body}");
+        let answer = send(&rig, "POST", &rig.token("alice"), &rest).await;
+        assert_eq!((answer.status, &*answer.body), (200, "ok"));
+        assert_eq!(asked(&rig), [None, Some(CLAIMS.to_owned())]);
+        let seen = rig.upstream.seen();
+        let [first, second] = &seen[..] else {
+            panic!("two requests: {}", seen.len());
+        };
+        assert_ne!(authorization(first), authorization(second));
+        for seen in [first, second] {
+            assert_eq!(seen.body, body.as_bytes());
+            assert_eq!(seen.all("content-length"), [length.to_string()]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ex_12_a_body_that_is_sent_again_counts_once_and_its_connections_stay_in_use() {
+    let rig = Rig::new(PROTECTED, challenges_the_first_token(), |config| {
+        config.retry_challenges = true;
+        for route in &mut config.routes {
+            route.limits.body_bytes = Some(10);
+        }
+    })
+    .await;
+    let token = rig.token("alice");
+    let mut client = rig.client().await;
+    for _ in 0..3 {
+        client
+            .send(format!(
+                "PUT /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\
+                 Content-Length: 8\r\n\r\n12345678"
+            ))
+            .await;
+        assert_eq!(client.answer().await.unwrap().status, 200);
+    }
+    assert_eq!(rig.upstream.seen().len(), 4);
+    // One left with the challenge, whose body nobody read.
+    assert_eq!(rig.upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn ex_12_a_body_that_is_large_or_of_unknown_length_is_never_sent_again() {
+    let large = 64 * 1024 + 1;
     for body in [
-        "Content-Length: 2\r\n\r\nhi",
-        "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        format!("Content-Length: {large}\r\n\r\n{}", "x".repeat(large)),
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n".to_owned(),
     ] {
         let rig = rig(challenges_the_first_token()).await;
-        let answer = send(&rig, "POST", &rig.token("alice"), body).await;
+        let answer = send(&rig, "POST", &rig.token("alice"), &body).await;
         is_challenged(&answer, CLAIMS);
         assert_eq!(rig.upstream.seen().len(), 1);
         assert_eq!(asked(&rig), [None]);
     }
+}
+
+#[tokio::test]
+async fn ex_12_a_body_of_which_a_part_is_missing_is_not_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let rig = Rig::new(
+        PROTECTED,
+        |_| challenge(),
+        |config| {
+            config.retry_challenges = true;
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&url).unwrap();
+            }
+        },
+    )
+    .await;
+    // Challenges as soon as it has seen the head.
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while find(&head, b"\r\n\r\n").is_none() {
+            assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+        }
+        let Reply::Keep(challenge) = challenge() else {
+            panic!("no challenge");
+        };
+        stream.write_all(challenge.as_bytes()).await.unwrap();
+        stream
+    });
+    let half = "Content-Length: 4\r\n\r\nha";
+    let answer = send(&rig, "POST", &rig.token("alice"), half).await;
+    is_challenged(&answer, CLAIMS);
+    assert_eq!(asked(&rig), [None]);
+    drop(serving.await.unwrap());
 }
 
 #[tokio::test]

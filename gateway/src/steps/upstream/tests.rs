@@ -13,6 +13,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Limits, Upstream},
+    message::upload::Upload,
     net::watch::Watches,
 };
 
@@ -72,7 +73,7 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
     watch.begin(false);
     let backend = Backend::new(&Upstream::at(&url), &Limits::default()).unwrap();
     let request = |method: &str| {
-        let mut request = Request::new(RequestBody::new(None, Rc::clone(&watch)));
+        let mut request = Request::new(RequestBody::new(Upload::default(), Rc::clone(&watch)));
         *request.method_mut() = method.parse().unwrap();
         request
             .headers_mut()

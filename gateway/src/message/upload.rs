@@ -1,0 +1,140 @@
+//! Where a request's body comes from: the client, or what was kept of it.
+
+use std::{
+    cell::RefCell,
+    fmt, mem,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+/// The largest body that is kept while it is sent, in case its request has to go out again.
+///
+/// It is what most calls of an API stay far below, and requests at once times this is what all of
+/// them can cost.
+const MOST_KEPT: u64 = 64 * 1024;
+
+/// A request's body.
+pub(crate) enum Upload {
+    /// As it comes from the client.
+    Streamed(Incoming),
+    /// The same, and kept. Boxed, since it is rare.
+    Kept(Box<(Incoming, Rc<KeptBody>)>),
+    /// What was kept, or nothing.
+    Whole(Bytes),
+}
+
+impl Upload {
+    /// Keeps from now on what comes, so that it can be sent again. `None` where the length is not
+    /// known or too large.
+    pub(crate) fn keep(&mut self) -> Option<Rc<KeptBody>> {
+        let length = self.size_hint().exact();
+        let length = usize::try_from(length.filter(|length| *length <= MOST_KEPT)?).ok()?;
+        match mem::take(self) {
+            Self::Streamed(incoming) => {
+                let kept = Rc::new(KeptBody {
+                    length,
+                    bytes: RefCell::default(),
+                });
+                *self = Self::Kept(Box::new((incoming, Rc::clone(&kept))));
+                Some(kept)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Whether it comes from the client, for the first time.
+    pub(crate) const fn is_new(&self) -> bool {
+        !matches!(self, Self::Whole(_))
+    }
+}
+
+impl Default for Upload {
+    /// No body.
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Streamed(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Kept(both) => {
+                let (incoming, kept) = &mut **both;
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    kept.add(data);
+                }
+                Poll::Ready(frame)
+            }
+            Self::Whole(bytes) => {
+                let bytes = mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Streamed(incoming) => incoming.is_end_stream(),
+            Self::Kept(both) => both.0.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Streamed(incoming) => incoming.size_hint(),
+            Self::Kept(both) => both.0.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Streamed(_) => "Streamed",
+            Self::Kept(_) => "Kept",
+            Self::Whole(_) => "Whole",
+        })
+    }
+}
+
+/// What has come of a body.
+pub(crate) struct KeptBody {
+    /// Of the whole body.
+    length: usize,
+    bytes: RefCell<Vec<u8>>,
+}
+
+impl KeptBody {
+    fn add(&self, data: &[u8]) {
+        self.bytes.borrow_mut().extend_from_slice(data);
+    }
+
+    /// Whether all of it has come.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.bytes.borrow().len() == self.length
+    }
+
+    /// Takes what has come.
+    pub(crate) fn take(&self) -> Bytes {
+        self.bytes.take().into()
+    }
+}
