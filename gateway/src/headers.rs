@@ -24,7 +24,8 @@ pub(crate) fn belongs_to_the_connection(name: &HeaderName) -> bool {
         Some(b'c' | b't' | b'u') => CONNECTION.contains(name),
         Some(b'p') => {
             CONNECTION.contains(name)
-                || matches!(text, "proxy-connection" | "proxy-authentication-info")
+                // `Proxy` is no header at all, but CGI makes HTTP_PROXY of it (httpoxy).
+                || matches!(text, "proxy" | "proxy-connection" | "proxy-authentication-info")
         }
         Some(b'k') => text == "keep-alive",
         Some(b'h') => text == "http2-settings",
@@ -105,8 +106,12 @@ pub(crate) struct Reserved {
 }
 
 /// Folded names and, where they end in `*`, prefixes, all with `x-`.
-const X_NAMES: [&[u8]; 5] = [
+const X_NAMES: [&[u8]; 9] = [
+    b"x-azure-clientip",
+    b"x-azure-socketip",
     b"x-client-cert",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
     b"x-real-ip",
     b"x-request-id",
     b"x-rewrite-url",
@@ -140,6 +145,10 @@ impl Reserved {
             [b'c', b'l', ..] => {
                 matches!(fold(text).as_slice(), b"client-cert" | b"client-cert-chain")
             }
+            // Where content delivery networks say who the client is.
+            [b'c', b'f', ..] => fold(text).as_slice() == b"cf-connecting-ip",
+            [b'f', b'a', ..] => fold(text).as_slice() == b"fastly-client-ip",
+            [b't', b'r', ..] => fold(text).as_slice() == b"true-client-ip",
             [b'p', b'r', ..] => fold(text).as_slice() == b"proxy-authorization",
             _ => false,
         };
@@ -206,6 +215,7 @@ mod tests {
         let mut headers = map(&[
             ("keep-alive", "1"),
             ("proxy-connection", "1"),
+            ("proxy", "http://evil.example"),
             ("te", "gzip"),
             ("trailer", "x"),
             ("upgrade", "h2c"),
@@ -243,6 +253,14 @@ mod tests {
             "Client_Cert_Chain",
             "X-Client-Cert",
             "Proxy_Authorization",
+            "True-Client-IP",
+            "True_Client_IP",
+            "CF-Connecting-IP",
+            "Fastly-Client-IP",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "X-Azure-ClientIP",
+            "X-Azure-SocketIP",
             "X-Obo-Oid",
             "x_obo.oid",
         ] {

@@ -87,7 +87,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// What tokens for the upstreams are for: name → scope.
     pub downstreams: BTreeMap<String, String>,
-    /// Where requests go: name → address. [`DEFAULT_UPSTREAM`] is always among them.
+    /// Where requests go: name → address. [`DEFAULT_UPSTREAM`] is among them
+    /// unless every route names another.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Which requests are let in and where they go; the most specific path wins, not the first.
     pub routes: Vec<Route>,

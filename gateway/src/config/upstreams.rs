@@ -34,8 +34,7 @@ impl Resolver<'_> {
                 let upstream = self.url("upstream", &given, allow);
                 upstreams.extend(upstream.map(|found| (DEFAULT_UPSTREAM.to_owned(), found)));
             }
-            // Without either, routes that name no upstream lead nowhere.
-            None if tables.contains_key(DEFAULT_UPSTREAM) => {}
+            None if tables.contains_key(DEFAULT_UPSTREAM) || !self.needs_a_default() => {}
             None => self.missing("upstream"),
         }
         for (name, table) in tables {
@@ -43,6 +42,15 @@ impl Resolver<'_> {
             upstreams.extend(upstream.map(|upstream| (name.clone(), upstream)));
         }
         upstreams
+    }
+
+    /// Whether there is a route that names no upstream, and would lead nowhere.
+    fn needs_a_default(&self) -> bool {
+        let routes = &self.settings.routes;
+        routes.is_empty()
+            || routes
+                .iter()
+                .any(|route| route.values.text("upstream").is_none())
     }
 
     fn upstream(&mut self, key: &str, table: &UpstreamTable) -> Option<Upstream> {

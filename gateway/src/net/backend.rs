@@ -9,7 +9,8 @@ use http::uri::{Authority, Scheme};
 use tokio::time::Instant;
 
 use super::{
-    connector::Connector,
+    connector::{Connector, Transport},
+    line::Line,
     pool::{ConnectError, Place, Pool},
     tls::TlsError,
 };
@@ -90,12 +91,8 @@ impl Backend {
     /// None can be reached; why is that of the last one.
     pub(crate) async fn open(&self, first: &Address) -> Result<Place, ConnectError> {
         let mut opened = first.open().await;
-        if opened.is_err() && self.addresses.len() > 1 {
-            let mut others: Vec<&Address> = self.addresses.iter().collect();
-            others.retain(|other| !std::ptr::eq(*other, first));
-            let now = Instant::now();
-            others.sort_by_key(|other| other.health.out_until(now));
-            for other in others {
+        if opened.is_err() {
+            for other in self.others(first) {
                 opened = other.open().await;
                 if opened.is_ok() {
                     break;
@@ -103,6 +100,36 @@ impl Backend {
             }
         }
         opened
+    }
+
+    /// The same for a connection that will be nobody else's, before anything is said on it.
+    ///
+    /// # Errors
+    ///
+    /// None can be reached; why is that of the last one.
+    pub(crate) async fn open_alone(
+        &self,
+        first: &Address,
+    ) -> Result<(Transport, Rc<Line>), ConnectError> {
+        let mut opened = first.open_alone().await;
+        if opened.is_err() {
+            for other in self.others(first) {
+                opened = other.open_alone().await;
+                if opened.is_ok() {
+                    break;
+                }
+            }
+        }
+        opened
+    }
+
+    /// All but `first`, those that are worth asking before the others.
+    fn others(&self, first: &Address) -> Vec<&Address> {
+        let mut others: Vec<&Address> = self.addresses.iter().collect();
+        others.retain(|other| !std::ptr::eq(*other, first));
+        let now = Instant::now();
+        others.sort_by_key(|other| other.health.out_until(now));
+        others
     }
 
     /// See [`Pool::sweep`].
@@ -116,6 +143,12 @@ impl Backend {
 impl Address {
     async fn open(&self) -> Result<Place, ConnectError> {
         let opened = self.pool.open().await;
+        self.health.learn(opened.is_ok(), Instant::now());
+        opened
+    }
+
+    async fn open_alone(&self) -> Result<(Transport, Rc<Line>), ConnectError> {
+        let opened = self.pool.open_alone().await;
         self.health.learn(opened.is_ok(), Instant::now());
         opened
     }

@@ -109,8 +109,12 @@ impl Tls {
 
     /// The configuration, made anew where a file has changed; the old one where the new one is bad.
     fn current(&self) -> Arc<ClientConfig> {
-        if self.looked.get().elapsed() >= LOOK_EVERY {
-            self.looked.set(Instant::now());
+        self.current_at(Instant::now())
+    }
+
+    fn current_at(&self, now: Instant) -> Arc<ClientConfig> {
+        if now.saturating_duration_since(self.looked.get()) >= LOOK_EVERY {
+            self.looked.set(now);
             self.look();
         }
         Arc::clone(&self.config.borrow())
@@ -204,4 +208,111 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::config::ClientCertificate;
+
+    struct Files {
+        folder: PathBuf,
+        client: ClientCertificate,
+        ca_file: PathBuf,
+        written: Cell<u64>,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            let folder = std::env::temp_dir().join(format!("obo-client-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            let [certificate, key, ca_file] =
+                ["certificate.pem", "key.pem", "ca.pem"].map(|name| folder.join(name));
+            Self {
+                client: ClientCertificate::new(certificate, key),
+                ca_file,
+                folder,
+                written: Cell::new(0),
+            }
+        }
+
+        /// With a time that is another each time, however coarse the file system's clock is.
+        fn write(&self, path: &Path, text: &str) {
+            fs::write(path, text).unwrap();
+            self.written.set(self.written.get() + 1);
+            let time = UNIX_EPOCH + Duration::from_secs(self.written.get());
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        }
+
+        fn write_all(&self) {
+            let key = KeyPair::generate().unwrap();
+            let certificate = CertificateParams::default().self_signed(&key).unwrap();
+            self.write(&self.client.certificate, &certificate.pem());
+            self.write(&self.client.key, &key.serialize_pem());
+            self.write(&self.ca_file, &certificate.pem());
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    #[test]
+    fn what_changes_in_the_files_is_used_within_ten_seconds_and_what_is_bad_is_not() {
+        let files = Files::new();
+        files.write_all();
+        let mut upstream = Upstream::at("https://localhost:1");
+        upstream.tls.ca_file = Some(files.ca_file.clone());
+        upstream.tls.client = Some(files.client.clone());
+        let tls = Tls::new(&upstream).unwrap();
+        let mut now = Instant::now();
+        let first = tls.current_at(now);
+        now += LOOK_EVERY;
+        assert!(
+            Arc::ptr_eq(&first, &tls.current_at(now)),
+            "nothing has changed"
+        );
+
+        files.write_all();
+        assert!(Arc::ptr_eq(&first, &tls.current_at(now)), "not looked yet");
+        now += LOOK_EVERY;
+        let second = tls.current_at(now);
+        assert!(!Arc::ptr_eq(&first, &second), "the new ones are used");
+
+        // Half of a change: the key is of the certificate that was.
+        let key = fs::read_to_string(&files.client.key).unwrap();
+        files.write_all();
+        let new = fs::read_to_string(&files.client.key).unwrap();
+        files.write(&files.client.key, &key);
+        now += LOOK_EVERY;
+        assert!(
+            Arc::ptr_eq(&second, &tls.current_at(now)),
+            "they do not fit"
+        );
+        files.write(&files.client.key, &new);
+        now += LOOK_EVERY;
+        let third = tls.current_at(now);
+        assert!(!Arc::ptr_eq(&second, &third), "now they do");
+
+        // Each file counts.
+        files.write(&files.ca_file, "nothing");
+        now += LOOK_EVERY;
+        assert!(Arc::ptr_eq(&third, &tls.current_at(now)), "no certificate");
+        fs::remove_file(&files.client.certificate).unwrap();
+        now += LOOK_EVERY;
+        assert!(Arc::ptr_eq(&third, &tls.current_at(now)), "no file");
+        files.write_all();
+        now += LOOK_EVERY;
+        assert!(
+            !Arc::ptr_eq(&third, &tls.current_at(now)),
+            "all there again"
+        );
+    }
 }

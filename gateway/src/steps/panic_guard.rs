@@ -11,6 +11,7 @@ use std::{
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
+use tower_obo::Head;
 use tower_service::Service;
 
 use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
@@ -47,12 +48,14 @@ where
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
         let id = exchange.id.clone();
+        let grpc = Head::from(&exchange.request).is_grpc();
         // What is shared beyond the request (pools, routes) is changed in single steps that do
         // not panic halfway.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
         PanicGuardFuture {
             inner: called.ok(),
             id,
+            grpc,
         }
     }
 }
@@ -64,6 +67,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         id: HeaderValue,
+        grpc: bool,
     }
 }
 
@@ -85,7 +89,9 @@ where
         }
         // The message may hold anything; the panic hook has printed it, and nothing else shows it.
         tracing::error!(request_id = ?this.id, "a request made the gateway panic");
-        Poll::Ready(Ok(Answer::panicked().into_response(this.id)))
+        Poll::Ready(Ok(Answer::panicked()
+            .for_grpc(*this.grpc)
+            .into_response(this.id)))
     }
 }
 
@@ -93,29 +99,37 @@ where
 mod tests {
     use super::*;
 
-    fn status(
+    fn head(
         future: PanicGuardFuture<impl Future<Output = Result<Response<ResponseBody>, Infallible>>>,
-    ) -> u16 {
+    ) -> (u16, Option<String>) {
         let mut future = Box::pin(future);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match future.as_mut().poll(&mut cx) {
-            Poll::Ready(Ok(response)) => response.status().as_u16(),
-            Poll::Pending => 0,
+            Poll::Ready(Ok(response)) => {
+                let grpc = response.headers().get("grpc-status");
+                let grpc = grpc.map(|status| status.to_str().unwrap().to_owned());
+                (response.status().as_u16(), grpc)
+            }
+            Poll::Pending => (0, None),
         }
     }
 
     #[test]
-    fn a_panic_is_an_answer_wherever_it_happens() {
-        let id = HeaderValue::from_static("x");
-        let polled = PanicGuardFuture {
-            inner: Some(async { panic!("in poll") }),
-            id: id.clone(),
-        };
-        assert_eq!(status(polled), 500);
-        let called = PanicGuardFuture {
-            inner: None::<std::future::Ready<_>>,
-            id,
-        };
-        assert_eq!(status(called), 500);
+    fn a_panic_is_an_answer_wherever_it_happens_and_to_grpc_one_of_grpc() {
+        for (grpc, answer) in [(false, (500, None)), (true, (200, Some("13".to_owned())))] {
+            let id = HeaderValue::from_static("x");
+            let polled = PanicGuardFuture {
+                inner: Some(async { panic!("in poll") }),
+                id: id.clone(),
+                grpc,
+            };
+            assert_eq!(head(polled), answer);
+            let called = PanicGuardFuture {
+                inner: None::<std::future::Ready<_>>,
+                id,
+                grpc,
+            };
+            assert_eq!(head(called), answer);
+        }
     }
 }

@@ -137,6 +137,7 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
     let Some(address) = backend.pick() else {
         return Err(Answer::bad_upstream("it has no address"));
     };
+    let mut repeated = false;
     if let Some(mut lease) = address.pool.take().await {
         // One that was in use a moment ago is not about to be closed, and the copy is not free.
         let copy = lease
@@ -150,7 +151,11 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
                 Ok(response) => return Ok((response, Place::Http1(lease))),
                 Err(mut error) => {
                     let copy = copy.filter(|_| !lease.has_heard() && !error.error().is_user());
-                    *request = error.take_message().or(copy.map(|copy| *copy));
+                    *request = error.take_message();
+                    if request.is_none() {
+                        *request = copy.map(|copy| *copy);
+                        repeated = true;
+                    }
                     if request.is_none() {
                         return Err(broken(error.error()));
                     }
@@ -160,7 +165,7 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
     }
     let sending = request
         .take()
-        .map(|request| Box::pin(other::send(backend, address, request)));
+        .map(|request| Box::pin(other::send(backend, address, request, repeated)));
     match sending {
         Some(sending) => sending.await,
         None => Err(Answer::bad_upstream("no connection could be made")),

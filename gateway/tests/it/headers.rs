@@ -131,7 +131,9 @@ const RESERVED: &str = "X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n
      Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Original-URL: /admin\r\n\
      X-Rewrite-URL: /admin\r\nX-MS-CLIENT-PRINCIPAL: e30=\r\nX-MS-CLIENT-PRINCIPAL-ID: admin\r\n\
      X-MS-TOKEN-AAD-ACCESS-TOKEN: t\r\nX-Forwarded-Client-Cert: c\r\nClient-Cert: c\r\n\
-     X-Obo-Oid: admin\r\nX-OBO-OID: root\r\n";
+     X-Obo-Oid: admin\r\nX-OBO-OID: root\r\nProxy: http://evil.example\r\n\
+     True-Client-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\nFastly-Client-IP: 6.6.6.6\r\n\
+     X-Client-IP: 6.6.6.6\r\nX-Cluster-Client-IP: 6.6.6.6\r\nX-Azure-ClientIP: 6.6.6.6\r\n";
 
 const ROUTES: &str = "[[route]]\npath = '/public/*'\naccess = 'public'\n\
      [[route]]\npath = '/*'\ndownstream = 'arm'\nidentity_headers = { oid = 'X-Obo-Oid' }";
@@ -161,8 +163,34 @@ async fn hd_04_tl_05_reserved_headers_of_the_client_are_replaced_by_the_gateways
         "x-ms-token-aad-access-token",
         "x-forwarded-client-cert",
         "client-cert",
+        "proxy",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-azure-clientip",
     ] {
         assert!(seen.all(gone).is_empty(), "{gone}: {seen:#?}");
+    }
+}
+
+#[tokio::test]
+async fn hd_10_what_a_claim_says_stays_in_its_header_and_a_claim_that_is_absent_leaves_none() {
+    const ROUTES: &str = "[[route]]\npath = '/*'\n\
+         identity_headers = { name = 'X-Name', email = 'X-Email' }";
+    let lines = "X-Name: admin\r\nX-Email: admin@example.com\r\n";
+    for (name, header) in [
+        ("Zo\u{eb},\r\nX-Own: 1", &["Zo%C3%AB%2C%0D%0AX-Own: 1"][..]),
+        (&*"x".repeat(8 * 1024), &[]),
+    ] {
+        let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
+        let emulator = rig.emulator.as_ref().unwrap();
+        let token = emulator.token().claim("name", name).sign();
+        assert_eq!(rig.exchange(with(&token, lines)).await.status, 200);
+        let seen = rig.only_seen();
+        assert_eq!(seen.all("x-name"), header);
+        assert!(seen.all("x-email").is_empty() && seen.all("x-own").is_empty());
     }
 }
 

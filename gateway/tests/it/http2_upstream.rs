@@ -17,6 +17,7 @@ use h2::{
 };
 use http::{HeaderMap, Request, Response, Version, request::Parts};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::{Notify, Semaphore},
 };
@@ -470,6 +471,36 @@ async fn an_upstream_that_closes_every_connection_at_once_is_502_and_not_asked_f
     )
     .await;
     assert_eq!(status(&rig, get("/x")).await, 502);
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_its_settings_and_closes_is_502_and_not_asked_forever() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            // A frame of length 0, type SETTINGS, of the connection.
+            let _ = stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+        }
+    });
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&format!("h2c://{address}")).unwrap();
+            }
+        },
+    )
+    .await;
+    for _ in 0..5 {
+        let before = connections.load(Ordering::SeqCst);
+        assert_eq!(status(&rig, get("/x")).await, 502);
+        let tries = connections.load(Ordering::SeqCst) - before;
+        assert!((1..=9).contains(&tries), "{tries}");
+    }
 }
 
 #[tokio::test]

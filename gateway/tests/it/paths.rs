@@ -20,17 +20,38 @@ async fn status(rig: &Rig, line: &str) -> u16 {
 async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of_them() {
     let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
     for path in [
+        // PA-01
         "/public/../admin/x",
+        "/public/./x",
+        "/public/x/..",
+        // PA-02
         "/public/%2e%2e/admin",
+        "/public/%2E%2e/admin",
+        "/public/.%2e/admin",
+        "/public/%252e%252e/admin",
+        // PA-03
         "/public\\admin",
         "/public/%5cadmin",
+        "/public/%5Cadmin",
+        // PA-04
         "/public/%00",
+        "/public/%0d%0a",
+        "/public/%7f",
         "/public/%zz",
+        "/public/%",
+        "/public/%1",
         "/public/\u{e9}",
+        "/public/a b",
+        // PA-05
         "//admin/x",
+        "/public//../admin",
+        // PA-06
         "/admin%2Fx",
+        "/public%2f..",
         "/pub%6Cic/x",
+        // PA-07
         "/admin;x=1/y",
+        "/public;/../admin",
         "/admin%3fx",
         "/public/%c0%ae%c0%ae/admin",
         "/admin%c0%afx",
@@ -96,6 +117,23 @@ async fn pa_09_the_query_takes_no_part_in_matching() {
             "{target}"
         );
     }
+}
+
+#[tokio::test]
+async fn pa_10_a_path_that_only_begins_like_a_route_is_not_that_routes() {
+    let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
+    for path in [
+        "/publicity",
+        "/public.evil",
+        "/PUBLIC/x",
+        "/publi",
+        "/one/x",
+    ] {
+        let status = status(&rig, &format!("GET {path} HTTP/1.1")).await;
+        assert_eq!(status, 404, "{path}");
+    }
+    rig.assert_nothing_reached_the_upstream();
+    assert_eq!(status(&rig, "GET /public/x HTTP/1.1").await, 200);
 }
 
 #[tokio::test]

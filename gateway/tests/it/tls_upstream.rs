@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,7 +22,10 @@ use obo_gateway::{ClientCertificate, Config, StartError};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -203,6 +207,81 @@ async fn the_upstream_chooses_between_http2_and_http1_and_gets_its_own_host() {
         }
         assert_eq!(server.connections.load(Ordering::SeqCst), 1, "{alpn:?}");
     }
+}
+
+/// Speaks HTTP/1 on the first connection, where it answers one request and closes at the next, and
+/// HTTP/2 on the others, where it refuses every stream. Counts the requests.
+async fn changeable(authority: &Authority) -> (SocketAddr, Arc<AtomicUsize>) {
+    let (certificate, key) = authority.issue(&["localhost"], |_| {});
+    let acceptor = |alpn: &[u8]| {
+        let certificates = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_no_client_auth();
+        let mut config = builder.with_single_cert(certificates, key).unwrap();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    };
+    let (http1, http2) = (acceptor(b"http/1.1"), acceptor(b"h2"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = http1.accept(stream).await.unwrap();
+        let count = Arc::clone(&counted);
+        tokio::spawn(async move {
+            for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", ""] {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        });
+        while let Ok((stream, _)) = listener.accept().await {
+            let (http2, count) = (http2.clone(), Arc::clone(&counted));
+            tokio::spawn(async move {
+                let stream = http2.accept(stream).await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                }
+            });
+        }
+    });
+    (address, seen)
+}
+
+#[tokio::test]
+async fn h1_15_a_request_that_was_lost_over_http1_and_over_http2_is_not_sent_a_third_time() {
+    let authority = Authority::new("changeable");
+    let (address, seen) = changeable(&authority).await;
+    let url = format!("https://localhost:{}", address.port());
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            config.limits.head_timeout = Duration::from_millis(200);
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&url).unwrap();
+                upstream.tls.ca_file = Some(authority.file("ca.pem"));
+            }
+        },
+    )
+    .await;
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/x").await.status, 200);
+    // Whoever is too slow is found by what also sees that the upstream's connection waits.
+    let mut slow = rig.client().await;
+    slow.send("GET").await;
+    slow.rest().await;
+    assert_eq!(client.get("/y").await.status, 502);
+    assert_eq!(seen.load(Ordering::SeqCst), 3, "one, and one twice");
 }
 
 #[tokio::test]

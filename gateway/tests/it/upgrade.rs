@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use obo_gateway::Config;
+use obo_gateway::{Config, Target};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 use crate::{
     client::{Client, in_time},
     rig::Rig,
-    upstream::{Reply, Seen, ok},
+    upstream::{Reply, Seen, Upstream, ok},
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -100,6 +100,29 @@ async fn a_websocket_works_through_the_gateway() {
     in_time(socket.close(None)).await.unwrap();
     while in_time(socket.next()).await.is_some() {}
     in_time(serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wish_goes_to_another_address_where_the_first_cannot_be_reached() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let there = Upstream::start(echo).await;
+    let addresses = [nobody, there.address, nobody].map(|address| Target::Tcp {
+        host: address.ip().to_string(),
+        port: address.port(),
+    });
+    let rig = Rig::new(OPEN, echo, |config| {
+        for upstream in config.upstreams.values_mut() {
+            upstream.addresses = addresses.to_vec();
+        }
+    })
+    .await;
+    for _ in 0..4 {
+        tunnel(&rig, wish("/ws/x", "")).await;
+    }
+    assert_eq!(there.seen().len(), 4);
 }
 
 #[tokio::test]

@@ -103,3 +103,20 @@ fn the_default_upstream_may_be_a_table_too() {
     assert_eq!(problems.len(), 1, "{problems:#?}");
     assert!(problems[0].contains("upstream: missing"), "{problems:#?}");
 }
+
+#[test]
+fn a_default_upstream_is_wanted_only_by_routes_that_name_none() {
+    let load = |text: &str| {
+        Sources::new()
+            .file("gw.toml", text)
+            .environment(|name| environment(name).filter(|_| name != "OBO_UPSTREAM"))
+            .load()
+    };
+    let named = "[accept]\nscopes = ['s']\n[upstreams.api]\nurl = 'https://x'\n\
+         [[route]]\npath = '/a/*'\nupstream = 'api'\n";
+    let config = load(named).unwrap();
+    assert_eq!(config.upstreams.len(), 1);
+    let problems = lines(load(&format!("{named}[[route]]\npath = '/b/*'\n")));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].contains("upstream: missing"), "{problems:#?}");
+}

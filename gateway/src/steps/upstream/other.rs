@@ -21,13 +21,14 @@ use crate::{
 /// connections and closes them at once, that has to end.
 const TRIES: u32 = 3;
 
+/// `repeated`: it has gone out once already, perhaps, and does so only once more.
 pub(super) async fn send(
     backend: &Backend,
     address: &Address,
     mut request: Request<RequestBody>,
+    mut repeated: bool,
 ) -> Sent {
     let mut tries = 0;
-    let mut repeated = false;
     loop {
         tries += 1;
         let stream = match backend.open(address).await.map_err(unreachable)? {

@@ -24,7 +24,7 @@ pub(super) async fn send(backend: &Backend, request: Request<RequestBody>) -> Se
     let Some(address) = backend.pick() else {
         return Err(Answer::bad_upstream("it has no address"));
     };
-    let (io, line) = address.pool.open_alone().await.map_err(unreachable)?;
+    let (io, line) = backend.open_alone(address).await.map_err(unreachable)?;
     let (sender, mut connection) = http1::handshake(TokioIo::new(io))
         .await
         .map_err(|error| broken(&error))?;
