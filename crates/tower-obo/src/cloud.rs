@@ -12,6 +12,20 @@ pub(crate) fn resource_manager_scope(authority: &str) -> &'static str {
     }
 }
 
+/// For whom tokens of managed identities are made that stand for an application at this authority, or
+/// at an address under it.
+pub(crate) fn token_exchange_audience(url: &str) -> &'static str {
+    let authority = match url.char_indices().filter(|(_, c)| *c == '/').nth(2) {
+        Some((end, _)) => &url[..end],
+        None => url,
+    };
+    match host(authority) {
+        "login.microsoftonline.us" => "api://AzureADTokenExchangeUSGov",
+        "login.partner.microsoftonline.cn" => "api://AzureADTokenExchangeChina",
+        _ => "api://AzureADTokenExchange",
+    }
+}
+
 /// The authorities of External ID (`NAME.ciamlogin.com`): each has one tenant.
 const EXTERNAL_ID: &str = ".ciamlogin.com";
 
@@ -67,6 +81,22 @@ mod tests {
         ] {
             let scope = format!("https://{manager}/user_impersonation");
             assert_eq!(resource_manager_scope(authority), scope, "{authority}");
+        }
+    }
+
+    #[test]
+    fn each_cloud_has_its_own_audience_of_federated_credentials() {
+        for (authority, audience) in [
+            ("https://login.microsoftonline.com", ""),
+            ("https://login.microsoftonline.us", "USGov"),
+            ("https://login.partner.microsoftonline.cn", "China"),
+            ("https://login.microsoftonline.us.example", ""),
+            ("http://127.0.0.1:9400", ""),
+        ] {
+            let audience = format!("api://AzureADTokenExchange{audience}");
+            assert_eq!(token_exchange_audience(authority), audience, "{authority}");
+            let endpoint = format!("{authority}/t/oauth2/v2.0/token");
+            assert_eq!(token_exchange_audience(&endpoint), audience, "{endpoint}");
         }
     }
 

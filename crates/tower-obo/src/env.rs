@@ -20,11 +20,17 @@ pub(crate) fn builder(
     };
     let tenant = required("AZURE_TENANT_ID", "the tenant's GUID");
     let client_id = required("AZURE_CLIENT_ID", "the app registration's client id");
-    let secret = required(
-        "AZURE_CLIENT_SECRET",
-        "the app registration's client secret",
-    );
-    let (Some(tenant), Some(client_id), Some(secret)) = (tenant, client_id, secret) else {
+    let credential = match Credential::from_lookup(&lookup) {
+        Ok(credential) => Some(credential),
+        Err(errors) => {
+            missing = Some(match missing {
+                None => errors,
+                Some(others) => others.and(errors),
+            });
+            None
+        }
+    };
+    let (Some(tenant), Some(client_id), Some(credential)) = (tenant, client_id, credential) else {
         return Err(missing.unwrap_or_else(|| {
             ConfigErrors::new("AZURE_TENANT_ID", "it is not set".to_owned(), Vec::new())
         }));
@@ -33,5 +39,5 @@ pub(crate) fn builder(
     if let Some(authority) = lookup("AZURE_AUTHORITY_HOST").filter(|host| !host.is_empty()) {
         entra = entra.authority(authority);
     }
-    Ok(OboLayer::builder(entra).client(client_id, Credential::secret(secret)))
+    Ok(OboLayer::builder(entra).client(client_id, credential))
 }

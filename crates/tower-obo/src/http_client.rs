@@ -51,6 +51,16 @@ impl HttpClient {
         if local {
             client = client.no_proxy();
         }
+        Self::build(client, timeout)
+    }
+
+    /// A client that asks nobody on the way, whatever the environment says, and keeps no connection.
+    pub(crate) fn without_proxy(timeout: Duration) -> Result<Self, String> {
+        let client = reqwest::Client::builder().no_proxy();
+        Self::build(client.pool_max_idle_per_host(0), timeout)
+    }
+
+    fn build(client: reqwest::ClientBuilder, timeout: Duration) -> Result<Self, String> {
         let client = client
             .redirect(reqwest::redirect::Policy::none())
             .timeout(timeout)
@@ -67,6 +77,14 @@ impl HttpClient {
 
     pub(crate) async fn get(&self, url: &str) -> Result<Answer, CallError> {
         self.read(self.client.get(url)).await
+    }
+
+    pub(crate) async fn get_with(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+    ) -> Result<Answer, CallError> {
+        self.read(self.client.get(url).headers(headers)).await
     }
 
     /// Posts a form that is already encoded.

@@ -33,7 +33,8 @@ impl OboLayer {
     }
 
     /// Starts to build a layer from the variables that Azure's own SDKs read: `AZURE_TENANT_ID`,
-    /// `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`, and `AZURE_AUTHORITY_HOST` where it is set.
+    /// `AZURE_CLIENT_ID`, those of a credential ([`Credential::from_env`](crate::Credential::from_env)),
+    /// and `AZURE_AUTHORITY_HOST` where it is set.
     ///
     /// # Errors
     ///

@@ -355,7 +355,7 @@ impl CoreBuilder {
             ),
             Some((_, credential)) => {
                 if let Some(problem) = credential.problem() {
-                    wrong("credential", problem.to_owned());
+                    wrong("credential", problem);
                 }
             }
         }
@@ -428,6 +428,12 @@ impl ConfigErrors {
     ) -> Self {
         others.push(ConfigError { setting, problem });
         Self(others)
+    }
+
+    /// These and those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
     }
 
     /// Each problem.

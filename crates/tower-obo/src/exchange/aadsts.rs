@@ -314,6 +314,11 @@ static TABLE: &[Aadsts] = &[
     row(7000218, Misconfigured, "the client credential is missing"),
     row(7000222, Misconfigured, "the client secret has expired"),
     row(
+        7000272,
+        CredentialRefused,
+        "the client assertion's signing key is not known",
+    ),
+    row(
         7000274,
         CredentialRefused,
         "the client assertion is not valid",

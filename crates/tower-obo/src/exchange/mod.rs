@@ -12,7 +12,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 pub(crate) use self::endpoint::EntraTokenEndpoint;
 pub use self::{
     aadsts::{Aadsts, Answer as AadstsAnswer},
-    credential::{ClientCertificate, Credential},
+    credential::{ClientCertificate, Credential, ManagedIdentity},
     error::{ExchangeError, ExchangeErrorKind},
 };
 use crate::Secret;

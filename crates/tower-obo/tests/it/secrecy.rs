@@ -14,9 +14,9 @@ use tower::{Layer, Service, ServiceExt};
 use tower_obo::{
     Aadsts, AadstsAnswer, AccessPolicy, Admitted, Algorithm, ClientCertificate, Clock, Core,
     Credential, Decision, Downstream, DownstreamToken, Entra, Event, ExchangeError,
-    ExchangeErrorKind, ExchangeRequest, Exchanging, Head, Issuers, KeySet, Observer, Principal,
-    RefreshReason, Rejection, Secret, SystemClock, Timestamp, TokenDefect, TokenExchange,
-    TokenResponse, TokioSpawner, Validator,
+    ExchangeErrorKind, ExchangeRequest, Exchanging, Head, Issuers, KeySet, ManagedIdentity,
+    Observer, Principal, RefreshReason, Rejection, Secret, SystemClock, Timestamp, TokenDefect,
+    TokenExchange, TokenResponse, TokioSpawner, Validator,
 };
 
 use crate::fixture::{World, policy, with_token};
@@ -73,6 +73,15 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     let certificate = ClientCertificate::file("/c.pfx").with_password(SECRET);
     shown.add("ClientCertificate", &certificate);
     shown.add("Credential", &Credential::certificate(certificate));
+    let identity = ManagedIdentity::from_lookup(|name| match name {
+        "IDENTITY_ENDPOINT" => Some("http://127.0.0.1:1/".to_owned()),
+        _ => Some(SECRET.to_owned()).filter(|_| name == "IDENTITY_HEADER"),
+    });
+    shown.add("ManagedIdentity", &identity);
+    shown.add("Credential", &Credential::managed_identity(identity));
+    let secret_of_env = |name: &str| (name == "AZURE_CLIENT_SECRET").then(|| SECRET.to_owned());
+    let of_env = Credential::from_lookup(secret_of_env).unwrap();
+    shown.add("Credential", &of_env);
     shown.add("Secret", &Secret::from(SECRET));
     let builder = Core::builder(contoso()).client(demo::API_CLIENT_ID, secret());
     shown.add("CoreBuilder", &builder);

@@ -1,16 +1,23 @@
 //! How the middle tier proves to the authorization server who it is. One kind of credential, one
 //! file.
 
+mod callback;
 mod certificate;
+mod federated;
+mod managed_identity;
+mod ordered;
 mod secret;
 mod watched;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-pub use self::certificate::ClientCertificate;
-use self::{certificate::Certificate, secret::SecretFile};
+use self::{
+    callback::Callback, certificate::Certificate, federated::FederatedFile,
+    managed_identity::Identity, secret::SecretFile,
+};
+pub use self::{certificate::ClientCertificate, managed_identity::ManagedIdentity};
 use super::{ExchangeError, ExchangeErrorKind, grant::Form};
-use crate::{Secret, Timestamp};
+use crate::{ConfigErrors, Secret, Timestamp};
 
 /// The credential of the app registration whose API is called.
 ///
@@ -25,12 +32,19 @@ use crate::{Secret, Timestamp};
 /// for nothing, and again when the file has changed. A file that has become unusable leaves the last
 /// good credential in use, with one warning for each change.
 #[derive(Clone)]
-pub struct Credential(Arc<Kind>);
+pub struct Credential {
+    kind: Arc<Kind>,
+    /// The variable that told of it.
+    variable: Option<&'static str>,
+}
 
 enum Kind {
     Secret(Secret),
-    SecretFile(SecretFile),
-    Certificate(Certificate),
+    SecretFile(Arc<SecretFile>),
+    Certificate(Arc<Certificate>),
+    Federated(Arc<FederatedFile>),
+    ManagedIdentity(Identity),
+    Assertion(Callback),
 }
 
 /// To whom the client proves itself.
@@ -74,7 +88,7 @@ impl Credential {
     /// either end is not part of the secret.
     #[must_use]
     pub fn secret_file(path: impl Into<PathBuf>) -> Self {
-        Kind::SecretFile(SecretFile::new(path.into())).into()
+        Kind::SecretFile(Arc::new(SecretFile::new(path.into()))).into()
     }
 
     /// A certificate whose public half is registered: each token is asked for with an assertion that
@@ -91,63 +105,184 @@ impl Credential {
     /// ```
     #[must_use]
     pub fn certificate(certificate: impl Into<ClientCertificate>) -> Self {
-        Kind::Certificate(Certificate::new(certificate.into())).into()
+        Kind::Certificate(Arc::new(Certificate::new(certificate.into()))).into()
+    }
+
+    /// The token of another issuer in a file, for an application that has it registered as a
+    /// federated credential: workload identity. The file is read again when it changes, and each time
+    /// when less than five minutes are left of the token. The last good token serves while it is
+    /// valid.
+    #[must_use]
+    pub fn federated_token_file(path: impl Into<PathBuf>) -> Self {
+        Kind::Federated(Arc::new(FederatedFile::new(path.into()))).into()
+    }
+
+    /// A managed identity of Azure that is registered as a federated credential of the application.
+    ///
+    /// ```
+    /// use tower_obo::{Credential, ManagedIdentity};
+    ///
+    /// let none = |_: &str| None;
+    /// let identity = ManagedIdentity::from_lookup(none)
+    ///     .client_id("11111111-0000-4000-8000-000000000001");
+    /// assert_eq!(
+    ///     Credential::managed_identity(identity).describe(),
+    ///     "managed identity 11111111-0000-4000-8000-000000000001 of http://169.254.169.254",
+    /// );
+    /// ```
+    #[must_use]
+    pub fn managed_identity(identity: ManagedIdentity) -> Self {
+        Kind::ManagedIdentity(Identity::new(identity)).into()
+    }
+
+    /// Client assertions (RFC 7523) from wherever `assertion` gets them. It is called for every
+    /// exchange, and once more after a refusal, so it should keep what can be kept; its error goes
+    /// into the log.
+    ///
+    /// ```
+    /// use tower_obo::{Credential, Secret};
+    ///
+    /// let credential = Credential::assertion(|| async { Ok(Secret::from("a.b.c")) });
+    /// # let _ = credential;
+    /// ```
+    #[must_use]
+    pub fn assertion<F, A>(assertion: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Secret, Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        Kind::Assertion(Callback::new(assertion)).into()
+    }
+
+    /// The first credential that the environment tells of, in the order of Azure's own libraries:
+    ///
+    /// 1. `AZURE_CLIENT_SECRET`;
+    /// 2. `AZURE_CLIENT_CERTIFICATE_PATH`, with `AZURE_CLIENT_CERTIFICATE_PASSWORD` and
+    ///    `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`;
+    /// 3. `AZURE_FEDERATED_TOKEN_FILE`;
+    /// 4. a managed identity, where `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`, or
+    ///    `AZURE_POD_IDENTITY_AUTHORITY_HOST`, say that there is one.
+    ///
+    /// `AZURE_TOKEN_CREDENTIALS` narrows that down: to `EnvironmentCredential` (1 and 2),
+    /// `WorkloadIdentityCredential` (3), `ManagedIdentityCredential` (4, and without any variable
+    /// that of the virtual machine), or `prod` (all, in order, with the virtual machine's last).
+    ///
+    /// # Errors
+    ///
+    /// The environment tells of none.
+    pub fn from_env() -> Result<Self, ConfigErrors> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// The same with variables from wherever `lookup` finds them.
+    ///
+    /// # Errors
+    ///
+    /// The variables tell of none.
+    ///
+    /// ```
+    /// use tower_obo::Credential;
+    ///
+    /// let lookup = |name: &str| match name {
+    ///     "AZURE_FEDERATED_TOKEN_FILE" => Some("/var/run/secrets/token".to_owned()),
+    ///     _ => None,
+    /// };
+    /// assert_eq!(
+    ///     Credential::from_lookup(lookup)?.describe(),
+    ///     "federated token in /var/run/secrets/token (AZURE_FEDERATED_TOKEN_FILE)",
+    /// );
+    /// # Ok::<_, tower_obo::ConfigErrors>(())
+    /// ```
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        ordered::first(lookup)
+    }
+
+    fn told_by(mut self, variable: &'static str) -> Self {
+        self.variable = Some(variable);
+        self
     }
 
     /// Which credential it is, for a log: never what it holds.
     #[must_use]
     pub fn describe(&self) -> String {
-        match &*self.0 {
+        let mut text = match &*self.kind {
             Kind::Secret(_) => "client secret".to_owned(),
             Kind::SecretFile(file) => format!("client secret in {}", file.path().display()),
             Kind::Certificate(certificate) => {
                 format!("certificate in {}", certificate.path().display())
             }
+            Kind::Federated(file) => format!("federated token in {}", file.path().display()),
+            Kind::ManagedIdentity(identity) => identity.to_string(),
+            Kind::Assertion(_) => "client assertion".to_owned(),
+        };
+        if let Some(variable) = self.variable {
+            text = format!("{text} ({variable})");
         }
+        text
     }
 
     /// What is wrong with it for certain. A file may be filled later.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
-        match &*self.0 {
+    pub(crate) fn problem(&self) -> Option<String> {
+        match &*self.kind {
             Kind::Secret(secret) if secret.expose().trim().is_empty() => {
-                Some("the client secret is empty")
+                Some("the client secret is empty".to_owned())
             }
-            Kind::Secret(_) | Kind::SecretFile(_) | Kind::Certificate(_) => None,
+            Kind::ManagedIdentity(identity) => identity.problem(),
+            _ => None,
         }
     }
 
     /// Proves to `audience` who the client is.
     pub(super) async fn prove(&self, audience: &Audience) -> Result<Proof, CredentialError> {
-        match &*self.0 {
+        match &*self.kind {
             Kind::Secret(secret) => Ok(Proof::Secret(secret.clone())),
-            Kind::SecretFile(_) | Kind::Certificate(_) => self.prove_from_file(audience).await,
+            Kind::SecretFile(file) => {
+                let file = Arc::clone(file);
+                self.blocking(move || file.secret())
+                    .await
+                    .map(Proof::Secret)
+            }
+            Kind::Certificate(certificate) => {
+                let (certificate, audience) = (Arc::clone(certificate), audience.clone());
+                self.blocking(move || certificate.assertion(&audience))
+                    .await
+                    .map(Proof::Assertion)
+            }
+            Kind::Federated(file) => {
+                let (file, now) = (Arc::clone(file), audience.now);
+                self.blocking(move || file.assertion(now))
+                    .await
+                    .map(Proof::Assertion)
+            }
+            Kind::ManagedIdentity(identity) => {
+                identity.assertion(audience).await.map(Proof::Assertion)
+            }
+            Kind::Assertion(callback) => callback.assertion().await.map(Proof::Assertion),
         }
     }
 
     /// Files are read, and keys used, where that blocks nobody.
-    async fn prove_from_file(&self, audience: &Audience) -> Result<Proof, CredentialError> {
-        let (kind, audience) = (Arc::clone(&self.0), audience.clone());
-        let reading = tokio::task::spawn_blocking(move || match &*kind {
-            Kind::Secret(secret) => Ok(Proof::Secret(secret.clone())),
-            Kind::SecretFile(file) => file.secret().map(Proof::Secret),
-            Kind::Certificate(certificate) => {
-                certificate.assertion(&audience).map(Proof::Assertion)
-            }
-        });
+    async fn blocking(
+        &self,
+        read: impl FnOnce() -> Result<Secret, CredentialError> + Send + 'static,
+    ) -> Result<Secret, CredentialError> {
+        let reading = tokio::task::spawn_blocking(read);
         let unavailable = |reason| CredentialError::Unavailable(format!("{self:?}: {reason}"));
         match tokio::time::timeout(READ_TIMEOUT, reading).await {
-            Ok(Ok(proof)) => proof,
+            Ok(Ok(secret)) => secret,
             Ok(Err(_)) => Err(unavailable("the reader broke off")),
             Err(_) => Err(unavailable("the file could not be read in time")),
         }
     }
 
-    /// The authorization server refused the assertion: the next one is made from what the file holds
-    /// by then.
+    /// The authorization server refused the assertion: nothing of it is used again, and what the file
+    /// holds by then goes into the next.
     pub(super) fn refused(&self) {
-        match &*self.0 {
-            Kind::Secret(_) | Kind::SecretFile(_) => {}
+        match &*self.kind {
+            Kind::Secret(_) | Kind::SecretFile(_) | Kind::Assertion(_) => {}
             Kind::Certificate(certificate) => certificate.forget(),
+            Kind::Federated(file) => file.forget(),
+            Kind::ManagedIdentity(identity) => identity.forget(),
         }
     }
 }
@@ -167,7 +302,10 @@ impl Proof {
 
 impl From<Kind> for Credential {
     fn from(kind: Kind) -> Self {
-        Self(Arc::new(kind))
+        Self {
+            kind: Arc::new(kind),
+            variable: None,
+        }
     }
 }
 

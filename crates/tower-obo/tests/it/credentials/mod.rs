@@ -2,4 +2,5 @@
 //! happens while they change.
 
 mod certificate;
+mod federated;
 mod kit;

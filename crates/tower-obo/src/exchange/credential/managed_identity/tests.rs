@@ -1,0 +1,344 @@
+use std::collections::VecDeque;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinHandle,
+};
+
+use super::{super::tests::audience, *};
+
+/// A stand-in that answers with these lines, the last of them for ever, and keeps what it was asked.
+struct Platform {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    server: JoinHandle<()>,
+}
+
+impl Platform {
+    async fn answering(answers: &[(u16, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let queue: Arc<Mutex<VecDeque<(u16, String)>>> = Arc::default();
+        let (seen, lines) = (Arc::clone(&asked), Arc::clone(&queue));
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut bytes = Vec::new();
+                while !bytes.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+                seen.lock().unwrap().push(String::from_utf8(bytes).unwrap());
+                let (status, body) = next(&mut lines.lock().unwrap());
+                let answer = format!(
+                    "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\n\
+                     content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let platform = Self {
+            url,
+            asked,
+            answers: queue,
+            server,
+        };
+        platform.will(answers);
+        platform
+    }
+
+    fn will(&self, answers: &[(u16, &str)]) {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| (*status, (*body).to_owned()));
+        *self.answers.lock().unwrap() = answers.collect();
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn imds(&self) -> ManagedIdentity {
+        let mut settings = ManagedIdentity::from_lookup(|name| {
+            (name == "AZURE_POD_IDENTITY_AUTHORITY_HOST").then(|| self.url.clone())
+        });
+        settings.pause = Duration::from_millis(1);
+        settings
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::new(self.imds())
+    }
+}
+
+fn next(answers: &mut VecDeque<(u16, String)>) -> (u16, String) {
+    match answers.len() {
+        1 => answers[0].clone(),
+        _ => answers.pop_front().unwrap(),
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// What IMDS answers: numbers are text there.
+fn token(name: &str) -> String {
+    format!(
+        r#"{{"access_token":"{name}","expires_in":"86399","refresh_in":"43199","expires_on":"4102444800","resource":"api://AzureADTokenExchange","token_type":"Bearer"}}"#
+    )
+}
+
+const CLIENT: &str = "22222222-0000-4000-8000-000000000002";
+
+#[tokio::test]
+async fn imds_is_asked_to_the_letter() {
+    let platform = Platform::answering(&[(200, &token("t"))]).await;
+    for (settings, query) in [
+        (platform.imds(), ""),
+        (
+            platform.imds().client_id(CLIENT),
+            "&client_id=22222222-0000-4000-8000-000000000002",
+        ),
+    ] {
+        let token = Identity::new(settings)
+            .assertion(&audience())
+            .await
+            .unwrap();
+        assert_eq!(token.expose(), "t");
+        let asked = platform.asked().pop().unwrap();
+        let (line, head) = asked.split_once("\r\n").unwrap();
+        assert_eq!(
+            line,
+            format!(
+                "GET /metadata/identity/oauth2/token?api-version=2018-02-01\
+                 &resource=api%3A%2F%2FAzureADTokenExchange{query} HTTP/1.1"
+            )
+        );
+        let head: Vec<_> = head.trim_end().split("\r\n").collect();
+        let host = format!("host: {}", platform.url.trim_start_matches("http://"));
+        assert!(
+            head.contains(&"metadata: true") && head.contains(&&*host),
+            "{head:?}"
+        );
+        let more = ["accept: ", "user-agent: "];
+        let more = head
+            .iter()
+            .filter(|line| more.iter().any(|name| line.starts_with(name)));
+        assert_eq!(more.count() + 2, head.len(), "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn app_service_is_asked_to_the_letter() {
+    let answer = r#"{"access_token":"t","expires_on":"4102444800","resource":"r","token_type":"Bearer","client_id":"c"}"#;
+    let platform = Platform::answering(&[(200, answer)]).await;
+    let settings = ManagedIdentity::from_lookup(|name| match name {
+        "IDENTITY_ENDPOINT" => Some(format!("{}/msi/token", platform.url)),
+        "IDENTITY_HEADER" => Some("853b9a84".to_owned()),
+        _ => None,
+    });
+    assert!(!format!("{settings:?} {settings}").contains("853b9a84"));
+    let identity = Identity::new(settings.client_id(CLIENT));
+    let mut audience = audience();
+    assert_eq!(identity.assertion(&audience).await.unwrap().expose(), "t");
+    let asked = platform.asked().pop().unwrap();
+    assert!(
+        asked.starts_with(
+            "GET /msi/token?api-version=2019-08-01&resource=api%3A%2F%2FAzureADTokenExchange\
+             &client_id=22222222-0000-4000-8000-000000000002 HTTP/1.1\r\n"
+        ),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("\r\nx-identity-header: 853b9a84\r\n"),
+        "{asked}"
+    );
+    assert!(!asked.contains("metadata"), "{asked}");
+
+    // The end that it names is kept to.
+    audience.now = Timestamp::from_unix(4_102_444_800 - 61);
+    identity.assertion(&audience).await.unwrap();
+    let before = platform.asked().len();
+    audience.now = Timestamp::from_unix(4_102_444_800 - 60);
+    identity.assertion(&audience).await.unwrap();
+    assert_eq!(platform.asked().len(), before + 1);
+}
+
+#[tokio::test]
+async fn the_audience_is_that_of_the_cloud() {
+    let platform = Platform::answering(&[(200, &token("t"))]).await;
+    for (host, audience_of) in [
+        ("login.microsoftonline.com", "AzureADTokenExchange"),
+        ("login.microsoftonline.us", "AzureADTokenExchangeUSGov"),
+        (
+            "login.partner.microsoftonline.cn",
+            "AzureADTokenExchangeChina",
+        ),
+    ] {
+        let audience = Audience {
+            token_endpoint: format!("https://{host}/tenant/oauth2/v2.0/token").into(),
+            ..audience()
+        };
+        platform.identity().assertion(&audience).await.unwrap();
+        let asked = platform.asked().pop().unwrap();
+        let resource = format!("resource=api%3A%2F%2F{audience_of} HTTP");
+        assert!(asked.contains(&resource), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again_and_what_does_not_is_not() {
+    for status in [404, 410, 429, 500, 503] {
+        let platform =
+            Platform::answering(&[(status, "{}"), (status, ""), (200, &token("t"))]).await;
+        let token = platform.identity().assertion(&audience()).await.unwrap();
+        assert_eq!(
+            (token.expose(), platform.asked().len()),
+            ("t", 3),
+            "{status}"
+        );
+
+        platform.will(&[(status, "{}")]);
+        let before = platform.asked().len();
+        let failed = platform.identity().assertion(&audience()).await;
+        assert!(
+            matches!(failed, Err(CredentialError::Unavailable(_))),
+            "{status}"
+        );
+        assert_eq!(platform.asked().len(), before + 4, "{status}");
+    }
+    let told = r#"{"error":"invalid_request","error_description":"Identity not found"}"#;
+    for (status, body) in [
+        (400, told),
+        (403, ""),
+        (302, ""),
+        (200, "<html>"),
+        (200, r#"{"access_token":"","expires_in":9}"#),
+        (200, r#"{"access_token":"a\r\nb","expires_in":9}"#),
+        (200, r#"{"access_token":"t"}"#),
+    ] {
+        let platform = Platform::answering(&[(status, body)]).await;
+        let failed = platform.identity().assertion(&audience()).await;
+        let Err(CredentialError::Unusable(text)) = failed else {
+            panic!("{status} {body}: {failed:?}");
+        };
+        assert_eq!(
+            body == told,
+            text.ends_with(": Identity not found"),
+            "{text}"
+        );
+        assert_eq!(platform.asked().len(), 1, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_kept_and_renewed_before_its_end() {
+    let platform = Platform::answering(&[(200, &token("first"))]).await;
+    let identity = platform.identity();
+    let mut audience = audience();
+    let start = audience.now;
+    let used = async |audience: &Audience| {
+        let token = identity.assertion(audience).await.unwrap();
+        (token.expose().to_owned(), platform.asked().len())
+    };
+    assert_eq!(used(&audience).await, ("first".to_owned(), 1));
+    audience.now = start + Duration::from_secs(43_198);
+    assert_eq!(used(&audience).await, ("first".to_owned(), 1));
+
+    // The platform is away for a while: nobody notices, and it is not asked all the time.
+    platform.will(&[(500, "")]);
+    audience.now = start + Duration::from_secs(43_199);
+    assert_eq!(used(&audience).await, ("first".to_owned(), 2));
+    audience.now = audience.now + Duration::from_secs(29);
+    assert_eq!(used(&audience).await, ("first".to_owned(), 2));
+    audience.now = audience.now + Duration::from_secs(1);
+    assert_eq!(used(&audience).await, ("first".to_owned(), 3));
+    platform.will(&[(200, &token("second"))]);
+    audience.now = audience.now + PAUSE;
+    assert_eq!(used(&audience).await, ("second".to_owned(), 4));
+
+    platform.will(&[(200, &token("third"))]);
+    identity.forget();
+    assert_eq!(used(&audience).await, ("third".to_owned(), 5));
+
+    platform.will(&[(400, "")]);
+    audience.now = audience.now + Duration::from_secs(86_399);
+    assert!(
+        identity.assertion(&audience).await.is_err(),
+        "it has expired"
+    );
+}
+
+#[tokio::test]
+async fn all_who_need_the_first_token_ask_once() {
+    let platform = Platform::answering(&[(200, &token("t"))]).await;
+    let (identity, audience) = (platform.identity(), audience());
+    let ask = || identity.assertion(&audience);
+    let (a, b, c) = tokio::join!(ask(), ask(), ask());
+    for token in [a, b, c] {
+        assert_eq!(token.unwrap().expose(), "t");
+    }
+    assert_eq!(platform.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn where_nobody_answers_it_is_unavailable() {
+    let platform = Platform::answering(&[(200, "")]).await;
+    let identity = platform.identity();
+    platform.server.abort();
+    while !platform.server.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let failed = identity.assertion(&audience()).await;
+    assert!(
+        matches!(failed, Err(CredentialError::Unavailable(_))),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn endpoints_of_another_kind_are_refused() {
+    let with = |variables: &'static [(&str, &str)]| {
+        let lookup = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        ManagedIdentity::from_lookup(lookup)
+            .problem()
+            .unwrap_or_default()
+    };
+    const URL: &str = "http://127.0.0.1:1/token";
+    for (variables, problem) in [
+        (&[][..], ""),
+        (
+            &[
+                ("IDENTITY_ENDPOINT", URL),
+                ("IDENTITY_HEADER", "h"),
+                ("IDENTITY_SERVER_THUMBPRINT", "t"),
+            ],
+            "Service Fabric",
+        ),
+        (
+            &[("IDENTITY_ENDPOINT", URL), ("IMDS_ENDPOINT", URL)],
+            "Azure Arc",
+        ),
+        (&[("MSI_ENDPOINT", URL)], "MSI_ENDPOINT"),
+        (
+            &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", "nonsense")],
+            "is no URL",
+        ),
+    ] {
+        let said = with(variables);
+        assert!(
+            said.contains(problem) && said.is_empty() == problem.is_empty(),
+            "{said}"
+        );
+    }
+}
