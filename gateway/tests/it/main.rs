@@ -28,6 +28,7 @@ mod grpc;
 mod grpc_interop;
 mod headers;
 mod http2;
+mod http2_answers;
 mod http2_malformed;
 mod http2_upstream;
 mod limits;
