@@ -3,7 +3,7 @@
 //! <https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains>
 
 use super::{ClientCertificate, Credential, ManagedIdentity};
-use crate::{ConfigErrors, Secret};
+use crate::ConfigErrors;
 
 /// Which kinds are looked for.
 #[derive(Clone, Copy)]
@@ -58,8 +58,10 @@ fn by_secret(get: &impl Fn(&'static str) -> Option<String>) -> Option<Credential
 fn by_certificate(get: &impl Fn(&'static str) -> Option<String>) -> Option<Credential> {
     let name = "AZURE_CLIENT_CERTIFICATE_PATH";
     let mut certificate = ClientCertificate::file(get(name)?);
+    // Without it, a PFX file is refused when it is read.
+    #[cfg(feature = "pfx")]
     if let Some(password) = get("AZURE_CLIENT_CERTIFICATE_PASSWORD") {
-        certificate = certificate.with_password(Secret::from(password));
+        certificate = certificate.with_password(password);
     }
     if get("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN").is_some_and(|value| is_true(&value)) {
         certificate = certificate.send_chain();
