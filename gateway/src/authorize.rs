@@ -21,8 +21,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_obo::{
-    AccessPolicy, Admitted, BoundPolicy, Clock as _, ConfigErrors, Core, Decision, Downstream,
-    Entra, Head, Pending, Policy, Rejection, SystemClock, TokioSpawner,
+    AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, Downstream, Entra, Head,
+    Pending, Policy, Rejection, SystemClock, TokioSpawner,
 };
 use tower_service::Service;
 
@@ -35,17 +35,18 @@ use crate::{
         exchange::Exchange,
     },
     metadata,
+    run::StartError,
 };
 
 /// Makes the core, whose network work runs on `control`, and one policy for each route.
 ///
 /// # Errors
 ///
-/// Everything that the library finds wrong with the configuration.
+/// Everything that the library finds wrong with the configuration, or a file that cannot be read.
 pub(crate) fn core(
     config: &Config,
     control: Handle,
-) -> Result<(Core, Vec<Arc<BoundPolicy>>), ConfigErrors> {
+) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {
     let mut entra = match &config.accept.tenants {
         Tenants::Own => Entra::tenant(&config.entra.tenant),
         Tenants::Listed(tenants) => Entra::tenants(tenants),
@@ -82,6 +83,10 @@ pub(crate) fn core(
     }
     if let Some(bytes) = config.cache_max_bytes {
         builder = builder.cache_max_bytes(bytes);
+    }
+    if let Some(store) = &config.shared_store {
+        let store = store.read().map_err(StartError::SharedStore)?;
+        builder = builder.shared_store(store);
     }
     let core = builder.build()?;
     let policies = config

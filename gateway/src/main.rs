@@ -84,7 +84,10 @@ fn run(config: Config) -> ExitCode {
         match start(config).await {
             Ok(gateway) => serve(gateway, signals).await,
             Err(
-                error @ (StartError::Config(_) | StartError::Tls(_) | StartError::Upstream { .. }),
+                error @ (StartError::Config(_)
+                | StartError::SharedStore(_)
+                | StartError::Tls(_)
+                | StartError::Upstream { .. }),
             ) => refuse(&error),
             Err(error) => {
                 complain(format_args!("{error}\n"));

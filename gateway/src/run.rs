@@ -40,6 +40,9 @@ pub enum StartError {
     /// The configuration cannot work; one problem a line.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// A file of the store that gateways share cannot be used.
+    #[error("cache.redis: {0}")]
+    SharedStore(String),
     /// A certificate that the listener should show cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),

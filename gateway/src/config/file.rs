@@ -389,8 +389,6 @@ const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
 const NOT_YET: &[&str] = &[
-    "cache.redis_key_file",
-    "cache.redis_url",
     "downstream.*.header",
     "downstream.*.resource_url",
     "entra.ca_file",

@@ -304,6 +304,31 @@ pub(crate) const KEYS: &[Key] = &[
         value: "BYTES",
         help: "Memory for judged tokens and downstream tokens",
     },
+    // No flag: the address may hold a password.
+    Key {
+        name: "cache.redis_url",
+        kind: Kind::Text,
+        environment: &["OBO_CACHE_REDIS_URL"],
+        flag: "",
+        value: "URL",
+        help: "The Redis in which gateways share downstream tokens (sealed): redis://, rediss:// (TLS), redis+unix://, redis-cluster:// or rediss-cluster:// [default: none]",
+    },
+    Key {
+        name: "cache.redis_key_file",
+        kind: Kind::Text,
+        environment: &["OBO_CACHE_REDIS_KEY_FILE"],
+        flag: "--cache-redis-key-file",
+        value: "PATH",
+        help: "File with the key of what is in Redis, at least 32 bytes; several, one a line: the first seals, all open",
+    },
+    Key {
+        name: "cache.redis_ca_file",
+        kind: Kind::Text,
+        environment: &["OBO_CACHE_REDIS_CA_FILE"],
+        flag: "--cache-redis-ca-file",
+        value: "PATH",
+        help: "PEM file of the authorities that vouch for Redis's certificate [default: those that the system trusts]",
+    },
     Key {
         name: "limits.requests",
         kind: Kind::Number,
@@ -577,7 +602,8 @@ mod tests {
     fn no_secret_has_a_flag() {
         for key in KEYS {
             assert_eq!(
-                key.kind == Kind::Secret,
+                // An address may hold a password.
+                key.kind == Kind::Secret || key.name == "cache.redis_url",
                 key.flag.is_empty(),
                 "{}",
                 key.name

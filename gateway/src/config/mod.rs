@@ -17,6 +17,7 @@ mod resolve;
 mod resource;
 mod routes;
 mod settings;
+mod shared_store;
 mod tls;
 mod upstream;
 mod upstreams;
@@ -29,6 +30,7 @@ pub use self::{
     credential::{Credential, Secret, SecretFile},
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, PublicUrlError, Resource},
+    shared_store::SharedStore,
     tls::Tls,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
@@ -94,6 +96,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Memory for judged tokens and downstream tokens, in bytes; `None`: the library's default.
     pub cache_max_bytes: Option<u64>,
+    /// Where downstream tokens are shared with other gateways, if anywhere.
+    pub shared_store: Option<SharedStore>,
     /// Whether a claims challenge of the upstream is answered by one exchange with the claims, and the
     /// request sent again, before it goes to the caller. Only for requests without a body.
     pub retry_challenges: bool,
@@ -122,6 +126,16 @@ impl Config {
                 );
                 warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
             }
+        }
+        if let Some(store) = &self.shared_store
+            && credential::is_open_to_all(store.key_file.path())
+        {
+            let message = format!(
+                "{} can be read by every user of this machine; only the gateways' should (chmod 400)",
+                store.key_file.path().display()
+            );
+            let origin = store.key_file.origin().clone();
+            warnings.push(origin, "cache.redis_key_file", message);
         }
         if let Some(tls) = &self.tls
             && credential::is_open_to_all(&tls.key)

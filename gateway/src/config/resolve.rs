@@ -64,6 +64,7 @@ impl Resolver<'_> {
             .settings
             .number("cache.max_bytes")
             .map(|given| given.value);
+        let shared_store = self.shared_store();
         let limits = self.limits();
         let log = self.log();
         Some(Config {
@@ -81,6 +82,7 @@ impl Resolver<'_> {
             upstreams,
             routes,
             cache_max_bytes,
+            shared_store,
             retry_challenges: self.settings.switch("retry_challenges"),
             limits,
             log: log?,

@@ -2,6 +2,7 @@ use super::*;
 
 mod example;
 mod policy;
+mod shared_store;
 mod upstreams;
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -150,7 +151,6 @@ fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
 #[test]
 fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
     for text in [
-        "[cache]\nredis_url = 'redis://x'",
         "[downstream.x]\nscope = 's'\nheader = 'h'",
         "[metrics]\nx = 1",
         "[entra]\ncredential = { managed_identity = true }",

@@ -41,6 +41,7 @@ mod rig;
 mod rng;
 mod route_limits;
 #[cfg(target_os = "linux")]
+mod shared_store;
 mod slow_readers;
 mod tls;
 mod tls_upstream;

@@ -1,0 +1,116 @@
+//! The store of tokens that several gateways share: `cache.redis_…`.
+
+use std::{fs, io, path::PathBuf};
+
+use tower_obo::RedisStore;
+use zeroize::Zeroizing;
+
+use super::{Origin, Secret, SecretFile, resolve::Resolver};
+
+/// The store of tokens that several gateways share.
+///
+/// The files are read when a gateway starts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SharedStore {
+    /// Where it is; may hold a password.
+    pub url: Secret,
+    /// The keys of its values, one a line: the first seals, all of them open.
+    pub key_file: SecretFile,
+    /// The authorities that vouch for it, if not those that the operating system trusts.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl SharedStore {
+    /// A store at this address, with the keys of this file.
+    #[must_use]
+    pub fn new(url: impl Into<String>, key_file: impl Into<SecretFile>) -> Self {
+        Self {
+            url: Secret::new(url),
+            key_file: key_file.into(),
+            ca_file: None,
+        }
+    }
+
+    /// Reads the files.
+    pub(crate) fn read(&self) -> Result<RedisStore, String> {
+        let unreadable = |path: &PathBuf| {
+            let path = path.display().to_string();
+            move |error: io::Error| format!("{path} cannot be read: {error}")
+        };
+        let path = self.key_file.path().to_path_buf();
+        let text = fs::read_to_string(&path)
+            .map(Zeroizing::new)
+            .map_err(unreadable(&path))?;
+        let mut keys = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let Some(first) = keys.next() else {
+            let path = path.display();
+            return Err(format!(
+                "{path} is empty; it must hold a key, from `openssl rand -base64 32` for instance"
+            ));
+        };
+        let store = RedisStore::new(self.url.expose(), first);
+        let store = keys.fold(store, RedisStore::also_opens);
+        match &self.ca_file {
+            Some(path) => {
+                let pem = fs::read(path).map_err(unreadable(path))?;
+                Ok(store.with_root_certificates(pem))
+            }
+            None => Ok(store),
+        }
+    }
+}
+
+const URL: &str = "cache.redis_url";
+const KEY_FILE: &str = "cache.redis_key_file";
+const CA_FILE: &str = "cache.redis_ca_file";
+
+/// What an address begins with.
+const SCHEMES: [&str; 5] = [
+    "redis://",
+    "rediss://",
+    "redis+unix://",
+    "redis-cluster://",
+    "rediss-cluster://",
+];
+
+impl Resolver<'_> {
+    pub(super) fn shared_store(&mut self) -> Option<SharedStore> {
+        let url = self.settings.text(URL);
+        let key_file = self.settings.text(KEY_FILE);
+        let ca_file = self.settings.text(CA_FILE);
+        let Some(url) = url else {
+            for (name, given) in [(KEY_FILE, key_file), (CA_FILE, ca_file)] {
+                if let Some(given) = given
+                    && !self.has_been_said(URL)
+                {
+                    let message = "there is no store that it is for: `cache.redis_url` is missing";
+                    self.problems.push(given.origin, name, message);
+                }
+            }
+            return None;
+        };
+        // The address may hold a password, so it is not repeated.
+        if !SCHEMES.iter().any(|scheme| url.value.starts_with(scheme)) {
+            let schemes = SCHEMES.join(", ");
+            let message = format!("the address begins with none of {schemes}");
+            self.problems.push(url.origin.clone(), URL, message);
+        }
+        let Some(key_file) = key_file else {
+            self.lacks_key(url.origin);
+            return None;
+        };
+        Some(SharedStore {
+            url: Secret::new(url.value),
+            key_file: SecretFile::new(key_file.value, key_file.origin),
+            ca_file: ca_file.map(|given| PathBuf::from(given.value)),
+        })
+    }
+
+    fn lacks_key(&mut self, origin: Origin) {
+        if !self.has_been_said(KEY_FILE) {
+            let message = "missing: what the store holds is sealed under a key of yours. Put one into a file, from `openssl rand -base64 32` for instance, and name the file";
+            self.problems.push(origin, KEY_FILE, message);
+        }
+    }
+}
