@@ -60,7 +60,7 @@ impl Admission {
         })
     }
 
-    fn holds(&self, now: Timestamp) -> bool {
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
         now < self.valid_until && self.key.is_trusted(now)
     }
 

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use smallvec::SmallVec;
 
 use crate::{
-    BoundPolicy, ExchangeError, Principal, Rejection, Timestamp, challenge,
-    policy::BoundDownstream, tokens::CachedToken,
+    BoundPolicy, Downstreams, ExchangeError, Principal, Rejection, RejectionKind, Timestamp,
+    challenge, core::OnDemand, policy::BoundDownstream, tokens::CachedToken,
 };
 
 /// The downstream tokens of a request; two of them need no allocation.
@@ -24,6 +24,8 @@ pub struct Admitted {
     valid_until: Option<Timestamp>,
     /// In the order of the policy's downstreams.
     tokens: Tokens,
+    /// What the downstreams need whose tokens the handler asks for.
+    on_demand: Option<Arc<OnDemand>>,
 }
 
 impl Admitted {
@@ -33,6 +35,7 @@ impl Admitted {
             principal: None,
             valid_until: None,
             tokens: Tokens::new(),
+            on_demand: None,
         }
     }
 
@@ -41,12 +44,14 @@ impl Admitted {
         principal: Principal,
         valid_until: Timestamp,
         tokens: Tokens,
+        on_demand: Option<Arc<OnDemand>>,
     ) -> Self {
         Self {
             policy: Arc::clone(policy),
             principal: Some(principal),
             valid_until: Some(valid_until),
             tokens,
+            on_demand,
         }
     }
 
@@ -62,7 +67,8 @@ impl Admitted {
         self.valid_until
     }
 
-    /// The token for the downstream of that name.
+    /// The token for the downstream of that name, if it came with the request. For those on demand
+    /// there is [`downstreams`](Self::downstreams).
     #[must_use]
     pub fn downstream(&self, name: &str) -> Option<DownstreamToken> {
         let at = self
@@ -77,6 +83,32 @@ impl Admitted {
     #[must_use]
     pub fn first_downstream(&self) -> Option<DownstreamToken> {
         self.downstream_at(0)
+    }
+
+    /// The downstreams by name, also those whose tokens are exchanged when they are asked for.
+    #[must_use]
+    pub fn downstreams(&self) -> Downstreams {
+        Downstreams::of(self.clone())
+    }
+
+    /// The token for a downstream of the policy that is there on demand.
+    pub(crate) async fn obtain(&self, name: &str) -> Result<DownstreamToken, Rejection> {
+        let refuse = |detail| {
+            tracing::error!(downstream = ?name, "a handler asks for a token: {detail}");
+            Rejection::new(RejectionKind::Misconfigured, detail, &self.policy.challenge)
+        };
+        let mut known = self.policy.on_demand.iter();
+        let bound = known
+            .find(|bound| bound.downstream.name() == name)
+            .ok_or_else(|| refuse("the route has no downstream of that name"))?;
+        let (Some(on_demand), Some(access)) = (&self.on_demand, &self.policy.access) else {
+            return Err(refuse("a public route has nobody to call a downstream for"));
+        };
+        Ok(DownstreamToken {
+            name: Arc::clone(bound.downstream.shared_name()),
+            token: on_demand.obtain(bound, access).await?,
+            policy: Arc::clone(&self.policy),
+        })
     }
 
     fn downstream_at(&self, at: usize) -> Option<DownstreamToken> {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod challenged;
+mod on_demand;
 mod pending;
 
 use std::{
@@ -16,20 +17,21 @@ use std::{
 use http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 use smallvec::SmallVec;
 
+pub(crate) use self::on_demand::OnDemand;
 pub use self::{
     builder::{ConfigError, ConfigErrors, CoreBuilder},
     pending::Pending,
 };
 use crate::{
-    Admitted, BoundPolicy, Clock, Event, KeySource, Observer, Policy, Principal, RefreshReason,
-    Rejection, RejectionKind, Secret, Timestamp, Validator,
+    Admitted, BoundPolicy, Clock, Downstream, Event, KeySource, Observer, Policy, Principal,
+    RefreshReason, Rejection, RejectionKind, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
     admitted::Tokens,
     bearer,
     challenge::ChallengeContext,
     digest::Digest,
     policy::BoundDownstream,
-    tokens::{DownstreamTokens, FromStore, Want},
+    tokens::{CachedToken, DownstreamTokens, FromStore, Want},
     validate::TokenDefect,
 };
 
@@ -157,22 +159,26 @@ impl Core {
     /// Makes a policy one of this core's.
     #[must_use]
     pub fn bind(&self, policy: Policy) -> Arc<BoundPolicy> {
-        let downstreams = policy
-            .downstreams
-            .into_iter()
-            .map(|(downstream, header)| {
-                let downstream = downstream.at(&self.0.authority);
-                BoundDownstream {
-                    slot: self.slot_of(downstream.shared_scopes()),
-                    downstream,
-                    header,
-                }
-            })
-            .collect();
+        let defect = policy.defects().first().copied();
+        if let Some(defect) = defect {
+            tracing::error!("a policy lets nobody in: {defect}");
+        }
+        let bound = |(downstream, header): (Downstream, _)| {
+            let downstream = downstream.at(&self.0.authority);
+            BoundDownstream {
+                slot: self.slot_of(downstream.shared_scopes()),
+                downstream,
+                header,
+            }
+        };
+        let downstreams = policy.downstreams.into_iter().map(bound).collect();
+        let on_demand = policy.on_demand.into_iter();
         let is_public = policy.access.is_none();
         Arc::new(BoundPolicy {
             access: policy.access,
             downstreams,
+            on_demand: on_demand.map(|asked| bound((asked, None))).collect(),
+            defect,
             identity_headers: policy.identity_headers.into(),
             strip: policy.strip,
             // A token that nobody has looked at is not passed on.
@@ -203,6 +209,9 @@ impl Core {
         if !Arc::ptr_eq(&policy.store, &inner.tokens) {
             let detail = "the policy belongs to another core";
             return refuse(self.rejection(RejectionKind::Misconfigured, detail));
+        }
+        if let Some(defect) = policy.defect {
+            return refuse(self.rejection(RejectionKind::Misconfigured, defect));
         }
         let limit = inner.validator.max_token_bytes();
         let candidate = match bearer::candidate(head.headers, head.uri, limit) {
@@ -239,12 +248,16 @@ impl Core {
             return refuse(self.denied(denied, access));
         }
         match self.ready_tokens(&admission, policy, candidate, now) {
-            Ready::All(tokens) => Decision::Admit(Admitted::new(
-                policy,
-                admission.principal.clone(),
-                admission.valid_until,
-                tokens,
-            )),
+            Ready::All(tokens) => {
+                let on_demand = self.on_demand(&admission, policy, candidate, head.headers);
+                Decision::Admit(Admitted::new(
+                    policy,
+                    admission.principal.clone(),
+                    admission.valid_until,
+                    tokens,
+                    on_demand,
+                ))
+            }
             Ready::AppOnly => refuse(self.app_only(access)),
             // The bytes have been validated, so they are text.
             Ready::Missing => match std::str::from_utf8(candidate) {
@@ -302,27 +315,36 @@ impl Core {
         }
         let mut tokens = Tokens::new();
         for bound in &policy.downstreams {
-            match admission.token(bound.slot) {
-                Some(ready) if ready.is_fresh(now) => {
-                    let ready = if ready.wants_renewal(now) {
-                        self.renewed(admission, bound, token, ready, now)
-                    } else {
-                        ready
-                    };
-                    tokens.push(ready);
-                }
-                _ => {
-                    let key = self.token_key(&admission.principal, bound, token);
-                    let Some(ready) = self.0.tokens.fresh(&key, now) else {
-                        return Ready::Missing;
-                    };
-                    admission.set_token(bound.slot, Arc::clone(&ready));
-                    tokens.push(ready);
-                }
+            match self.ready_token(admission, bound, token, now) {
+                Some(ready) => tokens.push(ready),
+                None => return Ready::Missing,
             }
         }
         self.0.observer.on(&Event::Token { hit: true });
         Ready::All(tokens)
+    }
+
+    /// The token of one downstream, if it is in the admission's slot or in the store.
+    fn ready_token(
+        &self,
+        admission: &Arc<Admission>,
+        bound: &BoundDownstream,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Option<Arc<CachedToken>> {
+        if let Some(ready) = admission.token(bound.slot)
+            && ready.is_fresh(now)
+        {
+            return Some(if ready.wants_renewal(now) {
+                self.renewed(admission, bound, token, ready, now)
+            } else {
+                ready
+            });
+        }
+        let key = self.token_key(&admission.principal, bound, token);
+        let ready = self.0.tokens.fresh(&key, now)?;
+        admission.set_token(bound.slot, Arc::clone(&ready));
+        Some(ready)
     }
 
     /// The successor of a token whose renewal is due, if it is there already; otherwise the token
@@ -333,9 +355,9 @@ impl Core {
         admission: &Arc<Admission>,
         bound: &BoundDownstream,
         token: &[u8],
-        ready: Arc<crate::tokens::CachedToken>,
+        ready: Arc<CachedToken>,
         now: Timestamp,
-    ) -> Arc<crate::tokens::CachedToken> {
+    ) -> Arc<CachedToken> {
         if let Some(successor) = self.0.tokens.fresh(ready.key(), now)
             && !Arc::ptr_eq(&successor, &ready)
         {

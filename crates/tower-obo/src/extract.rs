@@ -6,7 +6,7 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 
-use crate::{Admitted, DownstreamToken, Principal};
+use crate::{Admitted, DownstreamToken, Downstreams, Principal};
 
 /// The handler asks for something that no layer has left: a mistake of the program, so the caller
 /// is told nothing but that.
@@ -35,6 +35,18 @@ impl<S: Sync> FromRequestParts<S> for Admitted {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let admitted = parts.extensions.get::<Self>().cloned();
         admitted.ok_or(MissingLayer("Admitted"))
+    }
+}
+
+/// The downstreams by name, also those on demand.
+impl<S: Sync> FromRequestParts<S> for Downstreams {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let admitted = parts.extensions.get::<Admitted>();
+        admitted
+            .map(Admitted::downstreams)
+            .ok_or(MissingLayer("Downstreams"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use tower_layer::Layer;
 
 use crate::{
@@ -28,7 +29,7 @@ impl OboLayer {
             core: Core::builder(entra),
             scopes: Vec::new(),
             access: None,
-            downstreams: Vec::new(),
+            downstreams: Policy::public(),
         }
     }
 
@@ -112,7 +113,8 @@ pub struct OboLayerBuilder {
     core: CoreBuilder,
     scopes: Vec<Box<str>>,
     access: Option<AccessPolicy>,
-    downstreams: Vec<Downstream>,
+    /// Its downstreams; who may call is said in the end.
+    downstreams: Policy,
 }
 
 impl OboLayerBuilder {
@@ -145,7 +147,24 @@ impl OboLayerBuilder {
     /// `Authorization`; all of them are there for the handler. Without any, tokens are validated
     /// and not exchanged.
     pub fn downstream(mut self, downstream: Downstream) -> Self {
-        self.downstreams.push(downstream);
+        let first = self.downstreams.downstreams.is_empty();
+        self.downstreams = match first {
+            true => self.downstreams.downstream(downstream),
+            false => self.downstreams.downstream_for_handler(downstream),
+        };
+        self
+    }
+
+    /// The same with a header of one's choice; see [`Policy::downstream_in`].
+    pub fn downstream_in(mut self, downstream: Downstream, header: HeaderName) -> Self {
+        self.downstreams = self.downstreams.downstream_in(downstream, header);
+        self
+    }
+
+    /// Lets the handler have a token of this downstream when it asks for one; see
+    /// [`Policy::downstream_on_demand`].
+    pub fn downstream_on_demand(mut self, downstream: Downstream) -> Self {
+        self.downstreams = self.downstreams.downstream_on_demand(downstream);
         self
     }
 
@@ -175,14 +194,10 @@ impl OboLayerBuilder {
         let access = self
             .access
             .unwrap_or_else(|| AccessPolicy::any_scope(self.scopes));
-        let mut policy = Policy::new(access);
-        for (at, downstream) in self.downstreams.into_iter().enumerate() {
-            policy = if at == 0 {
-                policy.downstream(downstream)
-            } else {
-                policy.downstream_for_handler(downstream)
-            };
-        }
+        let policy = Policy {
+            access: Some(access),
+            ..self.downstreams
+        };
         if tokio::runtime::Handle::try_current().is_ok() {
             core.start();
         }
@@ -211,14 +226,15 @@ impl OboLayerBuilder {
         if self.scopes.iter().any(|scope| scope.is_empty()) {
             wrong("access", "a required scope is empty");
         }
-        for (at, downstream) in self.downstreams.iter().enumerate() {
-            if downstream.scopes().all(str::is_empty) {
-                wrong("downstream", "a downstream has no scope");
-            }
-            let before = &self.downstreams[..at];
-            if before.iter().any(|other| other.name() == downstream.name()) {
-                wrong("downstream", "two downstreams have one name");
-            }
+        let downstreams = self.downstreams.downstreams.iter();
+        let mut downstreams = downstreams
+            .map(|(downstream, _)| downstream)
+            .chain(&self.downstreams.on_demand);
+        if downstreams.any(|downstream| downstream.scopes().all(str::is_empty)) {
+            wrong("downstream", "a downstream has no scope");
+        }
+        for defect in self.downstreams.defects() {
+            wrong("downstream", defect);
         }
         problems
     }

@@ -114,6 +114,7 @@ impl Downstream {
 pub struct Policy {
     pub(crate) access: Option<AccessPolicy>,
     pub(crate) downstreams: Vec<(Downstream, Option<HeaderName>)>,
+    pub(crate) on_demand: Vec<Downstream>,
     pub(crate) identity_headers: Vec<(Box<str>, HeaderName)>,
     pub(crate) strip: Strip,
     pub(crate) pass_caller_token: bool,
@@ -136,6 +137,7 @@ impl Policy {
         Self {
             access: None,
             downstreams: Vec::new(),
+            on_demand: Vec::new(),
             identity_headers: Vec::new(),
             strip: Strip::default(),
             pass_caller_token: false,
@@ -148,7 +150,9 @@ impl Policy {
         self.downstream_in(downstream, AUTHORIZATION)
     }
 
-    /// The same with another header than `Authorization`.
+    /// The same with another header than `Authorization`, so that one request can carry the tokens
+    /// of several downstreams. Two of them in one header, or one in a header that belongs to the
+    /// connection, make a policy that lets nobody in.
     #[must_use]
     pub fn downstream_in(mut self, downstream: Downstream, header: HeaderName) -> Self {
         self.strip.add(&header);
@@ -161,6 +165,15 @@ impl Policy {
     #[must_use]
     pub fn downstream_for_handler(mut self, downstream: Downstream) -> Self {
         self.downstreams.push((downstream, None));
+        self
+    }
+
+    /// Lets the handler have a token of this downstream when it asks for one, with
+    /// [`Downstreams::get`](crate::Downstreams::get): requests that do without cost no exchange, and
+    /// a refusal of this downstream refuses none of them.
+    #[must_use]
+    pub fn downstream_on_demand(mut self, downstream: Downstream) -> Self {
+        self.on_demand.push(downstream);
         self
     }
 
@@ -192,12 +205,68 @@ impl Policy {
         self.pass_caller_token = true;
         self
     }
+
+    /// What of its downstreams cannot be meant. A policy with any of it lets nobody in.
+    pub(crate) fn defects(&self) -> Vec<&'static str> {
+        let of_headers = self.downstreams.iter().map(|(downstream, _)| downstream);
+        let names = of_headers.chain(&self.on_demand).map(Downstream::name);
+        let tokens = self
+            .downstreams
+            .iter()
+            .filter_map(|(_, header)| header.as_ref());
+        let identity = self.identity_headers.iter().map(|(_, header)| header);
+        let mut defects = Vec::new();
+        if has_repeated(names) {
+            defects.push("two downstreams have one name");
+        }
+        if tokens.clone().any(is_reserved) {
+            defects.push("a downstream's header belongs to the connection, or to the message");
+        }
+        if has_repeated(tokens.clone()) {
+            defects.push("the tokens of two downstreams go into one header");
+        } else if has_repeated(tokens.chain(identity)) {
+            defects.push("a token and a claim go into one header, or two claims do");
+        }
+        defects
+    }
+}
+
+fn has_repeated<T: PartialEq>(mut items: impl Iterator<Item = T> + Clone) -> bool {
+    while let Some(item) = items.next() {
+        if items.clone().any(|other| other == item) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Headers that say where a message ends and whom it is for; a token there would break it, or be
+/// taken out on the way.
+fn is_reserved(header: &HeaderName) -> bool {
+    const RESERVED: [&str; 11] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    RESERVED.contains(&header.as_str())
 }
 
 /// A [`Policy`] that belongs to a core.
 pub struct BoundPolicy {
     pub(crate) access: Option<AccessPolicy>,
     pub(crate) downstreams: Box<[BoundDownstream]>,
+    /// Those whose tokens the handler asks for.
+    pub(crate) on_demand: Box<[BoundDownstream]>,
+    /// Why nobody is let in: what the policy says cannot be meant.
+    pub(crate) defect: Option<&'static str>,
     pub(crate) identity_headers: Box<[(Box<str>, HeaderName)]>,
     pub(crate) strip: Strip,
     pub(crate) pass_caller_token: bool,
@@ -222,6 +291,7 @@ impl fmt::Debug for BoundPolicy {
         f.debug_struct("BoundPolicy")
             .field("access", &self.access)
             .field("downstreams", &self.downstreams)
+            .field("on_demand", &self.on_demand)
             .finish_non_exhaustive()
     }
 }

@@ -8,9 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method, Uri, header::AUTHORIZATION};
 
-use super::{Core, Decision, Head, Sight, is_grpc};
+use super::{Core, Decision, Head, OnDemand, Sight, is_grpc};
 use crate::{
     AccessPolicy, Admitted, BoundPolicy, RefreshReason, Refreshed, Rejection, RejectionKind,
     Secret,
@@ -18,7 +19,8 @@ use crate::{
     admitted::Tokens,
     authorize::Denied,
     digest::Digest,
-    tokens::Unavailable,
+    policy::BoundDownstream,
+    tokens::{CachedToken, Unavailable},
     validate::TokenDefect,
 };
 
@@ -120,7 +122,7 @@ impl Core {
         let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
         Pending(Box::pin(async move {
             let admitted = match core.validate_with_newer_keys(refreshed, &token, key).await {
-                Ok(admission) => core.admit(token, admission, &policy).await,
+                Ok(admission) => core.admit(token, admission, &policy, grpc).await,
                 Err(rejection) => Err(rejection),
             };
             admitted.map_err(|rejection| core.report(rejection.for_grpc(grpc)))
@@ -136,7 +138,7 @@ impl Core {
     ) -> Pending {
         let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
         Pending(Box::pin(async move {
-            core.admit(token, admission, &policy)
+            core.admit(token, admission, &policy, grpc)
                 .await
                 .map_err(|rejection| core.report(rejection.for_grpc(grpc)))
         }))
@@ -147,6 +149,7 @@ impl Core {
         token: Secret,
         admission: Arc<Admission>,
         policy: &Arc<BoundPolicy>,
+        grpc: bool,
     ) -> Result<Admitted, Rejection> {
         if let Some(access) = &policy.access {
             access
@@ -156,34 +159,50 @@ impl Core {
                 return Err(self.app_only(access));
             }
         }
-        let mut tokens = Tokens::new();
-        for bound in &policy.downstreams {
-            let want = self.want(&admission, bound, token.clone());
-            let ready = self
-                .0
-                .tokens
-                .obtain(want)
-                .await
-                .map_err(|error| match error {
-                    Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge)
-                        .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" ")),
-                    Unavailable::Overloaded => self.rejection(
-                        RejectionKind::Overloaded,
-                        "too many requests wait for the identity provider",
-                    ),
-                })?;
-            admission.set_token(bound.slot, Arc::clone(&ready));
-            tokens.push(ready);
-        }
-        let fingerprint = self.0.validator.fingerprint();
-        let key = admission::key(fingerprint, token.expose().as_bytes());
-        self.0.admissions.weigh(key, &admission);
+        // All at the same time. Of several refusals that of the first downstream counts.
+        let asked = policy.downstreams.iter();
+        let asked = asked.map(|bound| self.obtain(&admission, bound, token.clone()));
+        let tokens = join_all(asked)
+            .await
+            .into_iter()
+            .collect::<Result<Tokens, _>>()?;
+        self.weigh(&token, &admission);
+        let on_demand = OnDemand::of(self, &admission, policy, || (token, grpc));
         Ok(Admitted::new(
             policy,
             admission.principal.clone(),
             admission.valid_until,
             tokens,
+            on_demand,
         ))
+    }
+
+    /// One downstream token, from the store or by an exchange.
+    pub(super) async fn obtain(
+        &self,
+        admission: &Admission,
+        bound: &BoundDownstream,
+        caller: Secret,
+    ) -> Result<Arc<CachedToken>, Rejection> {
+        let want = self.want(admission, bound, caller);
+        let token = self.0.tokens.obtain(want).await;
+        let token = token.map_err(|error| match error {
+            Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge)
+                .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" ")),
+            Unavailable::Overloaded => self.rejection(
+                RejectionKind::Overloaded,
+                "too many requests wait for the identity provider",
+            ),
+        })?;
+        admission.set_token(bound.slot, Arc::clone(&token));
+        Ok(token)
+    }
+
+    /// Counts an admission with the tokens that it has got.
+    pub(super) fn weigh(&self, caller: &Secret, admission: &Admission) {
+        let fingerprint = self.0.validator.fingerprint();
+        let key = admission::key(fingerprint, caller.expose().as_bytes());
+        self.0.admissions.weigh(key, admission);
     }
 
     /// Waits for the keys once, a bounded time, and judges the token by those that are there then.

@@ -166,6 +166,7 @@ fn rejections_can_be_sent_between_threads() {
     check::<Rejection>();
     check::<Principal>();
     check::<DownstreamToken>();
+    check::<tower_obo::Downstreams>();
     check::<tower_obo::Core>();
     check::<tower_obo::OboLayer>();
 }

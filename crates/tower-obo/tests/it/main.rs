@@ -18,6 +18,7 @@ mod claims;
 mod clouds;
 mod codes;
 mod credentials;
+mod downstreams;
 mod echo;
 mod exchange;
 mod faults;

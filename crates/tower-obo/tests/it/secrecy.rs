@@ -60,6 +60,10 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
 
     let admitted: Admitted = seen.admitted.clone().unwrap();
     shown.add("Admitted", &admitted);
+    let graph = Downstream::new("graph", ["https://graph.microsoft.com/User.Read"]);
+    let on_demand = world.core.bind(policy().downstream_on_demand(graph));
+    let on_demand = world.core.admit_token(&token, &on_demand).await.unwrap();
+    shown.add("Downstreams", &on_demand.downstreams());
     shown.add("Principal", &admitted.principal());
     let downstream: DownstreamToken = admitted.first_downstream().unwrap();
     shown.add("DownstreamToken", &downstream);

@@ -1,0 +1,294 @@
+//! Several downstreams for one request: in headers of one's choice, and on demand.
+
+use axum::{Router, body::Body as AxumBody, routing::get};
+use entra_emulator::{Endpoint, demo};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header::AUTHORIZATION};
+use serde_json::Value;
+use tower::{Layer, ServiceExt};
+use tower_obo::{
+    AccessPolicy, Admitted, Credential, Downstream, Downstreams, Entra, OboLayer, Policy,
+    RejectionKind, TokenDefect,
+};
+
+use crate::{
+    fixture::{World, policy, with_token},
+    forge::{decoded, parts},
+};
+
+const USER_READ: &str = "https://graph.microsoft.com/User.Read";
+const GRAPH_HEADER: HeaderName = HeaderName::from_static("x-graph-token");
+
+fn graph() -> Downstream {
+    Downstream::new("graph", [USER_READ])
+}
+
+/// Azure Resource Manager in `Authorization`, Graph beside it.
+fn both() -> Policy {
+    policy().downstream_in(graph(), GRAPH_HEADER)
+}
+
+/// Azure Resource Manager in `Authorization`, Graph if the handler wants it.
+fn graph_on_demand() -> Policy {
+    policy().downstream_on_demand(graph())
+}
+
+/// The administrator takes the consent to Graph back.
+fn nobody_may_use_graph(world: &World) {
+    world.entra.update_directory(|directory| {
+        let consents = &mut directory.consents;
+        consents.retain(|consent| consent.resource != demo::GRAPH_CLIENT_ID);
+    });
+}
+
+fn audience(header: &HeaderValue) -> String {
+    let token = header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    let claims: Value = serde_json::from_slice(&decoded(parts(token)[1])).unwrap();
+    claims["aud"].as_str().unwrap().to_owned()
+}
+
+/// What a handler gets under this policy.
+async fn admitted(world: &World, policy: Policy, token: &str) -> Admitted {
+    let answer = world.send_by(policy, with_token(token)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    world.upstream.last().admitted.unwrap()
+}
+
+#[tokio::test]
+async fn one_request_carries_the_tokens_of_two_downstreams_in_the_headers_that_were_chosen() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    for _ in 0..2 {
+        let mut request = with_token(&token);
+        for own in ["x-graph-token", "x_graph_token"] {
+            let own = HeaderName::from_static(own);
+            request
+                .headers_mut()
+                .append(own, HeaderValue::from_static("Bearer the-callers"));
+        }
+        let answer = world.send_by(both(), request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let seen = world.upstream.last();
+        assert!(!seen.headers.contains_key("x_graph_token"));
+        let lines: Vec<_> = seen.headers.get_all(GRAPH_HEADER).iter().collect();
+        let [line] = lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert!(line.is_sensitive());
+        assert_eq!(audience(line), "https://graph.microsoft.com");
+        let arm = audience(&seen.headers[AUTHORIZATION]);
+        assert!(arm.starts_with("https://management."), "{arm}");
+    }
+    assert_eq!(world.exchanges_asked(), 2);
+}
+
+#[tokio::test]
+async fn tokens_that_are_missing_are_exchanged_at_the_same_time() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let hold = world.entra.hold(Endpoint::Token);
+    let service = world.core.layer(both()).layer(world.upstream.clone());
+    let answer = tokio::spawn(service.oneshot(with_token(&token)));
+    hold.arrived(2).await;
+    hold.release();
+    assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_refusal_of_either_downstream_refuses_the_request_and_names_its_scopes() {
+    let world = World::start().await;
+    nobody_may_use_graph(&world);
+    let alice = world.entra.user_token("alice");
+    let bob = world.entra.user_token_without_consent("bob");
+    let arm = "https://management.azure.com/user_impersonation";
+    for (case, policy, token, scope) in [
+        ("the first", policy(), &bob, arm),
+        ("the second", both(), &alice, USER_READ),
+        ("both: the first counts", both(), &bob, arm),
+    ] {
+        let answer = world.send_by(policy, with_token(token)).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{case}");
+        assert_eq!(answer.problem_type(), "consent-required", "{case}");
+        assert!(answer.body.contains(scope), "{case}: {}", answer.body);
+    }
+    assert_eq!(world.upstream.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_token_on_demand_is_exchanged_when_it_is_asked_for_and_once_for_all() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let downstreams = admitted(&world, graph_on_demand(), &token).await;
+    let downstreams = downstreams.downstreams();
+    assert_eq!(world.exchanges_asked(), 1, "nobody has asked yet");
+
+    let hold = world.entra.hold(Endpoint::Token);
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let downstreams = downstreams.clone();
+        waiting.spawn(async move { downstreams.get("graph").await.unwrap() });
+    }
+    hold.arrived(1).await;
+    hold.release();
+    let mut got: Vec<_> = waiting.join_all().await;
+    // Another request with the same token finds it too.
+    let later = admitted(&world, graph_on_demand(), &token).await;
+    got.push(later.downstreams().get("graph").await.unwrap());
+    for one in &got {
+        assert_eq!(one.name(), "graph");
+        assert_eq!(one.expose(), got[0].expose());
+    }
+    assert_eq!(audience(&got[0].header()), "https://graph.microsoft.com");
+    let arm = downstreams.get("arm").await.unwrap();
+    assert!(audience(&arm.header()).starts_with("https://management."));
+    assert_eq!(world.exchanges_asked(), 2);
+    let shown = format!("{downstreams:?} {later:?}");
+    assert!(!shown.contains(&token) && !shown.contains(got[0].expose()));
+}
+
+#[tokio::test]
+async fn a_name_that_the_route_does_not_have_is_a_clear_error() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let of_user = admitted(&world, graph_on_demand(), &token).await;
+    let open = Policy::public().downstream_on_demand(graph());
+    let of_nobody = admitted(&world, open, &token).await;
+    for (admitted, name, detail) in [
+        (of_user, "Graph", "the route has no downstream of that name"),
+        (of_nobody, "graph", "a public route has nobody to call"),
+    ] {
+        let rejection = admitted.downstreams().get(name).await.unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+        let problem = rejection.to_problem_json();
+        let problem = String::from_utf8_lossy(problem.as_ref());
+        assert!(problem.contains(detail), "{problem}");
+    }
+    assert_eq!(world.exchanges_asked(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_on_demand_refuses_nothing_but_what_was_asked_for() {
+    let world = World::start().await;
+    nobody_may_use_graph(&world);
+    let token = world.entra.user_token("alice");
+    let downstreams = admitted(&world, graph_on_demand(), &token).await;
+    let downstreams = downstreams.downstreams();
+    let rejection = downstreams.get("graph").await.unwrap_err();
+    assert_eq!(rejection.kind(), RejectionKind::ConsentRequired);
+    assert_eq!(rejection.status(), StatusCode::FORBIDDEN);
+    assert!(downstreams.get("arm").await.is_ok());
+}
+
+#[tokio::test]
+async fn az_02_an_application_gets_no_users_token_on_demand_either() {
+    let world = World::start().await;
+    let access = AccessPolicy::any_role(["Subscriptions.Read.All"]).allow_app_only();
+    let policy = Policy::new(access).downstream_on_demand(graph());
+    let token = world.entra.token().app_only().sign();
+    let downstreams = admitted(&world, policy, &token).await.downstreams();
+    let rejection = downstreams.get("graph").await.unwrap_err();
+    assert_eq!(rejection.kind(), RejectionKind::AppOnlyNotAllowed);
+    assert_eq!(world.exchanges_asked(), 0);
+}
+
+#[tokio::test]
+async fn ca_04_a_stream_that_outlives_its_token_gets_nothing_on_demand() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let admitted = admitted(&world, graph_on_demand(), &token).await;
+    world.clock.set(admitted.valid_until().unwrap());
+    let rejection = admitted.downstreams().get("graph").await.unwrap_err();
+    let expired = RejectionKind::InvalidToken(TokenDefect::Expired);
+    assert_eq!(rejection.kind(), expired);
+    assert_eq!(world.exchanges_asked(), 1);
+}
+
+#[tokio::test]
+async fn ex_12_a_challenge_of_a_downstream_on_demand_is_remembered_for_it_alone() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let downstreams = admitted(&world, graph_on_demand(), &token).await;
+    let downstreams = downstreams.downstreams();
+    let graph = downstreams.get("graph").await.unwrap();
+    let mut headers = HeaderMap::new();
+    let challenge = r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ==""#;
+    headers.insert("www-authenticate", HeaderValue::from_static(challenge));
+    assert!(graph.challenged(&headers).is_some());
+    let rejection = downstreams.get("graph").await.unwrap_err();
+    assert_eq!(rejection.kind(), RejectionKind::InsufficientClaims);
+    assert!(downstreams.get("arm").await.is_ok());
+    assert_eq!(world.exchanges_asked(), 2);
+}
+
+#[tokio::test]
+async fn cf_08_a_policy_whose_headers_cannot_be_meant_lets_nobody_in() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let header = HeaderName::from_static;
+    for (case, policy) in [
+        ("one header twice", policy().downstream(graph())),
+        ("with a claim", both().identity_header("oid", GRAPH_HEADER)),
+        (
+            "hop-by-hop",
+            policy().downstream_in(graph(), header("connection")),
+        ),
+        ("framing", policy().downstream_in(graph(), header("host"))),
+        (
+            "one name twice",
+            graph_on_demand().downstream_for_handler(graph()),
+        ),
+    ] {
+        let answer = world.refused_by(policy, case, with_token(&token)).await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{case}");
+        assert_eq!(answer.problem_type(), "gateway-misconfigured", "{case}");
+    }
+}
+
+#[tokio::test]
+async fn cf_08_a_layer_whose_headers_cannot_be_meant_is_not_built() {
+    let built = |configure: fn(tower_obo::OboLayerBuilder) -> tower_obo::OboLayerBuilder| {
+        let secret = Credential::secret("s");
+        let builder = OboLayer::builder(Entra::tenant(demo::CONTOSO))
+            .client(demo::API_CLIENT_ID, secret)
+            .require_scope("s")
+            .downstream(Downstream::azure_resource_manager());
+        configure(builder).build()
+    };
+    assert!(built(|builder| builder.downstream(graph())).is_ok());
+    assert!(built(|builder| builder.downstream_in(graph(), GRAPH_HEADER)).is_ok());
+    let wrong = built(|builder| {
+        let empty = Downstream::new("empty", [""]);
+        builder
+            .downstream_in(graph(), AUTHORIZATION)
+            .downstream_on_demand(graph())
+            .downstream_on_demand(empty)
+    });
+    let said = wrong.unwrap_err().to_string();
+    for problem in [
+        "the tokens of two downstreams go into one header",
+        "two downstreams have one name",
+        "a downstream has no scope",
+    ] {
+        assert!(said.contains(problem), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn axum_handlers_ask_for_downstreams_by_name() {
+    async fn handler(downstreams: Downstreams) -> Result<String, StatusCode> {
+        let graph = downstreams.get("graph").await;
+        graph
+            .map(|token| audience(&token.header()))
+            .map_err(|rejection| rejection.status())
+    }
+    let world = World::start().await;
+    let handlers = Router::new().route("/", get(handler));
+    let layered = handlers.clone().layer(world.core.layer(graph_on_demand()));
+    let token = world.entra.user_token("alice");
+    for (app, status) in [(layered, 200), (handlers, 500)] {
+        let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.body(AxumBody::empty()).unwrap();
+        let answer = app.oneshot(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+    }
+    assert_eq!(world.exchanges_asked(), 2);
+}
