@@ -1,7 +1,7 @@
 //! The admin listener: `/livez` and `/readyz`, for probes. It runs on the control runtime, so that
 //! it answers however busy the workers are.
 
-use std::{convert::Infallible, time::Duration};
+use std::{borrow::Cow, convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -57,15 +57,21 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
 
 fn answer<B>(request: &Request<B>, readiness: &Readiness) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n"),
+        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n".into()),
         (&Method::GET | &Method::HEAD, "/readyz") => match readiness.obstacle() {
-            None => (StatusCode::OK, "ready\n"),
+            None => (StatusCode::OK, Cow::from("ready\n")),
             Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, obstacle),
         },
-        (_, "/livez" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
-        _ => (StatusCode::NOT_FOUND, "here are /livez and /readyz\n"),
+        (_, "/livez" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "here are /livez and /readyz\n".into(),
+        ),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(Full::new(match text {
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => Bytes::from(text),
+    }));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(

@@ -28,7 +28,7 @@ use tower_service::Service;
 
 use self::again::{Again, Kept, Sending};
 use crate::{
-    config::{Access, Config, Credential, Route, Tenants},
+    config::{Access, Config, Route, Tenants},
     message::{
         answer::Answer,
         body::{ResponseBody, TokenEnds},
@@ -56,12 +56,14 @@ pub(crate) fn core(
     if let Some(authority) = &config.entra.authority {
         entra = entra.authority(authority);
     }
-    let credential = match &config.entra.credential {
-        Credential::Secret(secret) => tower_obo::Credential::secret(secret.expose()),
-        Credential::SecretFile(file) => tower_obo::Credential::secret_file(file.path()),
-    };
+    if let Some(path) = &config.entra.ca_file {
+        entra = entra.ca_file(path);
+    }
     let mut builder = Core::builder(entra)
-        .client(&config.entra.client_id, credential)
+        .client(
+            &config.entra.client_id,
+            config.entra.credential.for_library(),
+        )
         .spawner(TokioSpawner::new(control))
         .with_leeway(config.accept.clock_skew)
         .with_max_token_bytes(config.limits.token_bytes)

@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
 use std::{
+    borrow::Cow,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
@@ -18,7 +19,7 @@ use tower_obo::{ConfigErrors, Core};
 
 use crate::{
     admin, authorize,
-    config::{Config, Credential, SecretFile},
+    config::{Config, Credential},
     net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
@@ -192,6 +193,7 @@ fn announce(running: &Running, config: &Config) {
         workers = config.workers,
         tenant = config.entra.tenant,
         client_id = config.entra.client_id,
+        credential = config.entra.credential.describe(),
         authority = config.entra.authority,
         "gateway listens"
     );
@@ -294,35 +296,32 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     /// What stands in the way, as a line for a person.
-    pub(crate) fn obstacle(&self) -> Option<&'static str> {
+    pub(crate) fn obstacle(&self) -> Option<Cow<'static, str>> {
         if *self.stage.borrow() != Stage::Serving {
-            return Some("shutting down\n");
+            return Some("shutting down\n".into());
         }
         if !self.credential.has_been_there() {
-            return Some("credential: the file of the client secret cannot be read, or is empty\n");
+            let credential = self.credential.credential.describe();
+            return Some(format!("credential: the {credential} cannot be used yet\n").into());
         }
         (!self.core.is_ready())
-            .then_some("the identity provider's signing keys are not loaded yet\n")
+            .then(|| "the identity provider's signing keys are not loaded yet\n".into())
     }
 }
 
-/// A credential that may appear after the start. Once it was there it counts as there: the last good
-/// secret stays in use, whatever becomes of the file.
+/// A credential whose files may appear after the start. Once it was there it counts as there: the last
+/// good one stays in use, whatever becomes of the files.
 #[derive(Debug)]
 struct AwaitedCredential {
-    file: Option<SecretFile>,
+    credential: Credential,
     seen: AtomicBool,
 }
 
 impl AwaitedCredential {
     fn new(credential: &Credential) -> Self {
-        let file = match credential {
-            Credential::SecretFile(file) => Some(file.clone()),
-            Credential::Secret(_) => None,
-        };
         Self {
-            seen: AtomicBool::new(file.is_none()),
-            file,
+            credential: credential.clone(),
+            seen: AtomicBool::new(false),
         }
     }
 
@@ -330,7 +329,7 @@ impl AwaitedCredential {
         if self.seen.load(Ordering::Relaxed) {
             return true;
         }
-        let there = self.file.as_ref().is_none_or(|file| file.look().is_ok());
+        let there = self.credential.look().is_ok();
         self.seen.fetch_or(there, Ordering::Relaxed) || there
     }
 }

@@ -1,5 +1,7 @@
 //! Which Entra ID, and which of its tenants.
 
+use std::path::PathBuf;
+
 use http::Uri;
 
 use crate::{cloud, validate::is_guid};
@@ -19,6 +21,7 @@ pub struct Entra {
     pub(crate) authority: String,
     pub(crate) tenants: Tenants,
     pub(crate) allow_http_loopback: bool,
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +74,15 @@ impl Entra {
         self
     }
 
+    /// Trusts the certificate authorities in this file (PEM) besides those of the system, for what is
+    /// asked of this authority: where a proxy looks into TLS, or for an emulator. Read when the core is
+    /// built.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
     /// The issuer of the v2.0 tokens of that tenant, by which clients find whom to ask for one.
     ///
     /// ```
@@ -93,6 +105,7 @@ impl Entra {
             authority: PUBLIC_CLOUD.to_owned(),
             tenants,
             allow_http_loopback: false,
+            ca_file: None,
         }
     }
 

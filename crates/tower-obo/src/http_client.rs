@@ -1,8 +1,10 @@
 //! Calls of the identity provider: bounded in time and size, never redirected.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, path::Path, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+
+use crate::Entra;
 
 /// Why a call got no answer that could be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,11 +46,16 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    /// A client whose calls take at most `timeout`. `local` is for an authority on this machine: a
-    /// proxy of the environment is not asked for that.
-    pub(crate) fn new(timeout: Duration, local: bool) -> Result<Self, String> {
+    /// A client for that authority, whose calls take at most `timeout`. A proxy of the environment is
+    /// not asked for plain `http`, which is on this machine.
+    pub(crate) fn new(timeout: Duration, entra: &Entra) -> Result<Self, String> {
         let mut client = reqwest::Client::builder();
-        if local {
+        if let Some(path) = &entra.ca_file {
+            let certificates =
+                authorities(path).map_err(|problem| format!("{} {problem}", path.display()))?;
+            client = client.tls_certs_merge(certificates);
+        }
+        if entra.is_local() {
             client = client.no_proxy();
         }
         Self::build(client, timeout)
@@ -127,6 +134,17 @@ impl HttpClient {
             body,
         })
     }
+}
+
+/// The certificates of a file, which must have one at least.
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+        .map_err(|_| "has a certificate that cannot be read".to_owned())?;
+    if certificates.is_empty() {
+        return Err("holds no certificate".to_owned());
+    }
+    Ok(certificates)
 }
 
 fn classify(error: &reqwest::Error) -> CallError {

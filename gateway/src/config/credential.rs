@@ -7,7 +7,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::Origin;
+use super::{Origin, keys};
 
 /// How the gateway proves to the identity provider who it is.
 #[derive(Clone, Debug)]
@@ -17,6 +17,92 @@ pub enum Credential {
     Secret(Secret),
     /// A file that holds the client secret.
     SecretFile(SecretFile),
+    /// A certificate, a federated token, or a managed identity.
+    Other(OtherCredential),
+}
+
+impl Credential {
+    /// Which one it is, for a log: never what it holds.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.for_library().describe()
+    }
+
+    pub(crate) fn for_library(&self) -> tower_obo::Credential {
+        match self {
+            Self::Secret(secret) => tower_obo::Credential::secret(secret.expose()),
+            Self::SecretFile(file) => tower_obo::Credential::secret_file(file.path()),
+            Self::Other(other) => other.credential.clone(),
+        }
+    }
+
+    /// Reads its files once, only to see whether they are good.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, for a person.
+    pub(crate) fn look(&self) -> Result<(), String> {
+        match self {
+            Self::Secret(_) => Ok(()),
+            Self::SecretFile(file) => file.look(),
+            Self::Other(other) => other.credential.check(),
+        }
+    }
+
+    /// Where the configuration names it.
+    pub(super) fn place(&self) -> (Origin, &'static str) {
+        match self {
+            Self::Secret(_) => (Origin::Nowhere, keys::SECRET),
+            Self::SecretFile(file) => (file.origin().clone(), keys::SECRET_FILE),
+            Self::Other(other) => (other.origin.clone(), other.key),
+        }
+    }
+
+    /// The files that nobody else should read.
+    pub(super) fn private_files(&self) -> Vec<(Origin, &'static str, &Path)> {
+        match self {
+            Self::Secret(_) => Vec::new(),
+            Self::SecretFile(file) => {
+                vec![(file.origin().clone(), keys::SECRET_FILE, file.path())]
+            }
+            Self::Other(other) => {
+                let files = other.private_files.iter();
+                files
+                    .map(|(key, path)| (other.origin.clone(), *key, path.as_path()))
+                    .collect()
+            }
+        }
+    }
+}
+
+/// A credential as the library has it.
+#[derive(Clone, Debug)]
+pub struct OtherCredential {
+    credential: tower_obo::Credential,
+    key: &'static str,
+    origin: Origin,
+    /// Its files that nobody else should read, with the settings that name them.
+    private_files: Vec<(&'static str, PathBuf)>,
+}
+
+impl OtherCredential {
+    pub(super) fn new(
+        key: &'static str,
+        origin: Origin,
+        credential: tower_obo::Credential,
+    ) -> Self {
+        Self {
+            credential,
+            key,
+            origin,
+            private_files: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_private_file(mut self, key: &'static str, path: impl Into<PathBuf>) -> Self {
+        self.private_files.push((key, path.into()));
+        self
+    }
 }
 
 /// A client secret, which no message shows.

@@ -119,11 +119,14 @@ impl Walk<'_> {
     fn value(&mut self, key: &str, kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Value> {
         let at = value.span().start;
         let (wanted, found) = match (kind, value.get_ref()) {
-            (Kind::Text | Kind::Duration, DeValue::String(text)) => {
+            (Kind::Text | Kind::TextOrTrue | Kind::Duration, DeValue::String(text)) => {
                 return Some(Value::Text(text.clone().into_owned()));
             }
             (Kind::Duration, DeValue::Integer(number)) if number.radix() == 10 => {
                 return Some(Value::Text(format!("{}s", number.as_str())));
+            }
+            (Kind::TextOrTrue, DeValue::Boolean(true)) => {
+                return Some(Value::Text("true".to_owned()));
             }
             (Kind::Switch, DeValue::Boolean(switch)) => return Some(Value::Switch(*switch)),
             (Kind::Number, DeValue::Integer(number)) => {
@@ -150,6 +153,8 @@ impl Walk<'_> {
                 return Some(Value::List(texts));
             }
             (Kind::Text, other) => ("a string", other.type_str()),
+            (Kind::TextOrTrue, DeValue::Boolean(_)) => ("a string or true", "false"),
+            (Kind::TextOrTrue, other) => ("a string or true", other.type_str()),
             (Kind::Duration, other) => ("a duration such as \"30s\"", other.type_str()),
             (Kind::Switch, other) => ("true or false", other.type_str()),
             (Kind::Number, other) => ("a whole number", other.type_str()),
@@ -391,10 +396,6 @@ const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique
 const NOT_YET: &[&str] = &[
     "downstream.*.header",
     "downstream.*.resource_url",
-    "entra.ca_file",
-    "entra.credential.certificate",
-    "entra.credential.federated_token_file",
-    "entra.credential.managed_identity",
     "log.access",
     "metrics",
 ];

@@ -45,13 +45,21 @@ pub(crate) enum Kind {
     List,
     Number,
     Switch,
+    /// Text, or `true`.
+    TextOrTrue,
     /// `"30s"`, `"500ms"`, or a number of seconds.
     Duration,
     /// Never repeated in a message, and never in the file itself.
     Secret,
 }
 
-/// The name of the setting that names the client secret's file.
+/// The forms of the credential, and what goes with them.
+pub(crate) const SECRET: &str = "entra.credential.secret";
+pub(crate) const CERTIFICATE: &str = "entra.credential.certificate";
+pub(crate) const PASSWORD_FILE: &str = "entra.credential.password_file";
+pub(crate) const SEND_X5C: &str = "entra.credential.send_x5c";
+pub(crate) const FEDERATED_TOKEN_FILE: &str = "entra.credential.federated_token_file";
+pub(crate) const MANAGED_IDENTITY: &str = "entra.credential.managed_identity";
 pub(crate) const SECRET_FILE: &str = "entra.credential.secret_file";
 
 /// All of them.
@@ -201,6 +209,14 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Entra's address [default: https://login.microsoftonline.com]",
     },
     Key {
+        name: "entra.ca_file",
+        kind: Kind::Text,
+        environment: &["OBO_ENTRA_CA_FILE"],
+        flag: "--entra-ca-file",
+        value: "PATH",
+        help: "Certificate authorities (PEM) that are trusted for Entra ID besides the system's",
+    },
+    Key {
         name: "entra.allow_http_loopback",
         kind: Kind::Switch,
         environment: &["OBO_ALLOW_HTTP_LOOPBACK"],
@@ -209,7 +225,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Allow an http authority on loopback, for development against the emulator",
     },
     Key {
-        name: "entra.credential.secret",
+        name: SECRET,
         kind: Kind::Secret,
         environment: &["OBO_CLIENT_SECRET", "AZURE_CLIENT_SECRET"],
         flag: "",
@@ -223,6 +239,46 @@ pub(crate) const KEYS: &[Key] = &[
         flag: "--client-secret-file",
         value: "PATH",
         help: "A file that holds the client secret of the app registration",
+    },
+    Key {
+        name: CERTIFICATE,
+        kind: Kind::Text,
+        environment: &["OBO_CLIENT_CERTIFICATE"],
+        flag: "--client-certificate",
+        value: "PATH",
+        help: "A file with a certificate of the app registration and its key, PEM or PFX",
+    },
+    Key {
+        name: PASSWORD_FILE,
+        kind: Kind::Text,
+        environment: &["OBO_CLIENT_CERTIFICATE_PASSWORD_FILE"],
+        flag: "--client-certificate-password-file",
+        value: "PATH",
+        help: "A file that holds the password of a PFX file",
+    },
+    Key {
+        name: SEND_X5C,
+        kind: Kind::Switch,
+        environment: &["OBO_CLIENT_CERTIFICATE_SEND_X5C"],
+        flag: "--client-certificate-send-x5c",
+        value: "",
+        help: "Send the certificate and its chain with each assertion, for registrations that trust a subject name",
+    },
+    Key {
+        name: FEDERATED_TOKEN_FILE,
+        kind: Kind::Text,
+        environment: &["OBO_FEDERATED_TOKEN_FILE"],
+        flag: "--federated-token-file",
+        value: "PATH",
+        help: "A file with the token of a federated credential (workload identity)",
+    },
+    Key {
+        name: MANAGED_IDENTITY,
+        kind: Kind::TextOrTrue,
+        environment: &["OBO_MANAGED_IDENTITY"],
+        flag: "--managed-identity",
+        value: "CLIENT_ID",
+        help: "The client id of a managed identity that is a federated credential; true: the only one that there is",
     },
     Key {
         name: "accept.scopes",

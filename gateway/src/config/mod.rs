@@ -3,13 +3,14 @@
 //! Three layers, the later over the earlier: the TOML file, the environment, the flags. See
 //! [`Sources`].
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, Method, header::AUTHORIZATION};
 
 mod accept;
 mod cors;
 mod credential;
+mod credentials;
 mod file;
 pub(crate) mod keys;
 mod problem;
@@ -27,7 +28,7 @@ pub(crate) use self::settings::Settings;
 pub use self::{
     accept::{Accept, Tenants},
     cors::{Cors, CorsOrigins},
-    credential::{Credential, Secret, SecretFile},
+    credential::{Credential, OtherCredential, Secret, SecretFile},
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, PublicUrlError, Resource},
     shared_store::SharedStore,
@@ -115,16 +116,17 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Problems {
         let mut warnings = Problems::default();
-        if let Credential::SecretFile(file) = &self.entra.credential {
-            if let Err(message) = file.look() {
-                warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
-            }
-            if credential::is_open_to_all(file.path()) {
+        if let Err(message) = self.entra.credential.look() {
+            let (origin, key) = self.entra.credential.place();
+            warnings.push(origin, key, message);
+        }
+        for (origin, key, path) in self.entra.credential.private_files() {
+            if credential::is_open_to_all(path) {
                 let message = format!(
                     "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
-                    file.path().display()
+                    path.display()
                 );
-                warnings.push(file.origin().clone(), keys::SECRET_FILE, message);
+                warnings.push(origin, key, message);
             }
         }
         if let Some(store) = &self.shared_store
@@ -182,6 +184,8 @@ pub struct Entra {
     pub client_id: String,
     /// The authority's base address, without a trailing slash; `None`: Azure's public cloud.
     pub authority: Option<String>,
+    /// Certificate authorities that are trusted for the authority besides the system's.
+    pub ca_file: Option<PathBuf>,
     /// Whether the authority may be `http` on loopback.
     pub allow_http_loopback: bool,
     /// How we prove who we are.
@@ -419,7 +423,12 @@ impl<'a> Sources<'a> {
             settings.overlay(Settings::from_environment(read.as_ref(), &mut problems));
         }
         settings.overlay(self.flags);
-        resolve::resolve(&settings, problems, self.files_must_exist)
+        let none = |_: &str| None;
+        let environment: &dyn Fn(&str) -> Option<String> = match &self.environment {
+            Some(read) => read.as_ref(),
+            None => &none,
+        };
+        resolve::resolve(&settings, problems, self.files_must_exist, environment)
     }
 }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, thread, tim
 use tower_obo::Downstream;
 
 use super::{
-    Config, Credential, DEFAULT_DOWNSTREAM, Entra, Limits, Log, Origin, Problem, Problems, Secret,
-    SecretFile, Settings, keys, settings::Given, value,
+    Config, DEFAULT_DOWNSTREAM, Entra, Limits, Log, Origin, Problem, Problems, Settings, keys,
+    settings::Given, value,
 };
 
 /// Judges `settings`; `problems` are those found while reading them. Files that are named are looked
@@ -15,11 +15,13 @@ pub(super) fn resolve(
     settings: &Settings,
     problems: Problems,
     files_must_exist: bool,
+    environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Problems> {
     let mut resolver = Resolver {
         settings,
         problems,
         files_must_exist,
+        environment,
     };
     let config = resolver.config();
     match (config, resolver.problems.is_empty()) {
@@ -41,7 +43,8 @@ pub(super) fn resolve(
 pub(super) struct Resolver<'a> {
     pub(super) settings: &'a Settings,
     pub(super) problems: Problems,
-    files_must_exist: bool,
+    pub(super) files_must_exist: bool,
+    environment: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Resolver<'_> {
@@ -97,6 +100,11 @@ impl Resolver<'_> {
             let message = format!("missing: {}. Give it as {}", key.help, key.how());
             self.problems.push(Origin::Nowhere, name, message);
         }
+    }
+
+    /// A variable that is no setting of its own.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
     }
 
     /// Whether something was wrong with the key, or with the table that it stands in, when it was
@@ -238,6 +246,10 @@ impl Resolver<'_> {
             tenant: tenant?,
             client_id: client_id?,
             authority: authority?,
+            ca_file: self
+                .settings
+                .text("entra.ca_file")
+                .map(|given| given.value.into()),
             allow_http_loopback,
             credential: credential?,
         })
@@ -257,46 +269,6 @@ impl Resolver<'_> {
             self.problems.push(given.origin, name, message);
         }
         guid
-    }
-
-    fn credential(&mut self) -> Option<Credential> {
-        let secret = self.settings.text("entra.credential.secret");
-        let file = self.settings.text(keys::SECRET_FILE);
-        match (secret, file) {
-            (Some(_), Some(file)) => {
-                self.problems.push(
-                    file.origin,
-                    "entra.credential",
-                    "a secret and a secret file are given side by side; one is enough",
-                );
-                None
-            }
-            (Some(secret), None) => Some(Credential::Secret(Secret::new(secret.value))),
-            (None, Some(file)) => {
-                let file = SecretFile::new(file.value, file.origin);
-                if self.files_must_exist
-                    && let Err(message) = file.look()
-                {
-                    self.problems
-                        .push(file.origin().clone(), keys::SECRET_FILE, message);
-                }
-                Some(Credential::SecretFile(file))
-            }
-            (None, None)
-                if self.has_been_said(keys::SECRET_FILE)
-                    || self.has_been_said("entra.credential.secret") =>
-            {
-                None
-            }
-            (None, None) => {
-                self.problems.push(
-                    Origin::Nowhere,
-                    "entra.credential",
-                    "missing: how the gateway proves who it is. Give the client secret as AZURE_CLIENT_SECRET=…, or its file as --client-secret-file PATH, or OBO_CLIENT_SECRET_FILE=…, or `credential = { secret_file = \"…\" }` under [entra] in the file",
-                );
-                None
-            }
-        }
     }
 
     fn downstreams(&mut self) -> BTreeMap<String, String> {

@@ -166,7 +166,9 @@ impl Settings {
         let Some(text) = texts.last() else { return };
         let text = text.trim();
         let value = match key.kind {
-            Kind::Text | Kind::Duration | Kind::Secret => Value::Text(text.to_owned()),
+            Kind::Text | Kind::TextOrTrue | Kind::Duration | Kind::Secret => {
+                Value::Text(text.to_owned())
+            }
             Kind::List => Value::List(
                 texts
                     .iter()

@@ -1,5 +1,6 @@
 use super::*;
 
+mod credential;
 mod example;
 mod policy;
 mod shared_store;
@@ -153,7 +154,6 @@ fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
     for text in [
         "[downstream.x]\nscope = 's'\nheader = 'h'",
         "[metrics]\nx = 1",
-        "[entra]\ncredential = { managed_identity = true }",
     ] {
         let problems = lines(with_file(text));
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");

@@ -48,7 +48,7 @@ async fn ad_01_the_public_listener_has_no_admin_paths() {
 
 /// A second gateway beside the first, with its credential given as this variable; and where it is
 /// probed.
-async fn second(rig: &Rig, variable: &str, value: &str) -> (Running, SocketAddr) {
+pub(crate) async fn second(rig: &Rig, variable: &str, value: &str) -> (Running, SocketAddr) {
     let text = format!(
         "listen = '127.0.0.1:0'\nupstream = 'http://{}'\n[entra]\ntenant = '{}'\n\
          client_id = '{}'\nauthority = '{}'\nallow_http_loopback = true\n\

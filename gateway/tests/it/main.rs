@@ -20,6 +20,7 @@ mod chaos;
 mod client;
 mod conformance;
 mod cors;
+mod credentials;
 mod expiry;
 mod forwarding;
 mod frames;

@@ -219,7 +219,7 @@ impl CoreBuilder {
             client_id.make_ascii_lowercase();
         }
         let problems = self.problems();
-        let http = match HttpClient::new(self.http_timeout, self.entra.is_local()) {
+        let http = match HttpClient::new(self.http_timeout, &self.entra) {
             Ok(http) => http,
             Err(problem) => return Err(ConfigErrors::new("http", problem, problems)),
         };

@@ -358,9 +358,10 @@ mod tests {
     }
 
     fn shared() -> Arc<Shared> {
+        let entra = Entra::tenant("t").authority("http://127.0.0.1:1");
         let keys = RemoteKeys::new(
-            Discovery::new(&Entra::tenant("t").authority("http://127.0.0.1:1")),
-            HttpClient::new(Duration::from_secs(1), true).unwrap(),
+            Discovery::new(&entra),
+            HttpClient::new(Duration::from_secs(1), &entra).unwrap(),
             RemoteKeysSettings::default(),
             Arc::new(crate::TestClock::at(Timestamp::from_unix(1_000))),
             Arc::new(crate::TokioSpawner::current()),

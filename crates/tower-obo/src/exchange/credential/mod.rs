@@ -17,7 +17,7 @@ use self::{
 };
 pub use self::{certificate::ClientCertificate, managed_identity::ManagedIdentity};
 use super::{ExchangeError, ExchangeErrorKind, grant::Form};
-use crate::{ConfigErrors, Secret, Timestamp};
+use crate::{Clock as _, ConfigErrors, Secret, SystemClock, Timestamp};
 
 /// The credential of the app registration whose API is called.
 ///
@@ -221,6 +221,31 @@ impl Credential {
         text
     }
 
+    /// Reads its files, as an exchange would, and says what is wrong with them: for those who want to
+    /// know before a request comes. Blocks. A managed identity and a closure are not asked.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, for the operator.
+    ///
+    /// ```
+    /// use tower_obo::Credential;
+    ///
+    /// let problem = Credential::secret_file("/nowhere").check().unwrap_err();
+    /// assert!(problem.starts_with("/nowhere cannot be read"));
+    /// ```
+    pub fn check(&self) -> Result<(), String> {
+        let now = SystemClock.now();
+        let looked = match &*self.kind {
+            Kind::SecretFile(file) => file.secret().map(drop),
+            Kind::Certificate(certificate) => certificate.check(now),
+            Kind::Federated(file) => file.assertion(now).map(drop),
+            Kind::Secret(_) | Kind::ManagedIdentity(_) | Kind::Assertion(_) => Ok(()),
+        };
+        looked.map_err(CredentialError::into_text)?;
+        self.problem().map_or(Ok(()), Err)
+    }
+
     /// What is wrong with it for certain. A file may be filled later.
     pub(crate) fn problem(&self) -> Option<String> {
         match &*self.kind {
@@ -316,6 +341,12 @@ impl fmt::Debug for Credential {
 }
 
 impl CredentialError {
+    fn into_text(self) -> String {
+        match self {
+            Self::Unusable(text) | Self::Unavailable(text) => text,
+        }
+    }
+
     /// What the callers learn: that it is our own affair.
     pub(super) fn into_exchange_error(self) -> ExchangeError {
         match self {

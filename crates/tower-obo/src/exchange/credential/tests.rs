@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::*;
-use crate::{Clock as _, SystemClock};
+use crate::SystemClock;
 
 /// A directory of its own, gone with the test.
 pub(super) struct Folder(PathBuf);

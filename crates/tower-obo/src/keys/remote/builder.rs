@@ -68,7 +68,7 @@ impl RemoteKeysBuilder {
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let http = HttpClient::new(self.http_timeout, self.entra.is_local())
+        let http = HttpClient::new(self.http_timeout, &self.entra)
             .map_err(|problem| ConfigErrors::new("http", problem, Vec::new()))?;
         Ok(RemoteKeys::new(
             Discovery::new(&self.entra),

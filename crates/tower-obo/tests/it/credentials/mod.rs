@@ -4,3 +4,4 @@
 mod certificate;
 mod federated;
 mod kit;
+mod way;

@@ -173,12 +173,7 @@ impl Certificate {
     }
 
     pub(super) fn assertion(&self, audience: &Audience) -> Result<Secret, CredentialError> {
-        let identity = self
-            .file
-            .current(Reread::IfChanged, |bytes| {
-                self.settings.parse(bytes, audience.now)
-            })
-            .map_err(CredentialError::Unusable)?;
+        let identity = self.identity(audience.now)?;
         let key = Digest::of(&[
             audience.token_endpoint.as_bytes(),
             audience.client_id.as_bytes(),
@@ -201,6 +196,16 @@ impl Certificate {
             }),
         );
         Ok(assertion)
+    }
+
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), CredentialError> {
+        self.identity(now).map(drop)
+    }
+
+    fn identity(&self, now: Timestamp) -> Result<Arc<Identity>, CredentialError> {
+        self.file
+            .current(Reread::IfChanged, |bytes| self.settings.parse(bytes, now))
+            .map_err(CredentialError::Unusable)
     }
 
     /// Nothing that was signed is used again, and the file is read as if it had changed.

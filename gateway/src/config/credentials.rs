@@ -1,0 +1,151 @@
+//! `entra.credential`: one of several forms, or what the environment tells of.
+
+use super::{
+    Credential, Origin, OtherCredential, Secret, SecretFile,
+    keys::{
+        CERTIFICATE, FEDERATED_TOKEN_FILE, MANAGED_IDENTITY, PASSWORD_FILE, SECRET, SECRET_FILE,
+        SEND_X5C,
+    },
+    resolve::Resolver,
+    settings::Given,
+    value,
+};
+
+/// One of them is enough.
+const FORMS: [&str; 5] = [
+    SECRET,
+    SECRET_FILE,
+    CERTIFICATE,
+    FEDERATED_TOKEN_FILE,
+    MANAGED_IDENTITY,
+];
+
+impl Resolver<'_> {
+    pub(super) fn credential(&mut self) -> Option<Credential> {
+        let settings = self.settings;
+        let given: Vec<_> = FORMS
+            .iter()
+            .filter_map(|form| Some((*form, settings.text(form)?)))
+            .collect();
+        let credential = match &given[..] {
+            [] => self.of_environment(),
+            [(form, given)] => self.of_form(form, given),
+            [(one, _), (other, given), ..] => {
+                let message = format!(
+                    "`{}` and `{}` are given side by side; one is enough",
+                    field(one),
+                    field(other)
+                );
+                let origin = given.origin.clone();
+                self.problems.push(origin, "entra.credential", message);
+                None
+            }
+        };
+        if settings.text(CERTIFICATE).is_none() {
+            let origin = settings.text(PASSWORD_FILE).map(|given| given.origin);
+            if let Some(origin) = origin {
+                let message = "it goes with `certificate`, which is missing";
+                self.problems.push(origin, PASSWORD_FILE, message);
+            }
+            if settings.switch(SEND_X5C) {
+                let message = "it goes with `certificate`, which is missing";
+                self.problems.push(Origin::Nowhere, SEND_X5C, message);
+            }
+        }
+        self.must_exist(credential)
+    }
+
+    fn of_form(&mut self, form: &str, given: &Given<&str>) -> Option<Credential> {
+        let text = given.value;
+        if text.is_empty() && form != SECRET {
+            let message = "it is empty";
+            self.problems.push(given.origin.clone(), form, message);
+            return None;
+        }
+        let other = |key, credential| OtherCredential::new(key, given.origin.clone(), credential);
+        Some(match form {
+            SECRET => Credential::Secret(Secret::new(text)),
+            SECRET_FILE => Credential::SecretFile(SecretFile::new(text, given.origin.clone())),
+            CERTIFICATE => {
+                let mut certificate = tower_obo::ClientCertificate::file(text);
+                let password = self.settings.text(PASSWORD_FILE);
+                if let Some(file) = &password {
+                    certificate = certificate.with_password_file(file.value);
+                }
+                if self.settings.switch(SEND_X5C) {
+                    certificate = certificate.send_chain();
+                }
+                let credential = tower_obo::Credential::certificate(certificate);
+                let mut other = other(CERTIFICATE, credential).with_private_file(CERTIFICATE, text);
+                if let Some(file) = password {
+                    other = other.with_private_file(PASSWORD_FILE, file.value);
+                }
+                Credential::Other(other)
+            }
+            FEDERATED_TOKEN_FILE => {
+                let credential = tower_obo::Credential::federated_token_file(text);
+                Credential::Other(other(FEDERATED_TOKEN_FILE, credential))
+            }
+            _ => {
+                let identity = self.managed_identity(given)?;
+                let credential = tower_obo::Credential::managed_identity(identity);
+                Credential::Other(other(MANAGED_IDENTITY, credential))
+            }
+        })
+    }
+
+    fn managed_identity(&mut self, given: &Given<&str>) -> Option<tower_obo::ManagedIdentity> {
+        let identity = tower_obo::ManagedIdentity::from_lookup(|name| self.variable(name));
+        if given.value == "true" {
+            return Some(identity);
+        }
+        let Some(client_id) = value::guid(given.value) else {
+            let message = format!(
+                "{:?} is neither true nor the client id of a managed identity, a GUID",
+                given.value
+            );
+            self.problems
+                .push(given.origin.clone(), MANAGED_IDENTITY, message);
+            return None;
+        };
+        Some(identity.client_id(client_id))
+    }
+
+    /// Where nothing is given: what Azure's own libraries would take.
+    fn of_environment(&mut self) -> Option<Credential> {
+        const SELECTION: &str = "AZURE_TOKEN_CREDENTIALS";
+        const PATH: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
+        if FORMS.iter().any(|form| self.has_been_said(form)) {
+            return None;
+        }
+        let message = match tower_obo::Credential::from_lookup(|name| self.variable(name)) {
+            Ok(credential) => {
+                let mut other = OtherCredential::new("entra.credential", Origin::Nowhere, credential);
+                if let Some(path) = self.variable(PATH).filter(|path| !path.is_empty()) {
+                    other = other.with_private_file(PATH, path);
+                }
+                return Some(Credential::Other(other));
+            }
+            Err(errors) if self.variable(SELECTION).is_some() => errors.to_string(),
+            Err(_) => "missing: how the gateway proves who it is. Give the client secret as AZURE_CLIENT_SECRET=…, or its file as --client-secret-file PATH, or OBO_CLIENT_SECRET_FILE=…, or `credential = { secret_file = \"…\" }` under [entra] in the file; or one of the other forms: `certificate` (AZURE_CLIENT_CERTIFICATE_PATH), `federated_token_file` (AZURE_FEDERATED_TOKEN_FILE), `managed_identity`".to_owned(),
+        };
+        self.problems
+            .push(Origin::Nowhere, "entra.credential", message);
+        None
+    }
+
+    fn must_exist(&mut self, credential: Option<Credential>) -> Option<Credential> {
+        let credential = credential?;
+        if self.files_must_exist
+            && let Err(message) = credential.look()
+        {
+            let (origin, key) = credential.place();
+            self.problems.push(origin, key, message);
+        }
+        Some(credential)
+    }
+}
+
+fn field(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}

@@ -1,0 +1,146 @@
+//! The forms of `entra.credential`, and what the environment tells of.
+
+use super::*;
+
+/// With nothing of a credential in the environment but these variables.
+fn with(form: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    let text = match form {
+        "" => String::new(),
+        form => format!("[entra]\ncredential = {{ {form} }}"),
+    };
+    Sources::new()
+        .file("gw.toml", text)
+        .environment(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            let ours = || environment(name).filter(|_| name != "AZURE_CLIENT_SECRET");
+            found.map(|(_, value)| (*value).to_owned()).or_else(ours)
+        })
+        .load()
+}
+
+fn described(form: &str, variables: &[(&str, &str)]) -> String {
+    let config = with(form, variables).unwrap_or_else(|problems| panic!("{form}: {problems}"));
+    config.entra.credential.describe()
+}
+
+#[test]
+fn a_credential_has_one_of_five_forms() {
+    for (form, expected) in [
+        ("secret_file = '/s'", "client secret in /s"),
+        ("certificate = '/c.pem'", "certificate in /c.pem"),
+        (
+            "certificate = '/c.pfx', password_file = '/p', send_x5c = true",
+            "certificate in /c.pfx",
+        ),
+        ("federated_token_file = '/t'", "federated token in /t"),
+        (
+            "managed_identity = true",
+            "managed identity of http://169.254.169.254",
+        ),
+        (
+            "managed_identity = '11111111-2222-3333-4444-555555555555'",
+            "managed identity 11111111-2222-3333-4444-555555555555 of http://169.254.169.254",
+        ),
+    ] {
+        assert_eq!(described(form, &[]), expected, "{form}");
+    }
+    let secret = [("AZURE_CLIENT_SECRET", "x")];
+    assert_eq!(described("", &secret), "client secret");
+    let host = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:2")];
+    let form = "managed_identity = true";
+    assert_eq!(
+        described(form, &host),
+        "managed identity of http://127.0.0.1:2"
+    );
+}
+
+#[test]
+fn without_a_form_the_credential_is_the_environment_s() {
+    let file = [("AZURE_FEDERATED_TOKEN_FILE", "/t")];
+    assert_eq!(
+        described("", &file),
+        "federated token in /t (AZURE_FEDERATED_TOKEN_FILE)"
+    );
+    // Kubernetes sets that for every pod: it is no word against the file.
+    assert_eq!(
+        described("secret_file = '/s'", &file),
+        "client secret in /s"
+    );
+    let both = [("AZURE_CLIENT_CERTIFICATE_PATH", "/c"), file[0]];
+    assert_eq!(
+        described("", &both),
+        "certificate in /c (AZURE_CLIENT_CERTIFICATE_PATH)"
+    );
+    let selection = [("AZURE_TOKEN_CREDENTIALS", "dev")];
+    for (variables, expected) in [(&[][..], "AZURE_CLIENT_SECRET=…"), (&selection[..], "prod")] {
+        let problems = lines(with("", variables));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].contains("entra.credential"), "{problems:#?}");
+        assert!(problems[0].contains(expected), "{problems:#?}");
+    }
+}
+
+#[test]
+fn wrong_credentials_are_said() {
+    for (form, expected) in [
+        (
+            "secret_file = '/s', certificate = '/c'",
+            "gw.toml:2: entra.credential: `secret_file` and `certificate` are given side by side",
+        ),
+        (
+            "certificate = ''",
+            "gw.toml:2: entra.credential.certificate: it is empty",
+        ),
+        (
+            "secret_file = '/s', password_file = '/p'",
+            "gw.toml:2: entra.credential.password_file: it goes with `certificate`",
+        ),
+        (
+            "secret_file = '/s', send_x5c = true",
+            "configuration: entra.credential.send_x5c: it goes with `certificate`",
+        ),
+        (
+            "managed_identity = false",
+            "gw.toml:2: entra.credential.managed_identity: a string or true is wanted, not a false",
+        ),
+        (
+            "managed_identity = 'mine'",
+            "gw.toml:2: entra.credential.managed_identity: \"mine\" is neither true nor",
+        ),
+        (
+            "certificates = '/c'",
+            "gw.toml:2: entra.credential.certificates: unknown key; `certificate` is meant?",
+        ),
+    ] {
+        let problems = lines(with(form, &[]));
+        assert_eq!(problems.len(), 1, "{form}: {problems:#?}");
+        assert!(problems[0].starts_with(expected), "{form}: {problems:#?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn lo_06_a_key_that_all_can_read_is_warned_of_and_a_file_of_no_use_too() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("obo-gateway-key-{}", uuid::Uuid::new_v4()));
+    std::fs::write(&path, "no certificate").unwrap();
+    let form = format!("certificate = '{}'", path.display());
+    let variable = path.display().to_string();
+    let variable = [("AZURE_CLIENT_CERTIFICATE_PATH", &*variable)];
+    for (mode, open) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for config in [with(&form, &[]).unwrap(), with("", &variable).unwrap()] {
+            let warnings = config.warnings().to_string();
+            assert!(
+                warnings.contains("neither PEM nor a PFX file"),
+                "{warnings}"
+            );
+            assert_eq!(
+                warnings.contains("every user of this machine"),
+                open,
+                "{warnings}"
+            );
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+}

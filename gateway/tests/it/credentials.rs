@@ -1,0 +1,93 @@
+//! Credentials of the gateway other than a client secret, against the emulator.
+
+use std::path::PathBuf;
+
+use entra_emulator::{Signer, demo as ids, directory::FederatedCredential};
+use serde_json::json;
+use tower_obo::Clock as _;
+
+use crate::{
+    admin::second,
+    client::{Client, in_time},
+    rig::Rig,
+};
+
+const ISSUER: &str = "https://oidc.cluster.example/";
+
+fn projected(signer: &Signer) -> String {
+    let now = tower_obo::SystemClock.now().as_unix();
+    signer.sign(
+        &json!({"alg": "RS256", "kid": signer.kid()}),
+        &json!({
+            "aud": "api://AzureADTokenExchange", "iss": ISSUER, "sub": "api",
+            "iat": now, "exp": now + 3600,
+        }),
+    )
+}
+
+/// The API has the signer's certificate, and its keys as a federated credential; and no secret.
+fn register(rig: &Rig, signer: &Signer) {
+    let emulator = rig.emulator.as_ref().unwrap();
+    emulator.update_directory(|directory| {
+        let api = directory.application_mut(ids::API_CLIENT_ID).unwrap();
+        api.secrets.clear();
+        api.certificates.push(signer.certificate().clone());
+        let federated = FederatedCredential::new("cluster", ISSUER, "api");
+        api.set_federated(federated.jwks(signer.jwks()));
+    });
+}
+
+/// Not ready without the file, ready with it, and then it exchanges.
+async fn serves(variable: &str, described: &str, content: impl Fn(&Signer) -> String) {
+    let rig = Rig::protected().await;
+    let signer = Signer::generate().unwrap();
+    register(&rig, &signer);
+    let path = File(std::env::temp_dir().join(format!("obo-gateway-{}", uuid::Uuid::new_v4())));
+    let (gateway, probe) = second(&rig, variable, &path.0.display().to_string()).await;
+    for text in [None, Some("\n")] {
+        if let Some(text) = text {
+            std::fs::write(&path.0, text).unwrap();
+        }
+        let answer = Client::connect(probe).await.get("/readyz").await;
+        assert_eq!(answer.status, 503);
+        let named = format!("credential: the {described} in {}", path.0.display());
+        assert!(answer.body.starts_with(&named), "{answer:?}");
+    }
+    std::fs::write(&path.0, content(&signer)).unwrap();
+    in_time(async {
+        while Client::connect(probe).await.get("/readyz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let token = rig.token("alice");
+    let mut client = Client::connect(gateway.local_addr()).await;
+    client
+        .send(format!(
+            "GET /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ))
+        .await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.status, 200, "{variable}: {answer:?}");
+}
+
+struct File(PathBuf);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn it_proves_itself_with_a_certificate() {
+    let pem = |signer: &Signer| signer.private_key_pem() + &signer.certificate_pem();
+    serves("OBO_CLIENT_CERTIFICATE", "certificate", pem).await;
+    serves("AZURE_CLIENT_CERTIFICATE_PATH", "certificate", pem).await;
+}
+
+#[tokio::test]
+async fn it_proves_itself_with_a_projected_token() {
+    serves("OBO_FEDERATED_TOKEN_FILE", "federated token", projected).await;
+    serves("AZURE_FEDERATED_TOKEN_FILE", "federated token", projected).await;
+}
