@@ -73,9 +73,9 @@ def decoded(part):
 
 
 def member_text(content, received, facts):
-    """Times are told by how far from now they are, in whole minutes."""
+    """Times are told by how far from now they are, to five minutes: a busy machine is slow."""
     if isinstance(content, (int, float)) and content > 1_000_000_000:
-        minutes = round((content - received) / 60)
+        minutes = 5 * round((content - received) / 300)
         when = f"{minutes:+} min" if minutes else ""
         return f"‹now{when}›" + (", with a fraction" if isinstance(content, float) else "")
     if isinstance(content, list):

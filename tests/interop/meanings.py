@@ -9,6 +9,11 @@ _REQUEST_ID = (
 )
 _HTTP = "HTTP's own business, which Entra ID's answer doesn't depend on"
 
+_ALGORITHM = (
+    "Microsoft's documentation asks for PS256 and `x5t#S256`. azure-identity for Python gives MSAL a SHA-1 thumbprint, with which "
+    "MSAL signs as it used to."
+)
+
 MEANINGS = {
     "token requests": "Microsoft's clients were called with the claims of a challenge; the gateway meets the challenge, and so has "
     "asked for a first token before.",
@@ -41,4 +46,12 @@ MEANINGS = {
     "header `sec-fetch-mode`": f"{_HTTP}: Node's `fetch` sends it.",
     "header `connection`": f"{_HTTP}: HTTP/1.1 keeps connections open without being asked.",
     "header `content-type`": "A form is ASCII once encoded, and its media type has no parameter `charset` (URL Standard).",
+    "assertion header `alg`": _ALGORITHM,
+    "assertion header `x5t`": _ALGORITHM,
+    "assertion header `x5t#S256`": "Base64url has no padding in a JWT (RFC 7515 §2); Entra ID doesn't mind.",
+    "assertion header `x5c`": "Needed where Entra ID trusts an issuer of certificates rather than one certificate: tower-obo sends the "
+    "chain when it is told to. MSAL for Python does whenever it has the certificate.",
+    "assertion claim `exp`": "Microsoft's documentation says five to ten minutes from `nbf`.",
+    "assertion claim `nbf`": "Documented, and so it is there.",
+    "assertion claim `iat`": "Optional; `nbf` says the same.",
 }

@@ -18,6 +18,8 @@ CLIENT = "tower-obo"
 # As the gateway's file names them, and the file of this run.
 CREDENTIALS = {
     "secret": ("secret_file", "secret_file"),
+    "certificate": ("certificate", "pem_file"),
+    "federated": ("federated_token_file", "federated_file"),
 }
 # How long the gateway may take to start, and to end.
 PATIENCE = 30
