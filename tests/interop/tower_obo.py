@@ -39,6 +39,7 @@ workers = 1
 authority = "{settings["https"]}"
 tenant = "{settings["tenant"]}"
 client_id = "{settings["api"]}"
+ca_file = "{settings["ca_file"]}"
 credential = {{ {key} = "{settings[file]}" }}
 [accept]
 scopes = ["access_as_user"]
