@@ -195,6 +195,10 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         if this.watch.is_cut() {
             return Poll::Ready(Ok(()));
         }
+        if this.watch.phase() == Phase::Tunnel {
+            // The upstream has no more to say. What the client still says is for its ears.
+            return Pin::new(&mut this.stream).poll_shutdown(cx);
+        }
         if this.left_to_throw_away.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             this.watch.enter(Phase::Closing);

@@ -29,8 +29,18 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(pool: &Rc<Pool>) -> Rc<Self> {
+        Self::of(Rc::downgrade(pool))
+    }
+
+    /// Of a connection that nobody waits for.
+    #[cfg(test)]
+    pub(super) fn alone() -> Rc<Self> {
+        Self::of(Weak::new())
+    }
+
+    fn of(pool: Weak<Pool>) -> Rc<Self> {
         Rc::new(Self {
-            pool: Rc::downgrade(pool),
+            pool,
             stuck: Cell::new(false),
             waited: Cell::new(false),
             heard: Cell::new(false),

@@ -230,7 +230,7 @@ impl Pool {
 ///
 /// What is read waits for the client to take it, so this is what a download costs that is read
 /// slowly, several times over; hyper's own limit of 400 KiB would make a megabyte of it.
-const READ_AT_ONCE: usize = 64 * 1024;
+pub(crate) const READ_AT_ONCE: usize = 64 * 1024;
 
 /// Opens the connection that others wait for.
 struct Opening(Rc<Pool>);

@@ -21,8 +21,9 @@ pub(crate) struct Tunnel {
     upstream: Transport,
     /// What the upstream said right behind its answer.
     early: Bytes,
-    /// It counts as a request that runs, of all and of its route.
-    permits: [Option<Permit>; 2],
+    /// It counts as a request that runs, of all and of its route. `None` until the client is told
+    /// that there is a tunnel.
+    permits: Option<[Option<Permit>; 2]>,
 }
 
 impl Tunnel {
@@ -30,12 +31,17 @@ impl Tunnel {
         Self {
             upstream,
             early,
-            permits: [None, None],
+            permits: None,
         }
     }
 
     pub(crate) fn hold(&mut self, permits: [Option<Permit>; 2]) {
-        self.permits = permits;
+        self.permits = Some(permits);
+    }
+
+    /// Whether the answer that the client gets is the one that opens it.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.permits.is_some()
     }
 
     /// Copies both ways until one side has ended both, or the watch says that it is enough.
@@ -92,5 +98,42 @@ impl AsyncWrite for Tunnel {
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tunnel").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        config::{Limits, Target},
+        net::{
+            line::{Line, UpstreamIo},
+            socket::Socket as UpstreamSocket,
+            watch::Watches,
+        },
+    };
+
+    #[tokio::test]
+    async fn a_tunnel_of_which_the_client_was_not_told_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = Target::Tcp {
+            host: address.ip().to_string(),
+            port: address.port(),
+        };
+        let watches = Watches::new(&Limits::default());
+        for told in [false, true] {
+            let socket = UpstreamSocket::connect(&target).await.unwrap();
+            let upstream = Transport::Plain(UpstreamIo::new(socket, Line::alone()));
+            let watch = watches.add();
+            watch.set_tunnel(Tunnel::new(upstream, Bytes::new()));
+            if told {
+                watch.hold_tunnel(None);
+            }
+            assert_eq!(watch.take_tunnel().is_some(), told);
+            assert!(watch.take_tunnel().is_none(), "once");
+        }
     }
 }

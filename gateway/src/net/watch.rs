@@ -262,8 +262,10 @@ impl Watch {
         }
     }
 
+    /// `None` too where the client got another answer than the upstream's, after a panic say: what
+    /// it sends is HTTP then, and must not reach an upstream that does not read it so.
     pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
-        self.tunnel.take()
+        self.tunnel.take().filter(|tunnel| tunnel.is_open())
     }
 
     /// Ends it at the next opportunity, as if it had waited too long.

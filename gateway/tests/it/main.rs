@@ -31,6 +31,8 @@ mod headers;
 mod http2;
 mod http2_answers;
 mod http2_malformed;
+#[cfg(target_os = "linux")]
+mod http2_uploads;
 mod http2_upstream;
 mod limits;
 mod metadata;
@@ -50,4 +52,5 @@ mod trailers;
 #[cfg(unix)]
 mod unix_upstream;
 mod upgrade;
+mod upgrade_tls;
 mod upstream;

@@ -213,6 +213,16 @@ async fn up_04_a_change_that_nobody_asked_for_ends_both_connections() {
 }
 
 #[tokio::test]
+async fn an_answer_that_opens_a_tunnel_has_no_larger_head_than_another() {
+    let more = format!("X-More: {}\r\n\r\n", "a".repeat(300 * 1024));
+    let answer = CHANGED.replace("\r\n\r\n", "\r\n") + &more;
+    let rig = Rig::new(OPEN, move |_| Reply::Echo(answer.clone()), |_| {}).await;
+    for path in ["/ws/x", "/other"] {
+        assert_eq!(rig.exchange(wish(path, "")).await.status, 502, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn up_05_a_tunnel_ends_when_nothing_moves_in_it_and_not_before() {
     let rig = Rig::new(OPEN, echo, |config| config.limits.idle_timeout = SHORT).await;
     let mut client = tunnel(&rig, wish("/ws/x", "")).await;

@@ -12,7 +12,7 @@ use crate::{
     message::{answer::Answer, body::RequestBody, websocket},
     net::{
         backend::Backend,
-        pool::{Lease, Place},
+        pool::{Lease, Place, READ_AT_ONCE},
         tunnel::Tunnel,
     },
 };
@@ -25,7 +25,9 @@ pub(super) async fn send(backend: &Backend, request: Request<RequestBody>) -> Se
         return Err(Answer::bad_upstream("it has no address"));
     };
     let (io, line) = backend.open_alone(address).await.map_err(unreachable)?;
-    let (sender, mut connection) = http1::handshake(TokioIo::new(io))
+    let (sender, mut connection) = http1::Builder::new()
+        .max_buf_size(READ_AT_ONCE)
+        .handshake(TokioIo::new(io))
         .await
         .map_err(|error| broken(&error))?;
     let (left, leaves) = oneshot::channel();
