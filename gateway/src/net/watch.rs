@@ -13,18 +13,18 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    rc::{Rc, Weak},
+    rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use super::tunnel::Tunnel;
-use crate::{bounds::Times, config::Limits, steps::limit::Permit};
+use crate::{bounds::Times, steps::limit::Permit};
 
-/// How long a connection that is about to close may go on reading what it throws away.
-const LINGER: Duration = Duration::from_secs(1);
+mod watches;
+
+use self::watches::Clock;
+pub(crate) use self::watches::Watches;
 
 const NEVER: u64 = u64::MAX;
 
@@ -94,12 +94,6 @@ pub(crate) struct Watch {
     tunnel: RefCell<Option<Box<Tunnel>>>,
     waker: RefCell<Option<Waker>>,
     clock: Rc<Clock>,
-}
-
-struct Clock {
-    origin: Instant,
-    tick: Duration,
-    now: Cell<u64>,
 }
 
 impl Watch {
@@ -322,50 +316,6 @@ impl Watch {
             waker.wake_by_ref();
         }
     }
-
-    fn judge(&self, limits: &Timeouts) {
-        let runs = matches!(
-            self.phase.get(),
-            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
-        );
-        if runs && self.clock.now.get() >= self.end.get() {
-            return self.give_up();
-        }
-        if runs && self.clock.now.get() > self.deadline.get() {
-            // Once: the answer that says so needs time too.
-            self.deadline.set(NEVER);
-            return self.is_late(Late::Total);
-        }
-        let (idle, response) = self.own.get();
-        let age = self.clock.now.get().saturating_sub(self.since.get());
-        let limit = match self.phase.get() {
-            Phase::Idle => limits.idle,
-            Phase::Streaming | Phase::Tunnel => idle.unwrap_or(limits.idle),
-            Phase::Head => limits.head,
-            Phase::Working => return,
-            Phase::Awaiting if self.uploading.get() => idle.unwrap_or(limits.idle),
-            Phase::Awaiting => response.unwrap_or(limits.response),
-            Phase::Closing => limits.linger,
-        };
-        if age <= limit {
-            return;
-        }
-        self.is_late(if self.uploading.get() {
-            Late::Client
-        } else {
-            Late::Upstream
-        });
-    }
-
-    /// Ends what runs, with an answer where none has begun.
-    fn is_late(&self, late: Late) {
-        if self.phase.get() == Phase::Awaiting {
-            self.late.set(Some(late));
-            self.wake();
-        } else {
-            self.give_up();
-        }
-    }
 }
 
 impl fmt::Debug for Watch {
@@ -389,224 +339,5 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(NEVER)
 }
 
-/// In milliseconds, a tick included: `since` may be a tick old.
-struct Timeouts {
-    idle: u64,
-    head: u64,
-    response: u64,
-    linger: u64,
-}
-
-/// All connections of a worker and their requests.
-pub(crate) struct Watches {
-    clock: Rc<Clock>,
-    all: RefCell<Vec<Weak<Watch>>>,
-    timeouts: Timeouts,
-}
-
-impl Watches {
-    /// Where routes have times of their own, `shortest` is the shortest of them.
-    pub(crate) fn with_others(limits: &Limits, shortest: Duration) -> Self {
-        let shortest = limits
-            .idle_timeout
-            .min(limits.head_timeout)
-            .min(limits.response_timeout)
-            .min(shortest);
-        let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
-        let with_tick = |limit: Duration| ms(limit + tick);
-        Self {
-            clock: Rc::new(Clock {
-                origin: Instant::now(),
-                tick,
-                now: Cell::new(0),
-            }),
-            all: RefCell::default(),
-            timeouts: Timeouts {
-                idle: with_tick(limits.idle_timeout),
-                head: with_tick(limits.head_timeout),
-                response: with_tick(limits.response_timeout),
-                linger: with_tick(LINGER),
-            },
-        }
-    }
-
-    /// A record for a connection or a request that begins.
-    pub(crate) fn add(&self) -> Rc<Watch> {
-        let watch = Rc::new(Watch {
-            phase: Cell::new(Phase::Idle),
-            since: Cell::new(self.clock.now.get()),
-            uploading: Cell::new(false),
-            uploaded: Cell::new(true),
-            trailers: Cell::new(false),
-            late: Cell::new(None),
-            overdue: Cell::new(false),
-            end: Cell::new(NEVER),
-            deadline: Cell::new(NEVER),
-            own: Cell::new((None, None)),
-            body_left: Cell::new(NEVER),
-            too_large: Cell::new(false),
-            held: Cell::new(None),
-            cut: Cell::new(false),
-            draining: Cell::new(false),
-            wants_upgrade: Cell::new(false),
-            tunnel: RefCell::default(),
-            waker: RefCell::new(None),
-            clock: Rc::clone(&self.clock),
-        });
-        self.all.borrow_mut().push(Rc::downgrade(&watch));
-        watch
-    }
-
-    /// Milliseconds on the sweep's clock.
-    pub(crate) fn now(&self) -> u64 {
-        self.clock.now.get()
-    }
-
-    pub(crate) fn tick(&self) -> Duration {
-        self.clock.tick
-    }
-
-    /// Moves the clock and wakes all that have waited too long.
-    pub(crate) fn sweep(&self) {
-        let now = u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.clock.now.set(now);
-        self.all.borrow_mut().retain(|watch| match watch.upgrade() {
-            Some(watch) => {
-                watch.judge(&self.timeouts);
-                true
-            }
-            None => false,
-        });
-    }
-
-    /// Tells every connection to end after the request that runs.
-    pub(crate) fn drain(&self) {
-        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            watch.draining.set(true);
-            watch.wake();
-        }
-    }
-}
-
 #[cfg(test)]
-impl Watches {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self::with_others(limits, Duration::MAX)
-    }
-
-    /// Lets time pass.
-    pub(crate) fn later(&self, ms: u64) {
-        self.clock.now.set(self.clock.now.get() + ms);
-        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            watch.judge(&self.timeouts);
-        }
-    }
-}
-
-#[cfg(test)]
-impl Watch {
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.overdue.get()
-    }
-}
-
-impl fmt::Debug for Watches {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watches")
-            .field("tick", &self.clock.tick)
-            .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn watches() -> Watches {
-        Watches::new(&Limits::default())
-    }
-
-    #[test]
-    fn each_phase_has_its_limit_and_progress_starts_it_anew() {
-        for (phase, limit) in [
-            (Phase::Idle, 60_500),
-            (Phase::Head, 10_500),
-            (Phase::Streaming, 60_500),
-            (Phase::Tunnel, 60_500),
-            (Phase::Closing, 1_500),
-        ] {
-            let watches = watches();
-            let watch = watches.add();
-            watch.enter(phase);
-            watches.later(limit);
-            assert!(!watch.overdue.get(), "{phase:?}");
-            watch.touch();
-            watches.later(limit);
-            assert!(!watch.overdue.get(), "{phase:?}");
-            watches.later(1);
-            assert!(watch.overdue.get(), "{phase:?}");
-        }
-    }
-
-    #[test]
-    fn a_request_that_is_judged_has_no_limit_here() {
-        let watches = watches();
-        let watch = watches.add();
-        watch.begin(false);
-        watches.later(1_000_000);
-        assert!(!watch.overdue.get());
-    }
-
-    #[test]
-    fn who_was_late_depends_on_whose_bytes_were_waited_for() {
-        let watches = watches();
-        let watch = watches.add();
-        watch.enter(Phase::Awaiting);
-        watches.later(60_501);
-        assert_eq!(watch.late.take(), Some(Late::Upstream));
-        watch.enter(Phase::Awaiting);
-        watch.set_uploading(true);
-        watches.later(60_501);
-        assert_eq!(watch.late.take(), Some(Late::Client));
-        assert!(!watch.overdue.get(), "there is an answer to give first");
-    }
-
-    #[test]
-    fn a_request_that_has_an_end_ends_then_however_much_moves() {
-        let watches = watches();
-        let watch = watches.add();
-        for phase in [Phase::Awaiting, Phase::Tunnel, Phase::Streaming] {
-            watch.begin(false);
-            watch.end_after(Some(Duration::from_secs(100)));
-            watch.enter(phase);
-            for _ in 0..9 {
-                watches.later(10_000);
-                watch.touch();
-            }
-            assert!(!watch.overdue.get(), "{phase:?}");
-            watches.later(10_000);
-            assert!(watch.overdue.get(), "{phase:?}");
-            watch.overdue.set(false);
-        }
-        assert!(watch.is_cut(), "an answer had begun");
-
-        // The next request of the connection has none, and neither has the time between.
-        watch.enter(Phase::Idle);
-        watches.later(10_000);
-        assert!(!watch.overdue.get());
-        watch.begin(false);
-        watch.enter(Phase::Streaming);
-        watches.later(10_000);
-        assert!(!watch.overdue.get());
-    }
-
-    #[test]
-    fn connections_that_have_ended_are_forgotten() {
-        let watches = watches();
-        let kept = watches.add();
-        drop(watches.add());
-        watches.sweep();
-        assert_eq!(watches.all.borrow().len(), 1);
-        drop(kept);
-    }
-}
+mod tests;

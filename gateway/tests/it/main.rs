@@ -14,6 +14,7 @@ mod admin;
 #[cfg(target_os = "linux")]
 mod big_transfers;
 mod binary;
+mod breaking_off;
 mod certificates;
 mod challenges;
 mod chaos;

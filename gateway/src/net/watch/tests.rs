@@ -1,0 +1,90 @@
+use super::*;
+use crate::config::Limits;
+
+fn watches() -> Watches {
+    Watches::new(&Limits::default())
+}
+
+#[test]
+fn each_phase_has_its_limit_and_progress_starts_it_anew() {
+    for (phase, limit) in [
+        (Phase::Idle, 60_500),
+        (Phase::Head, 10_500),
+        (Phase::Streaming, 60_500),
+        (Phase::Tunnel, 60_500),
+        (Phase::Closing, 1_500),
+    ] {
+        let watches = watches();
+        let watch = watches.add();
+        watch.enter(phase);
+        watches.later(limit);
+        assert!(!watch.overdue.get(), "{phase:?}");
+        watch.touch();
+        watches.later(limit);
+        assert!(!watch.overdue.get(), "{phase:?}");
+        watches.later(1);
+        assert!(watch.overdue.get(), "{phase:?}");
+    }
+}
+
+#[test]
+fn a_request_that_is_judged_has_no_limit_here() {
+    let watches = watches();
+    let watch = watches.add();
+    watch.begin(false);
+    watches.later(1_000_000);
+    assert!(!watch.overdue.get());
+}
+
+#[test]
+fn who_was_late_depends_on_whose_bytes_were_waited_for() {
+    let watches = watches();
+    let watch = watches.add();
+    watch.enter(Phase::Awaiting);
+    watches.later(60_501);
+    assert_eq!(watch.late.take(), Some(Late::Upstream));
+    watch.enter(Phase::Awaiting);
+    watch.set_uploading(true);
+    watches.later(60_501);
+    assert_eq!(watch.late.take(), Some(Late::Client));
+    assert!(!watch.overdue.get(), "there is an answer to give first");
+}
+
+#[test]
+fn a_request_that_has_an_end_ends_then_however_much_moves() {
+    let watches = watches();
+    let watch = watches.add();
+    for phase in [Phase::Awaiting, Phase::Tunnel, Phase::Streaming] {
+        watch.begin(false);
+        watch.end_after(Some(Duration::from_secs(100)));
+        watch.enter(phase);
+        for _ in 0..9 {
+            watches.later(10_000);
+            watch.touch();
+        }
+        assert!(!watch.overdue.get(), "{phase:?}");
+        watches.later(10_000);
+        assert!(watch.overdue.get(), "{phase:?}");
+        watch.overdue.set(false);
+    }
+    assert!(watch.is_cut(), "an answer had begun");
+
+    // The next request of the connection has none, and neither has the time between.
+    watch.enter(Phase::Idle);
+    watches.later(10_000);
+    assert!(!watch.overdue.get());
+    watch.begin(false);
+    watch.enter(Phase::Streaming);
+    watches.later(10_000);
+    assert!(!watch.overdue.get());
+}
+
+#[test]
+fn connections_that_have_ended_are_forgotten() {
+    let watches = watches();
+    let kept = watches.add();
+    drop(watches.add());
+    watches.sweep();
+    assert_eq!(watches.all.borrow().len(), 1);
+    drop(kept);
+}

@@ -1,0 +1,198 @@
+//! All of them, and the sweep that looks at each.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Late, NEVER, Phase, Watch, ms};
+use crate::config::Limits;
+
+/// How long a connection that is about to close may go on reading what it throws away.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the sweep moves on.
+pub(super) struct Clock {
+    origin: Instant,
+    pub(super) tick: Duration,
+    pub(super) now: Cell<u64>,
+}
+
+/// In milliseconds, a tick included: `since` may be a tick old.
+struct Timeouts {
+    idle: u64,
+    head: u64,
+    response: u64,
+    linger: u64,
+}
+
+/// All connections of a worker and their requests.
+pub(crate) struct Watches {
+    clock: Rc<Clock>,
+    pub(super) all: RefCell<Vec<Weak<Watch>>>,
+    timeouts: Timeouts,
+}
+
+impl Watches {
+    /// Where routes have times of their own, `shortest` is the shortest of them.
+    pub(crate) fn with_others(limits: &Limits, shortest: Duration) -> Self {
+        let shortest = limits
+            .idle_timeout
+            .min(limits.head_timeout)
+            .min(limits.response_timeout)
+            .min(shortest);
+        let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
+        let with_tick = |limit: Duration| ms(limit + tick);
+        Self {
+            clock: Rc::new(Clock {
+                origin: Instant::now(),
+                tick,
+                now: Cell::new(0),
+            }),
+            all: RefCell::default(),
+            timeouts: Timeouts {
+                idle: with_tick(limits.idle_timeout),
+                head: with_tick(limits.head_timeout),
+                response: with_tick(limits.response_timeout),
+                linger: with_tick(LINGER),
+            },
+        }
+    }
+
+    /// A record for a connection or a request that begins.
+    pub(crate) fn add(&self) -> Rc<Watch> {
+        let watch = Rc::new(Watch {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(self.clock.now.get()),
+            uploading: Cell::new(false),
+            uploaded: Cell::new(true),
+            trailers: Cell::new(false),
+            late: Cell::new(None),
+            overdue: Cell::new(false),
+            end: Cell::new(NEVER),
+            deadline: Cell::new(NEVER),
+            own: Cell::new((None, None)),
+            body_left: Cell::new(NEVER),
+            too_large: Cell::new(false),
+            held: Cell::new(None),
+            cut: Cell::new(false),
+            draining: Cell::new(false),
+            wants_upgrade: Cell::new(false),
+            tunnel: RefCell::default(),
+            waker: RefCell::new(None),
+            clock: Rc::clone(&self.clock),
+        });
+        self.all.borrow_mut().push(Rc::downgrade(&watch));
+        watch
+    }
+
+    /// Milliseconds on the sweep's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now.get()
+    }
+
+    pub(crate) fn tick(&self) -> Duration {
+        self.clock.tick
+    }
+
+    /// Moves the clock and wakes all that have waited too long.
+    pub(crate) fn sweep(&self) {
+        let now = u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.clock.now.set(now);
+        self.all.borrow_mut().retain(|watch| match watch.upgrade() {
+            Some(watch) => {
+                watch.judge(&self.timeouts);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Tells every connection to end after the request that runs.
+    pub(crate) fn drain(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.draining.set(true);
+            watch.wake();
+        }
+    }
+}
+
+impl Watch {
+    fn judge(&self, limits: &Timeouts) {
+        let runs = matches!(
+            self.phase.get(),
+            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
+        );
+        if runs && self.clock.now.get() >= self.end.get() {
+            return self.give_up();
+        }
+        if runs && self.clock.now.get() > self.deadline.get() {
+            // Once: the answer that says so needs time too.
+            self.deadline.set(NEVER);
+            return self.is_late(Late::Total);
+        }
+        let (idle, response) = self.own.get();
+        let age = self.clock.now.get().saturating_sub(self.since.get());
+        let limit = match self.phase.get() {
+            Phase::Idle => limits.idle,
+            Phase::Streaming | Phase::Tunnel => idle.unwrap_or(limits.idle),
+            Phase::Head => limits.head,
+            Phase::Working => return,
+            Phase::Awaiting if self.uploading.get() => idle.unwrap_or(limits.idle),
+            Phase::Awaiting => response.unwrap_or(limits.response),
+            Phase::Closing => limits.linger,
+        };
+        if age <= limit {
+            return;
+        }
+        self.is_late(if self.uploading.get() {
+            Late::Client
+        } else {
+            Late::Upstream
+        });
+    }
+
+    /// Ends what runs, with an answer where none has begun.
+    fn is_late(&self, late: Late) {
+        if self.phase.get() == Phase::Awaiting {
+            self.late.set(Some(late));
+            self.wake();
+        } else {
+            self.give_up();
+        }
+    }
+}
+
+#[cfg(test)]
+impl Watches {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self::with_others(limits, Duration::MAX)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn later(&self, ms: u64) {
+        self.clock.now.set(self.clock.now.get() + ms);
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.judge(&self.timeouts);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Watch {
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.get()
+    }
+}
+
+impl fmt::Debug for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watches")
+            .field("tick", &self.clock.tick)
+            .finish_non_exhaustive()
+    }
+}

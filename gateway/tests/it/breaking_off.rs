@@ -1,0 +1,149 @@
+//! Exchanges over HTTP/1 that break off, and answers that are none: section 10 of the catalogue.
+
+use crate::{
+    rig::Rig,
+    upstream::{Reply, ok},
+};
+
+#[tokio::test]
+async fn h1_13_an_upload_that_breaks_off_is_never_complete() {
+    for head in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let rig = Rig::public().await;
+        let mut client = rig.client().await;
+        let body = if head.contains("chunked") {
+            "5\r\nhello\r\n"
+        } else {
+            "hello"
+        };
+        client
+            .send(format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\n{head}\r\n\r\n{body}"
+            ))
+            .await;
+        drop(client);
+        let seen = rig.upstream.until_seen(1).await;
+        assert!(!seen[0].complete, "{seen:?}");
+        rig.client().await.get("/next").await;
+        assert_eq!(
+            rig.upstream.connections(),
+            2,
+            "its connection is not used again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn h1_14_a_broken_answer_is_never_presented_as_complete() {
+    for (broken, status) in [
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            Some(502),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+            Some(502),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nx y: z\r\ncontent-length: 2\r\n\r\nok",
+            Some(502),
+        ),
+        ("garbage\r\n\r\n", Some(502)),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+            Some(502),
+        ),
+        ("", Some(502)),
+        ("HTTP/1.1 200 OK\r\ncontent-len", Some(502)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", None),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            None,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalfXX",
+            None,
+        ),
+    ] {
+        let rig = Rig::public_with(
+            move |seen| {
+                if seen.line().contains("/broken") {
+                    Reply::Close(broken.to_owned())
+                } else {
+                    ok()
+                }
+            },
+            |_| {},
+        )
+        .await;
+        let mut client = rig.client().await;
+        client
+            .send("GET /broken HTTP/1.1\r\nHost: gw\r\n\r\n")
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(
+            answer.as_ref().map(|answer| answer.status),
+            status,
+            "{broken:?}: {answer:?}"
+        );
+        if let Some(answer) = answer {
+            assert!(answer.body.contains("\"actor\":\"upstream\""), "{answer:?}");
+            assert_eq!(answer.all("cache-control"), ["no-store"]);
+        }
+        assert_eq!(rig.client().await.get("/next").await.status, 200);
+        assert_eq!(rig.upstream.connections(), 2, "{broken:?}");
+    }
+}
+
+#[tokio::test]
+async fn h1_14_bytes_after_the_end_of_an_answer_are_nobodys_answer() {
+    let rig = Rig::public_with(
+        |seen| {
+            if seen.line().contains("/more") {
+                Reply::Keep(
+                    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
+                        .to_owned(),
+                )
+            } else {
+                ok()
+            }
+        },
+        |_| {},
+    )
+    .await;
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/more").await.body, "ok");
+    for _ in 0..3 {
+        assert_eq!(client.get("/next").await.body, "ok");
+    }
+}
+
+#[tokio::test]
+async fn h1_15_a_post_whose_connection_dies_is_not_sent_again() {
+    let rig = Rig::public_with(
+        |seen| {
+            if seen.line().contains("/dies") {
+                Reply::Close(String::new())
+            } else {
+                ok()
+            }
+        },
+        |_| {},
+    )
+    .await;
+    let mut client = rig.client().await;
+    // On a new connection, then on one that has been used.
+    for _ in 0..2 {
+        client
+            .send("POST /dies HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\nhi")
+            .await;
+        assert_eq!(client.answer().await.unwrap().status, 502);
+        assert_eq!(client.get("/lives").await.status, 200);
+    }
+    let posts = rig
+        .upstream
+        .seen()
+        .iter()
+        .filter(|seen| seen.line().contains("/dies"))
+        .count();
+    assert_eq!(posts, 2);
+}
