@@ -107,10 +107,12 @@ fn policy(config: &Config, route: &Route) -> Policy {
     if route.pass_caller_token {
         policy = policy.pass_caller_token();
     }
-    if let Some(name) = &route.downstream
-        && let Some(scope) = config.downstreams.get(name)
-    {
-        policy = policy.downstream(Downstream::new(name.as_str(), [scope.as_str()]));
+    // The first is the one that a challenge of the upstream is about.
+    for name in &route.downstreams {
+        if let Some(api) = config.downstreams.get(name) {
+            let downstream = Downstream::new(name.as_str(), [api.scope.as_str()]);
+            policy = policy.downstream_in(downstream, api.header.clone());
+        }
     }
     for (claim, header) in &route.identity_headers {
         policy = policy.identity_header(claim.as_str(), header.clone());

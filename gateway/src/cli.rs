@@ -170,7 +170,7 @@ fn flag(key: &'static Key) -> Arg {
         .help(format!("{} [env: {variables}]", key.help));
     match key.kind {
         Kind::Switch => arg.action(ArgAction::SetTrue),
-        Kind::List => arg.value_name(key.value).action(ArgAction::Append),
+        Kind::List | Kind::OneOrList => arg.value_name(key.value).action(ArgAction::Append),
         _ => arg.value_name(key.value),
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn remove_where(headers: &mut HeaderMap, fits: impl Fn(&HeaderName) -
 }
 
 /// Removes every header whose value is the token that was injected (`Bearer <token>`) or repeats it.
-pub(crate) fn remove_echo(headers: &mut HeaderMap, injected: &HeaderValue) {
+fn remove_echo(headers: &mut HeaderMap, injected: &HeaderValue) {
     let injected = injected.as_bytes();
     let token = injected.strip_prefix(b"Bearer ").unwrap_or(injected);
     if token.is_empty()
@@ -93,6 +93,34 @@ pub(crate) fn remove_echo(headers: &mut HeaderMap, injected: &HeaderValue) {
 
 fn contains(value: &[u8], token: &[u8]) -> bool {
     value.len() >= token.len() && value.windows(token.len()).any(|window| window == token)
+}
+
+/// The tokens that an upstream was given, and that its answer must not repeat.
+pub(crate) struct Injected(SmallVec<[HeaderValue; 1]>);
+
+impl Injected {
+    /// `Authorization`, whatever it is, and the headers that tokens go into besides.
+    pub(crate) fn of(headers: &HeaderMap, token_headers: &[HeaderName]) -> Self {
+        let authorization = headers.get(header::AUTHORIZATION);
+        let others = token_headers.iter().filter_map(|name| headers.get(name));
+        Self(authorization.into_iter().chain(others).cloned().collect())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn one(value: &'static str) -> Self {
+        Self([HeaderValue::from_static(value)].into())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Removes every header that repeats one of them.
+    pub(crate) fn remove_echo(&self, headers: &mut HeaderMap) {
+        for injected in &self.0 {
+            remove_echo(headers, injected);
+        }
+    }
 }
 
 /// Header names that only the gateway may set.

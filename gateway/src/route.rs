@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use tower_obo::BoundPolicy;
 
 use crate::{
@@ -22,6 +22,8 @@ pub(crate) struct Route {
     pub(crate) methods: Vec<Method>,
     pub(crate) policy: Arc<BoundPolicy>,
     pub(crate) upstream: Rc<Backend>,
+    /// Where the upstream gets tokens, besides `Authorization`.
+    pub(crate) token_headers: Box<[HeaderName]>,
     pub(crate) cors: Option<Rc<Cors>>,
     pub(crate) token_ends: TokenEnds,
     pub(crate) bounds: Option<Rc<Bounds>>,

@@ -199,10 +199,12 @@ fn announce(running: &Running, config: &Config) {
     );
     for route in &config.routes {
         let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
-        let downstream = route
-            .downstream
-            .as_ref()
-            .and_then(|name| config.downstreams.get(name));
+        let names = route.downstreams.iter();
+        let scopes = names.filter_map(|name| Some(config.downstreams.get(name)?.scope.as_str()));
+        let downstream = match scopes.collect::<Vec<_>>() {
+            scopes if scopes.is_empty() => "none: no token is forwarded".to_owned(),
+            scopes => scopes.join(" "),
+        };
         tracing::info!(
             path = %route.path,
             methods = if methods.is_empty() { "any".to_owned() } else { methods.join(",") },
@@ -210,7 +212,7 @@ fn announce(running: &Running, config: &Config) {
             scopes = route.scopes.join(" "),
             roles = route.roles.join(" "),
             upstream = config.upstreams.get(&route.upstream).map(tracing::field::display),
-            downstream = downstream.map_or("none: no Authorization is forwarded", String::as_str),
+            downstream,
             "route"
         );
     }

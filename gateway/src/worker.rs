@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderName, header::AUTHORIZATION};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, LocalOptions, LocalRuntime},
@@ -20,7 +21,7 @@ use tower_obo::{BoundPolicy, Core};
 
 use crate::{
     bounds::Bounds,
-    config::{Config, Upstream},
+    config::{self, Config, Upstream},
     connection::Serving,
     cors::Cors,
     headers::Reserved,
@@ -229,6 +230,7 @@ fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
                     methods: route.methods.clone(),
                     policy: Arc::clone(policy),
                     upstream: Rc::clone(backends.get(&route.upstream)?),
+                    token_headers: token_headers(config, route),
                     upgrade: route.upgrade,
                     token_ends: if route.outlive_token {
                         TokenEnds::Nothing
@@ -255,6 +257,15 @@ fn shortest(config: &Config) -> Duration {
     times.min().unwrap_or(Duration::MAX)
 }
 
+/// Where the upstream gets tokens, besides `Authorization`.
+fn token_headers(config: &Config, route: &config::Route) -> Box<[HeaderName]> {
+    let apis = route.downstreams.iter();
+    apis.filter_map(|name| config.downstreams.get(name))
+        .map(|api| api.header.clone())
+        .filter(|header| *header != AUTHORIZATION)
+        .collect()
+}
+
 fn reserved(config: &Config) -> Reserved {
     let mut reserved = Reserved::default();
     for (_, header) in config
@@ -265,6 +276,9 @@ fn reserved(config: &Config) -> Reserved {
         // Of all routes on each: a header that one route trusts is not taken from a caller of
         // another.
         reserved.add(header);
+    }
+    for api in config.downstreams.values() {
+        reserved.add(&api.header);
     }
     reserved
 }

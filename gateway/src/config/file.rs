@@ -14,7 +14,7 @@ use super::{
     DEFAULT_DOWNSTREAM,
     keys::{self, KEYS, Kind, ROUTE_KEYS},
     problem::{Origin, Problems},
-    settings::{Given, RouteTable, Settings, UpstreamTable, Value, Values},
+    settings::{DownstreamTable, Given, RouteTable, Settings, UpstreamTable, Value, Values},
     upstreams::UPSTREAM_FIELDS,
 };
 
@@ -136,7 +136,10 @@ impl Walk<'_> {
                 }
                 ("a whole number of at least 0", "another")
             }
-            (Kind::List, DeValue::Array(items)) => {
+            (Kind::OneOrList, DeValue::String(text)) => {
+                return Some(Value::List(vec![text.clone().into_owned()]));
+            }
+            (Kind::List | Kind::OneOrList, DeValue::Array(items)) => {
                 let mut texts = Vec::with_capacity(items.len());
                 for item in items.iter() {
                     if let DeValue::String(text) = item.get_ref() {
@@ -159,6 +162,7 @@ impl Walk<'_> {
             (Kind::Switch, other) => ("true or false", other.type_str()),
             (Kind::Number, other) => ("a whole number", other.type_str()),
             (Kind::List, other) => ("a list of strings", other.type_str()),
+            (Kind::OneOrList, other) => ("a string or a list of strings", other.type_str()),
             (Kind::Secret, _) => return None,
         };
         let message = format!("{wanted} is wanted, not {}", a(found));
@@ -178,18 +182,21 @@ impl Walk<'_> {
     fn downstreams(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
         for (name, at, table) in self.tables("downstream", at, value) {
             let path = format!("downstream.{name}");
-            let mut given = None;
+            let mut read = DownstreamTable {
+                origin: self.origin(at),
+                scope: None,
+                header: None,
+            };
             for (key, at, value) in entries(table) {
                 let path = format!("{path}.{key}");
-                if key == "scope" {
-                    given = self.text(&path, value);
-                } else {
-                    self.unknown(at, path, &["scope"]);
+                match key {
+                    "scope" => read.scope = self.text(&path, value),
+                    "header" => read.header = self.text(&path, value),
+                    _ => self.unknown(at, path, &["scope", "header"]),
                 }
             }
-            let origin = self.origin(at);
             if name == DEFAULT_DOWNSTREAM
-                && let Some(scope) = &given
+                && let Some(scope) = &read.scope
             {
                 let value = Value::Text(scope.value.clone());
                 let origin = scope.origin.clone();
@@ -198,9 +205,7 @@ impl Walk<'_> {
                     .0
                     .insert("downstream.arm.scope", Given::new(value, origin));
             }
-            self.settings
-                .downstreams
-                .insert(name.to_owned(), Given::new(given, origin));
+            self.settings.downstreams.insert(name.to_owned(), read);
         }
     }
 
@@ -393,12 +398,7 @@ const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
-const NOT_YET: &[&str] = &[
-    "downstream.*.header",
-    "downstream.*.resource_url",
-    "log.access",
-    "metrics",
-];
+const NOT_YET: &[&str] = &["downstream.*.resource_url", "log.access", "metrics"];
 
 fn is_not_yet(name: &str) -> bool {
     NOT_YET.iter().any(|known| match known.split_once('*') {

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Text,
     /// A list of texts; in the environment separated by commas or white space.
     List,
+    /// A text, or a list of texts: read as a list.
+    OneOrList,
     Number,
     Switch,
     /// Text, or `true`.
@@ -563,8 +565,8 @@ pub(crate) const ROUTE_KEYS: &[Key] = &[
     ),
     route(
         "downstream",
-        Kind::Text,
-        "The downstream whose token the upstream gets [default: none]",
+        Kind::OneOrList,
+        "The downstream whose token the upstream gets, or a list of them [default: none]",
     ),
     route(
         "pass_caller_token",

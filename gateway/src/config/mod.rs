@@ -11,6 +11,7 @@ mod accept;
 mod cors;
 mod credential;
 mod credentials;
+mod downstreams;
 mod file;
 pub(crate) mod keys;
 mod problem;
@@ -29,6 +30,7 @@ pub use self::{
     accept::{Accept, Tenants},
     cors::{Cors, CorsOrigins},
     credential::{Credential, OtherCredential, Secret, SecretFile},
+    downstreams::DownstreamApi,
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, PublicUrlError, Resource},
     shared_store::SharedStore,
@@ -88,8 +90,8 @@ pub struct Config {
     pub allowed_hosts: Vec<HostPattern>,
     /// The peers that are believed when they say who the client is.
     pub trusted_proxies: Vec<Network>,
-    /// What tokens for the upstreams are for: name → scope.
-    pub downstreams: BTreeMap<String, String>,
+    /// What tokens for the upstreams are for, by name.
+    pub downstreams: BTreeMap<String, DownstreamApi>,
     /// Where requests go: name → address. [`DEFAULT_UPSTREAM`] is among them
     /// unless every route names another.
     pub upstreams: BTreeMap<String, Upstream>,
@@ -212,9 +214,9 @@ pub struct Route {
     pub clients: Vec<String>,
     /// The name of the upstream.
     pub upstream: String,
-    /// The name of the downstream whose token the upstream gets. Without one the upstream gets no
-    /// `Authorization`.
-    pub downstream: Option<String>,
+    /// The names of the downstreams whose tokens the upstream gets; first the one whose token goes into
+    /// `Authorization`. Without any the upstream gets no `Authorization`.
+    pub downstreams: Vec<String>,
     /// Claims that the upstream gets as headers.
     pub identity_headers: Vec<(String, HeaderName)>,
     /// Whether the upstream gets the caller's own token.

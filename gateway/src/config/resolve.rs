@@ -1,12 +1,9 @@
 //! Settings → [`Config`]: parsed once, every problem found.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, thread, time::Duration};
-
-use tower_obo::Downstream;
+use std::{fmt, net::SocketAddr, str::FromStr, thread, time::Duration};
 
 use super::{
-    Config, DEFAULT_DOWNSTREAM, Entra, Limits, Log, Origin, Problem, Problems, Settings, keys,
-    settings::Given, value,
+    Config, Entra, Limits, Log, Origin, Problem, Problems, Settings, keys, settings::Given, value,
 };
 
 /// Judges `settings`; `problems` are those found while reading them. Files that are named are looked
@@ -269,46 +266,6 @@ impl Resolver<'_> {
             self.problems.push(given.origin, name, message);
         }
         guid
-    }
-
-    fn downstreams(&mut self) -> BTreeMap<String, String> {
-        let mut downstreams = BTreeMap::new();
-        let (scope, origin) = match self.settings.text("downstream.arm.scope") {
-            Some(given) => (given.value.to_owned(), given.origin),
-            None => {
-                let authority = self.settings.text("entra.authority");
-                let authority = authority.map_or("", |given| given.value);
-                let arm = Downstream::azure_resource_manager_of(authority);
-                (arm.scopes().collect(), Origin::Nowhere)
-            }
-        };
-        self.judge_words(
-            "downstream.arm.scope",
-            std::slice::from_ref(&scope),
-            &origin,
-        );
-        downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), scope);
-        for (name, table) in &self.settings.downstreams {
-            if name == DEFAULT_DOWNSTREAM {
-                continue;
-            }
-            let key = format!("downstream.{name}");
-            let Some(scope) = &table.value else {
-                if self.has_been_said(&format!("{key}.scope")) {
-                    continue;
-                }
-                self.problems
-                    .push(table.origin.clone(), key, "its `scope` is missing");
-                continue;
-            };
-            self.judge_words(
-                &format!("{key}.scope"),
-                std::slice::from_ref(&scope.value),
-                &scope.origin,
-            );
-            downstreams.insert(name.clone(), scope.value.clone());
-        }
-        downstreams
     }
 
     fn limits(&mut self) -> Limits {

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, str::FromStr as _};
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header::AUTHORIZATION};
 
 use super::{
     Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Protocol, Route, RouteLimits, Upstream,
+    downstreams::Downstreams,
     resolve::Resolver,
     settings::{Given, RouteTable},
     value,
@@ -21,7 +22,7 @@ impl Resolver<'_> {
     pub(super) fn routes(
         &mut self,
         upstreams: &BTreeMap<String, Upstream>,
-        downstreams: &BTreeMap<String, String>,
+        downstreams: &Downstreams,
     ) -> Vec<Route> {
         let defaults = Defaults {
             scopes: self.words("accept.scopes"),
@@ -46,7 +47,7 @@ impl Resolver<'_> {
                 roles: defaults.roles,
                 clients: defaults.clients,
                 upstream: DEFAULT_UPSTREAM.to_owned(),
-                downstream: Some(DEFAULT_DOWNSTREAM.to_owned()),
+                downstreams: vec![DEFAULT_DOWNSTREAM.to_owned()],
                 identity_headers: Vec::new(),
                 pass_caller_token: false,
                 upgrade: false,
@@ -75,7 +76,7 @@ impl Resolver<'_> {
         table: &RouteTable,
         defaults: &Defaults,
         upstreams: &BTreeMap<String, Upstream>,
-        downstreams: &BTreeMap<String, String>,
+        downstreams: &Downstreams,
     ) -> Option<Route> {
         let path = self.route_path(table);
         let hosts = self.route_hosts(table);
@@ -102,11 +103,14 @@ impl Resolver<'_> {
             // Where its address is wrong, that is the problem to name, not this one.
             upstreams.contains_key(name) || self.settings.upstreams.contains_key(name)
         });
-        let downstream = self.name(table, "route.downstream", |name| {
-            downstreams.contains_key(name) || self.settings.downstreams.contains_key(name)
-        });
+        let names = self.route_downstreams(table, downstreams);
+        let first = names.first().and_then(|name| downstreams.get(name));
+        let has_authorization = first.is_some_and(|api| api.header == AUTHORIZATION);
         let pass_caller_token = table.values.switch("pass_caller_token");
-        if pass_caller_token && let Some(origin) = table.origin_of("downstream") {
+        if pass_caller_token
+            && has_authorization
+            && let Some(origin) = table.origin_of("downstream")
+        {
             let message = "the upstream gets one Authorization: the downstream's token or, by `pass_caller_token`, the caller's";
             self.problems
                 .push(origin.clone(), "route.downstream", message);
@@ -114,6 +118,7 @@ impl Resolver<'_> {
         let name = upstream.as_deref().unwrap_or(DEFAULT_UPSTREAM);
         let upgrade = self.upgrade(table, upstreams.get(name));
         let identity_headers = self.identity_headers(table);
+        self.keeps_tokens_and_claims_apart(table, &names, downstreams, &identity_headers);
         let cors = self.cors(table);
         let limits = self.route_limits(table);
         Some(Route {
@@ -125,7 +130,7 @@ impl Resolver<'_> {
             roles,
             clients,
             upstream: upstream.unwrap_or_else(|| DEFAULT_UPSTREAM.to_owned()),
-            downstream,
+            downstreams: names,
             identity_headers,
             pass_caller_token,
             upgrade,

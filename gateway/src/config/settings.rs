@@ -41,8 +41,8 @@ impl fmt::Debug for Value {
 pub(crate) struct Settings {
     pub(crate) values: Values,
     pub(crate) routes: Vec<RouteTable>,
-    /// `downstream.<name>` with its scope; `arm`'s stands in `values`.
-    pub(crate) downstreams: BTreeMap<String, Given<Option<Given<String>>>>,
+    /// By name; `arm`'s scope stands in `values` too.
+    pub(crate) downstreams: BTreeMap<String, DownstreamTable>,
     /// By name.
     pub(crate) upstreams: BTreeMap<String, UpstreamTable>,
     /// Keys that were meant where another word stands. That they are missing has been said.
@@ -70,6 +70,14 @@ impl RouteTable {
     pub(crate) fn origin_of(&self, key: &str) -> Option<&Origin> {
         self.values.0.get(key).map(|given| &given.origin)
     }
+}
+
+/// One `[downstream.<name>]`, before it is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct DownstreamTable {
+    pub(crate) origin: Origin,
+    pub(crate) scope: Option<Given<String>>,
+    pub(crate) header: Option<Given<String>>,
 }
 
 /// One `[upstreams.<name>]`, before it is judged.
@@ -169,7 +177,7 @@ impl Settings {
             Kind::Text | Kind::TextOrTrue | Kind::Duration | Kind::Secret => {
                 Value::Text(text.to_owned())
             }
-            Kind::List => Value::List(
+            Kind::List | Kind::OneOrList => Value::List(
                 texts
                     .iter()
                     .flat_map(|text| text.split(|c: char| c == ',' || c.is_whitespace()))

@@ -1,6 +1,7 @@
 use super::*;
 
 mod credential;
+mod downstreams;
 mod example;
 mod policy;
 mod shared_store;
@@ -56,7 +57,7 @@ fn the_environment_alone_is_enough() {
     assert_eq!(route.path, Pattern::everything());
     assert_eq!(route.access, Access::Required);
     assert_eq!(route.scopes, ["access_as_user", "other"]);
-    assert_eq!(route.downstream.as_deref(), Some("arm"));
+    assert_eq!(route.downstreams, ["arm"]);
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
 #[test]
 fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
     for text in [
-        "[downstream.x]\nscope = 's'\nheader = 'h'",
+        "[downstream.x]\nscope = 's'\nresource_url = 'h'",
         "[metrics]\nx = 1",
     ] {
         let problems = lines(with_file(text));
@@ -241,7 +242,7 @@ fn az_05_nothing_is_decided_by_names_that_change() {
 fn cf_02_a_route_that_says_nothing_is_protected() {
     let config = with_file("[[route]]\npath = '/x'").unwrap();
     assert_eq!(config.routes[0].access, Access::Required);
-    assert_eq!(config.routes[0].downstream, None);
+    assert!(config.routes[0].downstreams.is_empty());
     assert_only(
         "[[route]]\npath = '/x'\naccess = 'optional'",
         "gw.toml:3: route.access",
@@ -318,7 +319,7 @@ fn tl_02_plain_http_needs_loopback_or_a_word() {
     );
     let government = load("--authority", "https://login.microsoftonline.us/", None).unwrap();
     assert_eq!(
-        government.downstreams["arm"],
+        government.downstreams["arm"].scope,
         "https://management.usgovcloudapi.net/user_impersonation"
     );
     assert!(load("--upstream", "http://10.0.0.1:3000", None).is_err());

@@ -13,6 +13,7 @@ use http::HeaderValue;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::{
+    headers::Injected,
     message::{trailers, upload::Upload},
     net::{
         pool::Place,
@@ -168,8 +169,8 @@ enum Kind {
         place: Option<Place>,
         /// The answer broke off, and what came before that is still being written.
         broken: Option<hyper::Error>,
-        /// The token that its trailers must not repeat.
-        injected: Option<Box<HeaderValue>>,
+        /// The tokens that its trailers must not repeat.
+        injected: Option<Box<Injected>>,
         token_ends: TokenEnds,
     },
 }
@@ -189,14 +190,14 @@ impl ResponseBody {
         incoming: Incoming,
         place: Place,
         watch: Rc<Watch>,
-        injected: Option<HeaderValue>,
+        injected: Injected,
         token_ends: TokenEnds,
     ) -> Self {
         let ended = incoming.is_end_stream();
         // In HTTP/1 a body of known length has no trailers.
         let may_have_trailers =
             matches!(place, Place::Http2(_)) || incoming.size_hint().exact().is_none();
-        let injected = injected.filter(|_| may_have_trailers).map(Box::new);
+        let injected = (may_have_trailers && !injected.is_empty()).then(|| Box::new(injected));
         let mut body = Self {
             kind: Kind::Upstream {
                 incoming,

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::headers;
+use crate::headers::{self, Injected};
 
 /// What trailers must not say: where the body ends, how it is to be read or kept, who
 /// somebody is, or anything else that had to be known before the body.
@@ -37,10 +37,10 @@ fn may_trail(name: &HeaderName) -> bool {
 
 /// Removes from an answer's trailers what must not stand there, and repetitions of the token that
 /// the upstream was given.
-pub(crate) fn clean(trailers: &mut HeaderMap, injected: Option<&HeaderValue>) {
+pub(crate) fn clean(trailers: &mut HeaderMap, injected: Option<&Injected>) {
     headers::remove_where(trailers, |name| !may_trail(name));
     if let Some(injected) = injected {
-        headers::remove_echo(trailers, injected);
+        injected.remove_echo(trailers);
     }
 }
 
@@ -103,10 +103,7 @@ mod tests {
             ("www-authenticate", "Bearer"),
             ("x-echo", "it was secret"),
         ]);
-        clean(
-            &mut trailers,
-            Some(&HeaderValue::from_static("Bearer secret")),
-        );
+        clean(&mut trailers, Some(&Injected::one("Bearer secret")));
         assert_eq!(trailers, fields(&[("grpc-status", "0"), ("x-sum", "7")]));
     }
 

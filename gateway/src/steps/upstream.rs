@@ -16,12 +16,12 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode, Version,
-    header::{AUTHORIZATION, CONNECTION, TRAILER},
+    header::{CONNECTION, TRAILER},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::{
-    headers,
+    headers::{self, Injected},
     message::{
         answer::Answer,
         body::{RequestBody, ResponseBody},
@@ -51,7 +51,8 @@ pub(crate) fn forward(
         has,
         ..
     } = exchange;
-    let injected = request.headers().get(AUTHORIZATION).cloned();
+    let token_headers = route.as_ref().map_or(&[][..], |route| &route.token_headers);
+    let injected = Injected::of(request.headers(), token_headers);
     if uploaded {
         watch.set_uploaded();
     }
@@ -93,9 +94,7 @@ pub(crate) fn forward(
             if let Some(announced) = announced {
                 parts.headers.insert(TRAILER, announced);
             }
-            if let Some(injected) = &injected {
-                headers::remove_echo(&mut parts.headers, injected);
-            }
+            injected.remove_echo(&mut parts.headers);
             parts.version = Version::HTTP_11;
             // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
             parts.extensions.clear();

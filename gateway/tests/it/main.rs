@@ -22,6 +22,7 @@ mod client;
 mod conformance;
 mod cors;
 mod credentials;
+mod downstreams;
 mod expiry;
 mod forwarding;
 mod frames;

@@ -1,0 +1,99 @@
+//! Several downstreams on one route.
+
+use crate::{
+    client::Answer,
+    rig::Rig,
+    upstream::{Reply, Seen, ok},
+};
+
+const ROUTES: &str = "[downstream.graph]\nscope = 'https://graph.microsoft.com/User.Read'\n\
+     header = 'X-Graph-Token'\n\
+     [[route]]\npath = '/both'\ndownstream = ['graph', 'arm']\n\
+     [[route]]\npath = '/arm'\ndownstream = 'arm'\n\
+     [[route]]\npath = '/graph'\ndownstream = 'graph'\n\
+     [[route]]\npath = '/open'\naccess = 'public'\n";
+
+async fn get(rig: &Rig, path: &str, token: &str) -> Answer {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+         X-Graph-Token: Bearer theirs\r\nX_Graph_Token: Bearer theirs\r\n\r\n"
+    );
+    rig.exchange(request).await
+}
+
+#[tokio::test]
+async fn hd_01_each_token_stands_in_its_own_header_and_none_of_the_callers_does() {
+    let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
+    let token = rig.token("alice");
+    for path in ["/both", "/arm", "/graph", "/open"] {
+        assert_eq!(get(&rig, path, &token).await.status, 200, "{path}");
+    }
+    let seen = rig.upstream.seen();
+    let tokens = |seen: &Seen| {
+        ["authorization", "x-graph-token", "x_graph_token"].map(|name| {
+            let values = seen.all(name);
+            assert!(values.len() <= 1, "{values:?}");
+            values.first().map(|value| (*value).to_owned())
+        })
+    };
+    let [both, arm, graph, open] = &seen[..] else {
+        panic!("{seen:#?}");
+    };
+    let [Some(first), Some(second), None] = tokens(both) else {
+        panic!("{both:#?}");
+    };
+    assert!(first.starts_with("Bearer ey") && second.starts_with("Bearer ey"));
+    assert!(first != second && !first.contains(&token) && !second.contains(&token));
+    // The same tokens alone, and nothing of the caller's where nothing is put.
+    assert_eq!(tokens(arm), [Some(first), None, None]);
+    assert_eq!(tokens(graph), [None, Some(second), None]);
+    assert_eq!(tokens(open), [None, None, None]);
+}
+
+#[tokio::test]
+async fn an_upstream_that_repeats_any_of_the_tokens_does_not_reach_the_caller_with_it() {
+    let rig = Rig::new(ROUTES, repeats, |_| {}).await;
+    let answer = get(&rig, "/both", &rig.token("alice")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.all("x-other"), ["stays"]);
+    for echo in ["x-echo-authorization", "x-echo-x-graph-token"] {
+        assert!(answer.all(echo).is_empty(), "{echo}");
+    }
+}
+
+fn repeats(seen: &Seen) -> Reply {
+    let echoes = ["authorization", "x-graph-token"].map(|name| {
+        let value = seen.all(name).concat();
+        format!("X-Echo-{name}: {value}\r\n")
+    });
+    Reply::Keep(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Other: stays\r\n{}\r\n",
+        echoes.concat()
+    ))
+}
+
+#[tokio::test]
+async fn ex_12_of_several_tokens_the_one_in_authorization_is_the_one_that_was_challenged() {
+    let rig = Rig::new(ROUTES, challenges_both, |_| {}).await;
+    let token = rig.token("alice");
+    let answer = get(&rig, "/both", &token).await;
+    assert_eq!(answer.status, 401);
+    let challenge = answer.all("www-authenticate").concat();
+    assert!(challenge.contains("insufficient_claims"), "{challenge}");
+    let reached = rig.upstream.seen().len();
+    assert_eq!(get(&rig, "/arm", &token).await.status, 401);
+    assert_eq!(rig.upstream.seen().len(), reached, "refused by the gateway");
+    assert_eq!(get(&rig, "/graph", &token).await.status, 200);
+}
+
+fn challenges_both(seen: &Seen) -> Reply {
+    if seen.line().starts_with("GET /both ") {
+        let challenge =
+            r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ==""#;
+        Reply::Keep(format!(
+            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: {challenge}\r\n\r\n"
+        ))
+    } else {
+        ok()
+    }
+}
