@@ -234,6 +234,26 @@ async fn up_05_a_tunnel_ends_when_nothing_moves_in_it_and_not_before() {
     assert_eq!(rig.upstream.until_ended(1).await, 1);
 }
 
+/// The upstream has gone, and the client says nothing to that.
+#[tokio::test]
+async fn up_05_half_a_tunnel_ends_when_nothing_moves_in_it() {
+    let half = |seen: &Seen| match echo(seen) {
+        Reply::Echo(answer) => Reply::Close(answer),
+        other => other,
+    };
+    let rig = Rig::new(OPEN, half, |config| {
+        config.limits.idle_timeout = SHORT;
+        config.limits.requests = 1;
+    })
+    .await;
+    let mut client = rig.client().await;
+    client.send(wish("/ws/x", "")).await;
+    assert_eq!(client.answer().await.unwrap().status, 101);
+    assert_eq!(client.rest().await, "");
+    in_time(async { while rig.client().await.get("/x").await.status != 200 {} }).await;
+    drop(client);
+}
+
 #[tokio::test]
 async fn up_05_a_tunnel_ends_with_the_callers_token_unless_the_route_lets_it_live() {
     let rig = Rig::new(GUARDED, echo, |_| {}).await;
