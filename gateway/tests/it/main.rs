@@ -50,6 +50,7 @@ mod shared_store;
 mod slow_readers;
 mod tls;
 mod tls_upstream;
+mod tonic_service;
 mod trailers;
 #[cfg(unix)]
 mod unix_upstream;
