@@ -1,0 +1,219 @@
+//! What becomes of requests where streams or connections fail.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use h2::{Reason, server::Builder};
+use http::Response;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Notify};
+
+use super::server::{Call, Http2Upstream, body_of, get, status};
+use crate::{
+    client::in_time,
+    rig::{PUBLIC, Rig},
+    upstream::{ok, refusing},
+};
+
+#[tokio::test]
+async fn one_streams_failure_is_nobody_elses() {
+    let go_on = Arc::new(Notify::new());
+    let gate = Arc::clone(&go_on);
+    let break_off = Arc::new(Notify::new());
+    let breaking = Arc::clone(&break_off);
+    let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {
+        let gate = Arc::clone(&gate);
+        let breaking = Arc::clone(&breaking);
+        async move {
+            match call.request.uri().path() {
+                "/reset" => call.respond.send_reset(Reason::INTERNAL_ERROR),
+                "/broken-off" => {
+                    let mut stream = call.respond.send_response(Response::new(()), false)?;
+                    stream.send_data(Bytes::from_static(b"half"), false)?;
+                    breaking.notified().await;
+                    stream.send_reset(Reason::INTERNAL_ERROR);
+                }
+                _ => {
+                    gate.notified().await;
+                    return call.answer(200, "ok");
+                }
+            }
+            Ok(())
+        }
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    let mut slow = rig.client().await;
+    slow.send(get("/slow")).await;
+    upstream.until_seen(1).await;
+    assert_eq!(status(&rig, get("/reset")).await, 502);
+    assert_eq!(upstream.seen(), 2, "nobody says that it was not looked at");
+    let mut cut = rig.client().await;
+    cut.send(get("/broken-off")).await;
+    cut.until("half\r\n").await.unwrap();
+    break_off.notify_one();
+    assert_eq!(
+        cut.rest().await,
+        "",
+        "no last chunk: it would look complete"
+    );
+    // A client that goes away takes its stream with it.
+    let mut gone = rig.client().await;
+    gone.send(get("/slow")).await;
+    upstream.until_seen(4).await;
+    drop(gone);
+    go_on.notify_waiters();
+    assert_eq!(slow.answer().await.unwrap().status, 200);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_told_to_go_finishes_its_requests_and_gets_no_more() {
+    let go_on = Arc::new(Notify::new());
+    let gate = Arc::clone(&go_on);
+    let upstream = Http2Upstream::start(Builder::new(), move |call: Call| {
+        let gate = Arc::clone(&gate);
+        async move {
+            if call.request.uri().path() == "/go-away" {
+                gate.notified().await;
+            }
+            call.answer(200, "ok")
+        }
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    let mut last = rig.client().await;
+    last.send(get("/go-away")).await;
+    upstream.until_seen(1).await;
+    for _ in 0..20 {
+        assert_eq!(rig.client().await.get("/x").await.status, 200);
+        if upstream.connections() > 1 {
+            break;
+        }
+    }
+    assert_eq!(upstream.connections(), 2);
+    assert_eq!(status(&rig, get("/y")).await, 200);
+    assert_eq!(upstream.connections(), 2);
+    go_on.notify_one();
+    assert_eq!(last.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn h1_15_a_refused_stream_is_tried_once_more_where_that_is_harmless() {
+    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
+        if call.number.is_multiple_of(2) {
+            call.respond.send_reset(Reason::REFUSED_STREAM);
+            return Ok(());
+        }
+        call.answer(200, "ok")
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    assert_eq!(status(&rig, get("/x")).await, 200);
+    assert_eq!(upstream.seen(), 2);
+    let post = "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(status(&rig, post.to_owned()).await, 502);
+    assert_eq!(upstream.seen(), 3);
+}
+
+#[tokio::test]
+async fn h1_15_a_request_that_is_refused_again_is_not_sent_a_third_time() {
+    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
+        call.respond.send_reset(Reason::REFUSED_STREAM);
+        Ok(())
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    assert_eq!(status(&rig, get("/x")).await, 502);
+    assert_eq!(upstream.seen(), 2);
+}
+
+#[tokio::test]
+async fn h1_13_an_upload_that_breaks_off_is_reset_and_the_connection_goes_on() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {
+        let tell = tell.clone();
+        async move {
+            let complete = body_of(call.request.body_mut()).await.is_ok();
+            let _ = tell.send(complete);
+            call.answer(200, "ok")
+        }
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    let mut client = rig.client().await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 10\r\n\r\nhalf")
+        .await;
+    upstream.until_seen(1).await;
+    drop(client);
+    assert_eq!(in_time(told.recv()).await, Some(false));
+    let post = "POST /y HTTP/1.1\r\nHost: gw\r\nContent-Length: 4\r\n\r\nfull";
+    assert_eq!(status(&rig, post.to_owned()).await, 200);
+    assert_eq!(in_time(told.recv()).await, Some(true));
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_every_connection_at_once_is_502_and_not_asked_forever() {
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&format!("h2c://{}", refusing())).unwrap();
+            }
+        },
+    )
+    .await;
+    assert_eq!(status(&rig, get("/x")).await, 502);
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_its_settings_and_closes_is_502_and_not_asked_forever() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            // A frame of length 0, type SETTINGS, of the connection.
+            let _ = stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+        }
+    });
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&format!("h2c://{address}")).unwrap();
+            }
+        },
+    )
+    .await;
+    for _ in 0..5 {
+        let before = connections.load(Ordering::SeqCst);
+        assert_eq!(status(&rig, get("/x")).await, 502);
+        let tries = connections.load(Ordering::SeqCst) - before;
+        assert!((1..=9).contains(&tries), "{tries}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_speaks_http1_only_is_502_for_h2c() {
+    let rig = Rig::public_with(|_| ok(), |_| {}).await;
+    let upstream = rig.upstream.address;
+    let other = Rig::public_with(
+        |_| ok(),
+        |config| {
+            for entry in config.upstreams.values_mut() {
+                entry.set_url(&format!("h2c://{upstream}")).unwrap();
+            }
+        },
+    )
+    .await;
+    let mut client = other.client().await;
+    client.send(get("/x")).await;
+    assert_eq!(client.answer().await.unwrap().status, 502);
+}
