@@ -2,7 +2,7 @@
 
 use crate::{
     rig::Rig,
-    upstream::{Reply, ok},
+    upstream::{Reply, Seen, ok},
 };
 
 #[tokio::test]
@@ -95,6 +95,27 @@ async fn h1_14_a_broken_answer_is_never_presented_as_complete() {
 }
 
 #[tokio::test]
+async fn h1_14_a_connection_that_stays_after_a_broken_answer_is_not_used_again() {
+    for broken in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx y: z\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        "garbage\r\n\r\n",
+    ] {
+        let script = move |seen: &Seen| match seen.line() {
+            line if line.contains("/broken") => Reply::Keep(broken.to_owned()),
+            _ => ok(),
+        };
+        let rig = Rig::public_with(script, |_| {}).await;
+        let mut client = rig.client().await;
+        assert_eq!(client.get("/broken").await.status, 502, "{broken:?}");
+        assert_eq!(rig.client().await.get("/next").await.body, "ok");
+        assert_eq!(rig.upstream.connections(), 2, "{broken:?}");
+    }
+}
+
+#[tokio::test]
 async fn h1_14_bytes_after_the_end_of_an_answer_are_nobodys_answer() {
     let rig = Rig::public_with(
         |seen| {
@@ -117,6 +138,35 @@ async fn h1_14_bytes_after_the_end_of_an_answer_are_nobodys_answer() {
     }
 }
 
+/// Whether it goes out again depends on how long its connection had waited; see the tests of the step.
+#[tokio::test]
+async fn h1_15_a_get_whose_connection_dies_is_sent_once_more_at_most_and_not_once_it_was_answered()
+{
+    for (dying, most) in [("", 2), ("HTTP/1.1 200 OK\r\ncontent-le", 1)] {
+        let script = move |seen: &Seen| match seen.line() {
+            line if line.contains("/dies") => Reply::Close(dying.to_owned()),
+            _ => ok(),
+        };
+        let rig = Rig::public_with(script, |_| {}).await;
+        let mut client = rig.client().await;
+        // On a new connection, then on one that has been used.
+        for _ in 0..2 {
+            let before = times_seen(&rig, "/dies");
+            assert_eq!(client.get("/dies").await.status, 502, "{dying}");
+            let times = times_seen(&rig, "/dies") - before;
+            assert!((1..=most).contains(&times), "{dying}: {times}");
+            assert_eq!(client.get("/lives").await.status, 200);
+        }
+    }
+}
+
+fn times_seen(rig: &Rig, path: &str) -> usize {
+    let seen = rig.upstream.seen();
+    seen.iter()
+        .filter(|seen| seen.line().contains(path))
+        .count()
+}
+
 #[tokio::test]
 async fn h1_15_a_post_whose_connection_dies_is_not_sent_again() {
     let rig = Rig::public_with(
@@ -132,18 +182,14 @@ async fn h1_15_a_post_whose_connection_dies_is_not_sent_again() {
     .await;
     let mut client = rig.client().await;
     // On a new connection, then on one that has been used.
-    for _ in 0..2 {
+    for method in ["POST", "POST", "PATCH"] {
         client
-            .send("POST /dies HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\nhi")
+            .send(format!(
+                "{method} /dies HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\nhi"
+            ))
             .await;
         assert_eq!(client.answer().await.unwrap().status, 502);
         assert_eq!(client.get("/lives").await.status, 200);
     }
-    let posts = rig
-        .upstream
-        .seen()
-        .iter()
-        .filter(|seen| seen.line().contains("/dies"))
-        .count();
-    assert_eq!(posts, 2);
+    assert_eq!(times_seen(&rig, "/dies"), 3);
 }

@@ -1,7 +1,10 @@
 //! HTTP/1 framing: section 10 of the catalogue. Behind each refused request stands another one,
 //! which must never be taken for a request of its own.
 
-use crate::{rig::Rig, upstream::ok};
+use crate::{
+    rig::{PROTECTED, Rig},
+    upstream::ok,
+};
 
 /// Sends a request with something hidden behind it; gives back everything that comes.
 async fn conversation(rig: &Rig, bytes: impl AsRef<[u8]>) -> String {
@@ -228,17 +231,43 @@ async fn http_1_0_needs_no_host() {
 
 #[tokio::test]
 async fn h1_09_the_body_of_a_refused_request_is_never_the_next_request() {
+    let rig = Rig::new(
+        PROTECTED,
+        |_| ok(),
+        |config| {
+            for route in &mut config.routes {
+                route.limits.body_bytes = Some(10);
+            }
+        },
+    )
+    .await;
+    for (path, authorization, status) in [
+        // The route's limit comes before the token.
+        ("/x", "Bearer x", 413),
+        ("/x/../y", "Bearer x", 400),
+    ] {
+        refuses_with_its_body(&rig, path, authorization, status).await;
+    }
     let rig = Rig::protected().await;
+    let unfit = rig.emulator.as_ref().unwrap().token();
+    let unfit = format!("Bearer {}", unfit.scopes(["other"]).sign());
+    for (authorization, status) in [("Bearer x", 401), (&*unfit, 403)] {
+        refuses_with_its_body(&rig, "/x", authorization, status).await;
+    }
+}
+
+async fn refuses_with_its_body(rig: &Rig, path: &str, authorization: &str, status: u16) {
     for body in [HIDDEN.to_owned(), HIDDEN.repeat(5_000)] {
         let mut client = rig.client().await;
         let length = body.len();
         client
             .send(format!(
-                "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: {length}\r\n\r\n"
+                "POST {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: {authorization}\r\n\
+                 Content-Length: {length}\r\n\r\n"
             ))
             .await;
         let answer = client.answer().await.unwrap();
-        assert_eq!(answer.status, 401, "without waiting for the body");
+        assert_eq!(answer.status, status, "without waiting for the body");
         client.try_send(&body).await;
         assert_eq!(
             client.rest().await,
@@ -342,6 +371,9 @@ async fn hd_09_malformed_header_lines_are_refused() {
     for line in [
         &b"X-A: a\x00b"[..],
         b"X-A: a\r\n folded",
+        b"X-A: a\rb",
+        b"X-A: a\nb",
+        b"X-A: a\r\n\tfolded",
         b"X A: a",
         b"X-A : a",
         b": a",

@@ -62,7 +62,12 @@ async fn hd_02_connection_cannot_name_away_what_the_gateway_sets() {
         client.send(with(&token, lines)).await;
         assert_eq!(client.answer().await.unwrap().status, 200, "{lines}");
     }
-    for seen in rig.upstream.seen() {
+    // The same on a connection that ends.
+    let lines = "Connection: close, X-Forwarded-For, Authorization\r\n";
+    assert_eq!(rig.exchange(with(&token, lines)).await.status, 200);
+    let seen = rig.upstream.seen();
+    assert_eq!(seen.len(), 5);
+    for seen in seen {
         for name in [
             "authorization",
             "forwarded",
@@ -176,6 +181,30 @@ async fn hd_04_tl_05_reserved_headers_of_the_client_are_replaced_by_the_gateways
 }
 
 #[tokio::test]
+async fn hd_07_no_decision_depends_on_what_a_request_says_that_it_was() {
+    let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
+    for lines in [
+        "X-Forwarded-Uri: /public/x",
+        "X-Original-URL: /public/x",
+        "X-Rewrite-URL: /public/x",
+        "X-Original-Method: OPTIONS",
+        "X-HTTP-Method-Override: OPTIONS",
+        "User-Agent: kube-probe/1.30",
+        "User-Agent: ELB-HealthChecker/2.0",
+        "User-Agent: GoogleHC/1.0",
+    ] {
+        let request = format!("GET /private HTTP/1.1\r\nHost: gw\r\n{lines}\r\n\r\n");
+        assert_eq!(rig.exchange(request).await.status, 401, "{lines}");
+    }
+    rig.assert_nothing_reached_the_upstream();
+    let lines = "X-Forwarded-Uri: /private\r\nX-Original-URL: /private\r\n\
+         X-Rewrite-URL: /private\r\nX-Original-Method: DELETE\r\n";
+    let request = format!("GET /public/x HTTP/1.1\r\nHost: gw\r\n{lines}\r\n");
+    assert_eq!(rig.exchange(request).await.status, 200);
+    assert_eq!(rig.only_seen().line(), "GET /public/x HTTP/1.1");
+}
+
+#[tokio::test]
 async fn hd_10_what_a_claim_says_stays_in_its_header_and_a_claim_that_is_absent_leaves_none() {
     const ROUTES: &str = "[[route]]\npath = '/*'\n\
          identity_headers = { name = 'X-Name', email = 'X-Email' }";
@@ -183,8 +212,14 @@ async fn hd_10_what_a_claim_says_stays_in_its_header_and_a_claim_that_is_absent_
     for (name, header) in [
         ("Zo\u{eb},\r\nX-Own: 1", &["Zo%C3%AB%2C%0D%0AX-Own: 1"][..]),
         (&*"x".repeat(8 * 1024), &[]),
+        (&*"x".repeat(64 * 1024), &[]),
     ] {
-        let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
+        // So that a token of that size comes through at all.
+        let large = |config: &mut obo_gateway::Config| {
+            config.limits.head_bytes = 128 * 1024;
+            config.limits.token_bytes = 128 * 1024;
+        };
+        let rig = Rig::new(ROUTES, |_| ok(), large).await;
         let emulator = rig.emulator.as_ref().unwrap();
         let token = emulator.token().claim("name", name).sign();
         assert_eq!(rig.exchange(with(&token, lines)).await.status, 200);

@@ -21,13 +21,21 @@ async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of
     let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
     for path in [
         // PA-01
+        "/public/../admin",
         "/public/../admin/x",
+        "/public/..",
+        "/./admin",
+        "/public/.",
         "/public/./x",
         "/public/x/..",
         // PA-02
         "/public/%2e%2e/admin",
         "/public/%2E%2e/admin",
         "/public/.%2e/admin",
+        "/.%2e/",
+        "/public/%2E%2E",
+        "/public/..%2fadmin",
+        "/public/%252e%252e",
         "/public/%252e%252e/admin",
         // PA-03
         "/public\\admin",
@@ -37,6 +45,9 @@ async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of
         "/public/%00",
         "/public/%0d%0a",
         "/public/%7f",
+        "/public/%01",
+        "/public/%09",
+        "/public/%1F",
         "/public/%zz",
         "/public/%",
         "/public/%1",
@@ -52,6 +63,7 @@ async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of
         // PA-07
         "/admin;x=1/y",
         "/public;/../admin",
+        "/admin;.json",
         "/admin%3fx",
         "/public/%c0%ae%c0%ae/admin",
         "/admin%c0%afx",
@@ -61,6 +73,10 @@ async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of
             400,
             "{path}"
         );
+    }
+    for byte in [b"\x80", b"\xe9", b"\xff"] {
+        let request = [b"GET /public/", &byte[..], b" HTTP/1.1\r\nHost: gw\r\n\r\n"];
+        assert_eq!(rig.exchange(request.concat()).await.status, 400, "{byte:?}");
     }
     rig.assert_nothing_reached_the_upstream();
 }
@@ -91,6 +107,11 @@ async fn pa_05_pa_15_what_is_not_ambiguous_is_forwarded_byte_for_byte() {
         .collect();
     let expected = paths.map(|path| format!("GET {path} HTTP/1.1"));
     assert_eq!(seen, expected);
+    for method in ["M-SEARCH", "get", "PROPFIND", "QUERY"] {
+        let line = format!("{method} /public/x HTTP/1.1");
+        assert_eq!(status(&rig, &line).await, 200, "{method}");
+        assert_eq!(rig.upstream.seen().pop().unwrap().line(), line);
+    }
 }
 
 #[tokio::test]
@@ -105,18 +126,26 @@ async fn pa_08_nothing_after_a_raw_fragment_sign_is_matched_or_forwarded() {
     } else {
         assert_eq!(passed, 400);
     }
+    // Encoded, it ends nothing: that is a path of one segment, which no route has.
+    let encoded = status(&rig, "GET /admin%23/public HTTP/1.1").await;
+    assert_eq!(encoded, 404);
 }
 
 #[tokio::test]
 async fn pa_09_the_query_takes_no_part_in_matching() {
     let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
-    for target in ["/admin?x=/public/", "/admin/x?/public/health"] {
+    for target in [
+        "/admin?x=/public/",
+        "/admin?/public/health",
+        "/admin/x?/public/health",
+    ] {
         assert_eq!(
             status(&rig, &format!("GET {target} HTTP/1.1")).await,
             401,
             "{target}"
         );
     }
+    rig.assert_nothing_reached_the_upstream();
 }
 
 #[tokio::test]

@@ -67,11 +67,11 @@ async fn a_client_that_does_not_read_trailers_gets_none_and_te_is_not_forwarded(
 async fn hd_08_of_a_requests_trailers_those_pass_that_were_announced_and_are_not_reserved() {
     let rig = Rig::public().await;
     let chunked = "TRANSFER-ENCODING: chunked";
-    let fields = "X-Sum: 7\r\nX-Other: 1\r\nX-Forwarded-For: 1.2.3.4\r\nX_Real_IP: 1\r\nAuthorization: Bearer x\r\nContent-Length: 3";
+    let fields = "X-Sum: 7\r\nX-Other: 1\r\nX-Forwarded-For: 1.2.3.4\r\nX_Real_IP: 1\r\nAuthorization: Bearer x\r\nHost: evil\r\nTransfer-Encoding: gzip\r\nContent-Length: 3";
     for (trailer, wanted) in [
         ("", ""),
         (
-            "Trailer: x-sum, X-Forwarded-For, x_real_ip\r\nTrailer: Authorization, content-length\r\n",
+            "Trailer: x-sum, X-Forwarded-For, x_real_ip\r\nTrailer: Authorization, content-length, host, Transfer-Encoding\r\n",
             "x-sum: 7\r\n",
         ),
         ("Trailer: authorization\r\n", ""),
