@@ -33,6 +33,7 @@ use crate::{
         answer::Answer,
         body::{ResponseBody, TokenEnds},
         exchange::Exchange,
+        room::Room,
     },
     metadata,
     run::StartError,
@@ -191,9 +192,9 @@ fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizeLayer {
     pub(crate) core: Core,
-    /// Whether a claims challenge of the upstream is answered by a new exchange and the request sent
-    /// again, where it has no body or a small one.
-    pub(crate) retry_challenges: bool,
+    /// Where a claims challenge of the upstream is answered by a new exchange and the request sent
+    /// again, if it has no body or a small one that finds room here.
+    pub(crate) retry_challenges: Option<Room>,
 }
 
 impl<S> Layer<S> for AuthorizeLayer {
@@ -202,7 +203,7 @@ impl<S> Layer<S> for AuthorizeLayer {
     fn layer(&self, inner: S) -> Authorize<S> {
         Authorize {
             core: self.core.clone(),
-            retry_challenges: self.retry_challenges,
+            retry_challenges: self.retry_challenges.clone(),
             inner,
         }
     }
@@ -212,15 +213,15 @@ impl<S> Layer<S> for AuthorizeLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct Authorize<S> {
     core: Core,
-    retry_challenges: bool,
+    retry_challenges: Option<Room>,
     inner: S,
 }
 
 impl<S: Clone> Authorize<S> {
     /// What is kept of a request that goes on, for after its answer.
     fn keep(&self, exchange: &mut Exchange) -> Kept<S> {
-        if self.retry_challenges
-            && let Some(again) = Again::of(exchange, &self.core, &self.inner)
+        if let Some(room) = &self.retry_challenges
+            && let Some(again) = Again::of(exchange, room, &self.core, &self.inner)
         {
             return Kept::Again(Box::new(again));
         }

@@ -20,6 +20,7 @@ use tower_obo::{ConfigErrors, Core};
 use crate::{
     admin, authorize,
     config::{Config, Credential},
+    message::room::Room,
     net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
@@ -125,6 +126,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         running_by_route: (config.routes.iter())
             .map(|route| route.limits.requests.map(RunningRequests::new))
             .collect(),
+        retry_challenges: config.retry_challenges.then(Room::default),
         config: Arc::new(config),
         core: core.clone(),
         policies: policies.into(),

@@ -10,7 +10,7 @@ use tower_service::Service;
 use crate::{
     authorize::AuthorizeLayer,
     headers::Reserved,
-    message::{body::ResponseBody, exchange::Exchange},
+    message::{body::ResponseBody, exchange::Exchange, room::Room},
     route::Routes,
     steps::{
         check::Check,
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) core: Core,
-    pub(crate) retry_challenges: bool,
+    pub(crate) retry_challenges: Option<Room>,
     pub(crate) running: Arc<Running>,
     pub(crate) routes: Rc<Routes>,
     pub(crate) reserved: Rc<Reserved>,

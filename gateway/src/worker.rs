@@ -1,5 +1,5 @@
 //! One worker: a thread with a runtime of its own, its own listening socket, its own connections to
-//! the upstreams. It shares nothing with other workers but the policy core and two counters.
+//! the upstreams. It shares nothing with other workers but the policy core and three counters.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use crate::{
     connection::Serving,
     cors::Cors,
     headers::Reserved,
-    message::body::TokenEnds,
+    message::{body::TokenEnds, room::Room},
     metadata::Metadata,
     net::{
         backend::Backend,
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) core: Core,
     pub(crate) tls: Option<ServerTls>,
+    /// See [`Config::retry_challenges`]; for what is kept of requests meanwhile.
+    pub(crate) retry_challenges: Option<Room>,
     /// In the order of the configuration's routes.
     pub(crate) policies: Arc<[Arc<BoundPolicy>]>,
     pub(crate) running: Arc<Running>,
@@ -150,7 +152,7 @@ async fn run(
     ));
     let stack = stack(Parts {
         core: shared.core.clone(),
-        retry_challenges: config.retry_challenges,
+        retry_challenges: shared.retry_challenges.clone(),
         running: Arc::clone(&shared.running),
         routes: Rc::new(routes(config, &shared, &backends)),
         reserved: Rc::new(reserved(config)),

@@ -14,6 +14,7 @@ use crate::{
     message::{
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
+        room::Room,
         upload::{KeptBody, Upload},
     },
     net::watch::Watch,
@@ -106,11 +107,11 @@ where
 
 impl<S: Clone> Again<S> {
     /// `None` of a request whose body would be gone once it is sent.
-    pub(super) fn of(exchange: &mut Exchange, core: &Core, inner: &S) -> Option<Self> {
+    pub(super) fn of(exchange: &mut Exchange, room: &Room, core: &Core, inner: &S) -> Option<Self> {
         let body = if exchange.has_no_body() {
             None
         } else {
-            Some(exchange.request.body_mut().keep()?)
+            Some(exchange.request.body_mut().keep(room)?)
         };
         Some(Self {
             body,
@@ -221,7 +222,7 @@ mod tests {
             has: Has::default(),
             route: None,
         };
-        let again = Again::of(&mut exchange, &core, &()).unwrap();
+        let again = Again::of(&mut exchange, &Room::default(), &core, &()).unwrap();
         for shown in [format!("{exchange:?}"), format!("{again:?}")] {
             assert!(shown.contains("the-id"), "{shown}");
             assert!(!shown.contains("secret"), "{shown}");

@@ -102,7 +102,8 @@ pub struct Config {
     /// Where downstream tokens are shared with other gateways, if anywhere.
     pub shared_store: Option<SharedStore>,
     /// Whether a claims challenge of the upstream is answered by one exchange with the claims, and the
-    /// request sent again, before it goes to the caller. Only for requests without a body.
+    /// request sent again, before it goes to the caller. Only for requests without a body or
+    /// with a small one.
     pub retry_challenges: bool,
     /// Limits and time-outs.
     pub limits: Limits,

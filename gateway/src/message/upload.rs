@@ -11,10 +11,10 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-/// The largest body that is kept while it is sent, in case its request has to go out again.
-///
-/// It is what most calls of an API stay far below, and requests at once times this is what all of
-/// them can cost.
+use super::room::{Place, Room};
+
+/// The largest body that is kept while it is sent, in case its request has to go out again. Most
+/// calls of an API stay far below it.
 const MOST_KEPT: u64 = 64 * 1024;
 
 /// A request's body.
@@ -29,16 +29,20 @@ pub(crate) enum Upload {
 
 impl Upload {
     /// Keeps from now on what comes, so that it can be sent again. `None` where the length is not
-    /// known or too large.
-    pub(crate) fn keep(&mut self) -> Option<Rc<KeptBody>> {
+    /// known or too large, or too much is kept already.
+    pub(crate) fn keep(&mut self, room: &Room) -> Option<Rc<KeptBody>> {
         let length = self.size_hint().exact();
         let length = usize::try_from(length.filter(|length| *length <= MOST_KEPT)?).ok()?;
         match mem::take(self) {
             Self::Streamed(incoming) => {
-                let kept = Rc::new(KeptBody {
-                    length,
-                    bytes: RefCell::default(),
-                });
+                let Some(place) = room.take(length) else {
+                    *self = Self::Streamed(incoming);
+                    return None;
+                };
+                let kept = Rc::new(KeptBody(RefCell::new(Some(BodyCopy {
+                    bytes: Vec::new(),
+                    place,
+                }))));
                 *self = Self::Kept(Box::new((incoming, Rc::clone(&kept))));
                 Some(kept)
             }
@@ -116,25 +120,40 @@ impl fmt::Debug for Upload {
     }
 }
 
-/// What has come of a body.
-pub(crate) struct KeptBody {
-    /// Of the whole body.
-    length: usize,
-    bytes: RefCell<Vec<u8>>,
+/// What has come of a body; `None` once that has been taken.
+pub(crate) struct KeptBody(RefCell<Option<BodyCopy>>);
+
+/// A copy, and the room for all of it, until the last of its bytes has been sent.
+struct BodyCopy {
+    bytes: Vec<u8>,
+    place: Place,
 }
 
 impl KeptBody {
     fn add(&self, data: &[u8]) {
-        self.bytes.borrow_mut().extend_from_slice(data);
+        if let Some(copy) = &mut *self.0.borrow_mut() {
+            // All at once: a vector that grows by itself may take twice its room.
+            let missing = copy.place.bytes().saturating_sub(copy.bytes.len());
+            copy.bytes.reserve_exact(missing);
+            copy.bytes.extend_from_slice(data);
+        }
     }
 
     /// Whether all of it has come.
     pub(crate) fn is_whole(&self) -> bool {
-        self.bytes.borrow().len() == self.length
+        let copy = self.0.borrow();
+        copy.as_ref()
+            .is_some_and(|copy| copy.bytes.len() == copy.place.bytes())
     }
 
     /// Takes what has come.
     pub(crate) fn take(&self) -> Bytes {
-        self.bytes.take().into()
+        self.0.take().map_or_else(Bytes::new, Bytes::from_owner)
+    }
+}
+
+impl AsRef<[u8]> for BodyCopy {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    client::Answer,
+    client::{Answer, in_time},
     rig::{PROTECTED, Rig},
     upstream::{Reply, Seen, find, ok},
 };
@@ -190,6 +190,50 @@ async fn ex_12_a_body_that_is_large_or_of_unknown_length_is_never_sent_again() {
         assert_eq!(rig.upstream.seen().len(), 1);
         assert_eq!(asked(&rig), [None]);
     }
+}
+
+#[tokio::test]
+async fn ex_12_only_so_much_is_kept_at_once_and_what_finds_no_room_is_sent_once() {
+    let challenges = Arc::new(AtomicUsize::new(0));
+    let left = Arc::clone(&challenges);
+    let rig = rig(move |_| {
+        if left.load(Ordering::SeqCst) > 0 {
+            left.fetch_sub(1, Ordering::SeqCst);
+            challenge()
+        } else {
+            Reply::Close("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned())
+        }
+    })
+    .await;
+    let put = |user, length| {
+        let token = rig.token(user);
+        format!(
+            "PUT /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {length}\r\n\r\n1"
+        )
+    };
+    let whole = || rig.upstream.seen().iter().filter(|s| s.complete).count();
+    // 8 MiB of bodies that do not come to their end, each on a connection of its own.
+    let mut uploads = Vec::new();
+    for _ in 0..128 {
+        let mut client = rig.client().await;
+        client.send(put("bob", 64 * 1024)).await;
+        uploads.push(client);
+    }
+    in_time(async {
+        while rig.upstream.connections() < 128 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    challenges.store(1, Ordering::SeqCst);
+    is_challenged(&rig.exchange(put("alice", 1)).await, CLAIMS);
+    assert_eq!(whole(), 1);
+    drop(uploads);
+    rig.upstream.until_ended(128).await;
+    challenges.store(1, Ordering::SeqCst);
+    assert_eq!(rig.exchange(put("bob", 1)).await.status, 200);
+    assert_eq!(whole(), 3);
 }
 
 #[tokio::test]
