@@ -352,7 +352,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_RETRY_CHALLENGES"],
         flag: "--retry-challenges",
         value: "",
-        help: "Answer a claims challenge of the upstream by one exchange with the claims and send the request again, if it has no body or a small one [default: the caller answers it]",
+        help: "Answer a claims challenge of the upstream by one exchange with the claims and send the request again, if it has no body [default: the caller answers it]",
     },
     Key {
         name: "cache.max_bytes",
