@@ -1,0 +1,125 @@
+//! The settings of one route.
+
+use super::{Key, Kind};
+
+/// The settings of a `[[route]]`, in the file only. `identity_headers` stands beside them: its keys are claims.
+pub(crate) const ROUTE_KEYS: &[Key] = &[
+    route(
+        "path",
+        Kind::Text,
+        "Which paths: `/x` is that path, `/x/*` is it and all below",
+    ),
+    route(
+        "hosts",
+        Kind::List,
+        "Which hosts, `api.example.com` or `*.example.com` [default: any]",
+    ),
+    route("methods", Kind::List, "Which methods [default: all]"),
+    route(
+        "access",
+        Kind::Text,
+        "Who may: `required` (a user), `app-only` (an application), `public` (anybody) [default: required]",
+    ),
+    route(
+        "scopes",
+        Kind::List,
+        "Scopes of which a caller needs one [default: accept.scopes]",
+    ),
+    route(
+        "roles",
+        Kind::List,
+        "App roles of which a caller needs one [default: accept.roles]",
+    ),
+    route(
+        "clients",
+        Kind::List,
+        "Applications that may call, by client id [default: accept.clients]",
+    ),
+    route(
+        "upstream",
+        Kind::Text,
+        "The name of the upstream [default: the one that `upstream` gives]",
+    ),
+    route(
+        "downstream",
+        Kind::OneOrList,
+        "The downstream whose token the upstream gets, or a list of them [default: none]",
+    ),
+    route(
+        "pass_caller_token",
+        Kind::Switch,
+        "Forward the caller's own token: the upstream can then call this API as the user",
+    ),
+    route(
+        "upgrade",
+        Kind::List,
+        "To which protocols callers may change; \"websocket\" is the only one [default: none]",
+    ),
+    route(
+        "outlive_token",
+        Kind::Switch,
+        "Let streams go on after the caller's token has expired",
+    ),
+    route(
+        "cors.origins",
+        Kind::List,
+        "Web pages of which origins may read the answers; `*` alone: of any",
+    ),
+    route(
+        "cors.methods",
+        Kind::List,
+        "Methods that pages may use [default: those of the route]",
+    ),
+    route(
+        "cors.headers",
+        Kind::List,
+        "Request headers that pages may set [default: authorization, content-type]",
+    ),
+    route(
+        "cors.expose",
+        Kind::List,
+        "Headers of answers that pages may read, besides WWW-Authenticate, Retry-After and X-Request-Id",
+    ),
+    route(
+        "cors.max_age",
+        Kind::Duration,
+        "How long a browser may remember the answer to a preflight",
+    ),
+    route("cors.credentials", Kind::Switch, "Let pages send cookies"),
+    route(
+        "limits.body_bytes",
+        Kind::Number,
+        "The largest request body; beyond: 413 [default: limits.body_bytes]",
+    ),
+    route(
+        "limits.requests",
+        Kind::Number,
+        "Requests of this route at once; beyond: 503 [default: any number]",
+    ),
+    route(
+        "limits.response_timeout",
+        Kind::Duration,
+        "How long the upstream may take to begin its answer [default: limits.response_timeout]",
+    ),
+    route(
+        "limits.idle_timeout",
+        Kind::Duration,
+        "How long a body may stand still [default: limits.idle_timeout]",
+    ),
+    route(
+        "limits.total_timeout",
+        Kind::Duration,
+        "How long a request may take from its head to the end of its answer [default: limits.total_timeout]",
+    ),
+];
+
+const fn route(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        environment: &[],
+        flag: "",
+        value: "",
+        help,
+    }
+}
