@@ -38,6 +38,11 @@ pub(crate) fn belongs_to_the_connection(name: &HeaderName) -> bool {
 /// `Authorization` is left alone, even where `Connection` names it: it is judged and removed by
 /// the step that injects.
 pub(crate) fn strip_connection(headers: &mut HeaderMap) {
+    strip_connection_and(headers, |_| false);
+}
+
+/// The same, and every header that fits, in one pass.
+pub(crate) fn strip_connection_and(headers: &mut HeaderMap, fits: impl Fn(&HeaderName) -> bool) {
     if headers.contains_key(header::CONNECTION) {
         let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
         for value in headers.get_all(header::CONNECTION) {
@@ -53,7 +58,9 @@ pub(crate) fn strip_connection(headers: &mut HeaderMap) {
         }
         headers.remove(header::CONNECTION);
     }
-    remove_where(headers, belongs_to_the_connection);
+    remove_where(headers, |name| {
+        belongs_to_the_connection(name) || fits(name)
+    });
 }
 
 /// Removes every header whose name fits; names are collected first, since a map cannot be changed

@@ -81,7 +81,7 @@ impl Admission {
 /// Under what an admission is found: by the very bytes of the token, and only by validators of the
 /// same rules as the one that made it.
 pub(crate) fn key(validator: [u8; 8], token: &[u8]) -> Digest {
-    Digest::of(&[&validator, token])
+    Digest::of_two(validator, token)
 }
 
 /// The admissions of a core, bounded by bytes.

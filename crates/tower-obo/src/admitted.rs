@@ -172,7 +172,12 @@ impl Admitted {
             .pass_caller_token
             .then(|| headers.get(AUTHORIZATION).cloned())
             .flatten();
-        self.policy.strip.apply(headers);
+        // Of what the first token takes the place of, nothing has to be taken out.
+        let first = self.policy.downstreams.first().zip(self.tokens.first());
+        let replaced = first.and_then(|(bound, _)| bound.header.as_ref());
+        self.policy
+            .strip
+            .apply(headers, |name| replaced == Some(name));
         if let Some(own) = kept {
             headers.insert(AUTHORIZATION, own);
         }

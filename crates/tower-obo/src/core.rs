@@ -32,8 +32,12 @@ use crate::{
     digest::Digest,
     policy::BoundDownstream,
     tokens::{CachedToken, DownstreamTokens, FromStore, Want},
-    validate::TokenDefect,
+    validate::{TokenDefect, jose::Parts},
 };
+
+/// What is longer than nearly every token of Entra ID, in bytes. Such a one has its form looked at
+/// before it is hashed.
+const LONG: usize = 4 * 1024;
 
 /// What a decision is made on: the head of a request.
 ///
@@ -218,6 +222,13 @@ impl Core {
             Ok(candidate) => candidate,
             Err(error) => return refuse(Rejection::bearer(error, &inner.challenge)),
         };
+        // A hash of it would cost more than all else that is done to garbage.
+        if candidate.len() > LONG
+            && let Ok(token) = bearer::parse(candidate)
+            && let Err(defect) = Parts::of(token)
+        {
+            return refuse(Rejection::token(defect, &inner.challenge));
+        }
         let now = inner.clock.now();
         let key = admission::key(inner.validator.fingerprint(), candidate);
         let known = inner.admissions.get(&key, now);

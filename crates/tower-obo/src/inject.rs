@@ -35,7 +35,8 @@ impl Strip {
         let name = name.as_str();
         // Nearly every header of a request is told by its first letter.
         let reserved = match name.as_bytes().first() {
-            Some(b'a' | b'p' | b'x') => {
+            Some(b'a' | b'p') => ALWAYS.iter().any(|reserved| is_alias(name, reserved)),
+            Some(b'x') => {
                 ALWAYS.iter().any(|reserved| is_alias(name, reserved))
                     || ALWAYS_PREFIXES.iter().any(|prefix| {
                         name.len() >= prefix.len()
@@ -47,11 +48,11 @@ impl Strip {
         reserved || self.further.iter().any(|further| is_alias(name, further))
     }
 
-    /// Takes every covered header out.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+    /// Takes every covered header out, but those that are to be `replaced` all the same.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, replaced: impl Fn(&HeaderName) -> bool) {
         let covered: SmallVec<[HeaderName; 4]> = headers
             .keys()
-            .filter(|name| self.covers(name))
+            .filter(|name| self.covers(name) && !replaced(name))
             .cloned()
             .collect();
         for name in covered {
@@ -89,7 +90,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_static("x"));
             headers.append(*name, HeaderValue::from_static("y"));
         }
-        strip.apply(&mut headers);
+        strip.apply(&mut headers, |_| false);
         headers.keys().map(ToString::to_string).collect()
     }
 

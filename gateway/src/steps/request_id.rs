@@ -19,43 +19,38 @@ use crate::message::{answer::REQUEST_ID, body::ResponseBody, exchange::Exchange}
 /// The longest id that is taken from a client.
 const LONGEST: usize = 128;
 
-/// Ids that do not repeat: 64 random bits for the worker, then a counter.
+/// Ids that do not repeat: 64 random bits for the worker, then a counter, all in hexadecimal.
 #[derive(Debug)]
-pub(crate) struct Ids {
-    /// The random part, in hexadecimal.
-    prefix: [u8; 16],
-    next: Cell<u64>,
-}
+pub(crate) struct Ids(Cell<[u8; 32]>);
 
 impl Ids {
     pub(crate) fn new() -> Self {
         let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
-        Self {
-            prefix: hexadecimal(random),
-            next: Cell::new(1),
+        let mut text = [b'0'; 32];
+        let mut rest = random;
+        for byte in text.iter_mut().take(16).rev() {
+            *byte = b"0123456789abcdef"[(rest & 15) as usize];
+            rest >>= 4;
         }
+        Self(Cell::new(text))
     }
 
+    /// Counts in the text itself: mostly one digit changes.
     fn make(&self) -> HeaderValue {
-        let number = self.next.get();
-        self.next.set(number.wrapping_add(1));
-        let mut text = [0; 32];
-        let (head, tail) = text.split_at_mut(16);
-        head.copy_from_slice(&self.prefix);
-        tail.copy_from_slice(&hexadecimal(number));
+        let mut text = self.0.get();
+        for digit in text.iter_mut().skip(16).rev() {
+            match *digit {
+                b'f' => *digit = b'0',
+                b'9' => *digit = b'a',
+                _ => *digit += 1,
+            }
+            if *digit != b'0' {
+                break;
+            }
+        }
+        self.0.set(text);
         HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("unknown"))
     }
-}
-
-fn hexadecimal(number: u64) -> [u8; 16] {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let mut text = [b'0'; 16];
-    let mut rest = number;
-    for byte in text.iter_mut().rev() {
-        *byte = DIGITS[(rest & 15) as usize];
-        rest >>= 4;
-    }
-    text
 }
 
 /// The id that the client sent, where it is well-formed.
@@ -156,6 +151,9 @@ mod tests {
         assert!(text(&first).ends_with("0000000000000001"));
         assert!(text(&second).ends_with("0000000000000002"));
         assert_ne!(text(&Ids::new().make())[..16], text(&first)[..16]);
+        for number in 3..70_000 {
+            assert_eq!(text(&ids.make())[16..], format!("{number:016x}"));
+        }
     }
 
     #[test]

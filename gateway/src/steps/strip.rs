@@ -31,9 +31,8 @@ impl Step for Strip {
         } else {
             None
         };
-        headers::strip_connection(headers);
         let trusted = exchange.client.trusted;
-        headers::remove_where(headers, |name| {
+        headers::strip_connection_and(headers, |name| {
             *name != AUTHORIZATION
                 && self.0.contains(name)
                 // The step that sets them adds to what a trusted proxy says.

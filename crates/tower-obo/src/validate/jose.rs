@@ -31,6 +31,39 @@ impl<'a> Jws<'a> {
     /// Takes a compact JWS apart and reads its header; the other parts stay encoded, so that what
     /// the header already rules out costs nothing more.
     pub(crate) fn parse(token: &'a str) -> Result<Self, TokenDefect> {
+        let Parts {
+            message,
+            header,
+            payload,
+            signature,
+        } = Parts::of(token)?;
+        let header = Header::parse(&decode(header)?)?;
+        if signature.is_empty() {
+            return Err(TokenDefect::Form);
+        }
+        Ok(Self {
+            signing_input: message.as_bytes(),
+            header,
+            payload,
+            signature,
+        })
+    }
+}
+
+/// The parts of what has the form of a compact JWS.
+pub(crate) struct Parts<'a> {
+    /// The first two, with the dot between them.
+    message: &'a str,
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// # Errors
+    ///
+    /// The parts are not three, or one of the first two is empty.
+    pub(crate) fn of(token: &'a str) -> Result<Self, TokenDefect> {
         let mut dots = token.match_indices('.').map(|(at, _)| at);
         let (Some(first), Some(second)) = (dots.next(), dots.next()) else {
             return Err(TokenDefect::Form);
@@ -41,24 +74,16 @@ impl<'a> Jws<'a> {
             2 => return Err(TokenDefect::Encrypted),
             _ => return Err(TokenDefect::Form),
         }
-        let (header, payload, signature) = (
-            &token[..first],
-            &token[first + 1..second],
-            &token[second + 1..],
-        );
-        if header.is_empty() || payload.is_empty() {
+        let parts = Self {
+            message: &token[..second],
+            header: &token[..first],
+            payload: &token[first + 1..second],
+            signature: &token[second + 1..],
+        };
+        if parts.header.is_empty() || parts.payload.is_empty() {
             return Err(TokenDefect::Form);
         }
-        let header = Header::parse(&decode(header)?)?;
-        if signature.is_empty() {
-            return Err(TokenDefect::Form);
-        }
-        Ok(Self {
-            signing_input: &token.as_bytes()[..second],
-            header,
-            payload,
-            signature,
-        })
+        Ok(parts)
     }
 }
 
