@@ -184,7 +184,71 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{net::TcpListener, task::LocalSet};
+
     use super::*;
+    use crate::config::Target;
+
+    /// An upstream of three addresses, the second of which is reachable.
+    async fn one_of_three() -> (Rc<Backend>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = |listener: &TcpListener| Target::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let mut upstream = Upstream::at("http://127.0.0.1:9");
+        upstream.addresses = [&gone, &listener, &gone].map(target).to_vec();
+        (
+            Backend::new(&upstream, &Limits::default()).unwrap(),
+            listener,
+        )
+    }
+
+    fn is(address: &Address, other: &Address) -> bool {
+        std::ptr::eq(address, other)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_was_not_reached_is_passed_over_and_asked_last() {
+        let (backend, _listener) = one_of_three().await;
+        let [first, second, third] = &backend.addresses[..] else {
+            panic!("three addresses");
+        };
+        LocalSet::new()
+            .run_until(async {
+                assert!(is(backend.pick().unwrap(), first));
+                // The second is found behind it, and the third not asked.
+                assert!(backend.open(first).await.is_ok());
+                let now = Instant::now();
+                let out = |address: &Address| address.health.out_until(now).is_some();
+                assert!(out(first) && !out(second) && !out(third));
+                assert!(backend.open_alone(third).await.is_ok());
+                assert!(out(third) && !out(second));
+            })
+            .await;
+        for _ in 0..6 {
+            assert!(is(backend.pick().unwrap(), second));
+        }
+        // Where all are out, the one whose time ends first: the first, which failed before the others.
+        let later = Instant::now() + Duration::from_secs(1);
+        second.health.learn(false, later);
+        third.health.learn(true, later);
+        third.health.learn(false, later + Duration::from_secs(1));
+        for _ in 0..3 {
+            assert!(is(backend.pick().unwrap(), first));
+        }
+        let others = backend.others(second);
+        assert!(is(others[0], first) && is(others[1], third));
+        // What is reached is asked again like any other.
+        third.health.learn(true, later);
+        second.health.learn(true, later);
+        let picked: Vec<_> = (0..3).filter_map(|_| backend.pick()).collect();
+        assert!(!picked.iter().any(|address| is(address, first)));
+        assert!(picked.iter().any(|address| is(address, second)));
+        assert!(picked.iter().any(|address| is(address, third)));
+        assert!(is(backend.others(second)[0], third));
+    }
 
     fn seconds(health: &Health, now: Instant) -> u64 {
         health
