@@ -1,5 +1,7 @@
 //! Several downstreams for one request: in headers of one's choice, and on demand.
 
+use std::time::Duration;
+
 use axum::{Router, body::Body as AxumBody, routing::get};
 use entra_emulator::{Endpoint, demo};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header::AUTHORIZATION};
@@ -88,7 +90,9 @@ async fn tokens_that_are_missing_are_exchanged_at_the_same_time() {
     let hold = world.entra.hold(Endpoint::Token);
     let service = world.core.layer(both()).layer(world.upstream.clone());
     let answer = tokio::spawn(service.oneshot(with_token(&token)));
-    hold.arrived(2).await;
+    // One after the other, the second would never come.
+    let both = tokio::time::timeout(Duration::from_secs(30), hold.arrived(2));
+    both.await.unwrap();
     hold.release();
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
 }
