@@ -36,6 +36,17 @@ pub(crate) fn is_external(authority: &str) -> bool {
         .is_some_and(|name| !name.is_empty() && !name.contains('.'))
 }
 
+/// Whether it is an authority of a Microsoft cloud for organisations, all of which mint v1.0 tokens
+/// too. External ID does not, under whatever host: a tenant may have a domain of its own.
+pub(crate) fn has_v1(authority: &str) -> bool {
+    matches!(
+        host(authority),
+        "login.microsoftonline.com"
+            | "login.microsoftonline.us"
+            | "login.partner.microsoftonline.cn"
+    )
+}
+
 /// The issuer of v2.0 tokens for a tenant of this authority: the authority itself, but for External
 /// ID, whose issuers have the tenant's GUID where its authorities have a name.
 pub(crate) fn issuer(authority: &str, tenant: &str) -> String {
@@ -54,6 +65,25 @@ fn host(authority: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_v1_document_is_a_fault_of_the_clouds_that_have_one() {
+        for authority in [
+            "https://login.microsoftonline.com",
+            "https://login.microsoftonline.us/",
+            "https://login.partner.microsoftonline.cn",
+        ] {
+            assert!(has_v1(authority), "{authority}");
+        }
+        for authority in [
+            "https://contoso.ciamlogin.com",
+            "https://login.contoso.example",
+            "https://login.microsoftonline.com.example",
+            "http://127.0.0.1:9400",
+        ] {
+            assert!(!has_v1(authority), "{authority}");
+        }
+    }
 
     #[test]
     fn each_cloud_has_its_own_resource_manager() {

@@ -404,6 +404,7 @@ impl Core {
             object_id: principal.object_id().map(Into::into),
             caller_valid_until,
             from_store: FromStore::Fresh,
+            follows: None,
             assertion,
         }
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Issuers;
 use crate::{
-    Entra,
+    Entra, cloud,
     http_client::{Answer, CallError, HttpClient},
 };
 
@@ -98,11 +98,12 @@ impl Discovery {
         match self.document(http, V1, &v1_url).await {
             Ok(v1) if self.names_tenant(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
             Ok(_) => return Err(refused(V1, "its issuer names another tenant")),
-            // External tenants have no v1.0 document, and mint no v1.0 tokens.
+            // External tenants have no v1.0 document, and mint no v1.0 tokens. Everybody else's is
+            // there: without it the last good issuers stay in use.
             Err(DiscoveryError {
                 reason: Reason::Status(400 | 404),
                 ..
-            }) => {}
+            }) if !cloud::has_v1(&self.authority) => {}
             Err(error) => return Err(error),
         }
         let jwks = get(http, JWKS, &v2.jwks_uri).await?;

@@ -179,8 +179,12 @@ impl DownstreamTokens {
                             Start::Joined(flight) => flight,
                         }
                     }
-                    // Another who waited may have begun the exchange for this very token.
-                    _ => self.flights.join(&key).ok_or(Unavailable::Overloaded)?,
+                    // Another who waited may have begun the exchange for this very token, or even
+                    // ended it.
+                    _ => match self.flights.join(&key) {
+                        Some(flight) => flight,
+                        None => return self.too_late(&key, &group),
+                    },
                 }
             }
         };
@@ -195,8 +199,18 @@ impl DownstreamTokens {
         Err(Unavailable::Exchange(standing.unwrap_or_else(gone)))
     }
 
+    /// What there is for a caller who has waited long enough for a place.
+    fn too_late(&self, key: &Digest, group: &[u8; 32]) -> Result<Arc<CachedToken>, Unavailable> {
+        let now = self.clock.now();
+        if let Some(token) = self.fresh(key, now) {
+            return Ok(token);
+        }
+        let standing = self.holdback.error(key, group, now);
+        Err(standing.map_or(Unavailable::Overloaded, Unavailable::Exchange))
+    }
+
     /// Renews a token ahead of its time, in the background, if nobody else does already.
-    pub(crate) fn renew(self: &Arc<Self>, token: &CachedToken, want: impl FnOnce() -> Want) {
+    pub(crate) fn renew(self: &Arc<Self>, token: &Arc<CachedToken>, want: impl FnOnce() -> Want) {
         let now = self.clock.now();
         if !token.claim_renewal(now) {
             return;
@@ -207,6 +221,7 @@ impl DownstreamTokens {
         };
         let mut want = want();
         want.from_store = FromStore::Renewed;
+        want.follows = Some(Arc::clone(token));
         if self.holdback.error(&want.key, &want.group, now).is_none() {
             // Nobody waits for it; the task goes on by itself.
             let _ = self.start_unless(want, permit, |_| None);
@@ -305,10 +320,11 @@ impl DownstreamTokens {
                 .remember(&want.key, &want.group, error, self.clock.now());
             // A renewal that is refused tells as much about the token that it was to follow: a
             // disabled account, a withdrawn consent or a new policy holds from now on.
-            if error.refuses_caller()
-                && let Some(token) = self.tokens.get(&want.key)
-            {
-                self.revoke(&token);
+            if error.refuses_caller() {
+                let cached = self.tokens.get(&want.key);
+                for token in cached.iter().chain(&want.follows) {
+                    self.revoke(token);
+                }
             }
         }
         outcome

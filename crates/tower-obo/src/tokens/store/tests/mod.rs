@@ -121,6 +121,7 @@ fn want(user: &str) -> Want {
         object_id: Some("oid".into()),
         caller_valid_until: Timestamp::from_unix(20_000),
         from_store: FromStore::Fresh,
+        follows: None,
     }
 }
 
@@ -325,6 +326,38 @@ async fn who_waited_for_a_place_joins_the_exchange_that_has_begun_meanwhile() {
     assert_eq!(f.exchange.begun(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_place_in_vain_takes_the_token_that_has_come_meanwhile() {
+    let f = fixture(0, 1);
+    let obtain = |user: &'static str| {
+        let store = Arc::clone(&f.store);
+        tokio::spawn(async move { store.obtain(want(user)).await })
+    };
+    let bob = obtain("bob");
+    f.exchange.until_begun(1).await;
+    // In this order they wait: Carol's turn comes before the second one's of Alice.
+    let mut queue = Vec::new();
+    for user in ["alice", "carol", "alice"] {
+        queue.push(obtain(user));
+        tokio::task::yield_now().await;
+    }
+    f.exchange.open();
+    f.exchange.until_begun(2).await;
+    f.exchange.open();
+    f.exchange.until_begun(3).await;
+    // Longer than anybody waits for a place.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let second = queue.pop().unwrap().await.unwrap();
+    let carol = queue.pop().unwrap();
+    let first = queue.pop().unwrap().await.unwrap();
+    assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
+    f.exchange.open();
+    for caller in [bob, carol] {
+        assert!(caller.await.unwrap().is_ok());
+    }
+    assert_eq!(f.exchange.begun(), 3);
+}
+
 #[tokio::test]
 async fn a_refusal_that_is_final_is_not_covered_by_an_old_token() {
     use ExchangeErrorKind as K;
@@ -366,6 +399,20 @@ async fn a_renewal_that_is_refused_ends_the_token_that_it_was_to_follow() {
         assert_eq!(first.is_fresh(f.clock.now()), !ends, "{kind:?}");
         assert_eq!(f.store.tokens.get(first.key()).is_none(), ends, "{kind:?}");
     }
+}
+
+#[tokio::test]
+async fn so_does_one_for_a_token_that_only_its_admission_knows() {
+    let f = fixture(2, 128);
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.store.tokens.remove(first.key());
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::AssertionRefused));
+    f.clock.advance(Duration::from_secs(850));
+    f.store.renew(&first, || want("alice"));
+    let flight = f.store.flights.join(first.key()).unwrap();
+    assert!(flight.outcome().await.is_err());
+    assert!(!first.is_alive(f.clock.now()));
 }
 
 #[tokio::test]
