@@ -208,6 +208,25 @@ fn the_page_of_errors_is_what_the_code_does() {
     assert!(written == page, "docs/errors.md is old: make errors-page");
 }
 
+/// Who has to do what, for codes of which that is not what holds for their class.
+fn remedy(code: u32) -> Option<(&'static str, &'static str)> {
+    match code {
+        90094 | 90095 => Some((
+            "administrator",
+            "consent to the API's permissions for the downstream",
+        )),
+        700_025 => Some((
+            "operator",
+            "register the API as a confidential client, or use the registration that is one",
+        )),
+        90014 | 900_144 => Some((
+            "operator",
+            "find out what changes requests on their way to Entra ID; if nothing does, report it as a fault of tower-obo",
+        )),
+        _ => None,
+    }
+}
+
 fn page() -> String {
     let mut page = "# AADSTS codes\n\n\
         What Entra ID says when it refuses an exchange, and what the caller gets for it. The problem document \
@@ -227,6 +246,7 @@ fn page() -> String {
             who,
             what,
         } = expected(row.answer);
+        let (who, what) = remedy(row.code).unwrap_or((who, what));
         let challenge = match challenge {
             "" => "–".to_owned(),
             error => format!("`{error}`"),
