@@ -218,7 +218,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Seen, usize)>, &'static str> {
         &*seen.all("content-length"),
     ) {
         ([], []) => Some((Vec::new(), 0)),
-        ([b"chunked"], []) => chunked(&bytes[start..])?,
+        ([b"chunked"], []) => chunked(&bytes[start..], &seen.all("trailer"))?,
         ([], [length]) => {
             let text = std::str::from_utf8(length).map_err(|_| "length")?;
             if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -252,7 +252,7 @@ fn split_lines(head: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
 
 type Decoded = Option<(Vec<u8>, usize)>;
 
-fn chunked(bytes: &[u8]) -> Result<Decoded, &'static str> {
+fn chunked(bytes: &[u8], announced: &[&[u8]]) -> Result<Decoded, &'static str> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
         let Some(end) = bytes[at..].windows(2).position(|two| two == b"\r\n") else {
@@ -269,6 +269,10 @@ fn chunked(bytes: &[u8]) -> Result<Decoded, &'static str> {
             return Err("chunk size");
         }
         at += end + 2;
+        if size == 0 {
+            let length = trailers(&bytes[at..], announced)?;
+            return Ok(length.map(|length| (body, at + length)));
+        }
         let Some(chunk) = bytes.get(at..at + size + 2) else {
             return Ok(None);
         };
@@ -277,8 +281,33 @@ fn chunked(bytes: &[u8]) -> Result<Decoded, &'static str> {
         }
         body.extend_from_slice(&chunk[..size]);
         at += size + 2;
-        if size == 0 {
-            return Ok(Some((body, at)));
+    }
+}
+
+/// How long the trailers are, the empty line behind them included: whole fields, each of a name that
+/// the head has announced.
+fn trailers(bytes: &[u8], announced: &[&[u8]]) -> Result<Option<usize>, &'static str> {
+    let mut at = 0;
+    loop {
+        let Some(end) = bytes[at..].windows(2).position(|two| two == b"\r\n") else {
+            return Ok(None);
+        };
+        let line = &bytes[at..at + end];
+        at += end + 2;
+        if line.is_empty() {
+            return Ok(Some(at));
+        }
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or("trailer")?;
+        let whole = !line[colon..].iter().any(u8::is_ascii_control);
+        if !whole
+            || !announced
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&line[..colon]))
+        {
+            return Err("trailer");
         }
     }
 }
