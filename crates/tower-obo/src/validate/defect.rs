@@ -22,7 +22,7 @@ pub enum TokenDefect {
     Encrypted,
     /// `exp` has passed.
     Expired,
-    /// The token does not have three parts.
+    /// The token does not have three parts, or has no header or no signature.
     Form,
     /// The issuer is not trusted, or does not agree with the tenant or with the key.
     Issuer,

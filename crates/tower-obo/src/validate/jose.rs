@@ -60,9 +60,12 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    /// An empty payload has the form: a JWS may sign nothing at all (RFC 7515 §5.2). It holds no claims,
+    /// so that no token goes through with it.
+    ///
     /// # Errors
     ///
-    /// The parts are not three, or one of the first two is empty.
+    /// The parts are not three, or the first is empty.
     pub(crate) fn of(token: &'a str) -> Result<Self, TokenDefect> {
         let mut dots = token.match_indices('.').map(|(at, _)| at);
         let (Some(first), Some(second)) = (dots.next(), dots.next()) else {
@@ -80,7 +83,7 @@ impl<'a> Parts<'a> {
             payload: &token[first + 1..second],
             signature: &token[second + 1..],
         };
-        if parts.header.is_empty() || parts.payload.is_empty() {
+        if parts.header.is_empty() {
             return Err(TokenDefect::Form);
         }
         Ok(parts)
@@ -185,10 +188,20 @@ mod tests {
             ("a.b.c.d", D::Form),
             ("a.b.c.d.e", D::Encrypted),
             (".b.c", D::Form),
-            ("a..c", D::Form),
+            ("..c", D::Form),
         ] {
             assert_eq!(Jws::parse(token).err(), Some(expected), "{token}");
         }
+    }
+
+    #[test]
+    fn a_payload_may_be_empty_and_a_signature_may_not() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"k"}"#);
+        let token = format!("{header}..AA");
+        let jws = Jws::parse(&token).map(|jws| (jws.signing_input.to_owned(), jws.payload));
+        assert_eq!(jws.unwrap(), (format!("{header}.").into_bytes(), ""));
+        let token = format!("{header}.e30.");
+        assert_eq!(Jws::parse(&token).err(), Some(TokenDefect::Form));
     }
 
     #[test]
