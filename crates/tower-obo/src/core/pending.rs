@@ -184,7 +184,8 @@ impl Core {
         bound: &BoundDownstream,
         caller: Secret,
     ) -> Result<Arc<CachedToken>, Rejection> {
-        let want = self.want(admission, bound, caller);
+        let mut want = self.want(admission, bound, caller);
+        want.follows = admission.token(bound.slot);
         let token = self.0.tokens.obtain(want).await;
         let token = token.map_err(|error| match error {
             Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge)

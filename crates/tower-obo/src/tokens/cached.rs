@@ -42,6 +42,9 @@ pub(crate) struct CachedToken {
     expires_at: AtomicU64,
     /// From this time on, the next request that carries it sets a renewal off.
     renew_at: AtomicU64,
+    /// As which value it stands in the shared store, where it does.
+    #[cfg(feature = "redis")]
+    stamp: std::sync::OnceLock<super::shared::Stamp>,
 }
 
 impl CachedToken {
@@ -70,6 +73,8 @@ impl CachedToken {
             use_until: AtomicU64::new(use_until.as_unix()),
             expires_at: AtomicU64::new(expires_at.as_unix()),
             renew_at: AtomicU64::new(renew_at.as_unix()),
+            #[cfg(feature = "redis")]
+            stamp: std::sync::OnceLock::new(),
         })
     }
 
@@ -85,6 +90,21 @@ impl CachedToken {
     #[cfg(feature = "redis")]
     pub(super) fn use_until(&self) -> Timestamp {
         Timestamp::from_unix(self.use_until.load(Ordering::Relaxed))
+    }
+
+    /// As which value it stands in the shared store.
+    #[cfg(feature = "redis")]
+    pub(super) fn stamp(&self) -> Option<super::shared::Stamp> {
+        self.stamp.get().copied()
+    }
+
+    /// It stands in the shared store now, or will in a moment.
+    #[cfg(feature = "redis")]
+    pub(super) fn stands_as(&self, stamp: Option<super::shared::Stamp>) {
+        if let Some(stamp) = stamp {
+            // A token is sealed once.
+            let _ = self.stamp.set(stamp);
+        }
     }
 
     pub(crate) fn expires_at(&self) -> Timestamp {

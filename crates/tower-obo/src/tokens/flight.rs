@@ -29,8 +29,8 @@ pub(crate) struct Want {
     pub(crate) caller_valid_until: Timestamp,
     /// Which tokens of the shared store will do.
     pub(crate) from_store: FromStore,
-    /// The token that this one is to follow, where it is a renewal. It may be known to its admission
-    /// alone: the cache of tokens has let it go.
+    /// The token that this one is to follow. It may be known to its admission alone: the cache of
+    /// tokens has let it go.
     pub(crate) follows: Option<Arc<CachedToken>>,
 }
 

@@ -14,6 +14,12 @@ pub(in crate::tokens) struct Stored {
     pub(in crate::tokens) obtained: Timestamp,
 }
 
+impl Stored {
+    pub(in crate::tokens) const fn new(response: TokenResponse, obtained: Timestamp) -> Self {
+        Self { response, obtained }
+    }
+}
+
 impl Shared {
     pub(crate) fn start(&self) {
         match *self {}
@@ -24,6 +30,10 @@ impl Shared {
     }
 
     pub(super) fn keep(&self, _: &Want, _: &Stored, _: &Arc<CachedToken>, _: Timestamp) {
+        match *self {}
+    }
+
+    pub(super) fn took(&self, _: &Stored, _: &CachedToken) {
         match *self {}
     }
 

@@ -132,8 +132,13 @@ impl DownstreamTokens {
         }
         self.observer.on(&Event::Token { hit: false });
         let key = want.key;
-        let alive = self.tokens.get(&key).filter(|token| token.is_alive(now));
-        let Some(alive) = alive else {
+        // The cache may have let it go while the caller's admission still has it.
+        let kept = self
+            .tokens
+            .get(&key)
+            .into_iter()
+            .chain(want.follows.clone());
+        let Some(alive) = kept.into_iter().find(|token| token.is_alive(now)) else {
             return self.exchange(want, now).await;
         };
         // In the last part of a token's life another is tried for, but nobody is made to wait long
@@ -158,7 +163,7 @@ impl DownstreamTokens {
         now: Timestamp,
     ) -> Result<Arc<CachedToken>, Unavailable> {
         let (key, group) = (want.key, want.group);
-        if let Some(error) = self.holdback.error(&key, &group, now) {
+        if let Some(error) = self.refusal(&want, now) {
             return Err(Unavailable::Exchange(error));
         }
         let flight = match self.flights.join(&key) {
@@ -170,8 +175,7 @@ impl DownstreamTokens {
                     Ok(Ok(permit)) => {
                         // While this caller waited, the server may have asked to slow down, or a
                         // refusal may have come: neither is asked for once more.
-                        let now = self.clock.now();
-                        if let Some(error) = self.holdback.error(&key, &group, now) {
+                        if let Some(error) = self.refusal(&want, self.clock.now()) {
                             return Err(Unavailable::Exchange(error));
                         }
                         match self.start(want, permit) {
@@ -199,6 +203,15 @@ impl DownstreamTokens {
         Err(Unavailable::Exchange(standing.unwrap_or_else(gone)))
     }
 
+    /// The error that stands for this token before anything is asked. Where others may have the
+    /// token, only what holds for it whoever has it: a server that is to be left alone does not hinder
+    /// a look into the shared store.
+    fn refusal(&self, want: &Want, now: Timestamp) -> Option<ExchangeError> {
+        let looks = self.shared.is_some() && want.from_store != FromStore::Nothing;
+        let standing = self.holdback.error(&want.key, &want.group, now)?;
+        (!looks || !standing.is_transient()).then_some(standing)
+    }
+
     /// What there is for a caller who has waited long enough for a place.
     fn too_late(&self, key: &Digest, group: &[u8; 32]) -> Result<Arc<CachedToken>, Unavailable> {
         let now = self.clock.now();
@@ -222,7 +235,7 @@ impl DownstreamTokens {
         let mut want = want();
         want.from_store = FromStore::Renewed;
         want.follows = Some(Arc::clone(token));
-        if self.holdback.error(&want.key, &want.group, now).is_none() {
+        if self.refusal(&want, now).is_none() {
             // Nobody waits for it; the task goes on by itself.
             let _ = self.start_unless(want, permit, |_| None);
         }
@@ -258,11 +271,21 @@ impl DownstreamTokens {
             let found = shared
                 .find(&want, |stored| self.serves(&want, stored))
                 .await;
-            if let Some(token) = found.and_then(|stored| self.keep(&want, &stored).ok()) {
+            if let Some(stored) = found
+                && let Ok(token) = self.keep(&want, &stored)
+            {
+                shared.took(&stored, &token);
                 return Ok(token);
             }
         }
-        let outcome = self.ask(&want).await;
+        // It was not there, and the server is still to be left alone, perhaps.
+        let standing = self
+            .holdback
+            .error(&want.key, &want.group, self.clock.now());
+        let outcome = match standing {
+            Some(error) => Err(error),
+            None => self.ask(&want).await,
+        };
         match &outcome {
             Ok((token, stored)) => shared.keep(&want, stored, token, self.clock.now()),
             Err(_) => shared.give_up(&want),
@@ -301,7 +324,7 @@ impl DownstreamTokens {
         let outcome = result
             .and_then(|response| {
                 let obtained = self.clock.now();
-                let stored = Stored { response, obtained };
+                let stored = Stored::new(response, obtained);
                 Ok((self.keep(want, &stored)?, stored))
             })
             .map_err(|error| error.or_correlation_id(&correlation_id));

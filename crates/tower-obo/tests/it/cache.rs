@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,8 +12,8 @@ use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tower_obo::{
-    AccessPolicy, Downstream, ExchangeRequest, Exchanging, Policy, Secret, TokenDefect,
-    TokenExchange, TokenResponse,
+    AccessPolicy, Clock, Downstream, ExchangeError, ExchangeErrorKind, ExchangeRequest, Exchanging,
+    Policy, Secret, TokenDefect, TokenExchange, TokenResponse,
 };
 
 use crate::{
@@ -262,4 +262,46 @@ async fn all_at_once(world: &Arc<World>, token: &str) -> Vec<StatusCode> {
         statuses.push(call.await.unwrap());
     }
     statuses
+}
+
+/// Answers with long tokens, until it is told to fail.
+#[derive(Clone, Debug, Default)]
+struct Long(Arc<AtomicBool>);
+
+impl TokenExchange for Long {
+    fn exchange(&self, _: ExchangeRequest) -> Exchanging {
+        let away = self.0.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if away {
+                let error = ExchangeError::new(ExchangeErrorKind::Unavailable, "away");
+                return Err(error);
+            }
+            let token = Secret::from(format!("ey{}", "t".repeat(8_190)));
+            Ok(TokenResponse::new(token, Duration::from_secs(1_000)))
+        })
+    }
+}
+
+/// The cache of tokens has long let go what this caller uses, and the authorization server is away in
+/// the last minutes of the token's life.
+#[tokio::test]
+async fn ca_04_a_token_that_only_the_caller_still_has_serves_to_its_end() {
+    let exchange = Long::default();
+    let away = Arc::clone(&exchange.0);
+    let world =
+        World::with(|builder| builder.with_exchange(exchange).cache_max_bytes(1 << 20)).await;
+    let token = world.entra.user_token("alice");
+    world.accepted("first", &token).await;
+    for _ in 0..150 {
+        let other = world.entra.user_token("bob");
+        world.accepted("other", &other).await;
+        world.accepted("again", &token).await;
+    }
+    away.store(true, Ordering::SeqCst);
+    let asked = world.clock.now();
+    world.clock.advance(Duration::from_secs(950));
+    world.accepted("in its last minute", &token).await;
+    world.clock.set(asked + Duration::from_secs(1_000));
+    let answer = world.get(&token).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
 }

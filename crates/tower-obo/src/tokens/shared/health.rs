@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     link::{Backend, Link, StoreError},
-    seal::Name,
+    seal::{Name, Stamp},
 };
 use crate::Spawner;
 
@@ -32,6 +32,9 @@ const SLOW_ANSWERS: u32 = 3;
 /// So many good ones mean that all is well, and the pauses begin anew.
 const GOOD_ANSWERS: u32 = 64;
 
+/// How long a deletion that is made up for may take.
+const REMOVE: Duration = Duration::from_secs(2);
+
 /// At most so many deletions are remembered while the store is away.
 const MOST_OWED: usize = 4_096;
 
@@ -40,7 +43,15 @@ pub(super) struct Health {
     spawner: Arc<dyn Spawner>,
     state: Mutex<State>,
     link: watch::Sender<Phase>,
-    owed: Mutex<Vec<Name>>,
+    owed: Mutex<Owed>,
+}
+
+/// Deletions that are still to be done.
+#[derive(Debug, Default)]
+struct Owed {
+    removals: Vec<(Name, Stamp)>,
+    /// Whether a task is at it.
+    settling: bool,
 }
 
 #[derive(Clone)]
@@ -208,29 +219,64 @@ impl Health {
         pause.mul_f64(f64::midpoint(1.0, crate::jitter::unit()))
     }
 
-    /// Deletes this as soon as there is a connection again, before anybody uses it.
-    pub(super) fn owe(&self, name: Name) {
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        if owed.len() < MOST_OWED {
-            owed.push(name);
+    /// Deletes this as soon as the store lets it be done: over a new connection before anybody uses
+    /// that, over the present one after a pause.
+    pub(super) fn owe(self: &Arc<Self>, name: Name, stamp: Stamp) {
+        let mut owed = self.owed();
+        if owed.removals.len() < MOST_OWED {
+            owed.removals.push((name, stamp));
+        }
+        if std::mem::replace(&mut owed.settling, true) {
+            return;
+        }
+        drop(owed);
+        let health = Arc::downgrade(self);
+        self.spawner.spawn(Box::pin(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+                let Some(health) = health.upgrade() else {
+                    return;
+                };
+                let up = match &*health.link.borrow() {
+                    Phase::Up(link) => Some(Arc::clone(link)),
+                    _ => None,
+                };
+                if let Some(link) = up {
+                    // If it fails, it is tried again after the next pause.
+                    let _ = health.settle(&link).await;
+                }
+                let mut owed = health.owed();
+                if owed.removals.is_empty() {
+                    owed.settling = false;
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// Deletes what could not be deleted before. Each deletion is owed until the store has answered.
+    async fn settle(self: &Arc<Self>, link: &Arc<dyn Link>) -> Result<(), StoreError> {
+        loop {
+            let Some((name, stamp)) = self.owed().removals.last().cloned() else {
+                return Ok(());
+            };
+            let until = Instant::now() + REMOVE;
+            let removed = self.ask(link, until, link.remove(name.clone(), stamp));
+            match removed.await {
+                // Whoever may not delete now may not later either.
+                Ok(()) | Err(StoreError::Refused(_)) => {
+                    let done = (name, stamp);
+                    self.owed().removals.retain(|owed| *owed != done);
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    /// Deletes over a new connection what could not be deleted while there was none.
-    async fn settle(&self, link: &Arc<dyn Link>) -> Result<(), StoreError> {
-        loop {
-            let owed = self
-                .owed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
-            let Some(name) = owed else { return Ok(()) };
-            let deleted = link.delete(name.clone()).await;
-            if let Err(error @ StoreError::Broken(_)) = deleted {
-                self.owe(name);
-                return Err(error);
-            }
-        }
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

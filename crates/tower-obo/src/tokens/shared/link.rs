@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::seal::Name;
+use super::seal::{Name, Stamp};
 
 pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -23,6 +23,9 @@ pub(super) trait Link: Send + Sync + 'static {
     fn claim(&self, name: Name, life: Duration) -> Answer<'_, bool>;
 
     fn delete(&self, name: Name) -> Answer<'_, ()>;
+
+    /// Deletes what stands under the name, if it is the value with this stamp.
+    fn remove(&self, name: Name, stamp: Stamp) -> Answer<'_, ()>;
 }
 
 /// Why the store did not do what it was asked.

@@ -22,7 +22,7 @@ use quick_cache::{UnitWeighter, sync::Cache};
 use tokio::time::{Instant, sleep_until};
 
 pub use self::redis::RedisStore;
-pub(in crate::tokens) use self::seal::Stored;
+pub(in crate::tokens) use self::seal::{Stamp, Stored};
 use self::{
     health::Health,
     link::{Backend, Link, StoreError},
@@ -215,6 +215,12 @@ impl Shared {
         }
     }
 
+    /// Notes as which value this token stands in the store: it was found there.
+    #[expect(clippy::unused_self, reason = "there has to be a store")]
+    pub(super) fn took(&self, stored: &Stored, token: &CachedToken) {
+        token.stands_as(stored.stamp);
+    }
+
     /// Puts a token into the store, in the background: nobody waits for it.
     pub(super) fn keep(
         &self,
@@ -228,6 +234,8 @@ impl Shared {
         let (Some((name, sealed)), false) = (sealed, life.is_zero()) else {
             return self.give_up(want);
         };
+        let stamp = Stamp::of(&sealed);
+        token.stands_as(stamp);
         let (shared, token) = (self.clone(), Arc::clone(token));
         self.spawn(async move {
             let Some(link) = shared.link().await else {
@@ -236,12 +244,14 @@ impl Shared {
             let set = link.set(name.clone(), sealed, life);
             shared.written(shared.ask(&link, set).await);
             // Refused by its downstream in the meantime, perhaps before the store had it.
-            if !token.is_alive(shared.0.clock.now()) {
-                shared.delete(&link, name.clone()).await;
+            if let Some(stamp) = stamp
+                && !token.is_alive(shared.0.clock.now())
+            {
+                shared.remove(Some(&link), name.clone(), stamp).await;
             }
             // It may be another's by now, if ours took long. Then that one is found out a little
             // later that it has not been waited for.
-            shared.delete(&link, name.claim()).await;
+            shared.unclaim(&link, &name).await;
         });
     }
 
@@ -253,35 +263,46 @@ impl Shared {
         let shared = self.clone();
         self.spawn(async move {
             if let Some(link) = shared.link().await {
-                shared.delete(&link, name.claim()).await;
+                shared.unclaim(&link, &name).await;
             }
         });
     }
 
     /// Takes a token out of the store that its downstream has refused: neither this process nor one
-    /// that looks from now on gets it again.
+    /// that looks from now on gets it again. Another that has taken its place stays.
     pub(super) fn forget(&self, token: &CachedToken) {
         if let Some(text) = token.header().as_bytes().strip_prefix(b"Bearer ") {
             self.0.refused.insert(hash(text), ());
         }
+        // One that was never put there, nor taken from there, is not there.
+        let Some(stamp) = token.stamp() else {
+            return;
+        };
         let names: Vec<_> = self.0.keys.names(token.key()).collect();
         let shared = self.clone();
         self.spawn(async move {
             let link = shared.link().await;
             for name in names {
-                match &link {
-                    Some(link) => shared.delete(link, name).await,
-                    None => shared.0.health.owe(name),
-                }
+                shared.remove(link.as_ref(), name, stamp).await;
             }
         });
     }
 
-    async fn delete(&self, link: &Arc<dyn Link>, name: Name) {
-        let deleted = self.ask(link, link.delete(name.clone())).await;
-        if let Err(StoreError::Broken(_) | StoreError::Slow) = deleted {
-            self.0.health.owe(name);
+    async fn remove(&self, link: Option<&Arc<dyn Link>>, name: Name, stamp: Stamp) {
+        let removed = match link {
+            Some(link) => self.ask(link, link.remove(name.clone(), stamp)).await,
+            None => Err(StoreError::Slow),
+        };
+        match removed {
+            Ok(()) => {}
+            Err(StoreError::Broken(_) | StoreError::Slow) => self.0.health.owe(name, stamp),
+            refused @ Err(StoreError::Refused(_)) => self.written(refused),
         }
+    }
+
+    /// Takes back the word that this process is exchanging. Where that fails it ends by itself.
+    async fn unclaim(&self, link: &Arc<dyn Link>, name: &Name) {
+        let _ = self.ask(link, link.delete(name.claim())).await;
     }
 
     async fn link(&self) -> Option<Arc<dyn Link>> {

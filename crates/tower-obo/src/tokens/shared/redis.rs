@@ -12,7 +12,7 @@ use redis::{
 use super::{
     Shared,
     link::{Answer, Backend, Link, StoreError},
-    seal::{Keys, MIN_KEY, Name},
+    seal::{Keys, MIN_KEY, Name, STAMP_LEN, Stamp},
 };
 use crate::{Clock, Observer, Secret, Spawner};
 
@@ -262,7 +262,28 @@ impl<C: Connection> Link for C {
         let answer = run::<_, u64>(self, command);
         Box::pin(async move { answer.await.map(drop) })
     }
+
+    fn remove(&self, name: Name, stamp: Stamp) -> Answer<'_, ()> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(REMOVE).arg(1).arg(name.as_str());
+        command.arg(stamp.as_bytes()).arg(STAMP_LEN);
+        let removed = run::<_, u64>(self, command);
+        let deleted = self.delete(name);
+        Box::pin(async move {
+            match removed.await {
+                // No scripts here, or not for this account. A token that has been refused goes in any
+                // case, even if its successor should go with it: that costs an exchange.
+                Err(StoreError::Refused(_)) => deleted.await,
+                removed => removed.map(drop),
+            }
+        })
+    }
 }
+
+/// Deletes `KEYS[1]` if it begins with `ARGV[1]`, of that many bytes.
+const REMOVE: &str = "\
+    if redis.call('GETRANGE', KEYS[1], 0, ARGV[2] - 1) == ARGV[1] then \
+    return redis.call('DEL', KEYS[1]) end return 0";
 
 fn run<C: Connection, T: FromRedisValue + Send + 'static>(
     connection: &C,

@@ -37,12 +37,22 @@ struct Key {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Name(String);
 
+/// Which of the values it is that stand under one name one after the other: its version and its nonce,
+/// with which it begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::tokens) struct Stamp([u8; STAMP_LEN]);
+
+/// How many bytes of a value are its stamp.
+pub(super) const STAMP_LEN: usize = 1 + NONCE_LEN;
+
 /// A downstream token with what its life is reckoned from.
 #[derive(Clone, Debug)]
 pub(in crate::tokens) struct Stored {
     pub(in crate::tokens) response: TokenResponse,
     /// When the authorization server gave it.
     pub(in crate::tokens) obtained: Timestamp,
+    /// As which value it stands in the store, where it does.
+    pub(in crate::tokens) stamp: Option<Stamp>,
 }
 
 impl Keys {
@@ -73,6 +83,10 @@ impl Keys {
             .iter()
             .find_map(|key| key.open(name, assertion, sealed).ok())
             .and_then(|bytes| Stored::from_bytes(&bytes))
+            .map(|stored| Stored {
+                stamp: Stamp::of(sealed),
+                ..stored
+            })
     }
 }
 
@@ -167,7 +181,27 @@ impl Name {
     }
 }
 
+impl Stamp {
+    /// `None` of what is too short to be a value.
+    pub(super) fn of(sealed: &[u8]) -> Option<Self> {
+        sealed.first_chunk().copied().map(Self)
+    }
+
+    pub(super) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Stored {
+    /// What the authorization server gave at that time.
+    pub(in crate::tokens) const fn new(response: TokenResponse, obtained: Timestamp) -> Self {
+        Self {
+            response,
+            obtained,
+            stamp: None,
+        }
+    }
+
     /// `obtained | expires_in | refresh_in | token`, the numbers in seconds, eight bytes each.
     fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let token = self.response.access_token.expose().as_bytes();
@@ -193,10 +227,8 @@ impl Stored {
         let mut response = TokenResponse::new(token, expires_in);
         let refresh_in = u64::from_be_bytes(*refresh_in);
         response.refresh_in = (refresh_in != u64::MAX).then(|| Duration::from_secs(refresh_in));
-        Some(Self {
-            response,
-            obtained: Timestamp::from_unix(u64::from_be_bytes(*obtained)),
-        })
+        let obtained = Timestamp::from_unix(u64::from_be_bytes(*obtained));
+        Some(Self::new(response, obtained))
     }
 }
 
@@ -225,10 +257,7 @@ mod tests {
     fn stored(token: &str) -> Stored {
         let mut response = TokenResponse::new(Secret::from(token), Duration::from_secs(3_600));
         response.refresh_in = Some(Duration::from_secs(1_800));
-        Stored {
-            response,
-            obtained: Timestamp::from_unix(10_000),
-        }
+        Stored::new(response, Timestamp::from_unix(10_000))
     }
 
     fn token() -> Digest {

@@ -441,3 +441,82 @@ async fn an_exchange_for_the_claims_of_a_challenge_does_not_take_what_is_there()
     assert_eq!(world.exchanges_asked(), 3);
     assert_ne!(redis.one_token().await, kept);
 }
+
+/// Entra ID asks this process to slow down; what others have is there all the same.
+#[tokio::test]
+async fn ex_06_a_throttle_does_not_hinder_a_look_into_the_store() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let first = Process::start(&world, patient(&redis));
+    let second = Process::start(&world, patient(&redis));
+    let there = first.get(&token).await;
+    world
+        .entra
+        .fail(Endpoint::Token, entra_emulator::Fault::status(429), 1);
+    let bob = world.entra.user_token("bob");
+    assert_eq!(second.status(&bob).await, StatusCode::SERVICE_UNAVAILABLE);
+    let asked = world.exchanges_asked();
+    assert_eq!(second.get(&token).await, there);
+    assert_eq!(second.lookups.last(), Some(Lookup::Hit));
+    // What is not there is not asked for.
+    for _ in 0..3 {
+        assert_eq!(second.status(&bob).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(second.lookups.last(), Some(Lookup::Miss));
+    }
+    assert_eq!(world.exchanges_asked(), asked);
+    // The first may still ask, and then the second has it.
+    let of_bob = first.get(&bob).await;
+    assert_eq!(second.get(&bob).await, of_bob);
+    assert_eq!(world.exchanges_asked(), asked + 1);
+    // A refusal of the user is one whatever the store has: it is not even looked.
+    world.entra.fail(
+        Endpoint::Token,
+        entra_emulator::Fault::status(400)
+            .json(&serde_json::json!({"error": "invalid_grant", "error_codes": [65001]})),
+        1,
+    );
+    world.clock.advance(Duration::from_secs(5));
+    let frank = world.entra.user_token("frank");
+    assert_eq!(second.status(&frank).await, StatusCode::FORBIDDEN);
+    let looked = second.lookups.count();
+    assert_eq!(second.status(&frank).await, StatusCode::FORBIDDEN);
+    assert_eq!(second.lookups.count(), looked);
+}
+
+#[tokio::test]
+async fn ex_13_a_token_that_is_refused_late_does_not_take_its_successor_along() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    // Where the account may not run scripts, the successor goes too.
+    for scripts in [true, false] {
+        let world = World::start().await;
+        if !scripts {
+            let mut look = redis.look();
+            redis::cmd("FLUSHALL").exec(&mut look).unwrap();
+            let mut set = redis::cmd("ACL");
+            set.arg("SETUSER").arg("default").arg("-@scripting");
+            set.exec(&mut look).unwrap();
+        }
+        let token = world.entra.user_token("alice");
+        let first = Process::start(&world, patient(&redis));
+        let second = Process::start(&world, patient(&redis));
+        let refused = first.get(&token).await;
+        redis.one_token().await;
+        assert_eq!(second.get(&token).await, refused);
+        assert!(second.downstream().challenged(&HeaderMap::new()).is_none());
+        redis.until_empty().await;
+        let newer = second.get(&token).await;
+        let kept = redis.one_token().await;
+        assert!(first.downstream().challenged(&HeaderMap::new()).is_none());
+        if scripts {
+            assert_eq!(first.get(&token).await, newer, "the successor is there");
+            assert_eq!(redis.one_token().await, kept);
+        } else {
+            redis.until_empty().await;
+        }
+    }
+}

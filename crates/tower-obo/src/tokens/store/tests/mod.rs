@@ -270,6 +270,26 @@ async fn an_old_token_outlives_a_fault_of_the_server_but_not_its_own_end() {
     assert_eq!(error_kind(expired), Some(ExchangeErrorKind::Unavailable));
 }
 
+#[tokio::test]
+async fn so_does_one_that_only_its_admission_knows() {
+    let f = fixture(3, 128);
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.store.tokens.remove(first.key());
+    f.exchange
+        .answers(Answer::Error(ExchangeErrorKind::Unavailable));
+    f.clock.advance(Duration::from_secs(950));
+    let follows = || Want {
+        follows: Some(Arc::clone(&first)),
+        ..want("alice")
+    };
+    let again = f.store.obtain(follows()).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(f.exchange.begun(), 2, "it was asked for first");
+    f.clock.advance(Duration::from_secs(50));
+    let expired = f.store.obtain(follows()).await;
+    assert_eq!(error_kind(expired), Some(ExchangeErrorKind::Unavailable));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_costs_a_living_token_two_seconds_and_not_each_request_anew() {
     let f = fixture(1, 128);
