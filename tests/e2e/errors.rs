@@ -83,6 +83,13 @@ fn expected(answer: AadstsAnswer) -> Expected {
             "operator",
             "mend the app registration, its secret or the gateway's configuration",
         ),
+        A::Throttled => (
+            503,
+            "",
+            "throttled",
+            "nobody",
+            "wait as long as Retry-After says, for all users of the tenant",
+        ),
         A::Unavailable => (
             503,
             "",
@@ -101,14 +108,39 @@ fn expected(answer: AadstsAnswer) -> Expected {
     }
 }
 
+/// The status and the OAuth error that Entra ID sends with a code.
+fn sent_with(row: &Aadsts) -> (u16, &'static str) {
+    use AadstsAnswer as A;
+    match (row.code, row.answer) {
+        (28002 | 70011 | 700_022, _) => (400, "invalid_scope"),
+        (50001 | 500_011, _) => (400, "invalid_resource"),
+        (70001 | 700_011 | 700_016 | 7_000_112, _) => (400, "unauthorized_client"),
+        (70002 | 700_023 | 7_000_215 | 7_000_218 | 7_000_222, _) | (_, A::CredentialRefused) => {
+            (401, "invalid_client")
+        }
+        (50027, _) | (_, A::Misconfigured) => (400, "invalid_request"),
+        // Grants that are over, not sign-ins that lack something.
+        (70000..=70099 | 700_082 | 700_084, A::Interaction) => (400, "invalid_grant"),
+        (_, A::ConditionalAccess | A::Interaction) => (400, "interaction_required"),
+        (_, A::Throttled | A::Unavailable) => (400, "temporarily_unavailable"),
+        _ => (400, "invalid_grant"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_known_code_has_the_answer_that_the_page_says() {
     let demo = Demo::start(Options::free_ports()).await.unwrap();
     let emulator = demo.emulator();
-    for row in Aadsts::all() {
+    let (last, first): (Vec<&Aadsts>, Vec<&Aadsts>) = Aadsts::all()
+        .iter()
+        .partition(|row| row.answer == AadstsAnswer::Throttled);
+    // A tenant that is throttled is for a while; nobody is asked then.
+    assert_eq!(last.len(), 1);
+    for row in first.into_iter().chain(last) {
         let expected = expected(row.answer);
+        let (status, error) = sent_with(row);
         let body = json!({
-            "error": "invalid_grant",
+            "error": error,
             "error_description": format!("AADSTS{}: for the operator alone", row.code),
             "error_codes": [row.code],
             "correlation_id": "4f1ad2b8-0000-4000-8000-00000000beef",
@@ -116,7 +148,7 @@ async fn every_known_code_has_the_answer_that_the_page_says() {
         });
         // A token of its own, since what needs the user is remembered for the token.
         let token = emulator.user_token("alice");
-        let fault = Fault::status(400).json(&body);
+        let fault = Fault::status(status).json(&body);
         emulator.fail(Endpoint::Token, fault, 2);
         let answer = subscriptions(demo.gateway().url(), Some(&token)).await;
         emulator.clear_faults();

@@ -26,6 +26,8 @@ pub enum Answer {
     Interaction,
     /// Our registration, configuration or request is wrong: 502.
     Misconfigured,
+    /// Entra ID throttles the tenant: 503, for all of its users who want the same downstream.
+    Throttled,
     /// Entra ID cannot answer for the moment: 503.
     Unavailable,
 }
@@ -75,7 +77,7 @@ const fn row(code: u32, answer: Answer, meaning: &'static str) -> Aadsts {
 
 use Answer::{
     AccountRefused, AppOnly, AssertionRefused, ConditionalAccess, ConsentRequired,
-    CredentialRefused, Interaction, Misconfigured, Unavailable,
+    CredentialRefused, Interaction, Misconfigured, Throttled, Unavailable,
 };
 
 /// In the order of the codes: [`Aadsts::find`] searches it by halves.
@@ -213,7 +215,7 @@ static TABLE: &[Aadsts] = &[
     row(90014, Misconfigured, "a field is missing from the request"),
     row(90024, Unavailable, "Entra ID has a passing fault"),
     row(90033, Unavailable, "Entra ID has a passing fault"),
-    row(90055, Unavailable, "Entra ID throttles the tenant"),
+    row(90055, Throttled, "Entra ID throttles the tenant"),
     row(90094, ConsentRequired, "an administrator has to consent"),
     row(90095, ConsentRequired, "an administrator has to consent"),
     row(

@@ -40,5 +40,4 @@ mod tcp;
 mod tenants;
 mod throttle;
 mod transport;
-mod two_apis;
 mod without_http;

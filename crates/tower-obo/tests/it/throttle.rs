@@ -93,23 +93,34 @@ async fn ex_06_a_fault_is_tried_again_once_unless_it_says_how_long_to_wait() {
     assert_eq!(world.exchanges_asked(), 2);
 }
 
-/// A loop that is asked for once more is a longer loop.
+/// A loop that is asked for once more is a longer loop. It is one user's; a tenant that is throttled is
+/// everybody's of that tenant.
 #[tokio::test]
 async fn ex_06_a_throttle_without_429_is_not_answered_with_a_retry_either() {
-    for code in [50196, 90055] {
-        let world = World::start().await;
+    for (code, of_the_tenant) in [(50196, false), (90055, true)] {
+        let world = World::of(Entra::tenants([demo::CONTOSO, demo::FABRIKAM]), |builder| {
+            builder
+        })
+        .await;
         let token = world.entra.user_token("alice");
         let case = code.to_string();
-        let body = json!({"error": "invalid_grant", "error_codes": [code]});
+        let body = json!({"error": "temporarily_unavailable", "error_codes": [code]});
         let throttle = Fault::status(400).json(&body);
         let answer = failing(&world, &case, &token, throttle).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{case}");
         assert_eq!(answer.header("retry-after"), Some("5"), "{case}");
         let asked = world.exchanges_asked();
         assert_eq!(world.get(&token).await.status.as_u16(), 503, "{case}");
-        assert_eq!(world.exchanges_asked(), asked, "{case}");
-        world.accepted("bob", &world.entra.user_token("bob")).await;
+        let bob = world.entra.user_token("bob");
+        let status = world.get(&bob).await.status.as_u16();
+        assert_eq!(status, if of_the_tenant { 503 } else { 200 }, "{case}");
+        let of_bob = u64::from(!of_the_tenant);
+        assert_eq!(world.exchanges_asked(), asked + of_bob, "{case}");
+        world
+            .accepted("tenant", &world.entra.user_token("erin"))
+            .await;
         world.clock.advance(Duration::from_secs(5));
         world.accepted("afterwards", &token).await;
+        world.accepted("bob afterwards", &bob).await;
     }
 }

@@ -71,6 +71,7 @@ const fn kind_of(answer: Answer) -> ExchangeErrorKind {
         Answer::ConsentRequired => K::ConsentRequired,
         Answer::CredentialRefused | Answer::Misconfigured => K::Misconfigured,
         Answer::Interaction => K::InteractionRequired,
+        Answer::Throttled => K::Throttled,
         Answer::Unavailable => K::Unavailable,
     }
 }
