@@ -71,6 +71,9 @@ pub(crate) fn core(
         .with_key_wait(config.limits.keys_timeout)
         .with_http_timeout(config.limits.exchange_timeout)
         .max_exchanges(config.limits.exchanges);
+    if config.entra.answer_claims_challenges {
+        builder = builder.answer_claims_challenges();
+    }
     for audience in &config.accept.audiences {
         builder = builder.audience(audience);
     }
@@ -111,7 +114,7 @@ fn policy(config: &Config, route: &Route) -> Policy {
     // The first is the one that a challenge of the upstream is about.
     for name in &route.downstreams {
         if let Some(api) = config.downstreams.get(name) {
-            let downstream = Downstream::new(name.as_str(), [api.scope.as_str()]);
+            let downstream = Downstream::new(name.as_str(), api.scopes.iter().cloned());
             policy = policy.downstream_in(downstream, api.header.clone());
         }
     }

@@ -202,7 +202,9 @@ fn announce(running: &Running, config: &Config) {
     for route in &config.routes {
         let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
         let names = route.downstreams.iter();
-        let scopes = names.filter_map(|name| Some(config.downstreams.get(name)?.scope.as_str()));
+        let scopes = names
+            .filter_map(|name| config.downstreams.get(name))
+            .flat_map(|api| api.scopes.iter().map(String::as_str));
         let downstream = match scopes.collect::<Vec<_>>() {
             scopes if scopes.is_empty() => "none: no token is forwarded".to_owned(),
             scopes => scopes.join(" "),

@@ -27,8 +27,8 @@ MEANINGS = {
     "form `scope`": "`offline_access` would bring a refresh token that could leak, `openid` and `profile` an ID token that nobody "
     "reads: tower-obo asks for the resource only. Order is of no importance.",
     "form `claims`": "MSAL adds the capability that it was configured with (`cp1`, in capitals or not) and, for Node, "
-    "members about the ID token. The gateway declares no capability; the library does where it was told to "
-    "(`answer_claims_challenges`). What the challenge asked for is the same.",
+    "members about the ID token. The gateway and the library declare `cp1` where they were told to "
+    "(`answer_claims_challenges`), which the recorded ones were not. What the challenge asked for is the same.",
     "form `x-client-SKU`": _NAMES_ITSELF,
     "form `x-client-VER`": _NAMES_ITSELF,
     "form `x-client-OS`": _NAMES_ITSELF,

@@ -79,7 +79,8 @@ impl Admitted {
         self.downstream_at(at)
     }
 
-    /// The token for the first downstream of the policy.
+    /// The token for the first downstream of the policy: the one that goes into `Authorization`, or
+    /// where none does, the one that was named first.
     #[must_use]
     pub fn first_downstream(&self) -> Option<DownstreamToken> {
         self.downstream_at(0)

@@ -75,6 +75,7 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     }
 }
 
+/// That of the first downstream; see [`Admitted::first_downstream`].
 impl<S: Sync> FromRequestParts<S> for DownstreamToken {
     type Rejection = MissingLayer;
 

@@ -30,6 +30,7 @@ impl OboLayer {
             scopes: Vec::new(),
             access: None,
             downstreams: Policy::public(),
+            has_main: false,
         }
     }
 
@@ -115,6 +116,8 @@ pub struct OboLayerBuilder {
     access: Option<AccessPolicy>,
     /// Its downstreams; who may call is said in the end.
     downstreams: Policy,
+    /// Whether one of them has `Authorization`.
+    has_main: bool,
 }
 
 impl OboLayerBuilder {
@@ -143,15 +146,17 @@ impl OboLayerBuilder {
         self
     }
 
-    /// Exchanges the caller's token for one of this downstream. The first goes into
-    /// `Authorization`; all of them are there for the handler. Without any, tokens are validated
-    /// and not exchanged.
+    /// Exchanges the caller's token for one of this downstream. The first that is named so goes into
+    /// `Authorization`, and is the one that a handler gets who asks for a
+    /// [`DownstreamToken`](crate::DownstreamToken) without a name, whatever else is named before it;
+    /// all of them are there for the handler by name. Without any, tokens are validated and not
+    /// exchanged.
     pub fn downstream(mut self, downstream: Downstream) -> Self {
-        let first = self.downstreams.downstreams.is_empty();
-        self.downstreams = match first {
-            true => self.downstreams.downstream(downstream),
-            false => self.downstreams.downstream_for_handler(downstream),
+        self.downstreams = match self.has_main {
+            false => self.downstreams.downstream(downstream),
+            true => self.downstreams.downstream_for_handler(downstream),
         };
+        self.has_main = true;
         self
     }
 

@@ -153,10 +153,17 @@ impl Policy {
     /// The same with another header than `Authorization`, so that one request can carry the tokens
     /// of several downstreams. Two of them in one header, or one in a header that belongs to the
     /// connection, make a policy that lets nobody in.
+    ///
+    /// The one in `Authorization` is the policy's first downstream, in whichever order they are
+    /// named; see [`Admitted::first_downstream`](crate::Admitted::first_downstream).
     #[must_use]
     pub fn downstream_in(mut self, downstream: Downstream, header: HeaderName) -> Self {
         self.strip.add(&header);
-        self.downstreams.push((downstream, Some(header)));
+        let at = match header == AUTHORIZATION {
+            true => 0,
+            false => self.downstreams.len(),
+        };
+        self.downstreams.insert(at, (downstream, Some(header)));
         self
     }
 

@@ -8,7 +8,7 @@ use tower_obo::Downstream;
 use super::{
     DEFAULT_DOWNSTREAM, Origin,
     resolve::Resolver,
-    settings::{Given, RouteTable},
+    settings::{DownstreamTable, Given, RouteTable},
 };
 use crate::headers::{self, Reserved};
 
@@ -16,11 +16,14 @@ use crate::headers::{self, Reserved};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DownstreamApi {
-    /// What its tokens are for.
-    pub scope: String,
+    /// What its tokens are for: scopes of one API.
+    pub scopes: Vec<String>,
     /// Where an upstream gets them.
     pub header: HeaderName,
 }
+
+/// The problem has been named.
+struct Said;
 
 /// By name.
 pub(super) type Downstreams = BTreeMap<String, DownstreamApi>;
@@ -28,21 +31,16 @@ pub(super) type Downstreams = BTreeMap<String, DownstreamApi>;
 impl Resolver<'_> {
     pub(super) fn downstreams(&mut self) -> Downstreams {
         let mut downstreams = BTreeMap::new();
-        let (scope, origin) = match self.settings.text("downstream.arm.scope") {
-            Some(given) => (given.value.to_owned(), given.origin),
-            None => {
-                let authority = self.settings.text("entra.authority");
-                let authority = authority.map_or("", |given| given.value);
-                let arm = Downstream::azure_resource_manager_of(authority);
-                (arm.scopes().collect(), Origin::Nowhere)
-            }
+        let settings = self.settings;
+        let arm = settings.downstreams.get(DEFAULT_DOWNSTREAM);
+        let scopes = match self.scopes(DEFAULT_DOWNSTREAM, arm) {
+            Ok(given) => given.unwrap_or_else(|| self.resource_manager()),
+            Err(Said) => Vec::new(),
         };
-        let key = "downstream.arm.scope";
-        self.judge_words(key, std::slice::from_ref(&scope), &origin);
         let header = header::AUTHORIZATION;
-        let arm = DownstreamApi { scope, header };
+        let arm = DownstreamApi { scopes, header };
         downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), arm);
-        for (name, table) in &self.settings.downstreams {
+        for (name, table) in &settings.downstreams {
             let key = format!("downstream.{name}");
             let header = self.token_header(&key, table.header.as_ref());
             if name == DEFAULT_DOWNSTREAM {
@@ -51,20 +49,126 @@ impl Resolver<'_> {
                 }
                 continue;
             }
-            let key = format!("{key}.scope");
-            let Some(scope) = &table.scope else {
-                if !self.has_been_said(&key) {
-                    let key = format!("downstream.{name}");
-                    self.problems
-                        .push(table.origin.clone(), key, "its `scope` is missing");
+            match self.scopes(name, Some(table)) {
+                Ok(Some(scopes)) => {
+                    downstreams.insert(name.clone(), DownstreamApi { scopes, header });
                 }
-                continue;
-            };
-            self.judge_words(&key, std::slice::from_ref(&scope.value), &scope.origin);
-            let scope = scope.value.clone();
-            downstreams.insert(name.clone(), DownstreamApi { scope, header });
+                Ok(None) => {
+                    let said = ["scope", "scopes", "resource_url"]
+                        .iter()
+                        .any(|field| self.has_been_said(&format!("{key}.{field}")));
+                    if !said {
+                        let message = "its `scope` is missing (or `scopes`, or `resource_url`)";
+                        self.problems.push(table.origin.clone(), key, message);
+                    }
+                }
+                Err(Said) => {}
+            }
         }
         downstreams
+    }
+
+    /// The scope of Azure Resource Manager, in the cloud of the authority.
+    fn resource_manager(&self) -> Vec<String> {
+        let authority = self.settings.text("entra.authority");
+        let authority = authority.map_or("", |given| given.value);
+        let arm = Downstream::azure_resource_manager_of(authority);
+        arm.scopes().map(str::to_owned).collect()
+    }
+
+    /// The scopes of a downstream, in whichever form they are given; `None` where in none.
+    fn scopes(
+        &mut self,
+        name: &str,
+        table: Option<&DownstreamTable>,
+    ) -> Result<Option<Vec<String>>, Said> {
+        let before = self.problems.iter().count();
+        let key = |field| format!("downstream.{name}.{field}");
+        let scopes = match self.later_than_the_file(name) {
+            Some(given) => {
+                let scopes = vec![given.value.to_owned()];
+                self.judge_words(&key("scope"), &scopes, &given.origin);
+                Some(scopes)
+            }
+            None => {
+                let one = table.and_then(|table| table.scope.as_ref());
+                let several = table.and_then(|table| table.scopes.as_ref());
+                let all_of = table.and_then(|table| table.resource_url.as_ref());
+                let given = usize::from(one.is_some())
+                    + usize::from(several.is_some())
+                    + usize::from(all_of.is_some());
+                if let (2.., Some(table)) = (given, table) {
+                    let message =
+                        "`scope`, `scopes` and `resource_url` say the same in three ways; give one";
+                    let key = format!("downstream.{name}");
+                    self.problems.push(table.origin.clone(), key, message);
+                }
+                if let Some(one) = one {
+                    let scopes = vec![one.value.clone()];
+                    self.judge_words(&key("scope"), &scopes, &one.origin);
+                    Some(scopes)
+                } else if let Some(several) = several {
+                    self.judge_scopes(&key("scopes"), several);
+                    Some(several.value.clone())
+                } else {
+                    all_of.map(|url| vec![self.all_scopes_of(&key("resource_url"), url)])
+                }
+            }
+        };
+        match self.problems.iter().count() == before {
+            true => Ok(scopes),
+            false => Err(Said),
+        }
+    }
+
+    /// The scope of `arm` that a variable or a flag gives: it takes the place of whatever the file
+    /// says.
+    fn later_than_the_file(&self, name: &str) -> Option<Given<&str>> {
+        let given = self.settings.text("downstream.arm.scope")?;
+        let of_file = matches!(given.origin, Origin::File { .. });
+        (name == DEFAULT_DOWNSTREAM && !of_file).then_some(given)
+    }
+
+    fn judge_scopes(&mut self, key: &str, given: &Given<Vec<String>>) {
+        if given.value.is_empty() {
+            let message = "an empty list asks for nothing";
+            self.problems.push(given.origin.clone(), key, message);
+            return;
+        }
+        self.judge_words(key, &given.value, &given.origin);
+        let mut resources = given.value.iter().map(|scope| resource_of(scope));
+        let first = resources.next();
+        if let Some(other) = resources.find(|resource| Some(*resource) != first) {
+            let message = format!(
+                "a token is for one API, and these are of two: {:?} and {other:?}; make two downstreams of them",
+                first.unwrap_or_default()
+            );
+            self.problems.push(given.origin.clone(), key, message);
+        }
+    }
+
+    /// Everything that has been consented to at the API: its identifier with `/.default` behind it, also
+    /// where it ends in a slash.
+    fn all_scopes_of(&mut self, key: &str, given: &Given<String>) -> String {
+        let url = given.value.as_str();
+        let parsed = url::Url::parse(url);
+        let message = if parsed.is_err() || url.contains(char::is_whitespace) {
+            Some(format!(
+                "{url:?} is no URL such as https://graph.microsoft.com or api://<guid>"
+            ))
+        } else if url.ends_with("/.default") {
+            Some("this is a scope: give it as `scope`, or leave `/.default` out".to_owned())
+        } else if url.contains(['?', '#']) {
+            Some(format!(
+                "{url:?}: an API's identifier has no query and no fragment"
+            ))
+        } else {
+            None
+        };
+        if let Some(message) = message {
+            self.problems.push(given.origin.clone(), key, message);
+        }
+        format!("{url}/.default")
     }
 
     fn token_header(&mut self, key: &str, given: Option<&Given<String>>) -> HeaderName {
@@ -143,6 +247,12 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// What stands before a scope's own name, its API's identifier; nothing where the scope is Microsoft
+/// Graph's or OpenID's.
+fn resource_of(scope: &str) -> &str {
+    scope.rsplit_once('/').map_or("", |(resource, _)| resource)
 }
 
 /// `Authorization`, or a header that means nothing to the gateway or to a connection.

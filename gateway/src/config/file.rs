@@ -178,6 +178,14 @@ impl Walk<'_> {
         }
     }
 
+    fn list(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Given<Vec<String>>> {
+        let origin = self.origin(value.span().start);
+        match self.value(key, Kind::List, value)? {
+            Value::List(list) => Some(Given::new(list, origin)),
+            _ => None,
+        }
+    }
+
     /// `[downstream.<name>]`.
     fn downstreams(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
         for (name, at, table) in self.tables("downstream", at, value) {
@@ -185,14 +193,18 @@ impl Walk<'_> {
             let mut read = DownstreamTable {
                 origin: self.origin(at),
                 scope: None,
+                scopes: None,
+                resource_url: None,
                 header: None,
             };
             for (key, at, value) in entries(table) {
                 let path = format!("{path}.{key}");
                 match key {
                     "scope" => read.scope = self.text(&path, value),
+                    "scopes" => read.scopes = self.list(&path, value),
+                    "resource_url" => read.resource_url = self.text(&path, value),
                     "header" => read.header = self.text(&path, value),
-                    _ => self.unknown(at, path, &["scope", "header"]),
+                    _ => self.unknown(at, path, &["scope", "scopes", "resource_url", "header"]),
                 }
             }
             if name == DEFAULT_DOWNSTREAM
@@ -398,7 +410,7 @@ const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
-const NOT_YET: &[&str] = &["downstream.*.resource_url", "log.access", "metrics"];
+const NOT_YET: &[&str] = &["log.access", "metrics"];
 
 fn is_not_yet(name: &str) -> bool {
     NOT_YET.iter().any(|known| match known.split_once('*') {

@@ -191,6 +191,9 @@ pub struct Entra {
     pub ca_file: Option<PathBuf>,
     /// Whether the authority may be `http` on loopback.
     pub allow_http_loopback: bool,
+    /// Whether Entra ID is told that claims challenges of the downstream APIs are answered (client
+    /// capability `cp1`).
+    pub answer_claims_challenges: bool,
     /// How we prove who we are.
     pub credential: Credential,
 }

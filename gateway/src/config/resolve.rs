@@ -248,6 +248,7 @@ impl Resolver<'_> {
                 .text("entra.ca_file")
                 .map(|given| given.value.into()),
             allow_http_loopback,
+            answer_claims_challenges: self.settings.switch("entra.answer_claims_challenges"),
             credential: credential?,
         })
     }

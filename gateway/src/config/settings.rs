@@ -77,6 +77,8 @@ impl RouteTable {
 pub(crate) struct DownstreamTable {
     pub(crate) origin: Origin,
     pub(crate) scope: Option<Given<String>>,
+    pub(crate) scopes: Option<Given<Vec<String>>>,
+    pub(crate) resource_url: Option<Given<String>>,
     pub(crate) header: Option<Given<String>>,
 }
 

@@ -152,10 +152,7 @@ fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
 
 #[test]
 fn keys_of_features_that_do_not_exist_are_not_supported_yet() {
-    for text in [
-        "[downstream.x]\nscope = 's'\nresource_url = 'h'",
-        "[metrics]\nx = 1",
-    ] {
+    for text in ["[log]\naccess = true", "[metrics]\nx = 1"] {
         let problems = lines(with_file(text));
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
         assert!(
@@ -319,8 +316,8 @@ fn tl_02_plain_http_needs_loopback_or_a_word() {
     );
     let government = load("--authority", "https://login.microsoftonline.us/", None).unwrap();
     assert_eq!(
-        government.downstreams["arm"].scope,
-        "https://management.usgovcloudapi.net/user_impersonation"
+        government.downstreams["arm"].scopes,
+        ["https://management.usgovcloudapi.net/user_impersonation"]
     );
     assert!(load("--upstream", "http://10.0.0.1:3000", None).is_err());
     assert!(

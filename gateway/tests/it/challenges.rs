@@ -8,6 +8,7 @@ use std::sync::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Emulator, Endpoint, Fault};
+use obo_gateway::Config;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -326,4 +327,20 @@ async fn ex_13_a_401_without_claims_is_passed_on_and_nothing_is_sent_again() {
     let answer = send(&rig, "GET", &rig.token("alice"), "\r\n").await;
     assert_eq!((answer.status, &*answer.body), (401, "own"));
     assert_eq!(rig.upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn entra_is_told_that_challenges_are_answered_where_the_setting_says_so() {
+    const CP1: &str = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#;
+    let file = "[downstream.arm]\nscopes = ['https://management.azure.com/user_impersonation']\n";
+    for (told, claims) in [(false, None), (true, Some(CP1))] {
+        let change = |config: &mut Config| config.entra.answer_claims_challenges = told;
+        let rig = Rig::new(file, |_| challenge(), change).await;
+        let answer = send(&rig, "GET", &rig.token("alice"), "\r\n").await;
+        assert_eq!(asked(&rig), [claims.map(str::to_owned)], "{told}");
+        // The upstream's challenge reaches the caller, who is the one to answer it.
+        assert_eq!(answer.status, 401);
+        let challenge = answer.all("www-authenticate").concat();
+        assert!(challenge.contains("insufficient_claims"), "{challenge}");
+    }
 }

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header::AUTH
 use serde_json::Value;
 use tower::{Layer, ServiceExt};
 use tower_obo::{
-    AccessPolicy, Admitted, Credential, Downstream, Downstreams, Entra, OboLayer, Policy,
-    RejectionKind, TokenDefect,
+    AccessPolicy, Admitted, Credential, Downstream, DownstreamToken, Downstreams, Entra, OboLayer,
+    OboLayerBuilder, Policy, RejectionKind, TokenDefect,
 };
 
 use crate::{
@@ -249,7 +249,7 @@ async fn cf_08_a_policy_whose_headers_cannot_be_meant_lets_nobody_in() {
 
 #[tokio::test]
 async fn cf_08_a_layer_whose_headers_cannot_be_meant_is_not_built() {
-    let built = |configure: fn(tower_obo::OboLayerBuilder) -> tower_obo::OboLayerBuilder| {
+    let built = |configure: fn(OboLayerBuilder) -> OboLayerBuilder| {
         let secret = Credential::secret("s");
         let builder = OboLayer::builder(Entra::tenant(demo::CONTOSO))
             .client(demo::API_CLIENT_ID, secret)
@@ -295,4 +295,76 @@ async fn axum_handlers_ask_for_downstreams_by_name() {
         assert_eq!(answer.status().as_u16(), status);
     }
     assert_eq!(world.exchanges_asked(), 2);
+}
+
+#[tokio::test]
+async fn a_token_without_a_name_is_that_of_the_downstream_in_authorization_in_any_order() {
+    async fn handler(token: DownstreamToken) -> String {
+        token.name().to_owned()
+    }
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let arm = Downstream::azure_resource_manager;
+    let access = || AccessPolicy::any_scope([demo::API_SCOPE]);
+    let policies = [
+        ("before", both()),
+        (
+            "after",
+            Policy::new(access())
+                .downstream_in(graph(), GRAPH_HEADER)
+                .downstream(arm()),
+        ),
+        (
+            "after one for the handler",
+            Policy::new(access())
+                .downstream_for_handler(graph())
+                .downstream(arm()),
+        ),
+    ];
+    let layers = policies.map(|(case, policy)| (case, world.core.layer(policy)));
+    type Build = fn(OboLayerBuilder) -> OboLayerBuilder;
+    let builds: [(&str, Build); 3] = [
+        ("built", |builder| {
+            let arm = Downstream::azure_resource_manager();
+            builder.downstream(arm).downstream_in(graph(), GRAPH_HEADER)
+        }),
+        ("built after", |builder| {
+            let arm = Downstream::azure_resource_manager();
+            builder.downstream_in(graph(), GRAPH_HEADER).downstream(arm)
+        }),
+        ("built with a second for the handler", |builder| {
+            let arm = Downstream::azure_resource_manager();
+            builder.downstream(arm).downstream(graph())
+        }),
+    ];
+    let built = builds.map(|(case, build)| {
+        let authority = Entra::tenant(demo::CONTOSO).authority(world.entra.url());
+        let builder = OboLayer::builder(authority)
+            .allow_http_loopback(true)
+            .client(
+                demo::API_CLIENT_ID,
+                Credential::secret(demo::API_CLIENT_SECRET),
+            )
+            .require_scope(demo::API_SCOPE);
+        (case, build(builder).build().unwrap())
+    });
+    for (case, layer) in layers.into_iter().chain(built) {
+        let answer = Router::new()
+            .route("/", get(handler))
+            .layer(layer.clone())
+            .oneshot(with_token(&token).map(AxumBody::new));
+        let body = answer.await.unwrap().into_body();
+        let body = axum::body::to_bytes(body, 1_024).await.unwrap();
+        assert_eq!(body, "arm", "{case}");
+        // It goes into `Authorization` as well.
+        let sent = layer
+            .layer(world.upstream.clone())
+            .oneshot(with_token(&token));
+        assert_eq!(sent.await.unwrap().status(), StatusCode::OK, "{case}");
+        let header = &world.upstream.last().headers[AUTHORIZATION];
+        assert!(
+            audience(header).starts_with("https://management."),
+            "{case}"
+        );
+    }
 }

@@ -40,4 +40,5 @@ mod tcp;
 mod tenants;
 mod throttle;
 mod transport;
+mod two_apis;
 mod without_http;

@@ -160,6 +160,14 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Certificate authorities (PEM) that are trusted for Entra ID besides the system's",
     },
     Key {
+        name: "entra.answer_claims_challenges",
+        kind: Kind::Switch,
+        environment: &["OBO_ANSWER_CLAIMS_CHALLENGES"],
+        flag: "--answer-claims-challenges",
+        value: "",
+        help: "Tell Entra ID that claims challenges of the downstream APIs are answered (client capability cp1): tokens live longer, and are revoked by a challenge, which the upstream must pass on",
+    },
+    Key {
         name: "entra.allow_http_loopback",
         kind: Kind::Switch,
         environment: &["OBO_ALLOW_HTTP_LOOPBACK"],

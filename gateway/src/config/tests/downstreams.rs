@@ -18,7 +18,10 @@ fn a_route_has_one_downstream_or_a_list_of_them() {
     let config = with_file("[downstream.arm]\nheader = 'X-Arm'").unwrap();
     let arm = &config.downstreams["arm"];
     assert_eq!(arm.header, "x-arm");
-    assert_eq!(arm.scope, "https://management.azure.com/user_impersonation");
+    assert_eq!(
+        arm.scopes,
+        ["https://management.azure.com/user_impersonation"]
+    );
     assert_only(
         &format!("{GRAPH}[[route]]\npath = '/a'\ndownstream = 1"),
         "gw.toml:6: route.downstream: a string or a list of strings",
@@ -69,4 +72,79 @@ fn the_callers_own_token_may_stand_beside_one_in_another_header() {
     let text =
         format!("{GRAPH}[[route]]\npath = '/a'\npass_caller_token = true\ndownstream = 'graph'");
     assert!(with_file(&text).is_ok());
+}
+
+fn scopes_of(name: &str, table: &str) -> Vec<String> {
+    let text = format!("[downstream.{name}]\n{table}\nheader = 'X-Token'");
+    let mut config = with_file(&text).unwrap();
+    config.downstreams.remove(name).unwrap().scopes
+}
+
+#[test]
+fn a_downstream_has_one_scope_or_several_or_all_that_its_api_has() {
+    for name in ["arm", "vault"] {
+        let of = |table| scopes_of(name, table);
+        assert_eq!(of("scope = 'api://x/a'"), ["api://x/a"]);
+        let several = of("scopes = ['api://x/a', 'api://x/b']");
+        assert_eq!(several, ["api://x/a", "api://x/b"]);
+        let all = of("resource_url = 'https://vault.azure.net'");
+        assert_eq!(all, ["https://vault.azure.net/.default"]);
+        // The slash belongs to the identifier, and stays.
+        let slash = of("resource_url = 'https://management.core.windows.net/'");
+        assert_eq!(slash, ["https://management.core.windows.net//.default"]);
+    }
+}
+
+#[test]
+fn a_variable_or_a_flag_takes_the_place_of_all_that_the_file_says_of_arm_s_scopes() {
+    for table in ["scopes = ['f/a', 'f/b']", "resource_url = 'https://f'"] {
+        let config = Sources::new()
+            .file("gw.toml", format!("[downstream.arm]\n{table}"))
+            .environment(environment)
+            .flag("--downstream-scope", &["api://x/own".to_owned()])
+            .load()
+            .unwrap();
+        assert_eq!(config.downstreams["arm"].scopes, ["api://x/own"], "{table}");
+    }
+}
+
+#[test]
+fn cf_01_a_downstream_s_scopes_are_of_one_api_and_given_once() {
+    for (table, expected) in [
+        (
+            "scope = 'a'\nresource_url = 'https://x'",
+            "gw.toml:1: downstream.x: `scope`, `scopes` and `resource_url` say the same",
+        ),
+        (
+            "scopes = ['https://a/read', 'https://b/read']",
+            "gw.toml:2: downstream.x.scopes: a token is for one API, and these are of two: \"https://a\" and \"https://b\"",
+        ),
+        (
+            "scopes = []",
+            "gw.toml:2: downstream.x.scopes: an empty list",
+        ),
+        (
+            "scopes = ['a b']",
+            "gw.toml:2: downstream.x.scopes: \"a b\" is no single word",
+        ),
+        (
+            "scopes = 'a'",
+            "gw.toml:2: downstream.x.scopes: a list of strings is wanted",
+        ),
+        (
+            "resource_url = 'vault'",
+            "gw.toml:2: downstream.x.resource_url: \"vault\" is no URL",
+        ),
+        (
+            "resource_url = 'https://x/.default'",
+            "gw.toml:2: downstream.x.resource_url: this is a scope",
+        ),
+        (
+            "resource_url = 'https://x?a'",
+            "gw.toml:2: downstream.x.resource_url: \"https://x?a\": an API's identifier has no query",
+        ),
+        ("", "gw.toml:1: downstream.x: its `scope` is missing"),
+    ] {
+        assert_only(&format!("[downstream.x]\n{table}"), expected);
+    }
 }
