@@ -1,12 +1,15 @@
 //! The command line: flags from the table of settings, so that none is forgotten.
 
-use std::{env, fmt, fs, io, path::PathBuf};
+use std::{env, fmt, fs, io, net::SocketAddr, path::PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{
-    Config, Problems, Sources,
-    keys::{KEYS, Key, Kind},
+use crate::{
+    config::{
+        Config, Problems, Sources,
+        keys::{KEYS, Key, Kind},
+    },
+    health::Probe,
 };
 
 /// The exit code for a bad configuration or command line (`EX_USAGE` of BSD's sysexits).
@@ -53,6 +56,8 @@ pub enum Invocation {
     Run(Box<Config>),
     /// The configuration has been checked and is right.
     Check(Box<Config>),
+    /// Ask the gateway whose admin listener is here.
+    Health(SocketAddr, Probe),
 }
 
 /// Why there is nothing to run.
@@ -65,6 +70,8 @@ pub enum CliError {
     File(PathBuf, io::Error),
     /// The configuration is wrong.
     Config(Problems),
+    /// The gateway that should be asked has no admin listener.
+    NoAdmin,
 }
 
 impl fmt::Display for CliError {
@@ -73,6 +80,9 @@ impl fmt::Display for CliError {
             Self::Usage(error) => write!(f, "{error}"),
             Self::File(path, error) => write!(f, "{}: cannot be read: {error}", path.display()),
             Self::Config(problems) => write!(f, "{problems}"),
+            Self::NoAdmin => f.write_str(
+                "admin.listen: is not set, so that no gateway can be asked; set `admin.listen` (--admin-listen, OBO_ADMIN_LISTEN), as for the gateway itself",
+            ),
         }
     }
 }
@@ -92,6 +102,15 @@ where
     let matches = command()
         .try_get_matches_from(arguments)
         .map_err(CliError::Usage)?;
+    if let Some(("health", matches)) = matches.subcommand() {
+        let address = sources(matches)?
+            .admin_listen()
+            .map_err(CliError::Config)?
+            .ok_or(CliError::NoAdmin)?;
+        let live = matches.get_flag("live");
+        let probe = if live { Probe::Live } else { Probe::Ready };
+        return Ok(Invocation::Health(address, probe));
+    }
     let (check, matches) = match matches.subcommand() {
         Some(("check", matches)) => (true, matches),
         Some((_, matches)) => (false, matches),
@@ -106,10 +125,16 @@ where
 }
 
 fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
-    let mut sources = Sources::new().environment(|name| env::var(name).ok());
+    let mut sources = sources(matches)?;
     if check {
         sources = sources.files_must_exist();
     }
+    sources.load().map_err(CliError::Config)
+}
+
+/// The three layers as this process has them.
+fn sources(matches: &ArgMatches) -> Result<Sources<'static>, CliError> {
+    let mut sources = Sources::new().environment(|name| env::var(name).ok());
     let path = matches.get_one::<PathBuf>("config").cloned().or_else(|| {
         env::var_os("OBO_CONFIG")
             .filter(|path| !path.is_empty())
@@ -125,7 +150,7 @@ fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
             sources = sources.flag(key.flag, &values);
         }
     }
-    sources.load().map_err(CliError::Config)
+    Ok(sources)
 }
 
 fn values(matches: &ArgMatches, key: &Key) -> Option<Vec<String>> {
@@ -142,6 +167,19 @@ pub fn command() -> Command {
     let run = Command::new("run").about("Run the gateway (the default)");
     let check = Command::new("check")
         .about("Read the whole configuration, name every problem, run nothing");
+    let health = Command::new("health")
+        .about("Ask the gateway that runs with the same settings whether it is ready; exit code 0 or 1")
+        .long_about(
+            "Asks /readyz of the gateway whose admin.listen is the same, and prints what it says. \
+             Exit code 0: ready; 1: not ready, or nobody answers within 3 s; 64: there is no admin.listen. \
+             For container health checks: HEALTHCHECK CMD [\"obo-gateway\", \"health\"]",
+        )
+        .arg(
+            Arg::new("live")
+                .long("live")
+                .action(ArgAction::SetTrue)
+                .help("Ask /livez instead: whether the process answers at all"),
+        );
     with_flags(Command::new("obo-gateway"))
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -149,6 +187,7 @@ pub fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(with_flags(run))
         .subcommand(with_flags(check))
+        .subcommand(with_flags(health))
 }
 
 fn with_flags(command: Command) -> Command {

@@ -3,13 +3,17 @@
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
+    net::SocketAddr,
     process::ExitCode,
+    time::Duration,
 };
 
 use obo_gateway::{
     Config, Running, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
-    start,
+    health::{self, Probe},
+    service_manager::{self, Phase},
+    start_on,
 };
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
@@ -18,6 +22,7 @@ fn main() -> ExitCode {
     match cli::read(env::args_os()) {
         Ok(Invocation::Run(config)) => run(*config),
         Ok(Invocation::Check(config)) => check(&config),
+        Ok(Invocation::Health(address, probe)) => health(address, probe),
         Ok(_) => ExitCode::from(EX_USAGE),
         Err(CliError::Usage(error)) => {
             let help = !error.use_stderr();
@@ -62,10 +67,35 @@ fn check(config: &Config) -> ExitCode {
     }
 }
 
+fn health(address: SocketAddr, probe: Probe) -> ExitCode {
+    match health::ask(address, probe) {
+        Ok(health) => {
+            // The exit code says it too.
+            let _ = writeln!(io::stdout(), "{}", health.text);
+            if health.healthy {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            complain(format_args!("{address} does not answer: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run(config: Config) -> ExitCode {
     if let Err(error) = log(&config) {
         return refuse(&*error);
     }
+    let sockets = match service_manager::sockets() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            complain(format_args!("cannot start: {error}\n"));
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -81,7 +111,7 @@ fn run(config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        match start(config).await {
+        match start_on(config, sockets).await {
             Ok(gateway) => serve(gateway, signals).await,
             Err(
                 error @ (StartError::Config(_)
@@ -98,12 +128,25 @@ fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(gateway: Running, mut signals: Signals) -> ExitCode {
-    signals.next().await;
+    service_manager::tell(Phase::Listening);
+    tokio::select! {
+        () = signals.next() => {}
+        never = tell_when_ready(&gateway) => match never {},
+    }
+    service_manager::tell(Phase::Stopping);
     tracing::info!("shutting down: running requests may finish; a second signal ends at once");
     tokio::select! {
         () = gateway.shutdown() => ExitCode::SUCCESS,
         () = signals.next() => ExitCode::FAILURE,
     }
+}
+
+async fn tell_when_ready(gateway: &Running) -> std::convert::Infallible {
+    while !gateway.is_ready() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    service_manager::tell(Phase::Serving);
+    std::future::pending().await
 }
 
 fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -69,7 +69,41 @@ pub enum StartError {
 /// # Errors
 ///
 /// An address is taken, the configuration cannot work, or the system gives no threads.
-pub async fn start(mut config: Config) -> Result<Running, StartError> {
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_on(config, Sockets::default()).await
+}
+
+/// Sockets that are open already, from a service manager for instance; they are taken in place of
+/// the configured addresses.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = obo_gateway::Sources::new().file("gw.toml", "
+/// # upstream = 'http://127.0.0.1:9'\n accept.scopes = ['s']\n [entra]
+/// # tenant = '00000000-0000-0000-0000-000000000001'\n client_id = '00000000-0000-0000-0000-000000000002'
+/// # credential = { secret_file = '/nowhere' }").load()?;
+/// let mut sockets = obo_gateway::Sockets::default();
+/// sockets.listen = Some(std::net::TcpListener::bind("127.0.0.1:0")?);
+/// let gateway = obo_gateway::start_on(config, sockets).await?;
+/// # drop(gateway);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Sockets {
+    /// For clients, in place of `listen`.
+    pub listen: Option<std::net::TcpListener>,
+    /// For probes, in place of `admin.listen`.
+    pub admin: Option<std::net::TcpListener>,
+}
+
+/// As [`start`], on sockets that are open already.
+///
+/// # Errors
+///
+/// As of [`start`].
+pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, StartError> {
     let control = Control(Some(
         Builder::new_multi_thread()
             .worker_threads(1)
@@ -82,11 +116,14 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let (core, policies) = authorize::core(&config, handle.clone())?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(&config)?;
-    let listeners = listen::bind(config.listen, config.workers.max(1)).map_err(|source| {
-        StartError::Listen {
-            address: config.listen,
-            source,
-        }
+    let workers = config.workers.max(1);
+    let listeners = match sockets.listen {
+        Some(socket) => listen::share(socket, workers),
+        None => listen::bind(config.listen, workers),
+    };
+    let listeners = listeners.map_err(|source| StartError::Listen {
+        address: config.listen,
+        source,
     })?;
     let local = listeners
         .first()
@@ -94,7 +131,13 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         .map_err(StartError::Thread)?;
     // Which port is ours matters to whoever compares hosts.
     config.listen = local;
-    let admin = admin_listener(&config)?;
+    let admin = match sockets.admin {
+        Some(socket) => {
+            socket.set_nonblocking(true).map_err(StartError::Thread)?;
+            Some(socket)
+        }
+        None => admin_listener(&config)?,
+    };
     let admin_local = admin
         .as_ref()
         .map(std::net::TcpListener::local_addr)
@@ -222,8 +265,13 @@ fn announce(running: &Running, config: &Config) {
     }
 }
 
-/// The address to connect to; a socket that listens on all addresses is reached by loopback.
 fn url(scheme: &str, address: SocketAddr) -> String {
+    let reachable = reachable(address);
+    format!("{scheme}://{reachable}")
+}
+
+/// The address to connect to; a socket that listens on all addresses is reached by loopback.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let mut reachable = address;
     if address.ip().is_unspecified() {
         reachable.set_ip(match address {
@@ -231,7 +279,7 @@ fn url(scheme: &str, address: SocketAddr) -> String {
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("{scheme}://{reachable}")
+    reachable
 }
 
 /// A gateway that runs. Dropped, it ends at once; [`Running::shutdown`] lets requests finish.

@@ -9,6 +9,7 @@
 mod challenges;
 mod errors;
 mod isolation;
+mod peers;
 mod processes;
 mod readme;
 mod refusals;

@@ -410,8 +410,40 @@ impl<'a> Sources<'a> {
     /// # Errors
     ///
     /// Everything that is wrong, each with where it stands.
-    pub fn load(self) -> Result<Config, Problems> {
-        let mut problems = self.problems;
+    pub fn load(mut self) -> Result<Config, Problems> {
+        let (settings, problems) = self.settings()?;
+        let none = |_: &str| None;
+        let environment: &dyn Fn(&str) -> Option<String> = match &self.environment {
+            Some(read) => read.as_ref(),
+            None => &none,
+        };
+        resolve::resolve(&settings, problems, self.files_must_exist, environment)
+    }
+
+    /// Reads where the admin listener is, whatever else is missing or wrong; `None`: nowhere.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read as TOML, or the address is none.
+    pub fn admin_listen(mut self) -> Result<Option<SocketAddr>, Problems> {
+        let (settings, _) = self.settings()?;
+        let Some(given) = settings.values.text("admin.listen") else {
+            return Ok(None);
+        };
+        match given.value.parse() {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => {
+                let mut problems = Problems::default();
+                let message = resolve::no_address(given.value);
+                problems.push(given.origin, "admin.listen", message);
+                Err(problems)
+            }
+        }
+    }
+
+    /// Lays the layers over each other.
+    fn settings(&mut self) -> Result<(Settings, Problems), Problems> {
+        let mut problems = std::mem::take(&mut self.problems);
         let mut settings = Settings::default();
         if let Some((name, text)) = &self.file {
             let before = problems.iter().count();
@@ -428,13 +460,8 @@ impl<'a> Sources<'a> {
         if let Some(read) = &self.environment {
             settings.overlay(Settings::from_environment(read.as_ref(), &mut problems));
         }
-        settings.overlay(self.flags);
-        let none = |_: &str| None;
-        let environment: &dyn Fn(&str) -> Option<String> = match &self.environment {
-            Some(read) => read.as_ref(),
-            None => &none,
-        };
-        resolve::resolve(&settings, problems, self.files_must_exist, environment)
+        settings.overlay(std::mem::take(&mut self.flags));
+        Ok((settings, problems))
     }
 }
 

@@ -127,9 +127,7 @@ impl Resolver<'_> {
             Ok(address) => Some(address),
             Err(_) => {
                 let origin = given.map_or(Origin::Nowhere, |given| given.origin);
-                let message =
-                    format!("{text:?} is no IP address with a port, 127.0.0.1:8080 for instance");
-                self.problems.push(origin, name, message);
+                self.problems.push(origin, name, no_address(text));
                 None
             }
         }
@@ -323,4 +321,9 @@ impl Resolver<'_> {
 
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What is said of a text that should be an address to listen on.
+pub(super) fn no_address(text: &str) -> String {
+    format!("{text:?} is no IP address with a port, 127.0.0.1:8080 for instance")
 }

@@ -46,6 +46,23 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net
     Ok(all)
 }
 
+/// Gives each of `count` workers a handle of one socket that listens already.
+///
+/// # Errors
+///
+/// The system gives no more file descriptors.
+pub(crate) fn share(
+    socket: std::net::TcpListener,
+    count: usize,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    socket.set_nonblocking(true)?;
+    let mut all = vec![socket];
+    while let Some(first) = all.first().filter(|_| all.len() < count) {
+        all.push(first.try_clone()?);
+    }
+    Ok(all)
+}
+
 fn socket(address: SocketAddr, spread: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -12,10 +12,33 @@ use crate::{
     upstream::{Upstream, ok},
 };
 
-fn gateway() -> Command {
+pub(crate) fn gateway() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_obo-gateway"));
     command.env_clear();
     command
+}
+
+/// What a gateway needs to serve in front of `upstream` with the emulator's demo registration.
+pub(crate) fn serving(emulator: &Emulator, upstream: &Upstream) -> Vec<String> {
+    let upstream = format!("http://{}", upstream.address);
+    let arguments = [
+        ["--listen", "127.0.0.1:0"],
+        ["--workers", "2"],
+        ["--upstream", &upstream],
+        ["--authority", emulator.url()],
+        ["--tenant", ids::CONTOSO],
+        ["--client-id", ids::API_CLIENT_ID],
+        ["--audience", ids::API_APP_ID_URI],
+        ["--scope", ids::API_SCOPE],
+        ["--log-format", "json"],
+        [
+            "--downstream-scope",
+            "https://management.azure.com/.default",
+        ],
+    ];
+    let mut arguments: Vec<String> = arguments.concat().into_iter().map(str::to_owned).collect();
+    arguments.push("--allow-http-loopback".to_owned());
+    arguments
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -154,26 +177,7 @@ async fn it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {
     let emulator = Emulator::builder().start().await.unwrap();
     let upstream = Upstream::start(|_| ok()).await;
     let mut child = gateway()
-        .args([
-            "--listen",
-            "127.0.0.1:0",
-            "--workers",
-            "2",
-            "--allow-http-loopback",
-        ])
-        .args(["--upstream", &format!("http://{}", upstream.address)])
-        .args(["--authority", emulator.url(), "--tenant", ids::CONTOSO])
-        .args([
-            "--client-id",
-            ids::API_CLIENT_ID,
-            "--audience",
-            ids::API_APP_ID_URI,
-        ])
-        .args(["--scope", ids::API_SCOPE, "--log-format", "json"])
-        .args([
-            "--downstream-scope",
-            "https://management.azure.com/.default",
-        ])
+        .args(serving(&emulator, &upstream))
         .env("AZURE_CLIENT_SECRET", ids::API_CLIENT_SECRET)
         .stderr(Stdio::piped())
         .spawn()

@@ -30,6 +30,7 @@ mod framing;
 mod grpc;
 mod grpc_interop;
 mod headers;
+mod health;
 mod http2;
 mod http2_answers;
 mod http2_malformed;
@@ -46,7 +47,11 @@ mod rig;
 mod rng;
 mod route_limits;
 #[cfg(target_os = "linux")]
+#[cfg(unix)]
+mod service_manager;
 mod shared_store;
+#[cfg(unix)]
+mod signals;
 mod slow_readers;
 mod tls;
 mod tls_upstream;
