@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     BoundPolicy, Downstreams, ExchangeError, Principal, Rejection, RejectionKind, Timestamp,
-    challenge, core::OnDemand, policy::BoundDownstream, tokens::CachedToken,
+    TokenDefect, challenge, core::OnDemand, policy::BoundDownstream, tokens::CachedToken,
 };
 
 /// The downstream tokens of a request; two of them need no allocation.
@@ -92,24 +92,52 @@ impl Admitted {
         Downstreams::of(self.clone())
     }
 
-    /// The token for a downstream of the policy that is there on demand.
+    /// The token for a downstream of the policy: the one that came with the request, as long as it can
+    /// be used, otherwise another.
     pub(crate) async fn obtain(&self, name: &str) -> Result<DownstreamToken, Rejection> {
+        let came = self.downstream(name);
+        if let Some(token) = &came
+            && self.policy.store.is_alive(&token.token)
+        {
+            return Ok(token.clone());
+        }
         let refuse = |detail| {
             tracing::error!(downstream = ?name, "a handler asks for a token: {detail}");
             Rejection::new(RejectionKind::Misconfigured, detail, &self.policy.challenge)
         };
-        let mut known = self.policy.on_demand.iter();
-        let bound = known
-            .find(|bound| bound.downstream.name() == name)
+        let (_, bound) = self
+            .named(name)
             .ok_or_else(|| refuse("the route has no downstream of that name"))?;
-        let (Some(on_demand), Some(access)) = (&self.on_demand, &self.policy.access) else {
-            return Err(refuse("a public route has nobody to call a downstream for"));
+        let token = match (&self.on_demand, &self.policy.access, came) {
+            (Some(on_demand), Some(access), _) => on_demand.obtain(bound, access).await?,
+            (_, _, Some(came)) => self.in_place_of(&came.token)?,
+            _ => return Err(refuse("a public route has nobody to call a downstream for")),
         };
         Ok(DownstreamToken {
             name: Arc::clone(bound.downstream.shared_name()),
-            token: on_demand.obtain(bound, access).await?,
+            token,
             policy: Arc::clone(&self.policy),
         })
+    }
+
+    /// What there is in place of a token that cannot be used any more, where the caller's own, which
+    /// another would be exchanged for, is not kept.
+    fn in_place_of(&self, token: &CachedToken) -> Result<Arc<CachedToken>, Rejection> {
+        let (store, challenge) = (&self.policy.store, &self.policy.challenge);
+        if self.valid_until.is_some_and(|until| until <= store.now()) {
+            return Err(Rejection::token(TokenDefect::Expired, challenge));
+        }
+        let another = store.in_place_of(token);
+        another.map_err(|error| Rejection::exchange(error, challenge))
+    }
+
+    /// The downstream of that name, with its place among those whose tokens came with the request.
+    fn named(&self, name: &str) -> Option<(Option<usize>, &BoundDownstream)> {
+        let with_request = self.policy.downstreams.iter().enumerate();
+        let with_request = with_request.map(|(at, bound)| (Some(at), bound));
+        let on_demand = self.policy.on_demand.iter().map(|bound| (None, bound));
+        let mut all = with_request.chain(on_demand);
+        all.find(|(_, bound)| bound.downstream.name() == name)
     }
 
     fn downstream_at(&self, at: usize) -> Option<DownstreamToken> {
@@ -120,23 +148,21 @@ impl Admitted {
         })
     }
 
-    /// The downstream of the policy that the token is for, if it is one of this request's tokens.
+    /// The downstream of the policy that the token is for, if it is one of this policy's. Whether it is
+    /// this caller's the token's key says.
     pub(crate) fn bound(&self, token: &DownstreamToken) -> Option<&BoundDownstream> {
-        let is_it = |own: &Arc<CachedToken>| Arc::ptr_eq(own, &token.token);
-        let at = self.tokens.iter().position(is_it)?;
-        self.policy.downstreams.get(at)
+        if !Arc::ptr_eq(&token.policy, &self.policy) {
+            return None;
+        }
+        self.named(&token.name).map(|(_, bound)| bound)
     }
 
-    /// The same with another token where `old` was.
-    pub(crate) fn with_token_in_place_of(
-        mut self,
-        old: &Arc<CachedToken>,
-        new: Arc<CachedToken>,
-    ) -> Self {
-        for token in &mut self.tokens {
-            if Arc::ptr_eq(token, old) {
-                *token = Arc::clone(&new);
-            }
+    /// The same with another token for that downstream, if one came with the request.
+    pub(crate) fn with_token(mut self, name: &str, new: Arc<CachedToken>) -> Self {
+        if let Some((Some(at), _)) = self.named(name)
+            && let Some(token) = self.tokens.get_mut(at)
+        {
+            *token = new;
         }
         self
     }

@@ -31,19 +31,21 @@ impl Downstreams {
         Self(admitted)
     }
 
-    /// The token for the downstream of that name: the one that came with the request, or of a
-    /// downstream [on demand](crate::Policy::downstream_on_demand) one that is exchanged now, unless
-    /// it is there already. All who want the same one wait for the same exchange.
+    /// The token for the downstream of that name: the one that came with the request as long as it can
+    /// be used, or of a downstream [on demand](crate::Policy::downstream_on_demand) one that is exchanged
+    /// now, unless it is there already. All who want the same one wait for the same exchange.
+    ///
+    /// A token that came with the request can end during a long answer, or be
+    /// [refused](DownstreamToken::challenged) by its downstream. On a route with downstreams on demand,
+    /// which keeps the caller's token, another is exchanged then; elsewhere there is one if another
+    /// request has got it.
     ///
     /// # Errors
     ///
     /// What the layer would have answered if the route needed this token, ready to be sent to the
-    /// caller. A name that the route does not have is a mistake of the program: 502, and an error in
-    /// the log.
+    /// caller: among others, the claims challenge that its downstream has refused the last one with. A
+    /// name that the route does not have is a mistake of the program: 502, and an error in the log.
     pub async fn get(&self, name: &str) -> Result<DownstreamToken, Rejection> {
-        match self.0.downstream(name) {
-            Some(token) => Ok(token),
-            None => self.0.obtain(name).await,
-        }
+        self.0.obtain(name).await
     }
 }

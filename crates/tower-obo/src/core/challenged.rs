@@ -25,7 +25,8 @@ impl Core {
     /// many exchanges are under way: an API that challenges every request must not turn each into an
     /// exchange. What it brings takes the place of the old token. Where it fails, or is not made, the
     /// [`Pending`] resolves to the challenge for the caller, Entra ID's where that has one, and the
-    /// same caller's token gets it for 30 s.
+    /// same caller's token gets it for 30 s. Of a downstream on demand
+    /// [`Downstreams::get`](crate::Downstreams::get) has the new token then.
     #[must_use]
     pub fn exchange_for_claims(
         &self,
@@ -49,16 +50,16 @@ impl Core {
         want.from_store = FromStore::Nothing;
         let challenge = ExchangeError::challenge(claims);
         let grpc = is_grpc(head.headers);
-        let (core, admitted, refused) = (self.clone(), admitted.clone(), challenged.clone());
+        let (core, admitted, challenged) = (self.clone(), admitted.clone(), challenged.clone());
         Some(Pending::new(async move {
-            let refused = refused.cached();
+            let refused = challenged.cached();
             let exchange = core
                 .0
                 .tokens
                 .exchange_for_claims(refused, &challenge, want)
                 .await;
             match exchange {
-                Ok(token) => Ok(admitted.with_token_in_place_of(refused, token)),
+                Ok(token) => Ok(admitted.with_token(challenged.name(), token)),
                 Err(error) => {
                     let rejection = Rejection::exchange(error, &core.0.challenge);
                     Err(core.report(rejection.for_grpc(grpc)))

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::{Core, is_grpc};
 use crate::{
     AccessPolicy, BoundPolicy, Event, Rejection, Secret, admission::Admission,
-    policy::BoundDownstream, tokens::CachedToken, validate::TokenDefect,
+    policy::BoundDownstream, tokens::CachedToken,
 };
 
 /// The caller's part in an exchange to come.
@@ -57,13 +57,7 @@ impl OnDemand {
         let inner = &core.0;
         let now = inner.clock.now();
         // A stream may run longer than the token that opened it is good for.
-        if !admission.holds(now) {
-            let defect = match now < admission.valid_until {
-                true => TokenDefect::UnknownKey,
-                false => TokenDefect::Expired,
-            };
-            return Err(Rejection::token(defect, &inner.challenge));
-        }
+        core.still_holds(admission, now)?;
         if admission.principal.is_app_only() {
             return Err(core.app_only(access));
         }

@@ -14,13 +14,13 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header::AUTHORIZATION};
 use super::{Core, Decision, Head, OnDemand, Sight, is_grpc};
 use crate::{
     AccessPolicy, Admitted, BoundPolicy, RefreshReason, Refreshed, Rejection, RejectionKind,
-    Secret,
+    Secret, Timestamp,
     admission::{self, Admission},
     admitted::Tokens,
     authorize::Denied,
     digest::Digest,
     policy::BoundDownstream,
-    tokens::{CachedToken, Unavailable},
+    tokens::{CachedToken, Unavailable, gone},
     validate::TokenDefect,
 };
 
@@ -159,13 +159,7 @@ impl Core {
                 return Err(self.app_only(access));
             }
         }
-        // All at the same time. Of several refusals that of the first downstream counts.
-        let asked = policy.downstreams.iter();
-        let asked = asked.map(|bound| self.obtain(&admission, bound, token.clone()));
-        let tokens = join_all(asked)
-            .await
-            .into_iter()
-            .collect::<Result<Tokens, _>>()?;
+        let tokens = self.obtain_all(&token, &admission, policy).await?;
         self.weigh(&token, &admission);
         let on_demand = OnDemand::of(self, &admission, policy, || (token, grpc));
         Ok(Admitted::new(
@@ -175,6 +169,46 @@ impl Core {
             tokens,
             on_demand,
         ))
+    }
+
+    /// The tokens of all downstreams that come with the request, all asked for at the same time. Of
+    /// several refusals that of the first downstream counts.
+    async fn obtain_all(
+        &self,
+        caller: &Secret,
+        admission: &Admission,
+        policy: &BoundPolicy,
+    ) -> Result<Tokens, Rejection> {
+        // While one was waited for, another that was there at once may have been challenged by its
+        // downstream, or have ended: that one is asked for once more.
+        for _ in 0..2 {
+            let asked = policy.downstreams.iter();
+            let asked = asked.map(|bound| self.obtain(admission, bound, caller.clone()));
+            let tokens = join_all(asked).await;
+            let now = self.0.clock.now();
+            self.still_holds(admission, now)?;
+            let tokens = tokens.into_iter().collect::<Result<Tokens, _>>()?;
+            if tokens.iter().all(|token| token.is_alive(now)) {
+                return Ok(tokens);
+            }
+        }
+        Err(Rejection::exchange(gone(), &self.0.challenge))
+    }
+
+    /// Whether the caller's token is still good, for who has waited or runs long.
+    pub(super) fn still_holds(
+        &self,
+        admission: &Admission,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        if admission.holds(now) {
+            return Ok(());
+        }
+        let defect = match now < admission.valid_until {
+            true => TokenDefect::UnknownKey,
+            false => TokenDefect::Expired,
+        };
+        Err(Rejection::token(defect, &self.0.challenge))
     }
 
     /// One downstream token, from the store or by an exchange.
@@ -187,6 +221,7 @@ impl Core {
         let mut want = self.want(admission, bound, caller);
         want.follows = admission.token(bound.slot);
         let token = self.0.tokens.obtain(want).await;
+        self.still_holds(admission, self.0.clock.now())?;
         let token = token.map_err(|error| match error {
             Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge)
                 .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" ")),

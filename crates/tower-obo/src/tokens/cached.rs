@@ -36,10 +36,12 @@ pub(crate) struct CachedToken {
     /// `Bearer …`, made once, marked sensitive.
     header: HeaderValue,
     key: Digest,
-    /// Served without question before this time; zero once the token has been revoked.
+    /// Served without question before this time, as long as the token lives.
     use_until: AtomicU64,
-    /// Not served at all from this time on; zero once the token has been revoked.
+    /// Not served at all from this time on; zero once the token has been revoked, for good.
     expires_at: AtomicU64,
+    /// When the token itself ends, whoever may use it.
+    ends: Timestamp,
     /// From this time on, the next request that carries it sets a renewal off.
     renew_at: AtomicU64,
     /// As which value it stands in the shared store, where it does.
@@ -70,6 +72,7 @@ impl CachedToken {
         Some(Self {
             header,
             key,
+            ends: now + lifetime,
             use_until: AtomicU64::new(use_until.as_unix()),
             expires_at: AtomicU64::new(expires_at.as_unix()),
             renew_at: AtomicU64::new(renew_at.as_unix()),
@@ -89,7 +92,18 @@ impl CachedToken {
     /// Until when it is served without question.
     #[cfg(feature = "redis")]
     pub(super) fn use_until(&self) -> Timestamp {
-        Timestamp::from_unix(self.use_until.load(Ordering::Relaxed))
+        let until = Timestamp::from_unix(self.use_until.load(Ordering::Relaxed));
+        until.min(self.expires_at())
+    }
+
+    /// When the token itself ends, be it revoked or not.
+    pub(super) const fn ends(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// Whether it is the same token, byte for byte: it may have come twice.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.header == other.header
     }
 
     /// As which value it stands in the shared store.
@@ -113,7 +127,7 @@ impl CachedToken {
 
     /// Whether it may be served without asking for another.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
-        now.as_unix() < self.use_until.load(Ordering::Relaxed)
+        now.as_unix() < self.use_until.load(Ordering::Relaxed) && self.is_alive(now)
     }
 
     /// Whether it may be served at all, should another not be had.
@@ -147,14 +161,10 @@ impl CachedToken {
     pub(super) fn serve_until(&self, until: Timestamp) {
         let until = until.min(self.expires_at()).as_unix();
         self.use_until.fetch_max(until, Ordering::Relaxed);
-        if self.expires_at.load(Ordering::Relaxed) == 0 {
-            self.use_until.store(0, Ordering::Relaxed);
-        }
     }
 
     /// Nobody is served with it any more, whoever still holds it.
     pub(crate) fn revoke(&self) {
-        self.use_until.store(0, Ordering::Relaxed);
         self.expires_at.store(0, Ordering::Relaxed);
     }
 
@@ -219,6 +229,16 @@ mod tests {
     fn a_revoked_token_is_dead_for_all_who_hold_it() {
         let token = token(1_000, 1_000);
         token.revoke();
+        assert!(!token.is_fresh(NOW) && !token.is_alive(NOW));
+    }
+
+    /// A failed renewal can let it serve on at the very moment in which a challenge ends it: that it is
+    /// used until then is written last.
+    #[test]
+    fn ex_12_a_revoked_token_is_dead_however_long_it_was_to_be_used() {
+        let token = token(1_000, 1_000);
+        token.revoke();
+        token.use_until.store(at(950).as_unix(), Ordering::Relaxed);
         assert!(!token.is_fresh(NOW) && !token.is_alive(NOW));
     }
 

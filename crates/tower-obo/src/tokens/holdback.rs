@@ -89,11 +89,8 @@ impl Holdback {
         group: &Group,
         now: Timestamp,
     ) -> Option<ExchangeError> {
-        if let Some(held) = self.users.get(key) {
-            if now < held.until {
-                return Some(held.error_at(now));
-            }
-            self.users.remove(key);
+        if let Some(error) = self.error_of_user(key, now) {
+            return Some(error);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let held = groups.get(group)?;
@@ -101,6 +98,16 @@ impl Holdback {
             return Some(held.error_at(now));
         }
         groups.remove(group);
+        None
+    }
+
+    /// The error that stands for this token and for no other.
+    pub(super) fn error_of_user(&self, key: &Digest, now: Timestamp) -> Option<ExchangeError> {
+        let held = self.users.get(key)?;
+        if now < held.until {
+            return Some(held.error_at(now));
+        }
+        self.users.remove(key);
         None
     }
 

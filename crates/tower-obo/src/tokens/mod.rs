@@ -1,6 +1,7 @@
 //! Downstream tokens: kept, asked for once, renewed ahead.
 
 mod cached;
+mod challenged;
 mod flight;
 mod holdback;
 #[cfg(feature = "redis")]
@@ -16,5 +17,5 @@ pub use self::shared::RedisStore;
 pub(crate) use self::{
     cached::CachedToken,
     flight::{FromStore, Unavailable, Want},
-    store::DownstreamTokens,
+    store::{DownstreamTokens, gone},
 };

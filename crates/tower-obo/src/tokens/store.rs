@@ -15,6 +15,7 @@ use self::refused::OnceAMinute;
 use super::{
     CachedToken, Unavailable, Want,
     cached::earliest_renewal,
+    challenged::Challenged,
     flight::{Flights, FromStore, Outcome, Start},
     holdback::Holdback,
     shared::{Shared, Stored},
@@ -43,6 +44,8 @@ pub(crate) struct DownstreamTokens {
     refused: OnceAMinute,
     /// When claims of a downstream were asked for, by the token's key.
     challenged: OnceAMinute,
+    /// What downstreams have answered tokens with.
+    challenges: Challenged,
     exchanges: Arc<Semaphore>,
     /// Tokens that other processes may have exchanged.
     shared: Option<Shared>,
@@ -93,6 +96,7 @@ impl DownstreamTokens {
             holdback: Holdback::default(),
             refused: OnceAMinute::default(),
             challenged: OnceAMinute::default(),
+            challenges: Challenged::default(),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             shared: None,
             patience: Duration::from_secs(5),
@@ -364,8 +368,21 @@ impl DownstreamTokens {
         let token = CachedToken::new(response, want.key, obtained, want.caller_valid_until)
             .ok_or_else(|| unusable("the token holds characters that no token has"))?;
         let token = Arc::new(token);
+        self.unchallenged(&token)?;
         self.tokens.insert(want.key, Arc::clone(&token));
+        // Who challenges it at this moment has either seen it in the cache, or is seen here.
+        self.unchallenged(&token)
+            .inspect_err(|_| self.revoke(&token))?;
         Ok(token)
+    }
+
+    /// An exchange may answer with a token that its downstream has challenged: one that keeps tokens
+    /// itself, say.
+    fn unchallenged(&self, token: &CachedToken) -> Result<(), ExchangeError> {
+        match self.challenges.of(token, self.clock.now()) {
+            Some(challenge) => Err(challenge),
+            None => Ok(()),
+        }
     }
 }
 
@@ -373,7 +390,7 @@ fn too_slow() -> ExchangeError {
     ExchangeError::new(ExchangeErrorKind::Timeout, "the exchange took too long")
 }
 
-fn gone() -> ExchangeError {
+pub(crate) fn gone() -> ExchangeError {
     ExchangeError::new(
         ExchangeErrorKind::Unavailable,
         "the token ended before it could be used",

@@ -42,6 +42,13 @@ fn nobody_may_use_graph(world: &World) {
     });
 }
 
+/// What a downstream says that wants claims.
+pub(crate) fn challenge() -> HeaderMap {
+    let challenge = r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ==""#;
+    let challenge = HeaderValue::from_static(challenge);
+    HeaderMap::from_iter([(http::header::WWW_AUTHENTICATE, challenge)])
+}
+
 fn audience(header: &HeaderValue) -> String {
     let token = header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
     let claims: Value = serde_json::from_slice(&decoded(parts(token)[1])).unwrap();
@@ -213,10 +220,7 @@ async fn ex_12_a_challenge_of_a_downstream_on_demand_is_remembered_for_it_alone(
     let downstreams = admitted(&world, graph_on_demand(), &token).await;
     let downstreams = downstreams.downstreams();
     let graph = downstreams.get("graph").await.unwrap();
-    let mut headers = HeaderMap::new();
-    let challenge = r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ==""#;
-    headers.insert("www-authenticate", HeaderValue::from_static(challenge));
-    assert!(graph.challenged(&headers).is_some());
+    assert!(graph.challenged(&challenge()).is_some());
     let rejection = downstreams.get("graph").await.unwrap_err();
     assert_eq!(rejection.kind(), RejectionKind::InsufficientClaims);
     assert!(downstreams.get("arm").await.is_ok());

@@ -29,6 +29,7 @@ mod jwt_form;
 mod key_sets;
 mod keys;
 mod layer;
+mod meanwhile;
 mod order;
 mod overload;
 mod request;

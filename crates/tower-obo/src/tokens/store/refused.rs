@@ -6,7 +6,7 @@ use quick_cache::{UnitWeighter, sync::Cache};
 
 use super::{
     super::{CachedToken, Want},
-    DownstreamTokens,
+    DownstreamTokens, gone,
 };
 use crate::{
     Timestamp,
@@ -26,21 +26,67 @@ impl DownstreamTokens {
         }
     }
 
-    /// The same, and whoever wants another for the same caller gets this challenge for a while: the
-    /// user has to answer it, and then comes with a new token. A client that goes on with the old
-    /// one must not cause an exchange a request.
-    pub(crate) fn challenge(&self, token: &Arc<CachedToken>, challenge: &ExchangeError) {
+    /// The same, also where it is kept as the same token that has come another time.
+    fn revoke_all(&self, token: &Arc<CachedToken>) {
         self.revoke(token);
+        if let Some(kept) = self.tokens.get(token.key())
+            && kept.is_same(token)
+        {
+            self.revoke(&kept);
+        }
+    }
+
+    /// Drops a token that its downstream has answered with a challenge, and never takes it again.
+    fn never_again(&self, token: &Arc<CachedToken>, challenge: &ExchangeError) {
+        self.challenges.remember(token, challenge);
+        self.revoke_all(token);
+    }
+
+    /// Drops this token for good, and whoever wants another for the same caller gets this challenge for
+    /// a while: the user has to answer it, and then comes with a new token. A client that goes on with
+    /// the old one must not cause an exchange a request.
+    pub(crate) fn challenge(&self, token: &Arc<CachedToken>, challenge: &ExchangeError) {
+        self.never_again(token, challenge);
         self.holdback
             .remember_user(token.key(), challenge, self.clock.now());
     }
 
-    /// The same as `revoke`, unless a token of this caller for this downstream was dropped so within
-    /// a minute.
+    /// Drops this token, unless a token of this caller for this downstream was dropped so within a
+    /// minute. What is said of one that has been dropped or replaced already says nothing about its
+    /// successor, and does not count.
     pub(crate) fn revoke_once_a_minute(&self, token: &Arc<CachedToken>) {
-        if self.refused.claim(token.key(), self.clock.now()) {
-            self.revoke(token);
+        let now = self.clock.now();
+        if !token.is_alive(now) {
+            return;
         }
+        let kept = self.tokens.get(token.key());
+        let is_replaced = kept.is_some_and(|kept| !kept.is_same(token));
+        if is_replaced || self.refused.claim(token.key(), now) {
+            self.revoke_all(token);
+        }
+    }
+
+    /// The token that has taken the place of this one, or the error that stands in its place.
+    pub(crate) fn in_place_of(
+        &self,
+        token: &CachedToken,
+    ) -> Result<Arc<CachedToken>, ExchangeError> {
+        let now = self.clock.now();
+        match self.fresh(token.key(), now) {
+            Some(successor) => Ok(successor),
+            None => Err(self
+                .holdback
+                .error_of_user(token.key(), now)
+                .unwrap_or_else(gone)),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn is_alive(&self, token: &CachedToken) -> bool {
+        token.is_alive(self.clock.now())
     }
 
     /// A token in place of `refused`, which the downstream answered with `challenge`: one that is
@@ -61,7 +107,7 @@ impl DownstreamTokens {
         want: Want,
     ) -> Result<Arc<CachedToken>, ExchangeError> {
         let (key, now) = (want.key, self.clock.now());
-        self.revoke(refused);
+        self.never_again(refused, challenge);
         if let Some(successor) = self.fresh(&key, now) {
             return Ok(successor);
         }

@@ -28,6 +28,8 @@ struct HeldInner {
 
 #[derive(Clone, Debug)]
 enum Answer {
+    /// Another token each time.
+    New,
     Token(&'static str),
     Error(ExchangeErrorKind),
     Challenge(&'static str),
@@ -40,7 +42,7 @@ impl Held {
             begun: AtomicUsize::new(0),
             begins: Notify::new(),
             gate: Gate::new(open),
-            answer: std::sync::Mutex::new(Answer::Token("downstream")),
+            answer: std::sync::Mutex::new(Answer::New),
             claims: std::sync::Mutex::default(),
         }))
     }
@@ -69,15 +71,17 @@ impl TokenExchange for Held {
         let held = Arc::clone(&self.0);
         held.claims.lock().unwrap().push(request.claims);
         Box::pin(async move {
-            held.begun.fetch_add(1, Ordering::SeqCst);
+            let number = held.begun.fetch_add(1, Ordering::SeqCst);
             held.begins.notify_one();
             held.gate.acquire().await.unwrap().forget();
             let answer = held.answer.lock().unwrap().clone();
+            let token = |text: String| {
+                let token = Secret::from(text.as_str());
+                Ok(TokenResponse::new(token, Duration::from_secs(1_000)))
+            };
             match answer {
-                Answer::Token(token) => Ok(TokenResponse::new(
-                    Secret::from(token),
-                    Duration::from_secs(1_000),
-                )),
+                Answer::New => token(format!("downstream-{number}")),
+                Answer::Token(text) => token(text.to_owned()),
                 Answer::Error(kind) => Err(ExchangeError::new(kind, "as the test says")),
                 Answer::Challenge(claims) => Err(ExchangeError::challenge(claims.to_owned())),
                 Answer::Panic => panic!("as the test says"),
@@ -175,7 +179,7 @@ async fn a_panic_and_an_error_empty_the_place_and_are_not_kept() {
         .answers(Answer::Error(ExchangeErrorKind::Misconfigured));
     let failed = f.store.obtain(want("alice")).await;
     assert_eq!(error_kind(failed), Some(ExchangeErrorKind::Misconfigured));
-    f.exchange.answers(Answer::Token("downstream"));
+    f.exchange.answers(Answer::New);
     assert!(f.store.obtain(want("alice")).await.is_ok());
     assert_eq!(f.store.flights.len(), 0);
     assert_eq!(f.store.exchanges.available_permits(), 128);
@@ -448,7 +452,7 @@ async fn a_refusal_that_needs_the_user_is_asked_for_once_in_a_while() {
         );
     }
     assert_eq!(f.exchange.begun(), 1);
-    f.exchange.answers(Answer::Token("downstream"));
+    f.exchange.answers(Answer::New);
     f.clock.advance(Duration::from_secs(30));
     assert!(f.store.obtain(want("alice")).await.is_ok());
 }

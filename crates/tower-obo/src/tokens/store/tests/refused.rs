@@ -35,6 +35,49 @@ async fn ex_12_an_api_that_always_wants_claims_causes_no_exchange_for_a_while() 
     assert!(f.store.obtain(want("alice")).await.is_ok());
 }
 
+/// An exchange that keeps tokens itself (a wrapped MSAL does) does not know of the challenge.
+#[tokio::test]
+async fn ex_12_a_challenged_token_is_never_served_again_whatever_brings_it() {
+    let f = fixture(10, 128);
+    f.exchange.answers(Answer::Token("the same"));
+    let token = f.store.obtain(want("alice")).await.unwrap();
+    f.store.challenge(&token, &challenge());
+    for asked in 2..5 {
+        f.clock.advance(Duration::from_secs(30));
+        let Err(Unavailable::Exchange(error)) = f.store.obtain(want("alice")).await else {
+            panic!("served with a token that was challenged");
+        };
+        assert_eq!(error.claims(), Some("{}"));
+        assert_eq!(f.exchange.begun(), asked);
+    }
+    f.clock.advance(Duration::from_secs(60));
+    assert_eq!(for_claims(&f, &token).await.unwrap_err(), "{}");
+    f.clock.advance(Duration::from_secs(60));
+    f.exchange.answers(Answer::New);
+    assert!(f.store.obtain(want("alice")).await.is_ok());
+}
+
+/// It came from a store that is shared while a handler still had it from an exchange.
+#[tokio::test]
+async fn ex_12_a_token_that_has_come_twice_is_challenged_once_for_both() {
+    let f = fixture(10, 128);
+    f.exchange.answers(Answer::Token("the same"));
+    for for_claims_too in [false, true] {
+        let user = if for_claims_too { "alice" } else { "bob" };
+        let first = f.store.obtain(want(user)).await.unwrap();
+        f.store.tokens.remove(first.key());
+        let second = f.store.obtain(want(user)).await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        match for_claims_too {
+            true => drop(for_claims(&f, &first).await),
+            false => f.store.challenge(&first, &challenge()),
+        }
+        assert!(!second.is_alive(f.clock.now()));
+        assert!(f.store.fresh(first.key(), f.clock.now()).is_none());
+        f.exchange.answers(Answer::Token("another"));
+    }
+}
+
 /// A caller whose turn comes late: the token has been used by another and challenged meanwhile.
 #[tokio::test]
 async fn ex_12_who_waited_for_a_token_is_not_served_with_it_once_it_is_challenged() {
@@ -188,4 +231,24 @@ async fn ex_13_an_api_that_always_says_401_causes_one_exchange_a_minute() {
     f.store.revoke_once_a_minute(&token);
     f.store.obtain(want("alice")).await.unwrap();
     assert_eq!(f.exchange.begun(), 3);
+}
+
+/// A 401 that comes late is about a token that has been replaced.
+#[tokio::test]
+async fn ex_13_a_401_of_a_token_that_is_gone_says_nothing_about_its_successor() {
+    for (case, renewed) in [("dropped", false), ("renewed", true)] {
+        let f = fixture(100, 128);
+        let first = f.store.obtain(want("alice")).await.unwrap();
+        match renewed {
+            true => drop(f.store.tokens.remove(first.key())),
+            false => f.store.revoke(&first),
+        }
+        let second = f.store.obtain(want("alice")).await.unwrap();
+        f.store.revoke_once_a_minute(&first);
+        assert!(!first.is_alive(f.clock.now()), "{case}");
+        assert!(second.is_fresh(f.clock.now()), "{case}");
+        // The successor's own 401 still has its turn.
+        f.store.revoke_once_a_minute(&second);
+        assert!(!second.is_alive(f.clock.now()), "{case}");
+    }
 }
