@@ -35,8 +35,8 @@ pub(crate) fn belongs_to_the_connection(name: &HeaderName) -> bool {
 
 /// Removes every header that belongs to the connection, those that `Connection` names first.
 ///
-/// `Authorization` is left alone, even where `Connection` names it: it is judged and removed by
-/// the step that injects.
+/// `Authorization` and `Host` are left alone, even where `Connection` names them: the one is judged and
+/// removed by the step that injects, and the upstream is told of the other.
 pub(crate) fn strip_connection(headers: &mut HeaderMap) {
     strip_connection_and(headers, |_| false);
 }
@@ -48,7 +48,9 @@ pub(crate) fn strip_connection_and(headers: &mut HeaderMap, fits: impl Fn(&Heade
         for value in headers.get_all(header::CONNECTION) {
             for token in value.as_bytes().split(|byte| *byte == b',') {
                 match HeaderName::from_bytes(token.trim_ascii()) {
-                    Ok(name) if name != header::AUTHORIZATION => named.push(name),
+                    Ok(name) if name != header::AUTHORIZATION && name != header::HOST => {
+                        named.push(name);
+                    }
                     _ => {}
                 }
             }
@@ -233,16 +235,17 @@ mod tests {
     fn what_connection_names_goes_in_any_case_and_on_several_lines() {
         let mut headers = map(&[
             ("connection", "close, X-A"),
-            ("connection", "x-B ,, authorization"),
+            ("connection", "x-B ,, authorization,HOST"),
             ("x-a", "1"),
             ("x-b", "1"),
             ("x-c", "1"),
             ("authorization", "Bearer x"),
+            ("host", "gw"),
         ]);
         strip_connection(&mut headers);
         let mut left = names(&headers);
         left.sort_unstable();
-        assert_eq!(left, ["authorization", "x-c"]);
+        assert_eq!(left, ["authorization", "host", "x-c"]);
     }
 
     #[test]

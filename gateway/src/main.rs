@@ -12,6 +12,7 @@ use obo_gateway::{
     Config, Running, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
     health::{self, Probe},
+    open_files,
     service_manager::{self, Phase},
     start_on,
 };
@@ -96,6 +97,15 @@ fn run(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let needed = open_files::needed(&config);
+    if let Some(most) = open_files::raise_limit().filter(|most| *most < needed) {
+        tracing::warn!(
+            most,
+            needed,
+            "the process may open fewer files than its limits allow connections and requests: raise \
+             the limit (`ulimit -Hn`, systemd's LimitNOFILE) or lower limits.connections"
+        );
+    }
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

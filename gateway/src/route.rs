@@ -165,6 +165,13 @@ enum Spot {
     Place(usize),
 }
 
+impl Routes {
+    /// Whether pages of other origins may use any of them.
+    pub(crate) fn have_cors(&self) -> bool {
+        self.places.iter().any(|place| place.cors().is_some())
+    }
+}
+
 impl Place {
     /// What `Allow` says.
     pub(crate) const fn allow(&self) -> &HeaderValue {

@@ -18,7 +18,7 @@ use crate::{
         limit::{LimitLayer, Running},
         panic_guard::PanicGuardLayer,
         request_id::{Ids, RequestIdLayer},
-        route::{AllowedHosts, RoutingLayer},
+        route::{AllowedHosts, Pages, RoutingLayer},
         step::StepLayer,
         strip::Strip,
         upstream::forward,
@@ -51,26 +51,29 @@ pub(crate) fn stack(
     Error = Infallible,
     Future: Future<Output = Result<Response<ResponseBody>, Infallible>>,
 > + Clone {
+    let routing = RoutingLayer {
+        routes: parts.routes,
+        allowed: parts.allowed,
+    };
+    let pages = Pages::of(&routing);
     ServiceBuilder::new()
         // Every answer has an id, also one that tells of a panic.
         .layer(RequestIdLayer(Rc::new(Ids::new())))
         // Below this, a panic is an answer of 500.
         .layer(PanicGuardLayer)
         // Requests at once; 503 beyond. hyper limits the number of fields before this, over HTTP/1.
-        .layer(LimitLayer(parts.running))
+        .layer(LimitLayer(parts.running, pages.clone()))
         // Framing, Host, method, the target's form and length: 400 before anything is decided.
         .layer(StepLayer(Check {
             head_bytes: parts.head_bytes,
             target_bytes: parts.target_bytes,
             head_fields: parts.head_fields,
+            pages,
         }))
         // Host and path → route, 421, 404, 405; 400 for a path that another reader would take to
         // another route. Preflights are answered here, and whatever is answered below is made to
         // say which web pages may read it.
-        .layer(RoutingLayer {
-            routes: parts.routes,
-            allowed: parts.allowed,
-        })
+        .layer(routing)
         // What `Connection` names goes first, then reserved names: before anything is set, so
         // that no client can have the gateway's own headers removed.
         .layer(StepLayer(Strip(parts.reserved)))

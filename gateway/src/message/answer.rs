@@ -193,13 +193,7 @@ impl Answer {
     /// The response, for the request with that id.
     pub(crate) fn into_response(self, id: &HeaderValue) -> Response<ResponseBody> {
         let id_text = id.to_str().unwrap_or_default();
-        tracing::debug!(
-            reason = self.name,
-            detail = self.detail,
-            status = self.status.as_u16(),
-            request_id = id_text,
-            "request refused"
-        );
+        self.log(id_text);
         let mut response = Response::new(ResponseBody::whole(Bytes::new()));
         if self.grpc {
             grpc::say(
@@ -227,6 +221,22 @@ impl Answer {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// The document alone, for the request with that id, whose answer is written elsewhere.
+    pub(crate) fn document_for(&self, id: &str) -> Bytes {
+        self.log(id);
+        self.document(id)
+    }
+
+    fn log(&self, id: &str) {
+        tracing::debug!(
+            reason = self.name,
+            detail = self.detail,
+            status = self.status.as_u16(),
+            request_id = id,
+            "request refused"
+        );
     }
 
     fn document(&self, id: &str) -> Bytes {

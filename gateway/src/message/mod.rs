@@ -7,5 +7,6 @@ pub(crate) mod exchange;
 pub(crate) mod grpc;
 pub(crate) mod room;
 pub(crate) mod trailers;
+pub(crate) mod unparsed;
 pub(crate) mod upload;
 pub(crate) mod websocket;

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -18,6 +18,7 @@ use super::{
     frames::Frames,
     watch::{Phase, Watch},
 };
+use crate::message::unparsed;
 
 /// How much is thrown away after the last answer before the socket is closed all the same.
 const MOST_THROWN_AWAY: usize = 64 * 1024;
@@ -54,6 +55,12 @@ pub(crate) struct ClientIo<T: Socket> {
     is_unsent: bool,
     /// Set once our side is shut: what may still be thrown away.
     left_to_throw_away: Option<usize>,
+    /// What was read last ends like a head, so that the next byte is the first of another.
+    is_between: bool,
+    /// The head that is read may be that of a HEAD request, whose answer has no body.
+    may_be_head: bool,
+    /// What is left to write of an answer that hyper gave by itself.
+    explained: Option<Bytes>,
 }
 
 /// What a connection keeps besides its [`Watch`] where many requests share it: one begins in the
@@ -75,6 +82,9 @@ impl<T: Socket> ClientIo<T> {
             is_blocked: false,
             is_unsent: false,
             left_to_throw_away: None,
+            is_between: true,
+            may_be_head: true,
+            explained: None,
         }
     }
 
@@ -87,6 +97,34 @@ impl<T: Socket> ClientIo<T> {
     /// told whether the client reads what is written.
     pub(crate) fn set_http2(&mut self, frames: Frames, writes: Rc<Watch>) {
         self.many = Some(Box::new(Many { frames, writes }));
+    }
+
+    /// Whether hyper writes something by itself.
+    fn is_of_no_request(&self) -> bool {
+        !self.watch.is_answering() && self.many.is_none()
+    }
+
+    /// Writes `own`, which hyper says by itself, with a document that it does not write.
+    fn poll_explain(&mut self, cx: &mut Context<'_>, own: &[u8]) -> Poll<io::Result<usize>> {
+        let has_body = !self.may_be_head;
+        let mut rest = (self.explained.take())
+            .or_else(|| unparsed::explain(own, has_body))
+            .unwrap_or_else(|| Bytes::copy_from_slice(own));
+        while !rest.is_empty() {
+            let polled = Pin::new(&mut self.stream).poll_write(cx, &rest);
+            self.wrote(&polled);
+            match polled {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(some)) => rest.advance(some),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    // The same is offered again once there is room.
+                    self.explained = Some(rest);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(own.len()))
     }
 
     /// Keeps the watch of what is written.
@@ -145,10 +183,16 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
             many.frames.read(read);
         } else if !read.is_empty() {
             match this.watch.phase() {
-                Phase::Idle => this.watch.enter(Phase::Head),
+                Phase::Idle => {
+                    this.watch.enter(Phase::Head);
+                    // hyper takes empty lines before a head.
+                    let other = !matches!(read.first(), Some(b'H' | b'\r' | b'\n') | None);
+                    this.may_be_head = !(this.is_between && other);
+                }
                 Phase::Tunnel => this.watch.touch(),
                 _ => {}
             }
+            this.is_between = read.ends_with(b"\r\n\r\n");
         }
         Poll::Ready(Ok(()))
     }
@@ -160,6 +204,9 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_of_no_request() {
+            return self.poll_explain(cx, buf);
+        }
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(&polled);
         polled
@@ -170,6 +217,10 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_of_no_request() {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_explain(cx, first.map_or(&[], |first| first));
+        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(&polled);
         polled
@@ -182,6 +233,10 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
         self.is_unsent = polled.is_pending();
+        if !self.is_unsent && self.watch.flushed() {
+            // Another head may have come with this one's.
+            self.may_be_head = true;
+        }
         polled
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Watch {
     uploaded: Cell<bool>,
     /// The request's body ended with trailers.
     trailers: Cell<bool>,
+    /// A request has begun, and its answer is not all with the client's kernel yet.
+    answering: Cell<bool>,
     late: Cell<Option<Late>>,
     overdue: Cell<bool>,
     /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
@@ -126,6 +128,7 @@ impl Watch {
         self.uploading.set(false);
         self.uploaded.set(!has_body);
         self.trailers.set(false);
+        self.answering.set(true);
         self.late.set(None);
         self.end.set(NEVER);
         self.enter(Phase::Working);
@@ -148,6 +151,17 @@ impl Watch {
 
     pub(crate) fn set_trailers(&self) {
         self.trailers.set(true);
+    }
+
+    /// Whether what is written belongs to a request's answer: all that is, except what hyper says by
+    /// itself where there is no request.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.answering.get()
+    }
+
+    /// All that had to be written is. Whether an answer ended with it.
+    pub(crate) fn flushed(&self) -> bool {
+        matches!(self.phase.get(), Phase::Idle | Phase::Head) && self.answering.replace(false)
     }
 
     /// Whether the request's body has ended, and without trailers.

@@ -5,7 +5,7 @@
 //! before this is reached. What it lets pass and others read otherwise is refused here.
 
 use http::{
-    HeaderMap, HeaderValue, Method, Uri, Version,
+    HeaderMap, HeaderValue, Method, Response, Uri, Version,
     header::{
         CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
@@ -13,9 +13,10 @@ use http::{
 };
 use tower_obo::Head;
 
-use super::step::Step;
+use super::{route::Pages, step::Step};
 use crate::message::{
     answer::Answer,
+    body::ResponseBody,
     exchange::{Exchange, Has},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Check {
     pub(crate) target_bytes: usize,
     /// Over HTTP/2; hyper keeps this limit for HTTP/1.
     pub(crate) head_fields: usize,
+    pub(crate) pages: Pages,
 }
 
 impl Step for Check {
@@ -53,6 +55,10 @@ impl Step for Check {
             *request.uri_mut() = origin;
         }
         Ok(())
+    }
+
+    fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
+        self.pages.refuse(exchange, answer)
     }
 }
 

@@ -16,6 +16,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::route::Pages;
 use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
 
 /// Counts the running requests of all workers.
@@ -56,7 +57,7 @@ impl Drop for Permit {
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub(crate) struct LimitLayer(pub(crate) Arc<Running>);
+pub(crate) struct LimitLayer(pub(crate) Arc<Running>, pub(crate) Pages);
 
 impl<S> Layer<S> for LimitLayer {
     type Service = Limit<S>;
@@ -64,6 +65,7 @@ impl<S> Layer<S> for LimitLayer {
     fn layer(&self, inner: S) -> Limit<S> {
         Limit {
             running: Arc::clone(&self.0),
+            pages: self.1.clone(),
             inner,
         }
     }
@@ -73,6 +75,7 @@ impl<S> Layer<S> for LimitLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct Limit<S> {
     running: Arc<Running>,
+    pages: Pages,
     inner: S,
 }
 
@@ -95,7 +98,9 @@ where
                 permit: Some(permit),
             },
             None => LimitFuture::Refused {
-                response: Some(Box::new(exchange.answer(Answer::too_many_requests()))),
+                response: Some(Box::new(
+                    (self.pages).refuse(&exchange, Answer::too_many_requests()),
+                )),
             },
         }
     }

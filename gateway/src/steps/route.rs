@@ -110,6 +110,50 @@ impl RoutingLayer {
     }
 }
 
+/// Makes refusals that come before the route is looked for readable by the pages of the route that the
+/// request would have had.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages(Option<RoutingLayer>);
+
+impl Pages {
+    /// Looks for no route where none has pages of other origins.
+    pub(crate) fn of(table: &RoutingLayer) -> Self {
+        Self(table.routes.have_cors().then(|| table.clone()))
+    }
+
+    pub(crate) fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
+        let mut response = exchange.answer(answer);
+        if let Some(cors) = self.0.as_ref().and_then(|table| table.pages(exchange)) {
+            Reader::of(exchange, cors).apply(&mut response);
+        }
+        response
+    }
+}
+
+impl RoutingLayer {
+    /// Whose pages may read the answer to a request of which nothing has been checked yet.
+    fn pages(&self, exchange: &Exchange) -> Option<&Rc<Cors>> {
+        let request = &exchange.request;
+        // HTTP/2 and absolute targets name the host there.
+        let authority = request.uri().authority();
+        let host = authority.map_or_else(
+            || exchange.host(),
+            |authority| authority.as_str().as_bytes(),
+        );
+        if !self.allowed.allows(host) {
+            return None;
+        }
+        match self
+            .routes
+            .pick(request.method(), host, request.uri().path())
+        {
+            Ok(Picked::Route(route)) => route.cors.as_ref(),
+            Ok(Picked::NoMethod(place)) => place.cors(),
+            Ok(Picked::NoPath | Picked::Metadata(_)) | Err(_) => None,
+        }
+    }
+}
+
 impl<S> Service<Exchange> for Routing<S>
 where
     S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,

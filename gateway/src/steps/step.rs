@@ -18,6 +18,11 @@ use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
 pub(crate) trait Step {
     /// Changes the request, or refuses it.
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer>;
+
+    /// The response that says so.
+    fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
+        exchange.answer(answer)
+    }
 }
 
 /// Makes a layer of a [`Step`].
@@ -62,7 +67,7 @@ where
             },
             Err(answer) => StepFuture::Refused {
                 // Rare, and without the box every future of the stack would be a response larger.
-                response: Some(Box::new(exchange.answer(answer))),
+                response: Some(Box::new(self.step.refuse(&exchange, answer))),
             },
         }
     }

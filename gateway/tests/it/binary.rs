@@ -1,7 +1,8 @@
 //! The binary as a user starts it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead, BufReader, Read as _},
+    net::SocketAddr,
     process::{Command, Output, Stdio},
 };
 
@@ -183,13 +184,7 @@ async fn it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    let after = line
-        .split("\"listen\":\"http://")
-        .nth(1)
-        .unwrap_or_else(|| panic!("{line}"));
-    let address = after.split('"').next().unwrap().parse().unwrap();
+    let address = listen_address(&mut log);
 
     let token = emulator.user_token("alice");
     let mut client = Client::connect(address).await;
@@ -219,4 +214,64 @@ async fn it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {
         !rest.contains(&token) && !rest.contains(ids::API_CLIENT_SECRET),
         "{rest}"
     );
+}
+
+/// From the log, in JSON.
+fn listen_address(log: &mut impl BufRead) -> SocketAddr {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
+        if let Some((_, after)) = line.split_once("\"listen\":\"http://") {
+            return after.split('"').next().unwrap().parse().unwrap();
+        }
+    }
+}
+
+/// Starts it with these limits of open files, soft and hard, and says what it made of them, and what
+/// it said before it listened.
+#[cfg(target_os = "linux")]
+fn open_files_of_a_gateway(soft: u32, hard: u32) -> (String, String) {
+    let run = format!(
+        "ulimit -Sn {soft} && ulimit -Hn {hard} && exec {}",
+        env!("CARGO_BIN_EXE_obo-gateway")
+    );
+    let mut child = Command::new("sh")
+        .args(["-c", &run])
+        .env_clear()
+        .env("AZURE_TENANT_ID", ids::CONTOSO)
+        .env("AZURE_CLIENT_ID", ids::API_CLIENT_ID)
+        .env("AZURE_CLIENT_SECRET", "x")
+        .env("OBO_LISTEN", "127.0.0.1:0")
+        .env("OBO_UPSTREAM", "http://127.0.0.1:9")
+        .env("OBO_AUTHORITY", "http://127.0.0.1:9")
+        .env("OBO_ALLOW_HTTP_LOOPBACK", "true")
+        .env("OBO_SCOPE", "s")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("gateway listens") {
+        assert!(log.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    (files.unwrap().to_owned(), said)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_raises_its_own_limit_of_open_files_and_says_where_that_is_not_enough() {
+    // 10,000 connections, 1,024 requests and a few more.
+    let (limits, said) = open_files_of_a_gateway(256, 11_280);
+    assert_eq!(limits.split_whitespace().nth(3), Some("11280"), "{limits}");
+    assert!(!said.contains("fewer files"), "{said}");
+    let (limits, said) = open_files_of_a_gateway(256, 11_279);
+    assert_eq!(limits.split_whitespace().nth(3), Some("11279"), "{limits}");
+    assert!(said.contains("fewer files"), "{said}");
 }

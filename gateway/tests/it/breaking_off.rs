@@ -44,6 +44,14 @@ async fn h1_14_a_broken_answer_is_never_presented_as_complete() {
             Some(502),
         ),
         (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+            Some(502),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok",
+            Some(502),
+        ),
+        (
             "HTTP/1.1 200 OK\r\nx y: z\r\ncontent-length: 2\r\n\r\nok",
             Some(502),
         ),

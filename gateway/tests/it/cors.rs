@@ -195,6 +195,39 @@ async fn hd_14_a_refusal_that_passes_by_itself_can_be_read_too() {
 }
 
 #[tokio::test]
+async fn hd_14_a_refusal_before_the_route_is_looked_for_can_be_read_by_its_pages() {
+    let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
+    let large = format!("X-A: {}\r\n", "a".repeat(65 * 1024));
+    let long = "a".repeat(17 * 1024);
+    for (target, more, status) in [
+        ("/api/x", "Expect: tea\r\n", 417),
+        ("/api/x", "Transfer-Encoding: gzip, chunked\r\n", 501),
+        ("/api/x", &large, 431),
+        (&format!("/api/{long}"), "", 414),
+    ] {
+        let answer = rig.exchange(get(target, APP, more)).await;
+        assert_eq!(answer.status, status, "{target:.9} {more:.19}");
+        assert_readable_by(APP, &answer);
+        let evil = rig
+            .exchange(get(target, "https://evil.example", more))
+            .await;
+        assert_eq!(evil.status, status);
+        assert!(cors_headers(&evil).is_empty(), "{evil:?}");
+    }
+    for target in ["/plain/x", "/nowhere", "/api/../plain"] {
+        let answer = rig.exchange(get(target, APP, "Expect: tea\r\n")).await;
+        assert_eq!(answer.status, 417, "{target}");
+        assert!(cors_headers(&answer).is_empty(), "{answer:?}");
+    }
+
+    let full = Rig::new(ROUTES, |_| ok(), |config| config.limits.requests = 0).await;
+    let answer = full.exchange(get("/api/x", APP, "")).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.all("retry-after"), ["1"]);
+    assert_readable_by(APP, &answer);
+}
+
+#[tokio::test]
 async fn what_the_upstream_says_of_cors_is_replaced_on_a_route_with_cors_and_passes_on_others() {
     let rig = Rig::new(
         ROUTES,

@@ -22,6 +22,8 @@ mod client;
 mod conformance;
 mod cors;
 mod credentials;
+#[cfg(unix)]
+mod crowd;
 mod downstreams;
 mod expiry;
 mod forwarding;
@@ -59,6 +61,7 @@ mod tonic_service;
 mod trailers;
 #[cfg(unix)]
 mod unix_upstream;
+mod unparsed;
 mod upgrade;
 mod upgrade_tls;
 mod upstream;

@@ -71,6 +71,7 @@ impl Watches {
             uploading: Cell::new(false),
             uploaded: Cell::new(true),
             trailers: Cell::new(false),
+            answering: Cell::new(false),
             late: Cell::new(None),
             overdue: Cell::new(false),
             end: Cell::new(NEVER),

@@ -26,10 +26,21 @@ pub(super) fn check(
     if let Some(first) = codings.next() {
         let plain = first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
         if !plain || headers.contains_key(CONTENT_LENGTH) {
-            return Err(Answer::bad_upstream("the answer's framing is ambiguous"));
+            return Err(ambiguous());
         }
     }
+    // hyper takes two lengths for one where they are the same, and would pass both on.
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(first) = lengths.next()
+        && (lengths.next().is_some() || !first.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(ambiguous());
+    }
     Ok(())
+}
+
+const fn ambiguous() -> Answer {
+    Answer::bad_upstream("the answer's framing is ambiguous")
 }
 
 #[cfg(test)]
@@ -61,6 +72,11 @@ mod tests {
             ]
         ));
         assert!(!passes(200, &[("transfer-encoding", "identity")]));
+        assert!(!passes(200, &[("content-length", "3, 3")]));
+        assert!(!passes(
+            200,
+            &[("content-length", "3"), ("content-length", "3")]
+        ));
     }
 
     #[test]
