@@ -21,8 +21,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_obo::{
-    AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, Downstream, Entra, Head,
-    Pending, Policy, Rejection, SystemClock, TokioSpawner,
+    AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, Entra, Head, Pending, Policy,
+    Rejection, SystemClock, TokioSpawner,
 };
 use tower_service::Service;
 
@@ -114,8 +114,7 @@ fn policy(config: &Config, route: &Route) -> Policy {
     // The first is the one that a challenge of the upstream is about.
     for name in &route.downstreams {
         if let Some(api) = config.downstreams.get(name) {
-            let downstream = Downstream::new(name.as_str(), api.scopes.iter().cloned());
-            policy = policy.downstream_in(downstream, api.header.clone());
+            policy = policy.downstream_in(api.for_library(name), api.header.clone());
         }
     }
     for (claim, header) in &route.identity_headers {

@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use smallvec::SmallVec;
 
 use crate::{
-    BoundPolicy, Downstreams, ExchangeError, Principal, Rejection, RejectionKind, Timestamp,
-    TokenDefect, challenge, core::OnDemand, policy::BoundDownstream, tokens::CachedToken,
+    BoundPolicy, Downstreams, ExchangeError, ExchangeErrorKind, GrantType, Principal, Rejection,
+    RejectionKind, Timestamp, TokenDefect, challenge, core::OnDemand, policy::BoundDownstream,
+    tokens::CachedToken,
 };
 
 /// The downstream tokens of a request; two of them need no allocation.
@@ -110,11 +111,12 @@ impl Admitted {
             .ok_or_else(|| refuse("the route has no downstream of that name"))?;
         let token = match (&self.on_demand, &self.policy.access, came) {
             (Some(on_demand), Some(access), _) => on_demand.obtain(bound, access).await?,
-            (_, _, Some(came)) => self.in_place_of(&came.token)?,
+            (_, _, Some(came)) => self.in_place_of(&came.token, bound)?,
             _ => return Err(refuse("a public route has nobody to call a downstream for")),
         };
         Ok(DownstreamToken {
             name: Arc::clone(bound.downstream.shared_name()),
+            grant: bound.downstream.grant(),
             token,
             policy: Arc::clone(&self.policy),
         })
@@ -122,13 +124,17 @@ impl Admitted {
 
     /// What there is in place of a token that cannot be used any more, where the caller's own, which
     /// another would be exchanged for, is not kept.
-    fn in_place_of(&self, token: &CachedToken) -> Result<Arc<CachedToken>, Rejection> {
+    fn in_place_of(
+        &self,
+        token: &CachedToken,
+        bound: &BoundDownstream,
+    ) -> Result<Arc<CachedToken>, Rejection> {
         let (store, challenge) = (&self.policy.store, &self.policy.challenge);
         if self.valid_until.is_some_and(|until| until <= store.now()) {
             return Err(Rejection::token(TokenDefect::Expired, challenge));
         }
         let another = store.in_place_of(token);
-        another.map_err(|error| Rejection::exchange(error, challenge))
+        another.map_err(|error| Rejection::exchange(bound.judge(error), challenge))
     }
 
     /// The downstream of that name, with its place among those whose tokens came with the request.
@@ -141,8 +147,10 @@ impl Admitted {
     }
 
     fn downstream_at(&self, at: usize) -> Option<DownstreamToken> {
+        let downstream = &self.policy.downstreams.get(at)?.downstream;
         Some(DownstreamToken {
-            name: Arc::clone(self.policy.downstreams.get(at)?.downstream.shared_name()),
+            name: Arc::clone(downstream.shared_name()),
+            grant: downstream.grant(),
             token: Arc::clone(self.tokens.get(at)?),
             policy: Arc::clone(&self.policy),
         })
@@ -262,7 +270,8 @@ fn identity_value(principal: &Principal, claim: &str) -> Option<HeaderValue> {
         .flatten()
 }
 
-/// A token for a downstream API, for the user who calls.
+/// A token for a downstream API: of the user who calls, or of the application itself, as the grant of
+/// its [`Downstream`](crate::Downstream) says.
 ///
 /// ```
 /// # fn call(arm: &tower_obo::DownstreamToken) -> http::Result<http::Request<()>> {
@@ -274,6 +283,7 @@ fn identity_value(principal: &Principal, claim: &str) -> Option<HeaderValue> {
 #[derive(Clone)]
 pub struct DownstreamToken {
     name: Arc<str>,
+    grant: GrantType,
     token: Arc<CachedToken>,
     policy: Arc<BoundPolicy>,
 }
@@ -318,6 +328,10 @@ impl DownstreamToken {
     /// minute for the same caller and downstream: an API that says 401 for reasons of its own must
     /// not turn every request into an exchange. Then there is nothing to add to its answer.
     ///
+    /// Claims that it wants of the application's own token (client credentials) are nothing that a
+    /// caller could satisfy: that token is dropped in the same way as after a 401 without claims, and
+    /// the answer is 502.
+    ///
     /// ```
     /// # use tower_obo::{DownstreamToken, Rejection};
     /// # use http::{Response, StatusCode};
@@ -334,6 +348,22 @@ impl DownstreamToken {
     pub fn challenged(&self, headers: &HeaderMap) -> Option<Rejection> {
         let store = &self.policy.store;
         match challenge::claims(headers) {
+            Some(_) if !self.grant.has_subject() => {
+                let was_alive = store.is_alive(&self.token);
+                store.revoke_once_a_minute(&self.token);
+                if was_alive && !store.is_alive(&self.token) {
+                    let downstream = self.name();
+                    tracing::error!(
+                        downstream,
+                        "a downstream wants claims of the application itself"
+                    );
+                }
+                let error = ExchangeError::new(
+                    ExchangeErrorKind::Misconfigured,
+                    "the downstream wants claims of the application itself",
+                );
+                Some(Rejection::exchange(error, &self.policy.challenge))
+            }
             Some(claims) => {
                 let challenge = ExchangeError::challenge(claims);
                 store.challenge(&self.token, &challenge);

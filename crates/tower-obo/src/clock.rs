@@ -24,6 +24,9 @@ use std::{
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// Later than every other time.
+    pub(crate) const MAX: Self = Self(u64::MAX);
+
     /// The time that many seconds after the Unix epoch.
     #[must_use]
     pub const fn from_unix(seconds: u64) -> Self {

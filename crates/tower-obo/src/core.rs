@@ -30,7 +30,7 @@ use crate::{
     bearer,
     challenge::ChallengeContext,
     digest::Digest,
-    policy::BoundDownstream,
+    policy::{BoundDownstream, Target},
     tokens::{CachedToken, DownstreamTokens, FromStore, Want},
     validate::{TokenDefect, jose::Parts},
 };
@@ -134,8 +134,8 @@ struct Inner {
     challenge: Arc<ChallengeContext>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    /// The scopes of every downstream ever bound; the position is the slot.
-    downstreams: Mutex<Vec<Arc<[Box<str>]>>>,
+    /// What every downstream ever bound is asked for with; the position is the slot.
+    downstreams: Mutex<Vec<Arc<Target>>>,
     started: AtomicBool,
 }
 
@@ -170,7 +170,7 @@ impl Core {
         let bound = |(downstream, header): (Downstream, _)| {
             let downstream = downstream.at(&self.0.authority);
             BoundDownstream {
-                slot: self.slot_of(downstream.shared_scopes()),
+                slot: self.slot_of(downstream.target()),
                 downstream,
                 header,
             }
@@ -321,7 +321,7 @@ impl Core {
             return Ready::All(Tokens::new());
         }
         // Entra ID would refuse it (AADSTS7000114); it is not even asked.
-        if admission.principal.is_app_only() {
+        if admission.principal.is_app_only() && policy.needs_user() {
             return Ready::AppOnly;
         }
         let mut tokens = Tokens::new();
@@ -377,15 +377,15 @@ impl Core {
         }
         if let Ok(assertion) = std::str::from_utf8(token) {
             self.0.tokens.renew(&ready, || {
-                self.want(admission, bound, Secret::from(assertion))
+                self.want(admission, bound, &Secret::from(assertion))
             });
         }
         ready
     }
 
-    fn want(&self, admission: &Admission, bound: &BoundDownstream, assertion: Secret) -> Want {
+    fn want(&self, admission: &Admission, bound: &BoundDownstream, caller: &Secret) -> Want {
         let (principal, valid_until) = (&admission.principal, admission.valid_until);
-        self.want_for(principal, valid_until, bound, assertion)
+        self.want_for(principal, valid_until, bound, caller)
     }
 
     fn want_for(
@@ -393,39 +393,55 @@ impl Core {
         principal: &Principal,
         caller_valid_until: Timestamp,
         bound: &BoundDownstream,
-        assertion: Secret,
+        caller: &Secret,
     ) -> Want {
-        Want {
-            key: self.token_key(principal, bound, assertion.expose().as_bytes()),
+        let want = Want {
+            key: self.token_key(principal, bound, caller.expose().as_bytes()),
             group: *self.token_key(principal, bound, b"").bytes(),
             tenant: principal.tenant_id().into(),
-            scopes: Arc::clone(bound.downstream.shared_scopes()),
+            target: Arc::clone(bound.downstream.target()),
+            claims: None,
+            object_id: None,
+            // The caller is not its only one.
+            caller_valid_until: Timestamp::MAX,
+            from_store: FromStore::Fresh,
+            follows: None,
+            assertion: None,
+        };
+        if !bound.has_subject() {
+            // Nothing of the caller. Nor is `cp1` declared: nobody could answer a challenge.
+            return want;
+        }
+        Want {
             claims: self.0.claims.clone(),
             object_id: principal.object_id().map(Into::into),
             caller_valid_until,
-            from_store: FromStore::Fresh,
-            follows: None,
-            assertion,
+            assertion: Some(caller.clone()),
+            ..want
         }
     }
 
     /// Under what a downstream token is kept: the caller's whole token, and everything that makes a
     /// difference to what comes back for it. Without the token, whom it shares a throttle with.
+    ///
+    /// The application's own tokens have no caller's in it: all callers of a tenant find the same. The
+    /// grant tells them from users', whose token is never empty either.
     fn token_key(&self, principal: &Principal, bound: &BoundDownstream, token: &[u8]) -> Digest {
         let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        fields.push(token);
+        fields.push(if bound.has_subject() { token } else { b"" });
+        fields.push(bound.downstream.grant().name().as_bytes());
         fields.push(principal.tenant_id().as_bytes());
         fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
         fields.extend(bound.downstream.scopes().map(str::as_bytes));
         Digest::of(&fields)
     }
 
-    fn slot_of(&self, scopes: &Arc<[Box<str>]>) -> usize {
+    fn slot_of(&self, target: &Arc<Target>) -> usize {
         let mut known = self.downstreams();
-        if let Some(slot) = known.iter().position(|known| known == scopes) {
+        if let Some(slot) = known.iter().position(|known| known == target) {
             return slot;
         }
-        known.push(Arc::clone(scopes));
+        known.push(Arc::clone(target));
         known.len() - 1
     }
 
@@ -433,7 +449,7 @@ impl Core {
         self.downstreams().len()
     }
 
-    fn downstreams(&self) -> std::sync::MutexGuard<'_, Vec<Arc<[Box<str>]>>> {
+    fn downstreams(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Target>>> {
         self.0
             .downstreams
             .lock()

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use http::{HeaderName, header::AUTHORIZATION};
 
 use crate::{
-    AccessPolicy, challenge::ChallengeContext, cloud, inject::Strip, tokens::DownstreamTokens,
+    AccessPolicy, ExchangeError, GrantType, challenge::ChallengeContext, cloud, inject::Strip,
+    tokens::DownstreamTokens,
 };
 
 /// A downstream API: what it is called here, and the scopes of the tokens for it.
@@ -20,24 +21,68 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Downstream {
     name: Arc<str>,
-    scopes: Arc<[Box<str>]>,
+    target: Arc<Target>,
     /// The scope is that of Azure Resource Manager, whichever cloud it will be in.
     of_cloud: bool,
 }
 
+/// What tokens of a downstream are asked for with, beside the caller's: two downstreams with the same
+/// share them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) grant: GrantType,
+    pub(crate) scopes: Arc<[Box<str>]>,
+}
+
 impl Downstream {
-    /// A downstream of that name. All the scopes must be of one resource.
+    /// A downstream of that name, whose tokens are those of the user who calls. All the scopes must be
+    /// of one resource.
     #[must_use]
     pub fn new<S: Into<Box<str>>>(
+        name: impl Into<Arc<str>>,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self::by(GrantType::OnBehalfOf, name, scopes)
+    }
+
+    /// A downstream that is called as the application itself (RFC 6749 §4.4), whoever the caller is:
+    /// for callers that are applications, for jobs, and for what no user has a right to.
+    ///
+    /// **Every caller whom the policy lets in has what the application may do**, so let in only those
+    /// who may. It is what the policy says and nothing else: a user's token that is refused never leads
+    /// to one of the application's. The token is that of the caller's tenant; it is kept once for all
+    /// callers of that tenant, in this process alone.
+    ///
+    /// Entra ID wants the one scope `<resource>/.default` here; a policy with another lets nobody in.
+    ///
+    /// ```
+    /// use tower_obo::{AccessPolicy, Downstream, Policy};
+    ///
+    /// let nightly = Policy::new(AccessPolicy::any_role(["Jobs.Run"]).require_app_only()).downstream(
+    ///     Downstream::client_credentials("graph", ["https://graph.microsoft.com/.default"]),
+    /// );
+    /// # let _ = nightly;
+    /// ```
+    #[must_use]
+    pub fn client_credentials<S: Into<Box<str>>>(
+        name: impl Into<Arc<str>>,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self::by(GrantType::ClientCredentials, name, scopes)
+    }
+
+    fn by<S: Into<Box<str>>>(
+        grant: GrantType,
         name: impl Into<Arc<str>>,
         scopes: impl IntoIterator<Item = S>,
     ) -> Self {
         let mut scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
         scopes.sort();
         scopes.dedup();
+        let scopes = scopes.into();
         Self {
             name: name.into(),
-            scopes: scopes.into(),
+            target: Arc::new(Target { grant, scopes }),
             of_cloud: false,
         }
     }
@@ -83,15 +128,33 @@ impl Downstream {
 
     /// The scopes that are asked for.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.scopes.iter().map(AsRef::as_ref)
+        self.target.scopes.iter().map(AsRef::as_ref)
+    }
+
+    /// By which grant its tokens are asked for, and so whose they are.
+    #[must_use]
+    pub fn grant(&self) -> GrantType {
+        self.target.grant
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
 
-    pub(crate) fn shared_scopes(&self) -> &Arc<[Box<str>]> {
-        &self.scopes
+    pub(crate) const fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// What of it Entra ID would refuse whatever the caller's token is.
+    fn defect(&self) -> Option<&'static str> {
+        let is_default = |scope: &str| scope.ends_with("/.default");
+        let scopes = &self.target.scopes;
+        match self.grant() {
+            GrantType::ClientCredentials if scopes.len() != 1 || !self.scopes().all(is_default) => {
+                Some("client credentials take one scope, that ends in /.default")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -222,7 +285,11 @@ impl Policy {
             .iter()
             .filter_map(|(_, header)| header.as_ref());
         let identity = self.identity_headers.iter().map(|(_, header)| header);
-        let mut defects = Vec::new();
+        let all = self.downstreams.iter().map(|(downstream, _)| downstream);
+        let mut defects: Vec<_> = all
+            .chain(&self.on_demand)
+            .filter_map(Downstream::defect)
+            .collect();
         if has_repeated(names) {
             defects.push("two downstreams have one name");
         }
@@ -293,6 +360,21 @@ pub(crate) struct BoundDownstream {
     pub(crate) header: Option<HeaderName>,
 }
 
+impl BoundDownstream {
+    /// Whether its tokens are those of the user who calls.
+    pub(crate) fn has_subject(&self) -> bool {
+        self.downstream.grant().has_subject()
+    }
+
+    /// What the failure to get a token means for the caller.
+    pub(crate) fn judge(&self, error: ExchangeError) -> ExchangeError {
+        match self.has_subject() {
+            true => error,
+            false => error.of_application(),
+        }
+    }
+}
+
 impl fmt::Debug for BoundPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoundPolicy")
@@ -304,6 +386,11 @@ impl fmt::Debug for BoundPolicy {
 }
 
 impl BoundPolicy {
+    /// Whether a token is asked for that only a user can have.
+    pub(crate) fn needs_user(&self) -> bool {
+        self.downstreams.iter().any(BoundDownstream::has_subject)
+    }
+
     /// Whether everybody is let in.
     #[must_use]
     pub const fn is_public(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderName, header};
-use tower_obo::Downstream;
+use tower_obo::{Downstream, GrantType};
 
 use super::{
     DEFAULT_DOWNSTREAM, Origin,
@@ -20,6 +20,8 @@ pub struct DownstreamApi {
     pub scopes: Vec<String>,
     /// Where an upstream gets them.
     pub header: HeaderName,
+    /// Whose they are: the caller's, or the application's own.
+    pub grant: GrantType,
 }
 
 /// The problem has been named.
@@ -38,20 +40,34 @@ impl Resolver<'_> {
             Err(Said) => Vec::new(),
         };
         let header = header::AUTHORIZATION;
-        let arm = DownstreamApi { scopes, header };
+        let grant = GrantType::OnBehalfOf;
+        let arm = DownstreamApi {
+            scopes,
+            header,
+            grant,
+        };
         downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), arm);
         for (name, table) in &settings.downstreams {
             let key = format!("downstream.{name}");
             let header = self.token_header(&key, table.header.as_ref());
+            let grant = self.grant(&key, table.grant.as_ref());
             if name == DEFAULT_DOWNSTREAM {
                 if let Some(arm) = downstreams.get_mut(DEFAULT_DOWNSTREAM) {
                     arm.header = header;
+                    arm.grant = grant;
+                    self.fits_grant(&key, table, arm);
                 }
                 continue;
             }
             match self.scopes(name, Some(table)) {
                 Ok(Some(scopes)) => {
-                    downstreams.insert(name.clone(), DownstreamApi { scopes, header });
+                    let api = DownstreamApi {
+                        scopes,
+                        header,
+                        grant,
+                    };
+                    self.fits_grant(&key, table, &api);
+                    downstreams.insert(name.clone(), api);
                 }
                 Ok(None) => {
                     let said = ["scope", "scopes", "resource_url"]

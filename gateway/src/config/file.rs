@@ -196,6 +196,7 @@ impl Walk<'_> {
                 scopes: None,
                 resource_url: None,
                 header: None,
+                grant: None,
             };
             for (key, at, value) in entries(table) {
                 let path = format!("{path}.{key}");
@@ -204,7 +205,8 @@ impl Walk<'_> {
                     "scopes" => read.scopes = self.list(&path, value),
                     "resource_url" => read.resource_url = self.text(&path, value),
                     "header" => read.header = self.text(&path, value),
-                    _ => self.unknown(at, path, &["scope", "scopes", "resource_url", "header"]),
+                    "grant" => read.grant = self.text(&path, value),
+                    _ => self.unknown(at, path, &DOWNSTREAM_FIELDS),
                 }
             }
             if name == DEFAULT_DOWNSTREAM
@@ -408,6 +410,9 @@ const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 
 /// Names that say who a user is for a person, and that their owner or an administrator can change.
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
+
+/// What a `[downstream.<name>]` may have.
+const DOWNSTREAM_FIELDS: [&str; 5] = ["scope", "scopes", "resource_url", "header", "grant"];
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
 const NOT_YET: &[&str] = &["log.access", "metrics"];

@@ -13,6 +13,7 @@ mod credential;
 mod credentials;
 mod downstreams;
 mod file;
+mod grants;
 pub(crate) mod keys;
 mod problem;
 mod resolve;
@@ -169,11 +170,30 @@ impl Config {
             );
             warnings.push(Origin::Nowhere, "route.cors.headers", message);
         }
+        for (route, name) in self.applications_for_users() {
+            let message = format!(
+                "every caller of `{}` has at {name:?} all that the application itself may do; `access = \"app-only\"` keeps users out",
+                route.path
+            );
+            warnings.push(Origin::Nowhere, "route.downstream", message);
+        }
         for network in self.trusted_proxies.iter().filter(|n| n.is_everything()) {
             let message = format!("{network} is everybody: any client may say it is another");
             warnings.push(Origin::Nowhere, "trusted_proxies", message);
         }
         warnings
+    }
+
+    /// Routes for users with a downstream that is called as the application.
+    fn applications_for_users(&self) -> impl Iterator<Item = (&Route, &String)> {
+        let for_users = |route: &&Route| route.access == Access::Required;
+        let routes = self.routes.iter().filter(for_users);
+        let named =
+            routes.flat_map(|route| route.downstreams.iter().map(move |name| (route, name)));
+        named.filter(|(_, name)| {
+            let api = self.downstreams.get(*name);
+            api.is_some_and(|api| !api.grant.has_subject())
+        })
     }
 }
 

@@ -95,7 +95,7 @@ impl Resolver<'_> {
             Some(Access::Required) if scopes.is_empty() && roles.is_empty() => {
                 self.needs_permission(table);
             }
-            Some(Access::AppOnly) => self.fits_applications(table, &roles),
+            Some(Access::AppOnly) => self.fits_applications(table, &roles, downstreams),
             Some(Access::Public) => self.fits_anybody(table),
             _ => {}
         }
@@ -169,22 +169,31 @@ impl Resolver<'_> {
         }
     }
 
-    fn fits_applications(&mut self, table: &RouteTable, roles: &[String]) {
+    fn fits_applications(
+        &mut self,
+        table: &RouteTable,
+        roles: &[String],
+        downstreams: &Downstreams,
+    ) {
         if roles.is_empty() && !table.has_been_said("route.roles") {
             let message = "missing: an app role that lets an application in; every application of the tenant gets a token without one";
             self.problems
                 .push(table.origin.clone(), "route.roles", message);
         }
-        for (key, message) in [
-            (
-                "scopes",
-                "an application without a user has roles, not scopes",
-            ),
-            (
-                "downstream",
-                "an application without a user has no token that could be exchanged On-Behalf-Of (AADSTS7000114)",
-            ),
-        ] {
+        let names = table.values.list("downstream");
+        let needs_user = names.is_some_and(|given| {
+            let mut apis = given.value.iter().map(|name| downstreams.get(name));
+            apis.any(|api| api.is_some_and(|api| api.grant.has_subject()))
+        });
+        let of_users = needs_user.then_some((
+            "downstream",
+            "an application without a user has no token that could be exchanged On-Behalf-Of (AADSTS7000114); a downstream with `grant = \"client_credentials\"` needs none",
+        ));
+        let scopes = (
+            "scopes",
+            "an application without a user has roles, not scopes",
+        );
+        for (key, message) in [scopes].into_iter().chain(of_users) {
             if let Some(origin) = table.origin_of(key) {
                 let key = format!("route.{key}");
                 self.problems.push(origin.clone(), key, message);

@@ -80,6 +80,7 @@ pub(crate) struct DownstreamTable {
     pub(crate) scopes: Option<Given<Vec<String>>>,
     pub(crate) resource_url: Option<Given<String>>,
     pub(crate) header: Option<Given<String>>,
+    pub(crate) grant: Option<Given<String>>,
 }
 
 /// One `[upstreams.<name>]`, before it is judged.

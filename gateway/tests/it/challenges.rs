@@ -344,3 +344,17 @@ async fn entra_is_told_that_challenges_are_answered_where_the_setting_says_so() 
         assert!(challenge.contains("insufficient_claims"), "{challenge}");
     }
 }
+
+/// No user could satisfy what is wanted of the application, and no exchange of a user's token would.
+#[tokio::test]
+async fn a_challenge_of_the_applications_own_token_is_answered_by_nobody() {
+    let file = "[downstream.own]\nscope = 'https://graph.microsoft.com/.default'\n\
+         grant = 'client_credentials'\n[[route]]\npath = '/*'\ndownstream = 'own'\n";
+    let retries = |config: &mut Config| config.retry_challenges = true;
+    let rig = Rig::new(file, |_| challenge(), retries).await;
+    let answer = send(&rig, "GET", &rig.token("alice"), "\r\n").await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.all("www-authenticate").is_empty());
+    assert_eq!(asked(&rig), [None]);
+    assert_eq!(rig.upstream.seen().len(), 1);
+}

@@ -97,3 +97,41 @@ fn challenges_both(seen: &Seen) -> Reply {
         ok()
     }
 }
+
+const JOBS: &str = "[downstream.own]\nscope = 'https://graph.microsoft.com/.default'\n\
+     grant = 'client_credentials'\n\
+     [[route]]\npath = '/jobs'\naccess = 'app-only'\nroles = ['Jobs.Run']\ndownstream = 'own'\n\
+     [[route]]\npath = '/users'\ndownstream = 'own'\n\
+     [[route]]\npath = '/arm'\ndownstream = 'arm'\n";
+
+#[tokio::test]
+async fn a_downstream_of_the_application_has_one_token_for_all_callers_and_none_for_other_routes() {
+    let rig = Rig::new(JOBS, |_| ok(), |_| {}).await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    let job = emulator.token().app_only();
+    let job = job.claim("roles", serde_json::json!(["Jobs.Run"])).sign();
+    let bob = emulator.user_token_without_consent("bob");
+    assert_eq!(get(&rig, "/jobs", &job).await.status, 200);
+    assert_eq!(get(&rig, "/users", &bob).await.status, 200);
+    assert_eq!(get(&rig, "/jobs", &bob).await.status, 403);
+    assert_eq!(get(&rig, "/users", &job).await.status, 403);
+    // What the user may not have himself, the application does not get for him.
+    assert_eq!(get(&rig, "/arm", &bob).await.status, 403);
+    assert_eq!(get(&rig, "/arm", &job).await.status, 403);
+    let seen = rig.upstream.seen();
+    let [first, second] = &seen[..] else {
+        panic!("{seen:#?}");
+    };
+    assert_eq!(first.all("authorization"), second.all("authorization"));
+    let grants = emulator.requests(entra_emulator::Endpoint::Token);
+    let grants = grants
+        .iter()
+        .map(|request| request.parameter("grant_type").unwrap());
+    assert_eq!(
+        grants.collect::<Vec<_>>(),
+        [
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        ]
+    );
+}

@@ -37,11 +37,14 @@ impl Core {
     ) -> Option<Pending> {
         let claims = challenge::claims(answer)?;
         let (principal, valid_until) = (admitted.principal()?, admitted.valid_until()?);
-        let bound = admitted.bound(challenged)?;
+        // The application's own token is nobody's to answer for with another.
+        let bound = admitted
+            .bound(challenged)
+            .filter(|bound| bound.has_subject())?;
         let limit = self.0.validator.max_token_bytes();
         let caller = bearer::candidate(head.headers, head.uri, limit).ok()?;
         let caller = Secret::from(bearer::parse(caller).ok()?);
-        let mut want = self.want_for(principal, valid_until, bound, caller);
+        let mut want = self.want_for(principal, valid_until, bound, &caller);
         if want.key != *challenged.cached().key() {
             return None;
         }

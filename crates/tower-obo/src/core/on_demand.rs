@@ -58,7 +58,7 @@ impl OnDemand {
         let now = inner.clock.now();
         // A stream may run longer than the token that opened it is good for.
         core.still_holds(admission, now)?;
-        if admission.principal.is_app_only() {
+        if admission.principal.is_app_only() && bound.has_subject() {
             return Err(core.app_only(access));
         }
         let caller = self.caller.expose().as_bytes();
@@ -66,7 +66,7 @@ impl OnDemand {
             inner.observer.on(&Event::Token { hit: true });
             return Ok(token);
         }
-        let token = core.obtain(admission, bound, self.caller.clone()).await?;
+        let token = core.obtain(admission, bound, &self.caller).await?;
         core.weigh(&self.caller, admission);
         Ok(token)
     }

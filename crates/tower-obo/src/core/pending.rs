@@ -155,7 +155,7 @@ impl Core {
             access
                 .check(&admission.principal)
                 .map_err(|denied| self.denied(denied, access))?;
-            if !policy.downstreams.is_empty() && admission.principal.is_app_only() {
+            if policy.needs_user() && admission.principal.is_app_only() {
                 return Err(self.app_only(access));
             }
         }
@@ -183,7 +183,7 @@ impl Core {
         // downstream, or have ended: that one is asked for once more.
         for _ in 0..2 {
             let asked = policy.downstreams.iter();
-            let asked = asked.map(|bound| self.obtain(admission, bound, caller.clone()));
+            let asked = asked.map(|bound| self.obtain(admission, bound, caller));
             let tokens = join_all(asked).await;
             let now = self.0.clock.now();
             self.still_holds(admission, now)?;
@@ -216,15 +216,17 @@ impl Core {
         &self,
         admission: &Admission,
         bound: &BoundDownstream,
-        caller: Secret,
+        caller: &Secret,
     ) -> Result<Arc<CachedToken>, Rejection> {
         let mut want = self.want(admission, bound, caller);
         want.follows = admission.token(bound.slot);
         let token = self.0.tokens.obtain(want).await;
         self.still_holds(admission, self.0.clock.now())?;
         let token = token.map_err(|error| match error {
-            Unavailable::Exchange(error) => Rejection::exchange(error, &self.0.challenge)
-                .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" ")),
+            Unavailable::Exchange(error) => {
+                Rejection::exchange(bound.judge(error), &self.0.challenge)
+                    .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" "))
+            }
             Unavailable::Overloaded => self.rejection(
                 RejectionKind::Overloaded,
                 "too many requests wait for the identity provider",

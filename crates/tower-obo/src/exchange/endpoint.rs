@@ -9,11 +9,11 @@ use super::{
     Credential, ExchangeError, ExchangeErrorKind, ExchangeRequest, Exchanging, TokenExchange,
     TokenResponse,
     credential::{Audience, CredentialError},
-    grant::{Form, Grant, OnBehalfOf},
+    grant::Form,
 };
 use crate::{Clock, Secret, http_client::HttpClient};
 
-/// Asks Entra ID for downstream tokens, On-Behalf-Of.
+/// Asks Entra ID for downstream tokens, by the grant that the request names.
 #[derive(Clone, Debug)]
 pub(crate) struct EntraTokenEndpoint(Arc<Inner>);
 
@@ -94,7 +94,10 @@ impl Inner {
         let mut form = Form::default();
         form.push("client_id", &self.client_id);
         proof.write(&mut form);
-        OnBehalfOf.write(request, &mut form);
+        let grant = request.grant.implementation();
+        grant
+            .write(request, &mut form)
+            .map_err(|reason| ExchangeError::new(ExchangeErrorKind::Misconfigured, reason))?;
 
         let mut headers = HeaderMap::new();
         if let Ok(id) = HeaderValue::from_str(&request.correlation_id) {

@@ -112,6 +112,18 @@ impl ExchangeError {
         Self::new(ExchangeErrorKind::InsufficientClaims, reason).with_claims(claims)
     }
 
+    /// The same where the token was to be the application's own. Nothing that the caller does could
+    /// help then, so that what would be asked of a user is a fault of the application's set-up.
+    pub(crate) fn of_application(self) -> Self {
+        if !self.refuses_caller() {
+            return self;
+        }
+        self.edit(|details| {
+            details.kind = ExchangeErrorKind::Misconfigured;
+            details.claims = None;
+        })
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ExchangeErrorKind {

@@ -14,17 +14,21 @@ pub use self::{
     aadsts::{Aadsts, Answer as AadstsAnswer},
     credential::{ClientCertificate, Credential, ManagedIdentity},
     error::{ExchangeError, ExchangeErrorKind},
+    grant::GrantType,
 };
 use crate::Secret;
 
-/// What is asked for: a token for `scopes`, for the user of `assertion`.
+/// What is asked for: a token for `scopes`, for the user of `assertion` or for the application itself.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExchangeRequest {
+    /// By which grant, and so for whom.
+    pub grant: GrantType,
     /// The caller's tenant, a GUID: the exchange goes there and never to `common`.
     pub tenant: Arc<str>,
-    /// The caller's own access token, which has been validated.
-    pub assertion: Secret,
+    /// The caller's own access token, which has been validated; `None` where the token is to be the
+    /// application's own (see [`GrantType::has_subject`]).
+    pub assertion: Option<Secret>,
     /// The scopes of one downstream resource.
     pub scopes: Arc<[Box<str>]>,
     /// A claims request (JSON) that the answer must satisfy, or `None`.
@@ -60,7 +64,7 @@ impl TokenResponse {
 /// The result of an exchange, later.
 pub type Exchanging = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
 
-/// Exchanges a user's token for a downstream token.
+/// Gets downstream tokens: exchanges a user's token for one, or asks for the application's own.
 ///
 /// [`Core`](crate::Core) has one that asks Entra ID; another can be given with
 /// [`CoreBuilder::with_exchange`](crate::CoreBuilder::with_exchange):

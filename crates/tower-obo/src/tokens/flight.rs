@@ -10,6 +10,7 @@ use crate::{
     Secret, Spawner, Timestamp,
     digest::{AsIs, Digest},
     exchange::{ExchangeError, ExchangeErrorKind},
+    policy::Target,
 };
 
 /// A downstream token that is wanted, with what it takes to ask for it.
@@ -18,9 +19,10 @@ pub(crate) struct Want {
     pub(crate) key: Digest,
     /// Whom a throttle of the authorization server concerns.
     pub(crate) group: [u8; 32],
-    pub(crate) assertion: Secret,
+    /// The caller's token; `None` where the wanted one is the application's own.
+    pub(crate) assertion: Option<Secret>,
     pub(crate) tenant: Arc<str>,
-    pub(crate) scopes: Arc<[Box<str>]>,
+    pub(crate) target: Arc<Target>,
     /// A claims request that goes with the exchange.
     pub(crate) claims: Option<Arc<str>>,
     /// Whose token it has to be.

@@ -268,7 +268,9 @@ impl DownstreamTokens {
 
     /// A token from the shared store, or by an exchange.
     async fn run(&self, want: Want) -> Outcome {
-        let Some(shared) = &self.shared else {
+        // What is shared is sealed with the caller's own token; the application's tokens have none.
+        let shared = self.shared.as_ref();
+        let Some(shared) = shared.filter(|_| want.assertion.is_some()) else {
             return self.ask(&want).await.map(|(token, _)| token);
         };
         if want.from_store != FromStore::Nothing {
@@ -315,8 +317,9 @@ impl DownstreamTokens {
         let begun = tokio::time::Instant::now();
         let request = ExchangeRequest {
             tenant: Arc::clone(&want.tenant),
+            grant: want.target.grant,
             assertion: want.assertion.clone(),
-            scopes: Arc::clone(&want.scopes),
+            scopes: Arc::clone(&want.target.scopes),
             claims: want.claims.clone(),
             correlation_id: uuid::Uuid::new_v4().to_string().into(),
         };
@@ -340,8 +343,9 @@ impl DownstreamTokens {
             tracing::info!(
                 reason = %error,
                 kind = ?error.kind(),
+                grant = want.target.grant.name(),
                 correlation_id = error.correlation_id(),
-                "an On-Behalf-Of exchange failed"
+                "an exchange failed"
             );
             self.holdback
                 .remember(&want.key, &want.group, error, self.clock.now());
@@ -404,7 +408,8 @@ fn unusable(reason: &'static str) -> ExchangeError {
 /// Whether the token is the caller's own, or readably somebody else's. A downstream token is opaque
 /// to us, so one that cannot be read passes.
 fn is_foreign(want: &Want, token: &str) -> bool {
-    if token == want.assertion.expose() {
+    let assertion = want.assertion.as_ref();
+    if assertion.is_some_and(|assertion| token == assertion.expose()) {
         return true;
     }
     let Some(payload) = token.split('.').nth(1) else {

@@ -10,6 +10,7 @@
 mod access;
 mod answer;
 mod answers;
+mod application;
 mod bearer;
 mod cache;
 mod callers;

@@ -148,3 +148,55 @@ fn cf_01_a_downstream_s_scopes_are_of_one_api_and_given_once() {
         assert_only(&format!("[downstream.x]\n{table}"), expected);
     }
 }
+
+const JOBS: &str = "[downstream.jobs]\nscope = 'https://graph.microsoft.com/.default'\n\
+     grant = 'client_credentials'\n";
+
+#[test]
+fn a_downstream_of_the_application_itself_is_for_routes_that_name_it() {
+    let route = |text: &str| with_file(&format!("{JOBS}[[route]]\npath = '/a'\n{text}"));
+    let apps = "access = 'app-only'\nroles = ['Jobs.Run']\ndownstream = 'jobs'";
+    let config = route(apps).unwrap();
+    let jobs = config.downstreams["jobs"].for_library("jobs");
+    assert_eq!(jobs.grant(), tower_obo::GrantType::ClientCredentials);
+    assert!(jobs.scopes().eq(["https://graph.microsoft.com/.default"]));
+    let arm = config.downstreams["arm"].for_library("arm");
+    assert_eq!(arm.grant(), tower_obo::GrantType::OnBehalfOf);
+
+    let warned = |config: &Config| {
+        let warnings = config.warnings();
+        (warnings.iter()).any(|warning| warning.key() == "route.downstream")
+    };
+    assert!(!warned(&config));
+    assert!(warned(&route("downstream = 'jobs'").unwrap()));
+    assert!(!warned(&route("downstream = 'arm'").unwrap()));
+}
+
+#[test]
+fn a_grant_that_is_not_known_or_does_not_fit_is_said() {
+    for (text, expected) in [
+        (
+            "[downstream.x]\nscope = 's'\ngrant = 'password'",
+            "gw.toml:3: downstream.x.grant: \"password\" is not known; \"on_behalf_of\" and \"client_credentials\" are",
+        ),
+        (
+            "[downstream.x]\nscope = 'https://graph.microsoft.com/User.Read'\ngrant = 'client_credentials'",
+            "gw.toml:1: downstream.x: client credentials cannot ask for \"https://graph.microsoft.com/User.Read\"; give the API as `resource_url`, or its scope `/.default`",
+        ),
+        (
+            "[downstream.arm]\ngrant = 'client_credentials'",
+            "gw.toml:1: downstream.arm: client credentials cannot ask for \"https://management.azure.com/user_impersonation\"",
+        ),
+    ] {
+        assert_only(text, expected);
+    }
+    for downstream in ["'arm'", "['arm', 'jobs']"] {
+        let text = format!(
+            "{JOBS}header = 'X-Jobs'\n[[route]]\npath = '/a'\naccess = 'app-only'\nroles = ['r']\ndownstream = {downstream}"
+        );
+        assert_only(
+            &text,
+            "gw.toml:9: route.downstream: an application without a user has no token that could be exchanged On-Behalf-Of (AADSTS7000114); a downstream with `grant = \"client_credentials\"` needs none",
+        );
+    }
+}

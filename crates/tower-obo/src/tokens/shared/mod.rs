@@ -194,7 +194,7 @@ impl Shared {
         serves: &impl Fn(&Stored) -> bool,
     ) -> Option<Stored> {
         let value = value?;
-        let Some(stored) = self.0.keys.open(name, &want.assertion, &value) else {
+        let Some(stored) = self.0.keys.open(name, want.assertion.as_ref()?, &value) else {
             self.complain("a value that does not open");
             return None;
         };
@@ -230,7 +230,8 @@ impl Shared {
         now: Timestamp,
     ) {
         let life = token.use_until().saturating_since(now);
-        let sealed = self.0.keys.seal(&want.key, &want.assertion, stored);
+        let assertion = want.assertion.as_ref();
+        let sealed = assertion.and_then(|assertion| self.0.keys.seal(&want.key, assertion, stored));
         let (Some((name, sealed)), false) = (sealed, life.is_zero()) else {
             return self.give_up(want);
         };

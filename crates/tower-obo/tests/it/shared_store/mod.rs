@@ -520,3 +520,29 @@ async fn ex_13_a_token_that_is_refused_late_does_not_take_its_successor_along() 
         }
     }
 }
+
+/// What is shared is sealed with a caller's token, and these have none.
+#[tokio::test]
+async fn the_applications_own_tokens_are_not_shared() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let processes = [(); 2].map(|()| Process::start(&world, patient(&redis)));
+    for process in &processes {
+        let service = process
+            .core
+            .layer(crate::application::anybody())
+            .layer(process.upstream.clone());
+        let answer = service.oneshot(with_token(&token)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(process.lookups.count(), 0);
+    }
+    assert_eq!(world.exchanges_asked(), 2);
+    // A user's are, as ever.
+    for process in &processes {
+        process.get(&token).await;
+    }
+    assert_eq!(world.exchanges_asked(), 3);
+}

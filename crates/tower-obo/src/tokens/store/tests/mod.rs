@@ -10,7 +10,9 @@ use std::{
 use tokio::sync::{Notify, Semaphore as Gate};
 
 use super::*;
-use crate::{Exchanging, Secret, TestClock, TokenResponse, TokioSpawner, observer::Silent};
+use crate::{
+    Exchanging, Secret, TestClock, TokenResponse, TokioSpawner, observer::Silent, policy::Target,
+};
 
 /// An exchange that ends when the test opens its gate, as the test says.
 #[derive(Clone, Debug)]
@@ -114,13 +116,18 @@ fn fixture(open: usize, max_exchanges: usize) -> Fixture {
     }
 }
 
+fn target() -> Arc<Target> {
+    let graph = crate::Downstream::new("graph", ["User.Read"]);
+    Arc::clone(graph.target())
+}
+
 fn want(user: &str) -> Want {
     Want {
         key: Digest::of(&[user.as_bytes()]),
         group: [0; 32],
-        assertion: Secret::from(user),
+        assertion: Some(Secret::from(user)),
         tenant: "tenant".into(),
-        scopes: [].into(),
+        target: target(),
         claims: None,
         object_id: Some("oid".into()),
         caller_valid_until: Timestamp::from_unix(20_000),

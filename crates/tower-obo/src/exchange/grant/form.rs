@@ -1,13 +1,11 @@
-//! The grants: what a token request has to say. One grant, one implementation of [`Grant`].
-
-use super::ExchangeRequest;
+//! The body of a token request.
 
 /// A token request body in the making (RFC 6749, appendix B).
 #[derive(Default)]
-pub(super) struct Form(String);
+pub(in crate::exchange) struct Form(String);
 
 impl Form {
-    pub(super) fn push(&mut self, name: &str, value: &str) {
+    pub(in crate::exchange) fn push(&mut self, name: &str, value: &str) {
         if !self.0.is_empty() {
             self.0.push('&');
         }
@@ -29,31 +27,8 @@ impl Form {
         }
     }
 
-    pub(super) fn into_body(self) -> String {
+    pub(in crate::exchange) fn into_body(self) -> String {
         self.0
-    }
-}
-
-/// A way to ask for a token.
-pub(super) trait Grant {
-    fn write(&self, request: &ExchangeRequest, form: &mut Form);
-}
-
-/// OAuth 2.0 On-Behalf-Of as Entra ID has it: RFC 7523 with `requested_token_use`.
-///
-/// Only the scopes of the resource are asked for, never `offline_access`: without it no refresh
-/// token is issued that could leak.
-pub(super) struct OnBehalfOf;
-
-impl Grant for OnBehalfOf {
-    fn write(&self, request: &ExchangeRequest, form: &mut Form) {
-        form.push("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
-        form.push("requested_token_use", "on_behalf_of");
-        form.push("assertion", request.assertion.expose());
-        form.push("scope", &request.scopes.join(" "));
-        if let Some(claims) = &request.claims {
-            form.push("claims", claims);
-        }
     }
 }
 
