@@ -67,12 +67,20 @@ pub(crate) fn core(
         )
         .spawner(TokioSpawner::new(control))
         .with_leeway(config.accept.clock_skew)
+        .with_unknown_key_cool_down(config.accept.key_cool_down)
+        .with_key_max_age(config.accept.key_max_age)
         .with_max_token_bytes(config.limits.token_bytes)
         .with_key_wait(config.limits.keys_timeout)
         .with_http_timeout(config.limits.exchange_timeout)
         .max_exchanges(config.limits.exchanges);
     if config.entra.answer_claims_challenges {
         builder = builder.answer_claims_challenges();
+    }
+    if !config.accept.algorithms.is_empty() {
+        builder = builder.with_algorithms(config.accept.algorithms.iter().copied());
+    }
+    if config.accept.audience_lists {
+        builder = builder.accept_audience_lists();
     }
     for audience in &config.accept.audiences {
         builder = builder.audience(audience);

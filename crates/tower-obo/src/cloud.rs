@@ -47,6 +47,21 @@ pub(crate) fn has_v1(authority: &str) -> bool {
     )
 }
 
+/// The authority that a host of Microsoft's is another name of. It answers, but its documents name the
+/// issuers and addresses of that authority, so that nothing of it could be used.
+pub(crate) fn real_name(host: &str) -> Option<&'static str> {
+    match host {
+        "login.windows.net" | "login.microsoft.com" | "sts.windows.net" => {
+            Some("https://login.microsoftonline.com")
+        }
+        "login.usgovcloudapi.net" => Some("https://login.microsoftonline.us"),
+        "login.chinacloudapi.cn" | "sts.chinacloudapi.cn" => {
+            Some("https://login.partner.microsoftonline.cn")
+        }
+        _ => None,
+    }
+}
+
 /// The issuer of v2.0 tokens for a tenant of this authority: the authority itself, but for External
 /// ID, whose issuers have the tenant's GUID where its authorities have a name.
 pub(crate) fn issuer(authority: &str, tenant: &str) -> String {

@@ -2,6 +2,8 @@
 
 mod builder;
 mod challenged;
+mod config_error;
+mod head;
 mod on_demand;
 mod pending;
 
@@ -14,12 +16,15 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
+use http::HeaderMap;
 use smallvec::SmallVec;
 
+use self::head::is_grpc;
 pub(crate) use self::on_demand::OnDemand;
 pub use self::{
-    builder::{ConfigError, ConfigErrors, CoreBuilder},
+    builder::CoreBuilder,
+    config_error::{ConfigError, ConfigErrors},
+    head::Head,
     pending::Pending,
 };
 use crate::{
@@ -38,47 +43,6 @@ use crate::{
 /// What is longer than nearly every token of Entra ID, in bytes. Such a one has its form looked at
 /// before it is hashed.
 const LONG: usize = 4 * 1024;
-
-/// What a decision is made on: the head of a request.
-///
-/// Its `Debug` shows neither the query nor any header's value: tokens and codes stand there.
-#[derive(Clone, Copy)]
-pub struct Head<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The target.
-    pub uri: &'a Uri,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-}
-
-impl Head<'_> {
-    /// Whether it is a gRPC call: `application/grpc`, with a format behind a `+` or a parameter
-    /// behind a `;`. gRPC-Web is something else.
-    #[must_use]
-    pub fn is_grpc(&self) -> bool {
-        is_grpc(self.headers)
-    }
-}
-
-impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
-    fn from(request: &'a http::Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-        }
-    }
-}
-
-impl fmt::Debug for Head<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Head")
-            .field("method", self.method)
-            .field("path", &self.uri.path())
-            .finish_non_exhaustive()
-    }
-}
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -495,16 +459,6 @@ enum Ready {
     All(Tokens),
     Missing,
     AppOnly,
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    headers.get(CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes();
-        kind.get(..GRPC.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
-            && matches!(kind.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
-    })
 }
 
 impl fmt::Debug for Core {

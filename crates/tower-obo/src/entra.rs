@@ -60,7 +60,8 @@ impl Entra {
     /// it. `https://login.microsoftonline.us` and `https://login.partner.microsoftonline.cn` are
     /// those of the sovereign clouds, `https://NAME.ciamlogin.com` is one of External ID, for its
     /// own tenant. Other names that Microsoft has for them (`login.windows.net`,
-    /// `login.chinacloudapi.cn`) do not do: their documents name another issuer.
+    /// `login.chinacloudapi.cn`) are refused when the core is built, with the name that does: their
+    /// documents name another issuer.
     #[must_use]
     pub fn authority(mut self, authority: impl Into<String>) -> Self {
         self.authority = authority.into();
@@ -182,6 +183,11 @@ impl Entra {
                 "{authority:?} must be scheme and host only, like {PUBLIC_CLOUD}"
             ));
         }
+        if let Some(real) = cloud::real_name(host) {
+            return Err(format!(
+                "{authority:?} is another name of {real}, whose issuer its documents name: give that"
+            ));
+        }
         match uri.scheme_str() {
             Some("http") if !is_loopback(host) => Err(format!(
                 "{authority:?} is plain http: tokens and secrets would travel in clear"
@@ -227,6 +233,48 @@ mod tests {
                 .authority(authority)
                 .allow_http_loopback(loopback);
             assert_eq!(entra.problems().is_empty(), good, "{authority}");
+        }
+    }
+
+    #[test]
+    fn another_name_of_an_authority_is_refused_with_the_one_that_does() {
+        for (alias, real) in [
+            (
+                "https://login.windows.net",
+                "https://login.microsoftonline.com",
+            ),
+            (
+                "https://Login.Windows.net/",
+                "https://login.microsoftonline.com",
+            ),
+            (
+                "https://login.microsoft.com",
+                "https://login.microsoftonline.com",
+            ),
+            (
+                "https://sts.windows.net",
+                "https://login.microsoftonline.com",
+            ),
+            (
+                "https://login.usgovcloudapi.net",
+                "https://login.microsoftonline.us",
+            ),
+            (
+                "https://login.chinacloudapi.cn",
+                "https://login.partner.microsoftonline.cn",
+            ),
+            (
+                "https://sts.chinacloudapi.cn:443",
+                "https://login.partner.microsoftonline.cn",
+            ),
+        ] {
+            let mut entra = Entra::tenant(TENANT).authority(alias);
+            entra.make_lower_case();
+            let [("authority", problem)] = &entra.problems()[..] else {
+                panic!("{alias}");
+            };
+            assert!(problem.contains(&format!(" {real},")), "{problem}");
+            assert!(Entra::tenant(TENANT).authority(real).problems().is_empty());
         }
     }
 

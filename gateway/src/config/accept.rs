@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tower_obo::Algorithm;
+
 use super::{resolve::Resolver, settings::Given, value};
 
 /// Which tokens are valid.
@@ -14,6 +16,14 @@ pub struct Accept {
     pub tenants: Tenants,
     /// How far clocks may differ when a token's times are judged.
     pub clock_skew: Duration,
+    /// Signature algorithms; empty: that of Entra ID, RS256.
+    pub algorithms: Vec<Algorithm>,
+    /// Whether a list of audiences will do, if ours is among them.
+    pub audience_lists: bool,
+    /// How soon an unknown signing key may cause another fetch of the keys.
+    pub key_cool_down: Duration,
+    /// How long the last good signing keys serve while none can be fetched.
+    pub key_max_age: Duration,
 }
 
 /// Users of which tenants may call.
@@ -46,11 +56,50 @@ impl Resolver<'_> {
             self.problems
                 .push(given.origin, "accept.clock_skew", message);
         }
+        let algorithms = self.algorithms();
+        let key_cool_down = self.at_least("accept.key_cool_down", "5m", "1s");
+        let key_max_age = self.at_least("accept.key_max_age", "24h", "10m");
         Some(Accept {
             audiences,
             tenants: tenants?,
             clock_skew,
+            algorithms,
+            audience_lists: self.settings.switch("accept.audience_lists"),
+            key_cool_down,
+            key_max_age,
         })
+    }
+
+    fn algorithms(&mut self) -> Vec<Algorithm> {
+        let name = "accept.algorithms";
+        let mut algorithms = Vec::new();
+        for word in self.words(name) {
+            match Algorithm::from_name(&word) {
+                Some(algorithm) => algorithms.push(algorithm),
+                None => {
+                    let message = format!(
+                        "{word:?} is none of RS256, RS384, RS512, PS256, PS384, PS512, ES256 and ES384; HMAC is never accepted"
+                    );
+                    if let Some(given) = self.settings.list(name) {
+                        self.problems.push(given.origin, name, message);
+                    }
+                }
+            }
+        }
+        algorithms
+    }
+
+    /// A time that is at least so long.
+    fn at_least(&mut self, name: &str, default: &str, least: &str) -> Duration {
+        let parse = |text| value::duration(text).unwrap_or_default();
+        let given = self.duration(name, parse(default));
+        if given < parse(least)
+            && let Some(text) = self.settings.text(name)
+        {
+            let message = format!("shorter than {least}");
+            self.problems.push(text.origin, name, message);
+        }
+        given
     }
 
     /// Client ids; `None` where none are given.

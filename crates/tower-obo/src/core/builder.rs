@@ -2,32 +2,24 @@
 //! request.
 
 use std::{
-    error::Error,
-    fmt,
     sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
-use super::{Core, Inner};
+use super::{ConfigError, ConfigErrors, Core, Inner};
 use crate::{
-    Clock, Credential, Entra, KeySource, Observer, Spawner, SystemClock, TokenExchange,
-    TokioSpawner, Validator,
-    admission::Admissions,
-    challenge::ChallengeContext,
-    entra::Tenants,
-    exchange::EntraTokenEndpoint,
-    http_client::HttpClient,
-    keys::{Discovery, RemoteKeys, RemoteKeysSettings},
-    observer::Silent,
-    tokens::DownstreamTokens,
-    validate::is_guid,
+    Algorithm, Clock, Credential, Entra, KeySource, Observer, RemoteKeys, RemoteKeysBuilder,
+    Spawner, TokenExchange, Validator, admission::Admissions, challenge::ChallengeContext,
+    entra::Tenants, exchange::EntraTokenEndpoint, tokens::DownstreamTokens, validate::is_guid,
 };
 
 /// Collects what a [`Core`] needs.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct CoreBuilder {
-    entra: Entra,
+    source: RemoteKeysBuilder,
+    algorithms: Vec<Algorithm>,
+    audience_lists: bool,
     client: Option<(String, Credential)>,
     audiences: Vec<String>,
     keep: Vec<String>,
@@ -36,12 +28,8 @@ pub struct CoreBuilder {
     resource_metadata: Option<String>,
     max_bytes: u64,
     max_exchanges: usize,
-    clock: Arc<dyn Clock>,
-    spawner: Option<Arc<dyn Spawner>>,
-    observer: Arc<dyn Observer>,
     keys: Option<Arc<dyn KeySource>>,
     exchange: Option<Arc<dyn TokenExchange>>,
-    http_timeout: Duration,
     max_token_bytes: usize,
     key_wait: Duration,
     claims_challenges: bool,
@@ -58,7 +46,9 @@ const CP1: &str = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#;
 impl CoreBuilder {
     pub(super) fn new(entra: Entra) -> Self {
         Self {
-            entra,
+            source: RemoteKeys::builder(entra),
+            algorithms: vec![Algorithm::Rs256],
+            audience_lists: false,
             client: None,
             audiences: Vec::new(),
             keep: Vec::new(),
@@ -67,12 +57,8 @@ impl CoreBuilder {
             resource_metadata: None,
             max_bytes: 256 * 1024 * 1024,
             max_exchanges: 128,
-            clock: Arc::new(SystemClock),
-            spawner: None,
-            observer: Arc::new(Silent),
             keys: None,
             exchange: None,
-            http_timeout: Duration::from_secs(10),
             max_token_bytes: 16 * 1024,
             key_wait: Duration::from_secs(2),
             claims_challenges: false,
@@ -91,7 +77,8 @@ impl CoreBuilder {
     /// Lets the authority be plain `http` on a loopback address; see
     /// [`Entra::allow_http_loopback`].
     pub fn allow_http_loopback(mut self, allow: bool) -> Self {
-        self.entra = self.entra.allow_http_loopback(allow);
+        let entra = self.source.entra;
+        self.source.entra = entra.allow_http_loopback(allow);
         self
     }
 
@@ -99,6 +86,19 @@ impl CoreBuilder {
     /// registration's Application ID URI, if it is another.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
+        self
+    }
+
+    /// Accepts a list of audiences in a token if ours is among them. Entra ID never issues one, so by
+    /// default a list is refused.
+    pub fn accept_audience_lists(mut self) -> Self {
+        self.audience_lists = true;
+        self
+    }
+
+    /// Replaces the signature algorithms that tokens may have (RS256, with which Entra ID signs).
+    pub fn with_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
         self
     }
 
@@ -151,7 +151,21 @@ impl CoreBuilder {
 
     /// Replaces the time limit of one call of the authority (10 s).
     pub fn with_http_timeout(mut self, timeout: Duration) -> Self {
-        self.http_timeout = timeout;
+        self.source = self.source.with_http_timeout(timeout);
+        self
+    }
+
+    /// Replaces how soon a token that names an unknown key may cause another fetch of the keys (5 min,
+    /// at least 1 s); see [`RemoteKeysBuilder::with_unknown_key_cool_down`].
+    pub fn with_unknown_key_cool_down(mut self, cool_down: Duration) -> Self {
+        self.source = self.source.with_unknown_key_cool_down(cool_down);
+        self
+    }
+
+    /// Replaces how long the last good keys serve while no fetch succeeds (24 h, at least 10 min); see
+    /// [`RemoteKeysBuilder::with_key_max_age`].
+    pub fn with_key_max_age(mut self, age: Duration) -> Self {
+        self.source = self.source.with_key_max_age(age);
         self
     }
 
@@ -170,20 +184,20 @@ impl CoreBuilder {
 
     /// Takes the time from somewhere else than the operating system.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.source = self.source.with_clock(clock);
         self
     }
 
     /// Runs the network work somewhere else than on the runtime that is current at
     /// [`build`](Self::build).
     pub fn spawner(mut self, spawner: impl Spawner) -> Self {
-        self.spawner = Some(Arc::new(spawner));
+        self.source = self.source.spawner(spawner);
         self
     }
 
     /// Tells everything that happens to `observer`.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Arc::new(observer);
+        self.source = self.source.observer(observer);
         self
     }
 
@@ -213,42 +227,28 @@ impl CoreBuilder {
     ///
     /// Everything that is wrong, all at once.
     pub fn build(mut self) -> Result<Core, ConfigErrors> {
-        // Entra ID writes GUIDs in lower case into tokens, where they are compared byte by byte.
-        self.entra.make_lower_case();
         if let Some((client_id, _)) = &mut self.client {
             client_id.make_ascii_lowercase();
         }
         let problems = self.problems();
-        let http = match HttpClient::new(self.http_timeout, &self.entra) {
-            Ok(http) => http,
-            Err(problem) => return Err(ConfigErrors::new("http", problem, problems)),
-        };
+        let http = self.source.http(&problems)?;
         let Some((client_id, credential)) = self.client.clone() else {
-            return Err(ConfigErrors(problems));
+            return Err(ConfigErrors::from(problems));
         };
         if !problems.is_empty() {
-            return Err(ConfigErrors(problems));
+            return Err(ConfigErrors::from(problems));
         }
         let validator = self.validator(&client_id);
-        let Self {
+        let spawner = self.source.shared_spawner();
+        let given = self.keys;
+        let keys =
+            given.unwrap_or_else(|| Arc::new(self.source.keys(http.clone(), Arc::clone(&spawner))));
+        let RemoteKeysBuilder {
             entra,
             clock,
             observer,
             ..
-        } = self;
-        let spawner = self
-            .spawner
-            .unwrap_or_else(|| Arc::new(TokioSpawner::current()));
-        let keys = self.keys.unwrap_or_else(|| {
-            Arc::new(RemoteKeys::new(
-                Discovery::new(&entra),
-                http.clone(),
-                RemoteKeysSettings::default(),
-                Arc::clone(&clock),
-                Arc::clone(&spawner),
-                Arc::clone(&observer),
-            ))
-        });
+        } = self.source;
         let exchange = self.exchange.unwrap_or_else(|| {
             Arc::new(EntraTokenEndpoint::new(
                 &entra.authority,
@@ -319,30 +319,29 @@ impl CoreBuilder {
         let mut validator = Validator::builder()
             .audience(client_id)
             .audience(format!("api://{client_id}"))
+            .with_algorithms(self.algorithms.iter().copied())
             .with_leeway(self.leeway)
             .with_max_token_bytes(self.max_token_bytes);
         for audience in &self.audiences {
             validator = validator.audience(audience.as_str());
         }
+        if self.audience_lists {
+            validator = validator.accept_audience_lists();
+        }
         for name in &self.keep {
             validator = validator.keep_claim(name.as_str());
         }
-        for tenant in self.entra.named_tenants() {
+        for tenant in self.source.entra.named_tenants() {
             validator = validator.tenant(tenant.as_str());
         }
-        if matches!(self.entra.tenants, Tenants::Any) {
+        if matches!(self.source.entra.tenants, Tenants::Any) {
             validator = validator.any_tenant();
         }
         validator.build()
     }
 
-    fn problems(&self) -> Vec<ConfigError> {
-        let mut problems: Vec<_> = self
-            .entra
-            .problems()
-            .into_iter()
-            .map(|(setting, problem)| ConfigError { setting, problem })
-            .collect();
+    fn problems(&mut self) -> Vec<ConfigError> {
+        let mut problems = self.source.problems();
         let mut wrong = |setting, problem: String| problems.push(ConfigError { setting, problem });
         match &self.client {
             None => wrong(
@@ -372,6 +371,10 @@ impl CoreBuilder {
         if self.audiences.iter().any(String::is_empty) {
             wrong("audience", "an audience is empty".to_owned());
         }
+        if self.algorithms.is_empty() {
+            let problem = "no signature at all would be accepted: name RS256, which Entra ID uses";
+            wrong("algorithms", problem.to_owned());
+        }
         if self.leeway > MAX_LEEWAY {
             wrong("leeway", "the leeway is longer than 300 s".to_owned());
         }
@@ -391,73 +394,3 @@ impl CoreBuilder {
         problems
     }
 }
-
-/// One thing that is wrong with a configuration.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct ConfigError {
-    /// The setting that is wrong.
-    pub setting: &'static str,
-    /// What is wrong with it, and how to mend it.
-    pub problem: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.setting, self.problem)
-    }
-}
-
-/// Everything that is wrong with a configuration, one problem a line.
-///
-/// ```
-/// use tower_obo::{Core, Entra};
-///
-/// let errors = Core::builder(Entra::tenant("common")).build().unwrap_err();
-/// let wrong: Vec<_> = errors.iter().map(|error| error.setting).collect();
-/// assert_eq!(wrong, ["tenant", "client_id"]);
-/// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ConfigErrors(Vec<ConfigError>);
-
-impl ConfigErrors {
-    pub(crate) fn new(
-        setting: &'static str,
-        problem: String,
-        mut others: Vec<ConfigError>,
-    ) -> Self {
-        others.push(ConfigError { setting, problem });
-        Self(others)
-    }
-
-    /// These and those.
-    pub(crate) fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
-        self
-    }
-
-    /// Each problem.
-    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
-        self.0.iter()
-    }
-}
-
-impl From<Vec<ConfigError>> for ConfigErrors {
-    fn from(errors: Vec<ConfigError>) -> Self {
-        Self(errors)
-    }
-}
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, error) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str("\n")?;
-            }
-            error.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl Error for ConfigErrors {}

@@ -42,6 +42,17 @@ pub(super) enum Reason {
     Content(&'static str),
 }
 
+impl DiscoveryError {
+    /// Whether the next attempt may succeed though nobody has mended anything.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self.reason {
+            Reason::Call(CallError::Timeout | CallError::Unreachable | CallError::BadBody) => true,
+            Reason::Status(status) => status >= 500,
+            Reason::Call(CallError::Tls) | Reason::Content(_) => false,
+        }
+    }
+}
+
 impl std::fmt::Display for DiscoveryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: ", self.document)?;

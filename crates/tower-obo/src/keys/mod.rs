@@ -10,6 +10,7 @@ mod set;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
+pub(crate) use self::discovery::Discovery;
 pub use self::{
     algorithm::Algorithm,
     issuers::Issuers,
@@ -17,7 +18,6 @@ pub use self::{
     remote::{RemoteKeys, RemoteKeysBuilder},
     set::{KeySet, KeySetError},
 };
-pub(crate) use self::{discovery::Discovery, remote::RemoteKeysSettings};
 
 /// Resolves when a refresh of the keys has ended, well or not.
 pub type Refreshed = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -1,6 +1,7 @@
 //! Keys that follow the authority: fetched once, kept last-good, refreshed in the background.
 
 mod builder;
+mod settings;
 
 use std::{
     fmt,
@@ -13,32 +14,12 @@ use http::header::CACHE_CONTROL;
 use tokio::sync::watch;
 
 pub use self::builder::RemoteKeysBuilder;
-use super::{Discovery, KeySet, KeySource, RefreshReason, Refreshed};
+use self::settings::{MIN_INTERVAL, RemoteKeysSettings};
+use super::{
+    Discovery, KeySet, KeySource, RefreshReason, Refreshed,
+    discovery::{DiscoveryError, Found},
+};
 use crate::{Clock, Entra, Event, Observer, Spawner, Timestamp, http_client::HttpClient};
-
-/// How often and how long keys are used.
-#[derive(Clone, Debug)]
-pub(crate) struct RemoteKeysSettings {
-    /// How often the keys are refreshed without cause (12 h, as Microsoft's libraries do).
-    pub(crate) refresh_interval: Duration,
-    /// How soon an unknown key may cause another fetch (5 min).
-    pub(crate) unknown_key_cooldown: Duration,
-    /// How long the last good keys serve while no fetch succeeds (24 h).
-    pub(crate) max_age: Duration,
-}
-
-impl Default for RemoteKeysSettings {
-    fn default() -> Self {
-        Self {
-            refresh_interval: Duration::from_secs(12 * 3600),
-            unknown_key_cooldown: Duration::from_secs(5 * 60),
-            max_age: Duration::from_secs(24 * 3600),
-        }
-    }
-}
-
-/// The shortest time between two fetches without cause, whatever Cache-Control says.
-const MIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// The signing keys of an Entra ID authority, found by its discovery documents, kept last-good and
 /// refreshed in the background: what a [`Core`](crate::Core) has unless it is given others.
@@ -70,7 +51,8 @@ const MIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// ```
 ///
 /// A token that names a key which is not there ([`TokenDefect::UnknownKey`](crate::TokenDefect)) may
-/// be good after a [`refresh`](KeySource::refresh), which is due once in five minutes at most.
+/// be good after a [`refresh`](KeySource::refresh), which is due once in five minutes at most
+/// ([`RemoteKeysBuilder::with_unknown_key_cool_down`]).
 #[derive(Clone)]
 pub struct RemoteKeys {
     shared: Arc<Shared>,
@@ -193,7 +175,7 @@ impl Shared {
                 return None;
             }
             Cause::Request(RefreshReason::UnknownKey) => {
-                fetching.unknown_key_from = now + self.settings.unknown_key_cooldown;
+                fetching.unknown_key_from = now + self.settings.unknown_key_cool_down;
             }
         }
         let (ending, ended) = watch::channel(());
@@ -203,15 +185,21 @@ impl Shared {
             shared: Arc::clone(self),
             ending: Some(ending),
         };
+        // A passing fault must not cost everybody with a new key a cool-down.
+        let tries = match cause {
+            Cause::Request(RefreshReason::UnknownKey) => 2,
+            // Those are asked for again soon in any case.
+            Cause::Timer | Cause::Request(RefreshReason::NoKeys) => 1,
+        };
         self.spawner.spawn(Box::pin(async move {
-            under_way.shared.fetch_now().await;
+            under_way.shared.fetch_now(tries).await;
             drop(under_way);
         }));
         Some(ended)
     }
 
-    async fn fetch_now(&self) {
-        let result = match self.discovery.fetch(&self.http).await {
+    async fn fetch_now(&self, tries: u32) {
+        let result = match self.try_to_fetch(tries).await {
             Ok(found) => {
                 let now = self.clock.now();
                 let max_age = self.settings.max_age;
@@ -241,15 +229,27 @@ impl Shared {
                 {
                     let mut fetching = self.fetching();
                     fetching.failures = fetching.failures.saturating_add(1);
-                    // A passing fault must not cost valid tokens a whole cool-down, and requests
-                    // must not ask an authority in trouble more often than the timer does.
+                    // An unknown key has to wait for its cool-down all the same: whoever makes key
+                    // ids up must not be able to ask an authority in trouble more often than one that
+                    // is well.
                     let next = back_off(fetching.failures);
                     fetching.no_keys_from = now + next.min(MAX_WAIT_WITHOUT_KEYS);
-                    fetching.unknown_key_from = fetching.unknown_key_from.min(now + next);
                 }
                 let serving = self.set.load().is_some();
                 tracing::warn!(%reason, serving, "signing keys cannot be loaded");
                 self.observer.on(&Event::KeysFetched { keys: None });
+            }
+        }
+    }
+
+    /// Fetches, at most so many times, a second after what may have been a passing fault.
+    async fn try_to_fetch(&self, tries: u32) -> Result<Found, DiscoveryError> {
+        let mut left = tries;
+        loop {
+            left = left.saturating_sub(1);
+            match self.discovery.fetch(&self.http).await {
+                Err(error) if left > 0 && error.may_pass() => tokio::time::sleep(PAUSE).await,
+                result => return result,
             }
         }
     }
@@ -260,13 +260,9 @@ impl Shared {
         if fetching.failures > 0 {
             return back_off(fetching.failures);
         }
-        let interval = fetching
-            .max_age
-            .unwrap_or(self.settings.refresh_interval)
-            .clamp(
-                MIN_INTERVAL,
-                self.settings.refresh_interval.max(MIN_INTERVAL),
-            );
+        let longest = self.settings.interval();
+        let interval = fetching.max_age.unwrap_or(longest);
+        let interval = interval.clamp(MIN_INTERVAL, longest);
         // Up to 5 % earlier, so that a fleet does not ask at once.
         interval - interval.mul_f64(0.05 * crate::jitter::unit())
     }
@@ -281,6 +277,9 @@ fn back_off(failures: u32) -> Duration {
     let seconds = 1_u64 << failures.saturating_sub(1).min(6);
     Duration::from_secs(seconds.min(60))
 }
+
+/// The pause before a fetch that failed is tried once more.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// While there are no keys at all, requests may ask for them at least this often.
 const MAX_WAIT_WITHOUT_KEYS: Duration = Duration::from_secs(10);

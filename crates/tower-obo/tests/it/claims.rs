@@ -6,7 +6,10 @@ use entra_emulator::demo;
 use serde_json::{Value, json};
 use tower_obo::{Clock, Timestamp, TokenDefect};
 
-use crate::{fixture::World, forge};
+use crate::{
+    fixture::{World, with_token},
+    forge,
+};
 
 /// How a JSON library marks text that it has not parsed yet: an object all the same.
 const DISGUISE: &str = "$serde_json::private::RawValue";
@@ -200,6 +203,21 @@ async fn cl_06_a_list_of_audiences_is_refused() {
         world
             .invalid(&audience.to_string(), TokenDefect::Audience, &token)
             .await;
+    }
+}
+
+#[tokio::test]
+async fn cl_06_a_list_with_ours_among_others_is_accepted_where_that_is_configured() {
+    let world = World::with(tower_obo::CoreBuilder::accept_audience_lists).await;
+    let id = demo::API_CLIENT_ID;
+    for audience in [json!([id]), json!(["other", id])] {
+        let token = world.entra.token().claim("aud", audience.clone()).sign();
+        world.is_valid(&audience.to_string(), &token).await;
+    }
+    for audience in [json!([]), json!(["other"]), json!([[id]])] {
+        let token = world.entra.token().claim("aud", audience.clone()).sign();
+        let answer = world.refused("not ours", with_token(&token)).await;
+        answer.is_invalid_token(&audience.to_string());
     }
 }
 

@@ -254,3 +254,22 @@ async fn a_good_token_passes_where_its_forgeries_do_not() {
     let name = forge::with_claim_text(&world.entra, "name", "\"Zoë\"");
     world.accepted("edited", &name).await;
 }
+
+#[tokio::test]
+async fn jw_03_the_accepted_algorithms_are_a_setting() {
+    use tower_obo::Algorithm;
+    for (algorithms, accepted) in [
+        (vec![Algorithm::Rs256], true),
+        (vec![Algorithm::Ps256, Algorithm::Rs256], true),
+        (vec![Algorithm::Ps256, Algorithm::Es256], false),
+    ] {
+        let case = format!("{algorithms:?}");
+        let world = World::with(|builder| builder.with_algorithms(algorithms)).await;
+        let token = world.entra.user_token("alice");
+        if accepted {
+            world.accepted(&case, &token).await;
+        } else {
+            world.invalid(&case, TokenDefect::Algorithm, &token).await;
+        }
+    }
+}

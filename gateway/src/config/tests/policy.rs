@@ -63,6 +63,39 @@ fn a_clock_skew_is_at_most_five_minutes() {
 }
 
 #[test]
+fn signatures_audiences_and_keys_are_settings_with_bounds() {
+    let accept = with_file("").unwrap().accept;
+    assert!(accept.algorithms.is_empty() && !accept.audience_lists);
+    assert_eq!(accept.key_cool_down, Duration::from_secs(300));
+    assert_eq!(accept.key_max_age, Duration::from_secs(24 * 3600));
+    let accept = with_file(
+        "[accept]\nalgorithms = ['PS256', 'RS256']\naudience_lists = true\n\
+         key_cool_down = '1s'\nkey_max_age = '10m'",
+    )
+    .unwrap()
+    .accept;
+    let names: Vec<_> = accept.algorithms.iter().map(|one| one.name()).collect();
+    assert_eq!(names, ["PS256", "RS256"]);
+    assert!(accept.audience_lists);
+    assert_eq!(accept.key_cool_down, Duration::from_secs(1));
+    assert_eq!(accept.key_max_age, Duration::from_secs(600));
+    for (text, problem) in [
+        (
+            "algorithms = ['HS256']",
+            "algorithms: \"HS256\" is none of RS256",
+        ),
+        ("algorithms = []", "algorithms: an empty list"),
+        ("key_cool_down = '999ms'", "key_cool_down: shorter than 1s"),
+        ("key_max_age = '9m'", "key_max_age: shorter than 10m"),
+    ] {
+        assert_only(
+            &format!("[accept]\n{text}"),
+            &format!("gw.toml:2: accept.{problem}"),
+        );
+    }
+}
+
+#[test]
 fn accept_s_scopes_roles_and_clients_are_those_of_routes_that_name_none() {
     let config = with_file(&format!(
         "[accept]\nroles = ['Reader']\nclients = ['{}']\n[[route]]\npath = '/a'\n\

@@ -1,4 +1,4 @@
-//! How remote keys are made.
+//! How remote keys are made, and what they share with a core that is made of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,22 +8,25 @@ use crate::{
     http_client::HttpClient, keys::Discovery, observer::Silent,
 };
 
-/// Collects what [`RemoteKeys`] need.
+/// Collects what [`RemoteKeys`] need. A [`CoreBuilder`](crate::CoreBuilder) has one within it, so that
+/// both mean the same by the same names.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RemoteKeysBuilder {
-    entra: Entra,
+    pub(crate) entra: Entra,
     http_timeout: Duration,
-    clock: Arc<dyn Clock>,
+    settings: RemoteKeysSettings,
+    pub(crate) clock: Arc<dyn Clock>,
     spawner: Option<Arc<dyn Spawner>>,
-    observer: Arc<dyn Observer>,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl RemoteKeysBuilder {
-    pub(super) fn new(entra: Entra) -> Self {
+    pub(crate) fn new(entra: Entra) -> Self {
         Self {
             entra,
             http_timeout: Duration::from_secs(10),
+            settings: RemoteKeysSettings::default(),
             clock: Arc::new(SystemClock),
             spawner: None,
             observer: Arc::new(Silent),
@@ -33,6 +36,20 @@ impl RemoteKeysBuilder {
     /// Replaces the time limit of one call of the authority (10 s).
     pub fn with_http_timeout(mut self, timeout: Duration) -> Self {
         self.http_timeout = timeout;
+        self
+    }
+
+    /// Replaces how soon a token that names an unknown key may cause another fetch (5 min, at least
+    /// 1 s). Whatever callers make up, the authority is asked no more often for it.
+    pub fn with_unknown_key_cool_down(mut self, cool_down: Duration) -> Self {
+        self.settings.unknown_key_cool_down = cool_down;
+        self
+    }
+
+    /// Replaces how long the last good keys serve while no fetch succeeds (24 h, at least 10 min). They
+    /// are refreshed every 12 h, or twice in that time where it is shorter than a day.
+    pub fn with_key_max_age(mut self, age: Duration) -> Self {
+        self.settings.max_age = age;
         self
     }
 
@@ -58,26 +75,47 @@ impl RemoteKeysBuilder {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the authority and its tenants, all at once.
+    /// Everything that is wrong with the authority, its tenants and the settings, all at once.
     pub fn build(mut self) -> Result<RemoteKeys, ConfigErrors> {
-        self.entra.make_lower_case();
-        let problems = self.entra.problems().into_iter();
-        let problems: Vec<_> = problems
-            .map(|(setting, problem)| ConfigError { setting, problem })
-            .collect();
+        let problems = self.problems();
+        let http = self.http(&problems)?;
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let http = HttpClient::new(self.http_timeout, &self.entra)
-            .map_err(|problem| ConfigErrors::new("http", problem, Vec::new()))?;
-        Ok(RemoteKeys::new(
+        let spawner = self.shared_spawner();
+        Ok(self.keys(http, spawner))
+    }
+
+    /// What is wrong, and the names in the one spelling that is compared later: Entra ID writes GUIDs
+    /// in lower case into tokens.
+    pub(crate) fn problems(&mut self) -> Vec<ConfigError> {
+        self.entra.make_lower_case();
+        let problems = self.entra.problems().into_iter();
+        problems
+            .map(|(setting, problem)| ConfigError { setting, problem })
+            .chain(self.settings.problems())
+            .collect()
+    }
+
+    /// The HTTP client for that authority. Where there is none, that is said with the other problems.
+    pub(crate) fn http(&self, problems: &[ConfigError]) -> Result<HttpClient, ConfigErrors> {
+        HttpClient::new(self.http_timeout, &self.entra)
+            .map_err(|problem| ConfigErrors::new("http", problem, problems.to_vec()))
+    }
+
+    pub(crate) fn shared_spawner(&self) -> Arc<dyn Spawner> {
+        let given = self.spawner.as_ref().map(Arc::clone);
+        given.unwrap_or_else(|| Arc::new(TokioSpawner::current()))
+    }
+
+    pub(crate) fn keys(&self, http: HttpClient, spawner: Arc<dyn Spawner>) -> RemoteKeys {
+        RemoteKeys::new(
             Discovery::new(&self.entra),
             http,
-            RemoteKeysSettings::default(),
-            self.clock,
-            self.spawner
-                .unwrap_or_else(|| Arc::new(TokioSpawner::current())),
-            self.observer,
-        ))
+            self.settings.clone(),
+            Arc::clone(&self.clock),
+            spawner,
+            Arc::clone(&self.observer),
+        )
     }
 }
