@@ -109,12 +109,7 @@ impl Discovery {
         match self.document(http, V1, &v1_url).await {
             Ok(v1) if self.names_tenant(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
             Ok(_) => return Err(refused(V1, "its issuer names another tenant")),
-            // External tenants have no v1.0 document, and mint no v1.0 tokens. Everybody else's is
-            // there: without it the last good issuers stay in use.
-            Err(DiscoveryError {
-                reason: Reason::Status(400 | 404),
-                ..
-            }) if !cloud::has_v1(&self.authority) => {}
+            Err(error) if self.has_no_v1(error) => {}
             Err(error) => return Err(error),
         }
         let jwks = get(http, JWKS, &v2.jwks_uri).await?;
@@ -144,6 +139,12 @@ impl Discovery {
             }
         }
         Ok(())
+    }
+
+    /// External tenants have no v1.0 document, and mint no v1.0 tokens. Everybody else's is there:
+    /// without it the last good issuers stay in use.
+    fn has_no_v1(&self, error: DiscoveryError) -> bool {
+        matches!(error.reason, Reason::Status(400 | 404)) && !cloud::has_v1(&self.authority)
     }
 
     fn names_tenant(&self, issuer: &str) -> bool {
@@ -231,6 +232,67 @@ mod tests {
         assert!(discovery.check_v2(&good).is_ok());
         assert!(discovery.names_tenant("https://sts.example/{tenantid}/"));
         assert!(!discovery.names_tenant("https://sts.example/x/"));
+    }
+
+    #[test]
+    fn only_where_there_may_be_none_a_missing_v1_document_is_no_fault() {
+        let missing = |status| DiscoveryError {
+            document: V1,
+            reason: Reason::Status(status),
+        };
+        let external = at("https://contoso.ciamlogin.com", Entra::tenant(TENANT));
+        let own_domain = at("https://login.contoso.example", Entra::tenant(TENANT));
+        for status in [400, 404] {
+            assert!(external.has_no_v1(missing(status)), "{status}");
+            assert!(own_domain.has_no_v1(missing(status)), "{status}");
+        }
+        for error in [
+            missing(500),
+            missing(401),
+            refused(V1, "another"),
+            DiscoveryError {
+                document: V1,
+                reason: Reason::Call(CallError::Timeout),
+            },
+        ] {
+            assert!(!external.has_no_v1(error), "{error}");
+        }
+        for authority in [
+            "https://login.microsoftonline.com",
+            "https://login.microsoftonline.us",
+            "https://login.partner.microsoftonline.cn/",
+        ] {
+            let cloud = at(authority, Entra::tenant(TENANT));
+            assert!(!cloud.has_no_v1(missing(404)), "{authority}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_told_from_what_somebody_has_to_mend() {
+        let may_pass = |reason| {
+            DiscoveryError {
+                document: JWKS,
+                reason,
+            }
+            .may_pass()
+        };
+        for reason in [
+            Reason::Call(CallError::Timeout),
+            Reason::Call(CallError::Unreachable),
+            Reason::Call(CallError::BadBody),
+            Reason::Status(500),
+            Reason::Status(503),
+        ] {
+            assert!(may_pass(reason), "{reason:?}");
+        }
+        for reason in [
+            Reason::Call(CallError::Tls),
+            Reason::Status(404),
+            Reason::Status(499),
+            Reason::Content("no"),
+        ] {
+            assert!(!may_pass(reason), "{reason:?}");
+        }
     }
 
     /// What the documents of each cloud name, as Microsoft publishes them.
