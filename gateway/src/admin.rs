@@ -21,6 +21,8 @@ const CONNECTIONS: usize = 64;
 /// How long a probe may take to ask; connections between probes are closed after this too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+const READYZ: &str = "/readyz";
+
 /// Serves the admin listener for as long as its runtime runs.
 pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
     let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
@@ -39,8 +41,13 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
         let readiness = readiness.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let response = answer(&request, &readiness);
-                async move { Ok::<_, Infallible>(response) }
+                let readiness = readiness.clone();
+                async move {
+                    if request.uri().path() == READYZ {
+                        readiness.look().await;
+                    }
+                    Ok::<_, Infallible>(answer(&request, &readiness))
+                }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -58,11 +65,11 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
 fn answer<B>(request: &Request<B>, readiness: &Readiness) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n".into()),
-        (&Method::GET | &Method::HEAD, "/readyz") => match readiness.obstacle() {
+        (&Method::GET | &Method::HEAD, READYZ) => match readiness.obstacle() {
             None => (StatusCode::OK, Cow::from("ready\n")),
             Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, obstacle),
         },
-        (_, "/livez" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()),
+        (_, "/livez" | READYZ) => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()),
         _ => (
             StatusCode::NOT_FOUND,
             "here are /livez and /readyz\n".into(),

@@ -8,12 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
     net::TcpListener,
-    runtime::{Builder, Runtime},
-    sync::watch,
+    runtime::{Builder, Handle, Runtime},
+    sync::{Mutex, watch},
+    task::JoinHandle,
 };
 use tower_obo::{ConfigErrors, Core};
 
@@ -26,6 +28,9 @@ use crate::{
     steps::limit::Running as RunningRequests,
     worker::{Shared, Stage, Worker},
 };
+
+/// How long somebody waits for a file system that hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +152,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let (stage, stages) = watch::channel(Stage::Serving);
     let readiness = Readiness {
         core: core.clone(),
-        credential: Arc::new(AwaitedCredential::new(&config.entra.credential)),
+        credential: AwaitedCredential::new(&config.entra.credential, handle.clone()),
         stage: stages.clone(),
     };
     if let Some(listener) = admin {
@@ -190,12 +195,22 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
             .map_err(StartError::Thread)?;
         running.workers.push(worker);
     }
-    for warning in &shared.config.warnings() {
-        tracing::warn!(key = warning.key(), "{warning}");
-    }
+    warn_of(&shared.config, &handle).await;
+    running.readiness.look().await;
     core.start();
     announce(&running, &shared.config);
     Ok(running)
+}
+
+/// Files that hang are no reason not to start: what is wrong with them is said when it is known.
+async fn warn_of(config: &Arc<Config>, control: &Handle) {
+    let config = Arc::clone(config);
+    let looking = control.spawn_blocking(move || {
+        for warning in &config.warnings() {
+            tracing::warn!(key = warning.key(), "{warning}");
+        }
+    });
+    let _ = tokio::time::timeout(PATIENCE, looking).await;
 }
 
 /// Checks what [`start`] would check before it opens a socket.
@@ -344,17 +359,26 @@ impl Drop for Running {
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     core: Core,
-    credential: Arc<AwaitedCredential>,
+    credential: AwaitedCredential,
     stage: watch::Receiver<Stage>,
 }
 
 impl Readiness {
+    /// Looks whether the credential has come, where that is not known yet; for a short while.
+    pub(crate) async fn look(&self) {
+        if let Some(looking) = self.credential.look() {
+            let _ = tokio::time::timeout(PATIENCE, looking).await;
+        }
+    }
+
     /// What stands in the way, as a line for a person.
     pub(crate) fn obstacle(&self) -> Option<Cow<'static, str>> {
         if *self.stage.borrow() != Stage::Serving {
             return Some("shutting down\n".into());
         }
         if !self.credential.has_been_there() {
+            // Whoever asks again gets to know.
+            let _ = self.credential.look();
             let credential = self.credential.credential.describe();
             return Some(format!("credential: the {credential} cannot be used yet\n").into());
         }
@@ -365,26 +389,43 @@ impl Readiness {
 
 /// A credential whose files may appear after the start. Once it was there it counts as there: the last
 /// good one stays in use, whatever becomes of the files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct AwaitedCredential {
     credential: Credential,
-    seen: AtomicBool,
+    seen: Arc<AtomicBool>,
+    /// Who has it looks at the files, in a thread that may block.
+    looking: Arc<Mutex<()>>,
+    control: Handle,
 }
 
 impl AwaitedCredential {
-    fn new(credential: &Credential) -> Self {
+    fn new(credential: &Credential, control: Handle) -> Self {
         Self {
             credential: credential.clone(),
-            seen: AtomicBool::new(false),
+            seen: Arc::default(),
+            looking: Arc::default(),
+            control,
         }
     }
 
     fn has_been_there(&self) -> bool {
-        if self.seen.load(Ordering::Relaxed) {
-            return true;
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Begins to look at the files, if somebody has to and nobody does: one that hangs keeps one thread
+    /// and no more.
+    fn look(&self) -> Option<JoinHandle<()>> {
+        if self.has_been_there() {
+            return None;
         }
-        let there = self.credential.look().is_ok();
-        self.seen.fetch_or(there, Ordering::Relaxed) || there
+        let place = Arc::clone(&self.looking).try_lock_owned().ok()?;
+        let (credential, seen) = (self.credential.clone(), Arc::clone(&self.seen));
+        Some(self.control.spawn_blocking(move || {
+            if credential.look().is_ok() {
+                seen.store(true, Ordering::Relaxed);
+            }
+            drop(place);
+        }))
     }
 }
 
@@ -393,10 +434,10 @@ impl AwaitedCredential {
 struct Control(Option<Runtime>);
 
 impl Control {
-    fn handle(&self) -> tokio::runtime::Handle {
+    fn handle(&self) -> Handle {
         match &self.0 {
             Some(runtime) => runtime.handle().clone(),
-            None => tokio::runtime::Handle::current(),
+            None => Handle::current(),
         }
     }
 

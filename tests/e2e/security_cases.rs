@@ -59,6 +59,7 @@ fn every_case_has_a_test_or_a_reason_and_stands_once() {
         ("LI-", 9),
         ("TL-", 5),
         ("AD-", 8),
+        ("CF-", 2),
     ] {
         assert_eq!(first(section), cases, "{section}");
     }

@@ -296,6 +296,10 @@ impl Policy {
         if tokens.clone().any(is_reserved) {
             defects.push("a downstream's header belongs to the connection, or to the message");
         }
+        if (identity.clone()).any(|header| is_reserved(header) || *header == AUTHORIZATION) {
+            defects
+                .push("a claim's header belongs to the connection, to the message, or to a token");
+        }
         if has_repeated(tokens.clone()) {
             defects.push("the tokens of two downstreams go into one header");
         } else if has_repeated(tokens.chain(identity)) {

@@ -3,22 +3,20 @@
 use super::{
     Credential, Origin, OtherCredential, Secret, SecretFile,
     keys::{
-        CERTIFICATE, FEDERATED_TOKEN_FILE, MANAGED_IDENTITY, PASSWORD_FILE, SECRET, SECRET_FILE,
-        SEND_X5C,
+        CERTIFICATE, FEDERATED_TOKEN_FILE, FORMS, MANAGED_IDENTITY, PASSWORD_FILE, SECRET,
+        SECRET_FILE, SEND_X5C,
     },
     resolve::Resolver,
     settings::Given,
     value,
 };
 
-/// One of them is enough.
-const FORMS: [&str; 5] = [
-    SECRET,
-    SECRET_FILE,
-    CERTIFICATE,
-    FEDERATED_TOKEN_FILE,
-    MANAGED_IDENTITY,
-];
+/// What Azure's own libraries take of several credentials that are set.
+const SELECTION: &str = "AZURE_TOKEN_CREDENTIALS";
+
+const AZURE_SECRET: &str = "AZURE_CLIENT_SECRET";
+/// Names the API, or a managed identity where another setting names the API.
+const CLIENT_ID: &str = "AZURE_CLIENT_ID";
 
 impl Resolver<'_> {
     pub(super) fn credential(&mut self) -> Option<Credential> {
@@ -29,6 +27,12 @@ impl Resolver<'_> {
             .collect();
         let credential = match &given[..] {
             [] => self.of_environment(),
+            // It may be set for somebody else: the selection counts for it as for the others.
+            [(SECRET, given)]
+                if given.origin == Origin::Environment(AZURE_SECRET) && self.selects() =>
+            {
+                self.of_environment()
+            }
             [(form, given)] => self.of_form(form, given),
             [(one, _), (other, given), ..] => {
                 let message = format!(
@@ -113,12 +117,22 @@ impl Resolver<'_> {
 
     /// Where nothing is given: what Azure's own libraries would take.
     fn of_environment(&mut self) -> Option<Credential> {
-        const SELECTION: &str = "AZURE_TOKEN_CREDENTIALS";
         const PATH: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
         if FORMS.iter().any(|form| self.has_been_said(form)) {
             return None;
         }
-        let message = match tower_obo::Credential::from_lookup(|name| self.variable(name)) {
+        let client_id = self
+            .settings
+            .text("entra.client_id")
+            .map(|given| given.value);
+        let found = tower_obo::Credential::from_lookup(|name| {
+            // Where it is the API's own, it is not that of a managed identity.
+            let is_own = |value: &String| {
+                name == CLIENT_ID && client_id.is_some_and(|id| value.eq_ignore_ascii_case(id))
+            };
+            self.variable(name).filter(|value| !is_own(value))
+        });
+        let message = match found {
             Ok(credential) => {
                 let mut other = OtherCredential::new("entra.credential", Origin::Nowhere, credential);
                 if let Some(path) = self.variable(PATH).filter(|path| !path.is_empty()) {
@@ -126,12 +140,17 @@ impl Resolver<'_> {
                 }
                 return Some(Credential::Other(other));
             }
-            Err(errors) if self.variable(SELECTION).is_some() => errors.to_string(),
+            Err(errors) if self.selects() => errors.to_string(),
             Err(_) => "missing: how the gateway proves who it is. Give the client secret as AZURE_CLIENT_SECRET=…, or its file as --client-secret-file PATH, or OBO_CLIENT_SECRET_FILE=…, or `credential = { secret_file = \"…\" }` under [entra] in the file; or one of the other forms: `certificate` (AZURE_CLIENT_CERTIFICATE_PATH), `federated_token_file` (AZURE_FEDERATED_TOKEN_FILE), `managed_identity`".to_owned(),
         };
         self.problems
             .push(Origin::Nowhere, "entra.credential", message);
         None
+    }
+
+    fn selects(&self) -> bool {
+        let selection = self.variable(SELECTION);
+        selection.is_some_and(|selection| !selection.trim().is_empty())
     }
 
     fn must_exist(&mut self, credential: Option<Credential>) -> Option<Credential> {

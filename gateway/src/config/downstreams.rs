@@ -9,6 +9,7 @@ use super::{
     DEFAULT_DOWNSTREAM, Origin,
     resolve::Resolver,
     settings::{DownstreamTable, Given, RouteTable},
+    value,
 };
 use crate::headers::{self, Reserved};
 
@@ -87,8 +88,8 @@ impl Resolver<'_> {
     /// The scope of Azure Resource Manager, in the cloud of the authority.
     fn resource_manager(&self) -> Vec<String> {
         let authority = self.settings.text("entra.authority");
-        let authority = authority.map_or("", |given| given.value);
-        let arm = Downstream::azure_resource_manager_of(authority);
+        let authority = authority.and_then(|given| value::authority(given.value, true).ok());
+        let arm = Downstream::azure_resource_manager_of(&authority.unwrap_or_default());
         arm.scopes().map(str::to_owned).collect()
     }
 
@@ -271,8 +272,14 @@ fn resource_of(scope: &str) -> &str {
     scope.rsplit_once('/').map_or("", |(resource, _)| resource)
 }
 
-/// `Authorization`, or a header that means nothing to the gateway or to a connection.
+/// `Authorization`, or a header that means nothing yet.
 fn may_carry_a_token(name: &HeaderName) -> bool {
+    *name == header::AUTHORIZATION || !has_a_meaning(name)
+}
+
+/// Whether a header means something to the gateway, to a connection or to the message: nothing else can
+/// be put there.
+pub(super) fn has_a_meaning(name: &HeaderName) -> bool {
     const OF_THE_MESSAGE: [HeaderName; 5] = [
         header::CONTENT_LENGTH,
         header::CONTENT_TYPE,
@@ -280,8 +287,7 @@ fn may_carry_a_token(name: &HeaderName) -> bool {
         header::EXPECT,
         header::HOST,
     ];
-    *name == header::AUTHORIZATION
-        || !(headers::belongs_to_the_connection(name)
-            || Reserved::default().contains(name)
-            || OF_THE_MESSAGE.contains(name))
+    headers::belongs_to_the_connection(name)
+        || Reserved::default().contains(name)
+        || OF_THE_MESSAGE.contains(name)
 }

@@ -69,6 +69,15 @@ pub(crate) const FEDERATED_TOKEN_FILE: &str = "entra.credential.federated_token_
 pub(crate) const MANAGED_IDENTITY: &str = "entra.credential.managed_identity";
 pub(crate) const SECRET_FILE: &str = "entra.credential.secret_file";
 
+/// Each of these alone is a credential; the others go with `certificate`.
+pub(crate) const FORMS: [&str; 5] = [
+    SECRET,
+    SECRET_FILE,
+    CERTIFICATE,
+    FEDERATED_TOKEN_FILE,
+    MANAGED_IDENTITY,
+];
+
 /// The setting called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)

@@ -143,6 +143,12 @@ impl Config {
             let origin = store.key_file.origin().clone();
             warnings.push(origin, "cache.redis_key_file", message);
         }
+        if let Some(store) = &self.shared_store
+            && store.tells_its_password()
+        {
+            let message = "the store's password crosses the network in the clear, and whoever has it can delete what the gateways share: an address with `rediss://` is spoken with over TLS";
+            warnings.push(Origin::Nowhere, "cache.redis_url", message);
+        }
         if let Some(tls) = &self.tls
             && credential::is_open_to_all(&tls.key)
         {

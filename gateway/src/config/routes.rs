@@ -6,16 +6,12 @@ use http::{HeaderName, Method, header::AUTHORIZATION};
 
 use super::{
     Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Protocol, Route, RouteLimits, Upstream,
-    downstreams::Downstreams,
+    downstreams::{Downstreams, has_a_meaning},
     resolve::Resolver,
     settings::{Given, RouteTable},
     value,
 };
-use crate::{
-    headers::{self, Reserved},
-    host::HostPattern,
-    path::Pattern,
-};
+use crate::{host::HostPattern, path::Pattern};
 
 impl Resolver<'_> {
     /// Without any route there is one for everything.
@@ -377,10 +373,7 @@ impl Resolver<'_> {
                     let message = format!("{:?} is no header name", given.value);
                     self.problems.push(given.origin.clone(), key, message);
                 }
-                Ok(name)
-                    if headers::belongs_to_the_connection(&name)
-                        || Reserved::default().contains(&name) =>
-                {
+                Ok(name) if has_a_meaning(&name) => {
                     let message =
                         format!("`{name}` has a meaning of its own and cannot carry a claim");
                     self.problems.push(given.origin.clone(), key, message);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
-    keys::{KEYS, Key, Kind},
+    keys::{FORMS, KEYS, Key, Kind},
     problem::{Origin, Problems},
 };
 
@@ -135,9 +135,10 @@ impl Settings {
     /// Lays `later` over these.
     pub(crate) fn overlay(&mut self, later: Self) {
         // A credential is one setting with several forms: giving a later layer's form replaces an
-        // earlier layer's other form, instead of standing beside it.
+        // earlier layer's other form, instead of standing beside it. What only goes with a form
+        // (a password's file) leaves the form as it is.
         const CREDENTIAL: &str = "entra.credential.";
-        if later.values.0.keys().any(|key| key.starts_with(CREDENTIAL)) {
+        if later.values.0.keys().any(|key| FORMS.contains(key)) {
             self.values.0.retain(|key, _| !key.starts_with(CREDENTIAL));
         }
         self.values.0.extend(later.values.0);

@@ -1,6 +1,6 @@
 //! The store of tokens that several gateways share: `cache.redis_…`.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, net::IpAddr, path::PathBuf};
 
 use tower_obo::RedisStore;
 use zeroize::Zeroizing;
@@ -30,6 +30,30 @@ impl SharedStore {
             key_file: key_file.into(),
             ca_file: None,
         }
+    }
+
+    /// Whether the address has a password that is sent to another host in the clear.
+    pub(super) fn tells_its_password(&self) -> bool {
+        let url = self.url.expose();
+        let plain = ["redis://", "redis-cluster://"];
+        let Some(rest) = plain.iter().find_map(|scheme| url.strip_prefix(scheme)) else {
+            return false;
+        };
+        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let Some((who, host)) = place.rsplit_once('@') else {
+            return false;
+        };
+        let has_password = who
+            .split_once(':')
+            .is_some_and(|(_, password)| !password.is_empty());
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let address = host.parse::<IpAddr>();
+        let is_here = host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.is_loopback());
+        has_password && !is_here
     }
 
     /// Reads the files.

@@ -268,6 +268,16 @@ fn cf_08_identity_headers_must_not_have_a_meaning_of_their_own() {
     for name in [
         "Authorization",
         "Connection",
+        "Content-Length",
+        "Content-Type",
+        "Cookie",
+        "Expect",
+        "Host",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
         "X-Forwarded-For",
         "x_real_ip",
         "Proxy-Authorization",
@@ -319,6 +329,18 @@ fn tl_02_plain_http_needs_loopback_or_a_word() {
         government.downstreams["arm"].scopes,
         ["https://management.usgovcloudapi.net/user_impersonation"]
     );
+    // As Azure's own libraries take it.
+    for name in [
+        "Login.MicrosoftOnline.US",
+        "HTTPS://LOGIN.microsoftonline.us",
+    ] {
+        let same = load("--authority", name, None).unwrap();
+        assert_eq!(same.entra.authority, government.entra.authority, "{name}");
+        assert_eq!(same.downstreams["arm"], government.downstreams["arm"]);
+    }
+    for wrong in ["localhost:8443", "login.example/tenant", "", "a b"] {
+        assert!(load("--authority", wrong, None).is_err(), "{wrong}");
+    }
     assert!(load("--upstream", "http://10.0.0.1:3000", None).is_err());
     assert!(
         load(

@@ -34,8 +34,15 @@ pub(super) fn guid(text: &str) -> Option<String> {
 }
 
 /// The identity provider's base address, without a trailing slash.
+///
+/// A host alone is one over https, as Azure's own libraries take `AZURE_AUTHORITY_HOST`.
 pub(super) fn authority(text: &str, allow_http_loopback: bool) -> Result<String, String> {
-    let url = url(text)?;
+    let is_host = !text.is_empty() && !text.contains([':', '/', '@', '?', '#']);
+    let url = if is_host {
+        url(&format!("https://{text}"))?
+    } else {
+        url(text)?
+    };
     match url.scheme() {
         "http" if !is_loopback(&url) => {
             return Err("an authority must be https".to_owned());

@@ -86,6 +86,34 @@ async fn it_proves_itself_with_a_certificate() {
     serves("AZURE_CLIENT_CERTIFICATE_PATH", "certificate", pem).await;
 }
 
+/// A pipe that nobody writes into hangs as a file system of the network does.
+#[tokio::test]
+async fn a_file_that_hangs_keeps_neither_the_start_nor_a_probe_waiting() {
+    let rig = Rig::protected().await;
+    let signer = Signer::generate().unwrap();
+    register(&rig, &signer);
+    let path = File(std::env::temp_dir().join(format!("obo-gateway-{}", uuid::Uuid::new_v4())));
+    let made = std::process::Command::new("mkfifo").arg(&path.0).status();
+    assert!(made.unwrap().success());
+    let named = path.0.display().to_string();
+    let (gateway, probe) = in_time(second(&rig, "OBO_CLIENT_CERTIFICATE", &named)).await;
+    for _ in 0..3 {
+        let answer = in_time(Client::connect(probe).await.get("/readyz")).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(!gateway.is_ready());
+        let alive = in_time(Client::connect(probe).await.get("/livez")).await;
+        assert_eq!(alive.status, 200);
+    }
+    let pem = signer.private_key_pem() + &signer.certificate_pem();
+    std::fs::write(&path.0, pem).unwrap();
+    in_time(async {
+        while !gateway.is_ready() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn it_proves_itself_with_a_projected_token() {
     serves("OBO_FEDERATED_TOKEN_FILE", "federated token", projected).await;

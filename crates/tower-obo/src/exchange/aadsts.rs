@@ -205,6 +205,16 @@ static TABLE: &[Aadsts] = &[
     row(70008, Interaction, "the grant has expired"),
     row(70011, Misconfigured, "the scope is not valid"),
     row(
+        70021,
+        CredentialRefused,
+        "no federated credential matches the client assertion",
+    ),
+    row(
+        70025,
+        CredentialRefused,
+        "the application has no federated credential",
+    ),
+    row(
         70043,
         Interaction,
         "the sign-in frequency asks for a new sign-in",
@@ -303,9 +313,34 @@ static TABLE: &[Aadsts] = &[
     row(700082, Interaction, "the grant has expired"),
     row(700084, Interaction, "the grant has expired"),
     row(
+        700211,
+        CredentialRefused,
+        "no federated credential has the client assertion's issuer",
+    ),
+    row(
+        700212,
+        CredentialRefused,
+        "no federated credential has the client assertion's audience",
+    ),
+    row(
+        700213,
+        CredentialRefused,
+        "no federated credential has the client assertion's subject",
+    ),
+    row(
+        700223,
+        CredentialRefused,
+        "the tenant allows no federated credentials",
+    ),
+    row(
         700229,
         CredentialRefused,
         "the federated credential does not match",
+    ),
+    row(
+        700238,
+        CredentialRefused,
+        "the tenant allows no federated credentials",
     ),
     row(900144, Misconfigured, "a field is missing from the request"),
     row(1000502, CredentialRefused, "the certificate has expired"),
@@ -329,6 +364,16 @@ static TABLE: &[Aadsts] = &[
         7000277,
         CredentialRefused,
         "the client assertion is not valid",
+    ),
+    row(
+        7002137,
+        CredentialRefused,
+        "no federated credential has the client assertion's subject",
+    ),
+    row(
+        7002138,
+        CredentialRefused,
+        "no federated credential has the client assertion's subject",
     ),
     row(
         9001023,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Credential, ExchangeError, ExchangeErrorKind, ExchangeRequest, Exchanging, TokenExchange,
     TokenResponse,
-    credential::{Audience, CredentialError},
+    credential::{Audience, CredentialError, Proof},
     grant::Form,
 };
 use crate::{Clock, Secret, http_client::HttpClient};
@@ -62,23 +62,25 @@ impl Inner {
     /// retried: that lengthens the penalty.
     async fn exchange(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
         use ExchangeErrorKind as K;
-        match self.attempt(request).await {
+        let (audience, proof) = self.prove(request).await?;
+        match self.attempt(request, &audience, &proof).await {
             Err(error) if error.refuses_credential() => {
-                self.credential.refused();
-                self.attempt(request).await
+                self.credential.refused(&audience, &proof);
             }
             Err(error)
                 if matches!(error.kind(), K::Timeout | K::Unavailable)
                     && error.retry_after().is_none() =>
             {
                 tokio::time::sleep(self.retry_pause).await;
-                self.attempt(request).await
             }
-            result => result,
+            result => return result,
         }
+        let (audience, proof) = self.prove(request).await?;
+        self.attempt(request, &audience, &proof).await
     }
 
-    async fn attempt(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
+    /// Proves who we are. What fails here has been tried again where that helps.
+    async fn prove(&self, request: &ExchangeRequest) -> Result<(Audience, Proof), ExchangeError> {
         // The tenant was checked to be a GUID when the caller's token was validated.
         let audience = Audience {
             token_endpoint: format!("{}/{}/oauth2/v2.0/token", self.authority, request.tenant)
@@ -91,6 +93,15 @@ impl Inner {
             .prove(&audience)
             .await
             .map_err(CredentialError::into_exchange_error)?;
+        Ok((audience, proof))
+    }
+
+    async fn attempt(
+        &self,
+        request: &ExchangeRequest,
+        audience: &Audience,
+        proof: &Proof,
+    ) -> Result<TokenResponse, ExchangeError> {
         let mut form = Form::default();
         form.push("client_id", &self.client_id);
         proof.write(&mut form);

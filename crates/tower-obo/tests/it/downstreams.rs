@@ -241,6 +241,19 @@ async fn cf_08_a_policy_whose_headers_cannot_be_meant_lets_nobody_in() {
         ),
         ("framing", policy().downstream_in(graph(), header("host"))),
         (
+            "a claim that frames",
+            policy().identity_header("oid", header("content-length")),
+        ),
+        (
+            "a claim hop by hop",
+            policy().identity_header("oid", header("te")),
+        ),
+        (
+            "a claim for a token",
+            Policy::new(AccessPolicy::any_scope([demo::API_SCOPE]))
+                .identity_header("oid", AUTHORIZATION),
+        ),
+        (
             "one name twice",
             graph_on_demand().downstream_for_handler(graph()),
         ),

@@ -81,6 +81,69 @@ fn without_a_form_the_credential_is_the_environment_s() {
 }
 
 #[test]
+fn the_selection_counts_for_a_secret_of_the_environment_too() {
+    let both = |selection| {
+        [
+            ("AZURE_CLIENT_SECRET", "x"),
+            ("AZURE_FEDERATED_TOKEN_FILE", "/t"),
+            ("AZURE_TOKEN_CREDENTIALS", selection),
+        ]
+    };
+    for (selection, expected) in [
+        (
+            "WorkloadIdentityCredential",
+            "federated token in /t (AZURE_FEDERATED_TOKEN_FILE)",
+        ),
+        (
+            "ManagedIdentityCredential",
+            "managed identity of http://169.254.169.254 (AZURE_TOKEN_CREDENTIALS)",
+        ),
+        (
+            "EnvironmentCredential",
+            "client secret (AZURE_CLIENT_SECRET)",
+        ),
+        (" ", "client secret"),
+    ] {
+        assert_eq!(described("", &both(selection)), expected, "{selection}");
+    }
+    let problems = lines(with("", &both("AzureCliCredential")));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].contains("developers"), "{problems:#?}");
+}
+
+#[test]
+fn azure_client_id_names_a_managed_identity_unless_it_is_the_api_s_own() {
+    const OTHER: &str = "99999999-2222-3333-4444-555555555555";
+    let selection = ("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential");
+    let upper = CLIENT.to_uppercase();
+    for (client_id, named) in [(OTHER, OTHER.to_owned() + " "), (&*upper, String::new())] {
+        let variables = [
+            selection,
+            ("OBO_CLIENT_ID", CLIENT),
+            ("AZURE_CLIENT_ID", client_id),
+        ];
+        let expected =
+            format!("managed identity {named}of http://169.254.169.254 (AZURE_TOKEN_CREDENTIALS)");
+        assert_eq!(described("", &variables), expected);
+    }
+}
+
+#[test]
+fn what_only_goes_with_a_certificate_leaves_that_of_an_earlier_layer() {
+    let pfx = "certificate = '/c.pfx'";
+    assert_eq!(
+        described(pfx, &[("OBO_CLIENT_CERTIFICATE_PASSWORD_FILE", "/p")]),
+        "certificate in /c.pfx"
+    );
+    // Another form replaces all of it.
+    let form = "certificate = '/c.pfx', password_file = '/p'";
+    assert_eq!(
+        described(form, &[("OBO_FEDERATED_TOKEN_FILE", "/t")]),
+        "federated token in /t"
+    );
+}
+
+#[test]
 fn wrong_credentials_are_said() {
     for (form, expected) in [
         (

@@ -56,6 +56,31 @@ fn what_is_wrong_with_the_store_is_said_where_it_stands_without_the_address() {
 }
 
 #[test]
+fn a_password_that_crosses_the_network_in_the_clear_is_warned_of_without_it() {
+    for (url, told) in [
+        ("redis://:hunter2@cache.example:6379", true),
+        ("redis://user:hunter2@10.0.0.7/0", true),
+        ("redis://user:hunter2@[fd00::7]:6379", true),
+        ("redis-cluster://:hunter2@cache.example", true),
+        ("redis://:a@b@cache.example", true),
+        ("rediss://:hunter2@cache.example", false),
+        ("rediss-cluster://:hunter2@cache.example", false),
+        ("redis+unix:///run/redis.sock", false),
+        ("redis://cache.example", false),
+        ("redis://user@cache.example", false),
+        ("redis://:@cache.example", false),
+        ("redis://:hunter2@localhost", false),
+        ("redis://:hunter2@127.0.0.1:6379", false),
+        ("redis://:hunter2@[::1]:6379", false),
+    ] {
+        let text = format!("[cache]\nredis_url = '{url}'\nredis_key_file = '/k'");
+        let warnings = with_file(&text).unwrap().warnings().to_string();
+        assert_eq!(warnings.contains("rediss://"), told, "{url}: {warnings}");
+        assert!(!warnings.contains("hunter2"), "{warnings}");
+    }
+}
+
+#[test]
 fn the_key_file_has_one_key_a_line_and_must_be_there() {
     let file = env::temp_dir().join(format!("obo-redis-key-{}", uuid::Uuid::new_v4()));
     let store = SharedStore::new("redis://h", file.clone());

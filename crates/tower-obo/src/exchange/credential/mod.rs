@@ -12,8 +12,8 @@ mod watched;
 use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
-    callback::Callback, certificate::Certificate, federated::FederatedFile,
-    managed_identity::Identity, secret::SecretFile,
+    callback::Callback, certificate::Certificate, federated::FederatedToken,
+    managed_identity::Identity, secret::SecretText, watched::Watched,
 };
 pub use self::{certificate::ClientCertificate, managed_identity::ManagedIdentity};
 use super::{ExchangeError, ExchangeErrorKind, grant::Form};
@@ -40,10 +40,10 @@ pub struct Credential {
 
 enum Kind {
     Secret(Secret),
-    SecretFile(Arc<SecretFile>),
+    SecretFile(Arc<Watched<SecretText>>),
     Certificate(Arc<Certificate>),
-    Federated(Arc<FederatedFile>),
-    ManagedIdentity(Identity),
+    Federated(Arc<Watched<FederatedToken>>),
+    ManagedIdentity(Arc<Identity>),
     Assertion(Callback),
 }
 
@@ -73,8 +73,8 @@ pub(super) enum CredentialError {
     Unavailable(String),
 }
 
-/// How long a file may take to be read. File systems of the network hang.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is not valid yet is taken as valid this long before: clocks differ.
+const LEEWAY: Duration = Duration::from_secs(60);
 
 impl Credential {
     /// A client secret.
@@ -88,7 +88,7 @@ impl Credential {
     /// either end is not part of the secret.
     #[must_use]
     pub fn secret_file(path: impl Into<PathBuf>) -> Self {
-        Kind::SecretFile(Arc::new(SecretFile::new(path.into()))).into()
+        Kind::SecretFile(Arc::new(Watched::new(path.into(), SecretText))).into()
     }
 
     /// A certificate whose public half is registered: each token is asked for with an assertion that
@@ -114,7 +114,7 @@ impl Credential {
     /// valid.
     #[must_use]
     pub fn federated_token_file(path: impl Into<PathBuf>) -> Self {
-        Kind::Federated(Arc::new(FederatedFile::new(path.into()))).into()
+        Kind::Federated(Arc::new(Watched::new(path.into(), FederatedToken))).into()
     }
 
     /// A managed identity of Azure that is registered as a federated credential of the application.
@@ -132,7 +132,7 @@ impl Credential {
     /// ```
     #[must_use]
     pub fn managed_identity(identity: ManagedIdentity) -> Self {
-        Kind::ManagedIdentity(Identity::new(identity)).into()
+        Kind::ManagedIdentity(Arc::new(Identity::new(identity))).into()
     }
 
     /// Client assertions (RFC 7523) from wherever `assertion` gets them. It is called for every
@@ -161,7 +161,10 @@ impl Credential {
     ///    `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`;
     /// 3. `AZURE_FEDERATED_TOKEN_FILE`;
     /// 4. a managed identity, where `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`, or
-    ///    `AZURE_POD_IDENTITY_AUTHORITY_HOST`, say that there is one.
+    ///    `AZURE_POD_IDENTITY_AUTHORITY_HOST`, say that there is one; `AZURE_CLIENT_ID` names it among
+    ///    several. (For [`OboLayer::from_env`](crate::OboLayer::from_env) that variable names the API:
+    ///    an identity with a name is given as
+    ///    [`Credential::managed_identity`] there.)
     ///
     /// `AZURE_TOKEN_CREDENTIALS` narrows that down: to `EnvironmentCredential` (1 and 2),
     /// `WorkloadIdentityCredential` (3), `ManagedIdentityCredential` (4, and without any variable
@@ -237,12 +240,12 @@ impl Credential {
     pub fn check(&self) -> Result<(), String> {
         let now = SystemClock.now();
         let looked = match &*self.kind {
-            Kind::SecretFile(file) => file.secret().map(drop),
+            Kind::SecretFile(file) => file.check(now),
             Kind::Certificate(certificate) => certificate.check(now),
-            Kind::Federated(file) => file.assertion(now).map(drop),
+            Kind::Federated(file) => file.check(now),
             Kind::Secret(_) | Kind::ManagedIdentity(_) | Kind::Assertion(_) => Ok(()),
         };
-        looked.map_err(CredentialError::into_text)?;
+        looked.map_err(|error| error.text().to_owned())?;
         self.problem().map_or(Ok(()), Err)
     }
 
@@ -262,22 +265,15 @@ impl Credential {
         match &*self.kind {
             Kind::Secret(secret) => Ok(Proof::Secret(secret.clone())),
             Kind::SecretFile(file) => {
-                let file = Arc::clone(file);
-                self.blocking(move || file.secret())
-                    .await
-                    .map(Proof::Secret)
+                let secret = file.current(audience.now).await?;
+                Ok(Proof::Secret(Secret::clone(&secret)))
             }
             Kind::Certificate(certificate) => {
-                let (certificate, audience) = (Arc::clone(certificate), audience.clone());
-                self.blocking(move || certificate.assertion(&audience))
-                    .await
-                    .map(Proof::Assertion)
+                certificate.assertion(audience).await.map(Proof::Assertion)
             }
             Kind::Federated(file) => {
-                let (file, now) = (Arc::clone(file), audience.now);
-                self.blocking(move || file.assertion(now))
-                    .await
-                    .map(Proof::Assertion)
+                let token = file.current(audience.now).await?;
+                Ok(Proof::Assertion(token.jwt.clone()))
             }
             Kind::ManagedIdentity(identity) => {
                 identity.assertion(audience).await.map(Proof::Assertion)
@@ -286,28 +282,20 @@ impl Credential {
         }
     }
 
-    /// Files are read, and keys used, where that blocks nobody.
-    async fn blocking(
-        &self,
-        read: impl FnOnce() -> Result<Secret, CredentialError> + Send + 'static,
-    ) -> Result<Secret, CredentialError> {
-        let reading = tokio::task::spawn_blocking(read);
-        let unavailable = |reason| CredentialError::Unavailable(format!("{self:?}: {reason}"));
-        match tokio::time::timeout(READ_TIMEOUT, reading).await {
-            Ok(Ok(secret)) => secret,
-            Ok(Err(_)) => Err(unavailable("the reader broke off")),
-            Err(_) => Err(unavailable("the file could not be read in time")),
-        }
-    }
-
-    /// The authorization server refused the assertion: nothing of it is used again, and what the file
-    /// holds by then goes into the next.
-    pub(super) fn refused(&self) {
+    /// The authorization server refused what was proved to `audience` with `proof`: that is not used
+    /// again, and what the file holds by then goes into the next. Whoever is refused after others were
+    /// changes nothing: the next is made already.
+    pub(super) fn refused(&self, audience: &Audience, proof: &Proof) {
+        let Proof::Assertion(refused) = proof else {
+            return;
+        };
         match &*self.kind {
             Kind::Secret(_) | Kind::SecretFile(_) | Kind::Assertion(_) => {}
-            Kind::Certificate(certificate) => certificate.forget(),
-            Kind::Federated(file) => file.forget(),
-            Kind::ManagedIdentity(identity) => identity.forget(),
+            Kind::Certificate(certificate) => certificate.refused(audience, refused),
+            Kind::Federated(file) => {
+                file.refused(|token| token.jwt.expose() == refused.expose());
+            }
+            Kind::ManagedIdentity(identity) => identity.refused(refused, audience.now),
         }
     }
 }
@@ -341,7 +329,7 @@ impl fmt::Debug for Credential {
 }
 
 impl CredentialError {
-    fn into_text(self) -> String {
+    fn text(&self) -> &str {
         match self {
             Self::Unusable(text) | Self::Unavailable(text) => text,
         }

@@ -30,7 +30,10 @@ pub(super) fn first(lookup: impl Fn(&str) -> Option<String>) -> Result<Credentia
         let told = ["IDENTITY_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST"];
         let variable = told.into_iter().find(|name| get(name).is_some());
         let variable = variable.or_else(|| wanted.machine.then_some(SELECTION))?;
-        let identity = ManagedIdentity::from_lookup(&lookup);
+        let mut identity = ManagedIdentity::from_lookup(&lookup);
+        if let Some(client_id) = get("AZURE_CLIENT_ID") {
+            identity = identity.client_id(client_id);
+        }
         Some(Credential::managed_identity(identity).told_by(variable))
     };
     let found = (wanted.environment.then(environment).flatten())
@@ -162,6 +165,18 @@ mod tests {
         assert_eq!(
             taken(&host).unwrap(),
             "managed identity of http://127.0.0.1:2 (AZURE_POD_IDENTITY_AUTHORITY_HOST)"
+        );
+    }
+
+    #[test]
+    fn azure_client_id_names_the_managed_identity() {
+        const ID: (&str, &str) = ("AZURE_CLIENT_ID", "11111111-0000-4000-8000-000000000001");
+        assert_eq!(
+            taken(&[ALL[3], ALL[4], ID]).unwrap(),
+            format!(
+                "managed identity {} of IDENTITY_ENDPOINT (IDENTITY_ENDPOINT)",
+                ID.1
+            )
         );
     }
 

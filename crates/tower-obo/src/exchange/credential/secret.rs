@@ -1,31 +1,22 @@
 //! A client secret in a file.
 
-use std::path::{Path, PathBuf};
+use super::watched::{Bad, Format, Parsed};
+use crate::{Secret, Timestamp};
 
-use super::{
-    CredentialError,
-    watched::{Reread, Watched},
-};
-use crate::Secret;
+/// How it is read.
+pub(super) struct SecretText;
 
-pub(super) struct SecretFile(Watched<Secret>);
+impl Format for SecretText {
+    type Value = Secret;
 
-impl SecretFile {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self(Watched::new(path))
+    fn parse(&self, bytes: &[u8], _: Option<&Secret>, _: Timestamp) -> Result<Parsed<Secret>, Bad> {
+        let value = parse(bytes)?;
+        Ok(Parsed { value, until: None })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Read each time: secrets are short, and some of two that follow each other look the same from
-    /// outside.
-    pub(super) fn secret(&self) -> Result<Secret, CredentialError> {
-        self.0
-            .current(Reread::Always, parse)
-            .map(|secret| Secret::clone(&secret))
-            .map_err(CredentialError::Unusable)
+    /// Secrets are short, and some of two that follow each other look the same from outside.
+    fn reads_always(&self, _: Option<Timestamp>, _: Timestamp) -> bool {
+        true
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::get};
-use entra_emulator::{Emulator, Signer, directory::FederatedCredential};
+use entra_emulator::{Emulator, Endpoint, Fault, Signer, directory::FederatedCredential};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tower_obo::{Clock, Credential, ManagedIdentity, Secret};
@@ -66,6 +66,35 @@ async fn a_projected_token_is_the_client_assertion() {
         .accepted("second", &world.entra.user_token("alice"))
         .await;
     assert_eq!(assertions(&world), [first, second]);
+}
+
+/// The file looks as before: only a refusal tells that there is something else in it.
+#[tokio::test]
+async fn ex_05_a_federated_token_that_is_refused_is_read_again_and_sent_once_more() {
+    let signer = Signer::generate().unwrap();
+    let volume = Volume::with("token", token(&signer, 100));
+    let world = federated(&signer, Credential::federated_token_file(volume.path())).await;
+    world
+        .accepted("first", &world.entra.user_token("alice"))
+        .await;
+    let codes = [
+        70021, 70025, 700_024, 700_211, 700_212, 700_213, 700_223, 700_229, 700_238, 7_002_137,
+        7_002_138,
+    ];
+    for (id, code) in (101..).zip(codes) {
+        let before = assertions(&world).len();
+        let fault = json!({"error": "invalid_client", "error_codes": [code]});
+        let fault = Fault::status(401).json(&fault);
+        world.entra.fail(Endpoint::Token, fault, 1);
+        let next = token(&signer, id);
+        volume.put_looking_alike(&next);
+        let caller = world.entra.user_token("alice");
+        world.accepted(&code.to_string(), &caller).await;
+        let sent = assertions(&world);
+        assert_eq!(sent.len(), before + 2, "{code}");
+        assert_ne!(sent[before], next, "{code}: it had looked as before");
+        assert_eq!(sent[before + 1], next, "{code}");
+    }
 }
 
 #[tokio::test]

@@ -4,4 +4,5 @@
 mod certificate;
 mod federated;
 mod kit;
+mod secret;
 mod way;

@@ -18,8 +18,8 @@ use quick_cache::sync::Cache;
 
 use self::identity::Identity;
 use super::{
-    Audience, CredentialError,
-    watched::{Reread, Watched},
+    Audience, CredentialError, LEEWAY,
+    watched::{Bad, Format, Parsed, Watched},
 };
 use crate::{Secret, Timestamp, digest::Digest};
 
@@ -81,18 +81,6 @@ impl ClientCertificate {
         self
     }
 
-    fn parse(&self, bytes: &[u8], now: Timestamp) -> Result<Identity, String> {
-        let identity = if pem::is_pem(bytes) {
-            pem::parse(bytes)
-        } else {
-            self.parse_pfx(bytes)
-        }?;
-        if identity.not_after <= now {
-            return Err("has a certificate that has expired".to_owned());
-        }
-        Ok(identity)
-    }
-
     #[cfg(feature = "pfx")]
     fn parse_pfx(&self, bytes: &[u8]) -> Result<Identity, String> {
         let read;
@@ -100,9 +88,11 @@ impl ClientCertificate {
             None => "",
             Some(Password::Value(password)) => password.expose(),
             Some(Password::File(path)) => {
-                read = Watched::new(path.clone())
-                    .current(Reread::Always, super::secret::parse)
-                    .map_err(|error| format!("cannot be opened: its password: {error}"))?;
+                read = super::watched::read(path)
+                    .and_then(|bytes| super::secret::parse(&bytes))
+                    .map_err(|error| {
+                        format!("cannot be opened: its password: {} {error}", path.display())
+                    })?;
                 read.expose()
             }
         };
@@ -112,6 +102,46 @@ impl ClientCertificate {
     #[cfg(not(feature = "pfx"))]
     fn parse_pfx(&self, _: &[u8]) -> Result<Identity, String> {
         Err("is no PEM file; PFX files need the feature `pfx` of tower-obo".to_owned())
+    }
+}
+
+impl Format for ClientCertificate {
+    type Value = Identity;
+
+    fn parse(
+        &self,
+        bytes: &[u8],
+        _: Option<&Identity>,
+        now: Timestamp,
+    ) -> Result<Parsed<Identity>, Bad> {
+        let identity = if pem::is_pem(bytes) {
+            pem::parse(bytes)
+        } else {
+            self.parse_pfx(bytes)
+        }?;
+        if identity.not_after <= now {
+            return Err("has a certificate that has expired".into());
+        }
+        if identity.not_before > now + LEEWAY {
+            let from = identity.not_before.saturating_sub(LEEWAY);
+            return Err(Bad::early("certificate", from, now));
+        }
+        Ok(Parsed {
+            until: Some(identity.not_after),
+            value: identity,
+        })
+    }
+
+    fn reads_always(&self, _: Option<Timestamp>, _: Timestamp) -> bool {
+        false
+    }
+
+    fn beside(&self) -> Option<&Path> {
+        #[cfg(feature = "pfx")]
+        if let Some(Password::File(path)) = &self.password {
+            return Some(path);
+        }
+        None
     }
 }
 
@@ -146,8 +176,7 @@ const MAX_ASSERTIONS: usize = 256;
 
 /// The certificate at work.
 pub(super) struct Certificate {
-    settings: ClientCertificate,
-    file: Watched<Identity>,
+    file: Arc<Watched<ClientCertificate>>,
     /// By token endpoint and client: an assertion is good for one of each.
     assertions: Cache<Digest, Arc<Signed>>,
 }
@@ -162,8 +191,7 @@ struct Signed {
 impl Certificate {
     pub(super) fn new(settings: ClientCertificate) -> Self {
         Self {
-            file: Watched::new(settings.path.clone()),
-            settings,
+            file: Arc::new(Watched::new(settings.path.clone(), settings)),
             assertions: Cache::new(MAX_ASSERTIONS),
         }
     }
@@ -172,47 +200,66 @@ impl Certificate {
         self.file.path()
     }
 
-    pub(super) fn assertion(&self, audience: &Audience) -> Result<Secret, CredentialError> {
-        let identity = self.identity(audience.now)?;
-        let key = Digest::of(&[
-            audience.token_endpoint.as_bytes(),
-            audience.client_id.as_bytes(),
-        ]);
+    pub(super) async fn assertion(
+        self: &Arc<Self>,
+        audience: &Audience,
+    ) -> Result<Secret, CredentialError> {
+        let identity = self.file.current(audience.now).await?;
+        let key = key(audience);
         if let Some(signed) = self.assertions.get(&key)
             && Arc::ptr_eq(&signed.by, &identity)
             && signed.expires > audience.now + MARGIN
         {
             return Ok(signed.assertion.clone());
         }
+        let (this, audience) = (Arc::clone(self), audience.clone());
+        // A signature takes longer than others should wait for.
+        let signing = tokio::task::spawn_blocking(move || this.sign(key, identity, &audience));
+        let broke_off = |_| CredentialError::Unavailable("signing broke off".to_owned());
+        signing.await.map_err(broke_off)?
+    }
+
+    fn sign(
+        &self,
+        key: Digest,
+        by: Arc<Identity>,
+        audience: &Audience,
+    ) -> Result<Secret, CredentialError> {
         let expires = audience.now + jwt::LIFETIME;
-        let assertion = jwt::sign(&identity, audience, self.settings.send_chain)
+        let assertion = jwt::sign(&by, audience, self.file.format().send_chain)
+            .map_err(|error| format!("{} {error}", self.path().display()))
             .map_err(CredentialError::Unusable)?;
         self.assertions.insert(
             key,
             Arc::new(Signed {
                 assertion: assertion.clone(),
                 expires,
-                by: identity,
+                by,
             }),
         );
         Ok(assertion)
     }
 
     pub(super) fn check(&self, now: Timestamp) -> Result<(), CredentialError> {
-        self.identity(now).map(drop)
+        self.file.check(now)
     }
 
-    fn identity(&self, now: Timestamp) -> Result<Arc<Identity>, CredentialError> {
-        self.file
-            .current(Reread::IfChanged, |bytes| self.settings.parse(bytes, now))
-            .map_err(CredentialError::Unusable)
+    /// That assertion is not used again, and its certificate only after the file was looked at anew.
+    pub(super) fn refused(&self, audience: &Audience, assertion: &Secret) {
+        let key = key(audience);
+        let refused = |signed: &Arc<Signed>| signed.assertion.expose() == assertion.expose();
+        if let Some((_, signed)) = self.assertions.remove_if(&key, refused) {
+            self.file
+                .refused(|identity| Arc::ptr_eq(identity, &signed.by));
+        }
     }
+}
 
-    /// Nothing that was signed is used again, and the file is read as if it had changed.
-    pub(super) fn forget(&self) {
-        self.file.forget();
-        self.assertions.clear();
-    }
+fn key(audience: &Audience) -> Digest {
+    Digest::of(&[
+        audience.token_endpoint.as_bytes(),
+        audience.client_id.as_bytes(),
+    ])
 }
 
 #[cfg(test)]

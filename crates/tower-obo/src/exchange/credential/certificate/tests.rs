@@ -26,11 +26,15 @@ fn thumbprint(signer: &Signer) -> Value {
     signer.certificate().thumbprint_sha256().into()
 }
 
+fn at_work(settings: impl Into<ClientCertificate>) -> Arc<Certificate> {
+    Arc::new(Certificate::new(settings.into()))
+}
+
 /// The problem that keeps this file from being used.
-fn problem(bytes: &[u8]) -> String {
+async fn problem(bytes: &[u8]) -> String {
     let folder = Folder::new();
-    let certificate = Certificate::new(folder.put("c", bytes).into());
-    match certificate.assertion(&audience()) {
+    let certificate = at_work(folder.put("c", bytes));
+    match certificate.assertion(&audience()).await {
         Err(CredentialError::Unusable(problem)) => {
             let path = certificate.path().display().to_string() + " ";
             problem.strip_prefix(&path).unwrap().to_owned()
@@ -39,15 +43,13 @@ fn problem(bytes: &[u8]) -> String {
     }
 }
 
-#[test]
-fn the_assertion_says_who_signs_and_for_whom_and_no_more() {
+#[tokio::test]
+async fn the_assertion_says_who_signs_and_for_whom_and_no_more() {
     let signer = Signer::generate().unwrap();
     let folder = Folder::new();
     let path = folder.put("c.pem", pem(&signer));
     let audience = audience();
-    let assertion = Certificate::new(path.clone().into())
-        .assertion(&audience)
-        .unwrap();
+    let assertion = at_work(path.clone()).assertion(&audience).await.unwrap();
     assert_eq!(
         part(&assertion, 0),
         json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(&signer)})
@@ -67,53 +69,58 @@ fn the_assertion_says_who_signs_and_for_whom_and_no_more() {
     assert_eq!(claims, expected);
 
     let with_chain = ClientCertificate::file(path).send_chain();
-    let assertion = Certificate::new(with_chain).assertion(&audience).unwrap();
+    let assertion = at_work(with_chain).assertion(&audience).await.unwrap();
     let body = signer.certificate_pem().replace('\n', "");
     let der = body.split("-----").nth(2).unwrap();
     assert_eq!(part(&assertion, 0)["x5c"], json!([der]));
 }
 
-#[test]
-fn an_assertion_serves_one_token_endpoint_until_shortly_before_its_end() {
+#[tokio::test]
+async fn an_assertion_serves_one_token_endpoint_until_shortly_before_its_end() {
     let folder = Folder::new();
     let path = folder.put("c.pem", pem(&Signer::generate().unwrap()));
-    let certificate = Certificate::new(path.into());
-    let sign = |audience: &Audience| certificate.assertion(audience).unwrap().expose().to_owned();
+    let certificate = at_work(path);
+    let sign = async |audience: &Audience| {
+        let assertion = certificate.assertion(audience).await.unwrap();
+        assertion.expose().to_owned()
+    };
     let mut audience = audience();
-    let first = sign(&audience);
-    assert_eq!(sign(&audience), first);
+    let first = sign(&audience).await;
+    assert_eq!(sign(&audience).await, first);
 
     let elsewhere = Audience {
         token_endpoint: "https://login.example/other/oauth2/v2.0/token".into(),
         ..audience.clone()
     };
-    assert_ne!(sign(&elsewhere), first);
+    assert_ne!(sign(&elsewhere).await, first);
     let another = Audience {
         client_id: "11111111-0000-4000-8000-000000000002".into(),
         ..audience.clone()
     };
-    assert_ne!(sign(&another), first);
-    assert_eq!(sign(&audience), first);
+    assert_ne!(sign(&another).await, first);
+    assert_eq!(sign(&audience).await, first);
 
     audience.now = audience.now + Duration::from_secs(479);
-    assert_eq!(sign(&audience), first);
+    assert_eq!(sign(&audience).await, first);
     audience.now = audience.now + Duration::from_secs(1);
-    let next = sign(&audience);
+    let next = sign(&audience).await;
     assert_ne!(next, first);
 
-    certificate.forget();
-    assert_ne!(sign(&audience), next, "it was refused");
+    certificate.refused(&audience, &first.into());
+    assert_eq!(sign(&audience).await, next, "another one was refused");
+    certificate.refused(&audience, &next.clone().into());
+    assert_ne!(sign(&audience).await, next, "it was refused");
 }
 
-#[test]
-fn cf_06_a_new_certificate_is_used_at_once_and_a_bad_one_not_at_all() {
+#[tokio::test]
+async fn cf_06_a_new_certificate_is_used_at_once_and_a_bad_one_not_at_all() {
     let folder = Folder::new();
     let [old, new] = [(); 2].map(|()| Signer::generate().unwrap());
     let path = folder.put("c.pem", pem(&old));
-    let certificate = Certificate::new(path.clone().into());
+    let certificate = at_work(path.clone());
     let now = audience();
-    let used = || x5t(&certificate.assertion(&now).unwrap());
-    assert_eq!(used(), thumbprint(&old));
+    let used = async || x5t(&certificate.assertion(&now).await.unwrap());
+    assert_eq!(used().await, thumbprint(&old));
 
     for bad in [
         String::new(),
@@ -122,19 +129,20 @@ fn cf_06_a_new_certificate_is_used_at_once_and_a_bad_one_not_at_all() {
         new.certificate_pem(),
     ] {
         folder.put("c.pem", bad);
-        assert_eq!(used(), thumbprint(&old));
+        assert_eq!(used().await, thumbprint(&old));
     }
     fs::remove_file(&path).unwrap();
-    assert_eq!(used(), thumbprint(&old));
-    certificate.forget();
-    assert_eq!(used(), thumbprint(&old));
+    assert_eq!(used().await, thumbprint(&old));
+    let refused = certificate.assertion(&now).await.unwrap();
+    certificate.refused(&now, &refused);
+    assert_eq!(used().await, thumbprint(&old));
 
     folder.put("c.pem", pem(&new));
-    assert_eq!(used(), thumbprint(&new));
+    assert_eq!(used().await, thumbprint(&new));
 }
 
-#[test]
-fn key_and_certificates_may_come_in_any_order_and_either_form() {
+#[tokio::test]
+async fn key_and_certificates_may_come_in_any_order_and_either_form() {
     let [signer, other] = [(); 2].map(|()| Signer::generate().unwrap());
     let key = signer.private_key_pem();
     // The key of PKCS#1 is the last member of that of PKCS#8.
@@ -155,15 +163,15 @@ fn key_and_certificates_may_come_in_any_order_and_either_form() {
     ] {
         let folder = Folder::new();
         let settings = ClientCertificate::file(folder.put("c.pem", &text)).send_chain();
-        let assertion = Certificate::new(settings).assertion(&audience()).unwrap();
+        let assertion = at_work(settings).assertion(&audience()).await.unwrap();
         assert_eq!(x5t(&assertion), thumbprint(&signer), "{text}");
         let chain = text.matches("BEGIN CERTIFICATE").count();
         assert_eq!(part(&assertion, 0)["x5c"].as_array().unwrap().len(), chain);
     }
 }
 
-#[test]
-fn what_is_wrong_with_a_certificate_is_said() {
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said() {
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
     let [signer, other] = [(); 2].map(|()| Signer::generate().unwrap());
     let (key, own) = (signer.private_key_pem(), signer.certificate_pem());
@@ -193,30 +201,28 @@ fn what_is_wrong_with_a_certificate_is_said() {
             "is damaged PEM",
         ),
     ] {
-        assert_eq!(problem(text.as_bytes()), expected, "{text}");
+        assert_eq!(problem(text.as_bytes()).await, expected, "{text}");
     }
     let damaged = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-    let damaged = problem(format!("{key}{damaged}").as_bytes());
+    let damaged = problem(format!("{key}{damaged}").as_bytes()).await;
     assert!(
         damaged.starts_with("holds a certificate that cannot be read: "),
         "{damaged}"
     );
-    let garbage = problem(b"garbage");
+    let garbage = problem(b"garbage").await;
     assert!(
         garbage.starts_with("is neither PEM nor a PFX file"),
         "{garbage}"
     );
 }
 
-#[test]
-fn an_expired_certificate_is_of_no_use() {
+#[tokio::test]
+async fn an_expired_certificate_is_of_no_use() {
     let folder = Folder::new();
     let path = folder.put("c.pem", pem(&Signer::generate().unwrap()));
     let mut audience = audience();
     audience.now = audience.now + Duration::from_secs(6 * 366 * 24 * 3600);
-    let problem = Certificate::new(path.into())
-        .assertion(&audience)
-        .unwrap_err();
+    let problem = at_work(path).assertion(&audience).await.unwrap_err();
     let CredentialError::Unusable(problem) = problem else {
         panic!("{problem:?}");
     };
@@ -224,6 +230,105 @@ fn an_expired_certificate_is_of_no_use() {
         problem.ends_with("has a certificate that has expired"),
         "{problem}"
     );
+}
+
+/// A certificate of this key, from and until these seconds.
+fn certificate_pem(signer: &Signer, from: u64, until: u64) -> String {
+    let key = rcgen::KeyPair::from_pem(&signer.private_key_pem()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(from);
+    params.not_after = epoch + Duration::from_secs(until);
+    params.self_signed(&key).unwrap().pem() + &signer.private_key_pem()
+}
+
+#[tokio::test]
+async fn cf_06_a_certificate_that_is_not_valid_yet_waits_for_its_time() {
+    let [old, new] = [(); 2].map(|()| Signer::generate().unwrap());
+    let folder = Folder::new();
+    let certificate = at_work(folder.put("c.pem", pem(&old)));
+    let mut audience = audience();
+    let used = async |audience: &Audience| x5t(&certificate.assertion(audience).await.unwrap());
+    let first = used(&audience).await;
+    assert_eq!(first, thumbprint(&old));
+    let from = audience.now.as_unix() + 90;
+    let path = folder.put("c.pem", certificate_pem(&new, from, from + 600));
+    assert_eq!(used(&audience).await, first);
+    let alone = at_work(path).assertion(&audience).await;
+    let Err(CredentialError::Unavailable(text)) = alone else {
+        panic!("its time will come");
+    };
+    assert!(text.ends_with("not valid yet, for 30 s"), "{text}");
+
+    // Clocks differ by a minute at most.
+    audience.now = audience.now + Duration::from_secs(29);
+    assert_eq!(used(&audience).await, first);
+    audience.now = audience.now + Duration::from_secs(1);
+    assert_ne!(used(&audience).await, first);
+}
+
+#[tokio::test]
+async fn cf_06_the_last_good_certificate_serves_while_it_is_valid() {
+    let signer = Signer::generate().unwrap();
+    let folder = Folder::new();
+    let mut audience = audience();
+    let now = audience.now.as_unix();
+    let certificate = at_work(folder.put("c.pem", certificate_pem(&signer, now, now + 600)));
+    certificate.assertion(&audience).await.unwrap();
+    folder.put("c.pem", "");
+    audience.now = audience.now + Duration::from_secs(599);
+    certificate.assertion(&audience).await.unwrap();
+    audience.now = audience.now + Duration::from_secs(1);
+    let lost = certificate.assertion(&audience).await;
+    assert!(
+        matches!(lost, Err(CredentialError::Unavailable(_))),
+        "{lost:?}"
+    );
+    folder.put("c.pem", pem(&signer));
+    certificate.assertion(&audience).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_chain_goes_from_the_certificate_to_its_authority_whatever_the_order_in_the_file() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let signer = Signer::generate().unwrap();
+    let key = KeyPair::from_pem(&signer.private_key_pem()).unwrap();
+    let params = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let authority = |name| {
+        let mut params = params(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let [root_key, middle_key] = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let root = authority("root").self_signed(&root_key).unwrap().pem();
+    let root_issuer = Issuer::new(authority("root"), root_key);
+    let middle = authority("middle").signed_by(&middle_key, &root_issuer);
+    let middle = middle.unwrap().pem();
+    let issuer = Issuer::new(authority("middle"), middle_key);
+    let own = params("api").signed_by(&key, &issuer).unwrap().pem();
+    let der = |pem: &str| {
+        pem.lines()
+            .filter(|line| !line.starts_with('-'))
+            .collect::<String>()
+    };
+    let expected = json!([der(&own), der(&middle), der(&root)]);
+    for order in [
+        [&own, &middle, &root],
+        [&root, &middle, &own],
+        [&middle, &own, &root],
+        [&root, &own, &middle],
+    ] {
+        let text: String = order.into_iter().map(String::as_str).collect();
+        let folder = Folder::new();
+        let path = folder.put("c.pem", text + &signer.private_key_pem());
+        let settings = ClientCertificate::file(path).send_chain();
+        let assertion = at_work(settings).assertion(&audience()).await.unwrap();
+        assert_eq!(part(&assertion, 0)["x5c"], expected);
+    }
 }
 
 #[cfg(feature = "pfx")]
@@ -250,8 +355,8 @@ mod pfx_files {
             .unwrap()
     }
 
-    #[test]
-    fn a_pfx_file_is_opened_with_its_password() {
+    #[tokio::test]
+    async fn a_pfx_file_is_opened_with_its_password() {
         let signer = Signer::generate().unwrap();
         let folder = Folder::new();
         for algorithm in [
@@ -264,21 +369,21 @@ mod pfx_files {
                 ClientCertificate::file(&path).with_password("pass word"),
                 ClientCertificate::file(&path).with_password_file(&password),
             ] {
-                let assertion = Certificate::new(settings).assertion(&audience()).unwrap();
+                let assertion = at_work(settings).assertion(&audience()).await.unwrap();
                 assert_eq!(x5t(&assertion), thumbprint(&signer));
             }
             for settings in [
                 ClientCertificate::file(&path).with_password("wrong"),
                 ClientCertificate::file(&path),
             ] {
-                let wrong = Certificate::new(settings).assertion(&audience());
+                let wrong = at_work(settings).assertion(&audience()).await;
                 let text = "cannot be opened: the password is wrong";
                 let expected = format!("{} {text}", path.display());
                 assert_eq!(wrong.unwrap_err(), CredentialError::Unusable(expected));
             }
             let settings =
                 ClientCertificate::file(&path).with_password_file(folder.path("nowhere"));
-            let missing = Certificate::new(settings).assertion(&audience());
+            let missing = at_work(settings).assertion(&audience()).await;
             let CredentialError::Unusable(missing) = missing.unwrap_err() else {
                 panic!("it should be mended");
             };
@@ -286,15 +391,27 @@ mod pfx_files {
         }
     }
 
-    #[test]
-    fn a_pfx_file_without_a_password_needs_none() {
+    #[tokio::test]
+    async fn a_password_that_is_put_right_opens_the_file_that_was_there_before() {
+        let signer = Signer::generate().unwrap();
+        let folder = Folder::new();
+        let algorithm = EncryptionAlgorithm::PbeWithHmacSha256AndAes256;
+        let path = folder.put("c.pfx", pfx(&signer, algorithm, "right"));
+        let password = folder.put("password", "wrong");
+        let certificate = at_work(ClientCertificate::file(&path).with_password_file(&password));
+        assert!(certificate.assertion(&audience()).await.is_err());
+        folder.put("password", "right");
+        let assertion = certificate.assertion(&audience()).await.unwrap();
+        assert_eq!(x5t(&assertion), thumbprint(&signer));
+    }
+
+    #[tokio::test]
+    async fn a_pfx_file_without_a_password_needs_none() {
         let signer = Signer::generate().unwrap();
         let algorithm = EncryptionAlgorithm::PbeWithHmacSha256AndAes256;
         let folder = Folder::new();
         let path = folder.put("c.pfx", pfx(&signer, algorithm, ""));
-        let assertion = Certificate::new(path.into())
-            .assertion(&audience())
-            .unwrap();
+        let assertion = at_work(path).assertion(&audience()).await.unwrap();
         assert_eq!(x5t(&assertion), thumbprint(&signer));
     }
 }

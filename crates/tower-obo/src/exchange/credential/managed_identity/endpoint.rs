@@ -33,6 +33,8 @@ enum Endpoint {
     },
     /// One that cannot be asked for the tokens that are wanted.
     Unsupported(&'static str),
+    /// `IDENTITY_ENDPOINT` without the header that it wants.
+    Headerless,
 }
 
 const IMDS: &str = "http://169.254.169.254";
@@ -57,6 +59,7 @@ impl ManagedIdentity {
                 header: header.into(),
             },
             (Some(_), None) if get("IMDS_ENDPOINT").is_some() => Endpoint::Unsupported("Azure Arc"),
+            (Some(_), None) => Endpoint::Headerless,
             _ if get("MSI_ENDPOINT").is_some() => Endpoint::Unsupported("MSI_ENDPOINT"),
             _ => {
                 let host = get("AZURE_POD_IDENTITY_AUTHORITY_HOST");
@@ -84,6 +87,11 @@ impl ManagedIdentity {
             Endpoint::Unsupported(what) => Some(format!(
                 "the managed identities of {what} cannot stand for an application"
             )),
+            Endpoint::Headerless => Some(
+                "IDENTITY_ENDPOINT is set without IDENTITY_HEADER, which App Service sets beside it: \
+                 pass both on, or none for the identity of a virtual machine"
+                    .to_owned(),
+            ),
             Endpoint::Imds(url) | Endpoint::AppService { url, .. } => {
                 let uri = url.parse::<http::Uri>().ok();
                 let is_url = uri.is_some_and(|uri| uri.scheme().is_some() && uri.host().is_some());
@@ -113,7 +121,7 @@ impl ManagedIdentity {
                 }
                 url.clone()
             }
-            Endpoint::Unsupported(_) => String::new(),
+            Endpoint::Unsupported(_) | Endpoint::Headerless => String::new(),
         };
         query.push("resource", resource);
         if let Some(client_id) = &self.client_id {
@@ -131,7 +139,9 @@ impl fmt::Display for ManagedIdentity {
         }
         match &self.endpoint {
             Endpoint::Imds(base) => write!(f, " of {base}"),
-            Endpoint::AppService { .. } => f.write_str(" of IDENTITY_ENDPOINT"),
+            Endpoint::AppService { .. } | Endpoint::Headerless => {
+                f.write_str(" of IDENTITY_ENDPOINT")
+            }
             Endpoint::Unsupported(what) => write!(f, " of {what}"),
         }
     }

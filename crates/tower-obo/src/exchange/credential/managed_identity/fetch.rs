@@ -11,7 +11,7 @@ use super::{super::CredentialError, ManagedIdentity};
 use crate::{Secret, Timestamp, http_client::HttpClient};
 
 /// How long one call may take. The service asks Entra ID itself now and then.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 3;
 
 pub(super) struct Fetched {
@@ -62,28 +62,31 @@ impl From<Failed> for CredentialError {
 
 /// Once, and again after growing pauses where that is what the service asks for.
 pub(super) async fn with_retries(
+    http: &HttpClient,
     settings: &ManagedIdentity,
     resource: &str,
-) -> Result<Fetched, CredentialError> {
+) -> Result<Fetched, Failed> {
     let mut attempt = 0;
     loop {
-        match once(settings, resource).await {
+        match once(http, settings, resource).await {
             Err(Failed::Retry(_)) if attempt < RETRIES => {
                 tokio::time::sleep(settings.pause * 2_u32.pow(attempt)).await;
                 attempt += 1;
             }
-            result => return Ok(result?),
+            result => return result,
         }
     }
 }
 
-pub(super) async fn once(settings: &ManagedIdentity, resource: &str) -> Result<Fetched, Failed> {
+pub(super) async fn once(
+    http: &HttpClient,
+    settings: &ManagedIdentity,
+    resource: &str,
+) -> Result<Fetched, Failed> {
     if let Some(problem) = settings.problem() {
         return Err(Failed::Refused(problem));
     }
     let (url, headers) = settings.request(resource);
-    // Made anew: a call is rare, and no connection of it is kept.
-    let http = HttpClient::without_proxy(TIMEOUT).map_err(Failed::Refused)?;
     let answer = http
         .get_with(&url, headers)
         .await

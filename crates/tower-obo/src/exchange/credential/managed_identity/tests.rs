@@ -70,9 +70,13 @@ impl Platform {
         settings
     }
 
-    fn identity(&self) -> Identity {
-        Identity::new(self.imds())
+    fn identity(&self) -> Arc<Identity> {
+        at_work(self.imds())
     }
+}
+
+fn at_work(settings: ManagedIdentity) -> Arc<Identity> {
+    Arc::new(Identity::new(settings))
 }
 
 fn next(answers: &mut VecDeque<(u16, String)>) -> (u16, String) {
@@ -107,10 +111,7 @@ async fn imds_is_asked_to_the_letter() {
             "&client_id=22222222-0000-4000-8000-000000000002",
         ),
     ] {
-        let token = Identity::new(settings)
-            .assertion(&audience())
-            .await
-            .unwrap();
+        let token = at_work(settings).assertion(&audience()).await.unwrap();
         assert_eq!(token.expose(), "t");
         let asked = platform.asked().pop().unwrap();
         let (line, head) = asked.split_once("\r\n").unwrap();
@@ -145,7 +146,7 @@ async fn app_service_is_asked_to_the_letter() {
         _ => None,
     });
     assert!(!format!("{settings:?} {settings}").contains("853b9a84"));
-    let identity = Identity::new(settings.client_id(CLIENT));
+    let identity = at_work(settings.client_id(CLIENT));
     let mut audience = audience();
     assert_eq!(identity.assertion(&audience).await.unwrap().expose(), "t");
     let asked = platform.asked().pop().unwrap();
@@ -265,7 +266,9 @@ async fn a_token_is_kept_and_renewed_before_its_end() {
     assert_eq!(used(&audience).await, ("second".to_owned(), 4));
 
     platform.will(&[(200, &token("third"))]);
-    identity.forget();
+    identity.refused(&"first".into(), audience.now);
+    assert_eq!(used(&audience).await, ("second".to_owned(), 4));
+    identity.refused(&"second".into(), audience.now);
     assert_eq!(used(&audience).await, ("third".to_owned(), 5));
 
     platform.will(&[(400, "")]);
@@ -286,6 +289,68 @@ async fn all_who_need_the_first_token_ask_once() {
         assert_eq!(token.unwrap().expose(), "t");
     }
     assert_eq!(platform.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn all_who_wait_share_a_failure_and_the_platform_is_left_alone_for_a_while() {
+    for (status, attempts) in [(500, 4), (400, 1)] {
+        let platform = Platform::answering(&[(status, "")]).await;
+        let identity = platform.identity();
+        let mut audience = audience();
+        let ask = || identity.assertion(&audience);
+        let (a, b, c) = tokio::join!(ask(), ask(), ask());
+        for failed in [a, b, c] {
+            assert!(failed.is_err(), "{status}");
+        }
+        assert_eq!(platform.asked().len(), attempts, "{status}");
+        // The fetch itself may have taken a second of the clock.
+        let mut expected = attempts;
+        for pause in [4, 8, 16, 40, 40] {
+            assert!(identity.assertion(&audience).await.is_err());
+            assert_eq!(platform.asked().len(), expected, "{status}, before {pause}");
+            audience.now = audience.now + Duration::from_secs(pause);
+            assert!(identity.assertion(&audience).await.is_err());
+            expected += attempts;
+            assert_eq!(platform.asked().len(), expected, "{status}, {pause}");
+        }
+        platform.will(&[(200, &token("t"))]);
+        audience.now = audience.now + PAUSE;
+        assert_eq!(identity.assertion(&audience).await.unwrap().expose(), "t");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_that_the_platform_gives_again_is_asked_for_once_more_and_then_left() {
+    let platform = Platform::answering(&[(200, &token("old"))]).await;
+    let identity = platform.identity();
+    let mut audience = audience();
+    let used = async |audience: &Audience| {
+        let token = identity.assertion(audience).await.unwrap();
+        (token.expose().to_owned(), platform.asked().len())
+    };
+    assert_eq!(used(&audience).await, ("old".to_owned(), 1));
+    let refuse = |audience: &Audience| identity.refused(&"old".into(), audience.now);
+    refuse(&audience);
+    platform.will(&[(200, &token("old")), (200, &token("new"))]);
+    assert_eq!(used(&audience).await, ("new".to_owned(), 3));
+    for _ in 0..100 {
+        refuse(&audience);
+    }
+    assert_eq!(
+        used(&audience).await,
+        ("new".to_owned(), 3),
+        "it is another one"
+    );
+
+    platform.will(&[(200, &token("new"))]);
+    for _ in 0..10 {
+        identity.refused(&"new".into(), audience.now);
+        assert_eq!(used(&audience).await, ("new".to_owned(), 5), "no storm");
+    }
+    audience.now = audience.now + PAUSE;
+    identity.refused(&"new".into(), audience.now);
+    platform.will(&[(200, &token("newer"))]);
+    assert_eq!(used(&audience).await, ("newer".to_owned(), 6));
 }
 
 #[tokio::test]
@@ -330,6 +395,10 @@ fn endpoints_of_another_kind_are_refused() {
             "Azure Arc",
         ),
         (&[("MSI_ENDPOINT", URL)], "MSI_ENDPOINT"),
+        (
+            &[("IDENTITY_ENDPOINT", URL)],
+            "IDENTITY_ENDPOINT is set without IDENTITY_HEADER",
+        ),
         (
             &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", "nonsense")],
             "is no URL",

@@ -1,0 +1,232 @@
+use std::{
+    fs,
+    sync::{
+        Mutex as StdMutex,
+        atomic::AtomicUsize,
+        mpsc::{Receiver, Sender, channel},
+    },
+};
+
+use futures_util::FutureExt as _;
+
+use super::{super::tests::Folder, *};
+
+/// Texts, of which those that begin with `bad` are bad.
+#[derive(Default)]
+struct Text {
+    parsed: AtomicUsize,
+    /// Until it gives something, a text is being parsed.
+    held: StdMutex<Option<Receiver<()>>>,
+}
+
+impl Format for Text {
+    type Value = String;
+
+    fn parse(&self, bytes: &[u8], _: Option<&String>, _: Timestamp) -> Result<Parsed<String>, Bad> {
+        self.parsed.fetch_add(1, Ordering::SeqCst);
+        if let Some(held) = self.held.lock().unwrap().take() {
+            let _ = held.recv();
+        }
+        let value = String::from_utf8(bytes.to_vec()).unwrap();
+        if value.starts_with("bad") {
+            return Err("is bad".into());
+        }
+        Ok(Parsed { value, until: None })
+    }
+
+    fn reads_always(&self, _: Option<Timestamp>, _: Timestamp) -> bool {
+        false
+    }
+}
+
+type File = Arc<Watched<Text>>;
+
+const NOW: Timestamp = Timestamp::from_unix(1_000_000);
+
+fn file(path: PathBuf) -> File {
+    Arc::new(Watched::new(path, Text::default()))
+}
+
+fn hold(file: &File) -> Sender<()> {
+    let (go_on, held) = channel();
+    *file.format.held.lock().unwrap() = Some(held);
+    go_on
+}
+
+fn parsed(file: &File) -> usize {
+    file.format.parsed.load(Ordering::SeqCst)
+}
+
+async fn used(file: &File, now: Timestamp) -> String {
+    file.current(now).await.unwrap().to_string()
+}
+
+/// Until everything waits for something other than another task.
+async fn settled() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whoever reads it hangs as with a file system of the network, until somebody writes.
+struct Pipe(PathBuf);
+
+impl Pipe {
+    fn at(path: &Path) -> Self {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+        Self(path.to_path_buf())
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
+    }
+}
+
+impl Drop for Pipe {
+    /// A test that fails leaves no reader behind, for which its runtime would wait.
+    fn drop(&mut self) {
+        let _ = fs::File::options().read(true).write(true).open(&self.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cf_06_a_file_that_hangs_keeps_one_request_for_a_second_and_nobody_else() {
+    let folder = Folder::new();
+    let path = folder.put("f", "old");
+    let file = file(path.clone());
+    assert_eq!(used(&file, NOW).await, "old");
+
+    fs::remove_file(&path).unwrap();
+    let pipe = Pipe::at(&path);
+    let first = tokio::spawn({
+        let file = Arc::clone(&file);
+        async move { used(&file, NOW).await }
+    });
+    settled().await;
+    for _ in 0..100 {
+        let others = file
+            .current(NOW)
+            .now_or_never()
+            .expect("it should not wait");
+        assert_eq!(*others.unwrap(), "old");
+    }
+    assert!(!first.is_finished());
+    tokio::time::advance(PATIENCE).await;
+    assert_eq!(first.await.unwrap(), "old");
+    let others = file.current(NOW).now_or_never().expect("it hangs still");
+    assert_eq!(*others.unwrap(), "old");
+
+    pipe.write("new");
+    while used(&file, NOW).await != "new" {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_hangs_from_the_beginning_is_not_there_at_present() {
+    let folder = Folder::new();
+    let path = folder.path("f");
+    let pipe = Pipe::at(&path);
+    let file = file(path.clone());
+    let first = tokio::spawn({
+        let file = Arc::clone(&file);
+        async move { file.current(NOW).await }
+    });
+    settled().await;
+    tokio::time::advance(LIMIT).await;
+    let late = first.await.unwrap().unwrap_err();
+    let text = format!("{} could not be read in time", path.display());
+    assert_eq!(late, CredentialError::Unavailable(text));
+    pipe.write("new");
+    assert_eq!(used(&file, NOW).await, "new");
+}
+
+#[tokio::test]
+async fn a_bad_file_is_read_once_for_each_change_and_a_minute_later() {
+    let folder = Folder::new();
+    let file = file(folder.put("f", "bad"));
+    for _ in 0..3 {
+        assert!(file.current(NOW).await.is_err());
+    }
+    assert_eq!(parsed(&file), 1);
+    folder.put("f", "old");
+    assert_eq!(used(&file, NOW).await, "old");
+    folder.put("f", "bad");
+    for _ in 0..3 {
+        assert_eq!(used(&file, NOW).await, "old");
+        file.refused(|_| true);
+    }
+    assert_eq!(parsed(&file), 3);
+    folder.put("f", "bad again");
+    assert_eq!(used(&file, NOW).await, "old");
+    assert_eq!(parsed(&file), 4);
+    let minute = NOW + REREAD;
+    assert_eq!(used(&file, minute).await, "old");
+    assert_eq!(used(&file, minute).await, "old");
+    assert_eq!(parsed(&file), 5);
+}
+
+/// Texts of one length, in a file whose time does not tell them apart.
+#[tokio::test]
+async fn cf_06_a_file_that_looks_unchanged_is_read_a_minute_later() {
+    let folder = Folder::new();
+    let path = folder.put("f", "old");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let file = file(path.clone());
+    assert_eq!(used(&file, NOW).await, "old");
+    fs::write(&path, "new").unwrap();
+    let opened = fs::File::options().write(true).open(&path).unwrap();
+    opened.set_modified(modified).unwrap();
+    let last = NOW + (REREAD - Duration::from_secs(1));
+    assert_eq!(used(&file, last).await, "old");
+    assert_eq!(used(&file, NOW + REREAD).await, "new");
+    // What has not changed is not parsed again.
+    assert_eq!(used(&file, NOW + REREAD * 2).await, "new");
+    assert_eq!(parsed(&file), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_who_are_refused_with_the_old_one_none_discards_the_new_one() {
+    let folder = Folder::new();
+    let file = file(folder.put("f", "old"));
+    let old = file.current(NOW).await.unwrap();
+    folder.put("f", "new");
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (file, old) = (Arc::clone(&file), Arc::clone(&old));
+        tasks.spawn(async move {
+            file.refused(|value| Arc::ptr_eq(value, &old));
+            used(&file, NOW).await
+        });
+    }
+    for text in tasks.join_all().await {
+        assert_eq!(text, "new");
+    }
+    assert_eq!(parsed(&file), 2);
+    assert!(file.refusals.load(Ordering::SeqCst) <= 1);
+}
+
+#[tokio::test]
+async fn after_a_refusal_a_look_that_had_begun_before_is_not_enough() {
+    let folder = Folder::new();
+    let file = file(folder.put("f", "old"));
+    let old = file.current(NOW).await.unwrap();
+    let go_on = hold(&file);
+    folder.put("f", "new");
+    let current = || {
+        let file = Arc::clone(&file);
+        tokio::spawn(async move { used(&file, NOW).await })
+    };
+    let before = current();
+    while parsed(&file) < 2 {
+        tokio::task::yield_now().await;
+    }
+    file.refused(|value| Arc::ptr_eq(value, &old));
+    let after = current();
+    settled().await;
+    folder.put("f", "newer");
+    go_on.send(()).unwrap();
+    assert_ne!(before.await.unwrap(), "old");
+    assert_eq!(after.await.unwrap(), "newer");
+}
