@@ -1,6 +1,9 @@
 //! The list of security cases is true.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 const LIST: &str = include_str!("../../docs/security-cases.md");
 
@@ -29,6 +32,57 @@ fn every_test_that_is_named_exists() {
         }
     }
     assert!(tests > 180, "{tests}");
+}
+
+#[test]
+fn every_test_that_names_a_case_is_in_its_row() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = Vec::new();
+    for folder in ["crates", "demo-backend", "demo-ui", "gateway", "tests"] {
+        sources(&root.join(folder), &mut files);
+    }
+    let mut missing = Vec::new();
+    for file in files {
+        let source = std::fs::read_to_string(&file).unwrap();
+        let file = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        let names = source.split("fn ").skip(1);
+        for name in names.filter_map(|rest| rest.split_once('(').map(|(name, _)| name)) {
+            // Of some there are several: `h2_09_h2_11_…`.
+            for case in cases(name) {
+                let row = rows().find(|[id, ..]| *id == case);
+                // Other sections of the catalogue are not in the list.
+                if row.is_some_and(|[_, _, named]| !named.contains(&format!("`{file}::{name}`"))) {
+                    missing.push(format!("{case}: {file}::{name}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The Rust files of a folder and of those in it, but for what was built.
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The cases with which a test's name begins: two letters, or a letter and a digit, and a number.
+fn cases(name: &str) -> Vec<String> {
+    let words: Vec<_> = name.split('_').collect();
+    let pairs = words.chunks_exact(2);
+    pairs
+        .map_while(|pair| {
+            let number = pair[1].len() == 2 && pair[1].bytes().all(|byte| byte.is_ascii_digit());
+            (pair[0].len() == 2 && number)
+                .then(|| format!("{}-{}", pair[0], pair[1]).to_uppercase())
+        })
+        .collect()
 }
 
 #[test]

@@ -135,6 +135,40 @@ async fn li_05_an_upload_that_stands_still_is_given_up() {
 }
 
 #[tokio::test]
+async fn li_05_an_upload_that_trickles_goes_on_until_all_of_its_time_is_over() {
+    const HEAD: &str = "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 8\r\n\r\n";
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.idle_timeout = SHORT * 10).await;
+    let mut client = rig.client().await;
+    client.send(HEAD).await;
+    for _ in 0..8 {
+        // Twice the limit in all.
+        tokio::time::sleep(SHORT * 10 / 4).await;
+        client.send("a").await;
+    }
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    assert_eq!(rig.only_seen().body, b"aaaaaaaa");
+
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| config.limits.total_timeout = Some(SHORT * 3),
+    )
+    .await;
+    let mut client = rig.client().await;
+    client.send(HEAD.replace("8", "1000000")).await;
+    let refused = loop {
+        client.try_send("a").await;
+        tokio::select! {
+            answer = client.answer() => break answer.unwrap(),
+            () = tokio::time::sleep(SHORT / 10) => {}
+        }
+    };
+    assert_eq!(refused.status, 408);
+    assert!(refused.body.contains("\"actor\":\"caller\""), "{refused:?}");
+    assert_eq!(client.rest().await, "");
+    assert!(!rig.upstream.until_seen(1).await[0].complete);
+}
+
+#[tokio::test]
 async fn li_06_an_upstream_that_says_nothing_is_504() {
     let rig = Rig::public_with(
         |_| Reply::Hang(String::new()),

@@ -134,7 +134,12 @@ impl Watch {
         if runs && self.clock.now.get() > self.deadline.get() {
             // Once: the answer that says so needs time too.
             self.deadline.set(NEVER);
-            return self.is_late(Late::Total);
+            // Who waits for the rest of the body does not wait for the upstream.
+            return self.is_late(if self.uploading.get() {
+                Late::Client
+            } else {
+                Late::Total
+            });
         }
         let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
