@@ -1,19 +1,19 @@
-//! The admin listener: `/livez` and `/readyz`, for probes. It runs on the control runtime, so that
+//! The admin listener: `/livez` and `/readyz` for probes, `/metrics` for Prometheus. It runs on the control runtime, so that
 //! it answers however busy the workers are.
 
-use std::{borrow::Cow, convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time};
 
-use crate::run::Readiness;
+use crate::{metrics::Exposition, run::Readiness};
 
 /// Probes are few.
 const CONNECTIONS: usize = 64;
@@ -22,12 +22,21 @@ const CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 const READYZ: &str = "/readyz";
+const METRICS: &str = "/metrics";
+
+/// What it has to tell.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    pub(crate) readiness: Readiness,
+    pub(crate) exposition: Exposition,
+}
 
 /// Serves the admin listener for as long as its runtime runs.
-pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
-    let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
+pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let pages = Arc::new(pages);
     loop {
-        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         let stream = match listener.accept().await {
@@ -38,15 +47,15 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
                 continue;
             }
         };
-        let readiness = readiness.clone();
+        let pages = Arc::clone(&pages);
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let readiness = readiness.clone();
+                let pages = Arc::clone(&pages);
                 async move {
-                    if request.uri().path() == READYZ {
-                        readiness.look().await;
+                    if matches!(request.uri().path(), READYZ | METRICS) {
+                        pages.readiness.look().await;
                     }
-                    Ok::<_, Infallible>(answer(&request, &readiness))
+                    Ok::<_, Infallible>(answer(&request, &pages))
                 }
             });
             let served = http1::Builder::new()
@@ -62,32 +71,46 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) {
     }
 }
 
-fn answer<B>(request: &Request<B>, readiness: &Readiness) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n".into()),
-        (&Method::GET | &Method::HEAD, READYZ) => match readiness.obstacle() {
-            None => (StatusCode::OK, Cow::from("ready\n")),
-            Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, obstacle),
+fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    let openmetrics = wants_openmetrics(request);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, kind, text) = match request.uri().path() {
+        "/livez" | READYZ | METRICS if !reads => {
+            let text = "only GET and HEAD\n".into();
+            (StatusCode::METHOD_NOT_ALLOWED, TEXT, text)
+        }
+        "/livez" => (StatusCode::OK, TEXT, "alive\n".into()),
+        READYZ => match pages.readiness.obstacle() {
+            None => (StatusCode::OK, TEXT, "ready\n".into()),
+            Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, obstacle.into_owned()),
         },
-        (_, "/livez" | READYZ) => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()),
-        _ => (
-            StatusCode::NOT_FOUND,
-            "here are /livez and /readyz\n".into(),
-        ),
+        METRICS => {
+            let kind = match openmetrics {
+                true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                false => "text/plain; version=0.0.4; charset=utf-8",
+            };
+            (StatusCode::OK, kind, pages.exposition.render(openmetrics))
+        }
+        _ => {
+            let text = "here are /livez, /readyz and /metrics\n".into();
+            (StatusCode::NOT_FOUND, TEXT, text)
+        }
     };
-    let mut response = Response::new(Full::new(match text {
-        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-        Cow::Owned(text) => Bytes::from(text),
-    }));
+    let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+/// Whether the reader says that it knows OpenMetrics, as Prometheus does.
+fn wants_openmetrics<B>(request: &Request<B>) -> bool {
+    let accepted = request.headers().get_all(ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("application/openmetrics-text"))
 }

@@ -36,6 +36,7 @@ use crate::{
         room::Room,
     },
     metadata,
+    metrics::LibraryFigures,
     run::StartError,
 };
 
@@ -47,6 +48,7 @@ use crate::{
 pub(crate) fn core(
     config: &Config,
     control: Handle,
+    observer: Arc<LibraryFigures>,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {
     let mut entra = match &config.accept.tenants {
         Tenants::Own => Entra::tenant(&config.entra.tenant),
@@ -66,6 +68,7 @@ pub(crate) fn core(
             config.entra.credential.for_library(),
         )
         .spawner(TokioSpawner::new(control))
+        .shared_observer(observer)
         .with_leeway(config.accept.clock_skew)
         .with_unknown_key_cool_down(config.accept.key_cool_down)
         .with_key_max_age(config.accept.key_max_age)

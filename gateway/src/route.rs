@@ -11,6 +11,7 @@ use crate::{
     host::HostPattern,
     message::body::TokenEnds,
     metadata::Metadata,
+    metrics::Figures,
     net::backend::Backend,
     path::{self, BadPath, Pattern},
 };
@@ -27,6 +28,9 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Rc<Cors>>,
     pub(crate) token_ends: TokenEnds,
     pub(crate) bounds: Option<Rc<Bounds>>,
+    /// Where this worker counts its requests, and those that went to its upstream.
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) upstream_figures: Arc<Figures>,
     /// Whether WebSockets may be opened.
     pub(crate) upgrade: bool,
 }

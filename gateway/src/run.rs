@@ -23,6 +23,7 @@ use crate::{
     admin, authorize,
     config::{Config, Credential},
     message::room::Room,
+    metrics::{Exposition, Metrics},
     net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
@@ -118,7 +119,9 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
             .map_err(StartError::Thread)?,
     ));
     let handle = control.handle();
-    let (core, policies) = authorize::core(&config, handle.clone())?;
+    let metrics = Metrics::new();
+    let observer = Arc::clone(&metrics.library);
+    let (core, policies) = authorize::core(&config, handle.clone(), observer)?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(&config)?;
     let workers = config.workers.max(1);
@@ -155,13 +158,22 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         credential: AwaitedCredential::new(&config.entra.credential, handle.clone()),
         stage: stages.clone(),
     };
+    let requests = RunningRequests::new(config.limits.requests);
     if let Some(listener) = admin {
-        let readiness = readiness.clone();
+        let pages = admin::Pages {
+            readiness: readiness.clone(),
+            exposition: Exposition::new(
+                Arc::clone(&metrics),
+                core.clone(),
+                Arc::clone(&requests),
+                readiness.clone(),
+            ),
+        };
         let listener = {
             let _entered = handle.enter();
             TcpListener::from_std(listener).map_err(StartError::Thread)?
         };
-        handle.spawn(admin::serve(listener, readiness));
+        handle.spawn(admin::serve(listener, pages));
     }
     let tls = tls.map(|(tls, reload)| {
         handle.spawn(reload.run());
@@ -170,7 +182,8 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let scheme = if tls.is_some() { "https" } else { "http" };
     let shared = Shared {
         tls,
-        running: RunningRequests::new(config.limits.requests),
+        running: requests,
+        metrics,
         running_by_route: (config.routes.iter())
             .map(|route| route.limits.requests.map(RunningRequests::new))
             .collect(),
@@ -222,7 +235,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     let runtime = Builder::new_current_thread()
         .build()
         .map_err(StartError::Thread)?;
-    authorize::core(config, runtime.handle().clone())?;
+    authorize::core(config, runtime.handle().clone(), Arc::default())?;
     config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(config)
 }

@@ -27,6 +27,7 @@ use crate::{
     headers::Reserved,
     message::{body::TokenEnds, room::Room},
     metadata::Metadata,
+    metrics::Metrics,
     net::{
         backend::Backend,
         listen::{self, Connections},
@@ -36,7 +37,7 @@ use crate::{
     route::{Route, Routes},
     server_tls::ServerTls,
     stack::{Parts, stack},
-    steps::{limit::Running, route::AllowedHosts},
+    steps::{count::CountLayer, limit::Running, route::AllowedHosts},
 };
 
 /// How far the gateway is in its life.
@@ -54,6 +55,7 @@ pub(crate) enum Stage {
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) core: Core,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<ServerTls>,
     /// See [`Config::retry_challenges`]; for what is kept of requests meanwhile.
     pub(crate) retry_challenges: Option<Room>,
@@ -159,6 +161,7 @@ async fn run(
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
         head_fields: limits.head_fields,
+        count: CountLayer::new(&shared.metrics),
         allowed: Rc::new(AllowedHosts {
             hosts: config.allowed_hosts.clone(),
             port: config.listen.port(),
@@ -241,6 +244,8 @@ fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
                     },
                     cors: (route.cors.as_ref())
                         .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
+                    figures: shared.metrics.routes.open(&route.label()),
+                    upstream_figures: shared.metrics.upstreams.open(&route.upstream),
                     bounds: Bounds::new(&config.limits, &route.limits, running.clone()),
                 };
                 Some((route.hosts.clone(), route.path.clone(), ready))

@@ -112,6 +112,7 @@ fn every_case_has_a_test_or_a_reason_and_stands_once() {
         ("UP-", 5),
         ("LI-", 9),
         ("TL-", 5),
+        ("LO-", 6),
         ("AD-", 8),
         ("CF-", 2),
     ] {

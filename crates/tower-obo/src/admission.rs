@@ -10,6 +10,7 @@ use crate::{
     digest::{AsIs, Digest},
     keys::Key,
     tokens::CachedToken,
+    usage::{CacheUsage, Evictions},
     validate::Validated,
 };
 
@@ -86,7 +87,10 @@ pub(crate) fn key(validator: [u8; 8], token: &[u8]) -> Digest {
 
 /// The admissions of a core, bounded by bytes.
 #[derive(Debug)]
-pub(crate) struct Admissions(Cache<Digest, Arc<Admission>, ByBytes, AsIs>);
+pub(crate) struct Admissions {
+    cache: Cache<Digest, Arc<Admission>, ByBytes, AsIs, Evictions>,
+    evictions: Evictions,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct ByBytes;
@@ -106,44 +110,47 @@ impl Weighter<Digest, Arc<Admission>> for ByBytes {
 
 impl Admissions {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self(Cache::with(
-            usize::try_from(max_bytes / 4_096).unwrap_or(usize::MAX),
-            max_bytes,
-            ByBytes,
-            AsIs::default(),
-            quick_cache::sync::DefaultLifecycle::default(),
-        ))
+        let evictions = Evictions::default();
+        Self {
+            cache: Cache::with(
+                usize::try_from(max_bytes / 4_096).unwrap_or(usize::MAX),
+                max_bytes,
+                ByBytes,
+                AsIs::default(),
+                evictions.clone(),
+            ),
+            evictions,
+        }
     }
 
     /// The admission of a token, while it holds.
     pub(crate) fn get(&self, key: &Digest, now: Timestamp) -> Option<Arc<Admission>> {
-        let admission = self.0.get(key)?;
+        let admission = self.cache.get(key)?;
         if admission.holds(now) {
             return Some(admission);
         }
-        self.0.remove(key);
+        self.cache.remove(key);
         None
     }
 
     /// Counts an admission anew after its tokens have been filled in.
     pub(crate) fn weigh(&self, key: Digest, admission: &Admission) {
         if let Some(heavier) = admission.outgrown() {
-            self.0.insert(key, Arc::new(heavier));
+            self.cache.insert(key, Arc::new(heavier));
         }
     }
 
     pub(crate) fn insert(&self, key: Digest, admission: Admission) -> Arc<Admission> {
         let admission = Arc::new(admission);
-        self.0.insert(key, Arc::clone(&admission));
+        self.cache.insert(key, Arc::clone(&admission));
         admission
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The bytes that the entries are counted with.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.weight()
+    pub(crate) fn usage(&self) -> CacheUsage {
+        CacheUsage {
+            entries: self.cache.len() as u64,
+            bytes: self.cache.weight(),
+            evictions: self.evictions.count(),
+        }
     }
 }

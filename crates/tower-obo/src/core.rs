@@ -37,6 +37,7 @@ use crate::{
     digest::Digest,
     policy::{BoundDownstream, Target},
     tokens::{CachedToken, DownstreamTokens, FromStore, Want},
+    usage::CachesUsage,
     validate::{TokenDefect, jose::Parts},
 };
 
@@ -250,7 +251,28 @@ impl Core {
     /// How many validated tokens are kept, and with how many bytes they are counted.
     #[must_use]
     pub fn admissions(&self) -> (usize, u64) {
-        (self.0.admissions.len(), self.0.admissions.bytes())
+        let usage = self.0.admissions.usage();
+        let entries = usize::try_from(usage.entries).unwrap_or(usize::MAX);
+        (entries, usage.bytes)
+    }
+
+    /// How full the caches are.
+    ///
+    /// ```
+    /// # use tower_obo::{Core, Credential, Entra};
+    /// # let id = "11111111-2222-3333-4444-555555555555";
+    /// let core = Core::builder(Entra::tenant(id))
+    ///     .client(id, Credential::secret("secret"))
+    ///     .build()?;
+    /// assert_eq!(core.cache_usage().tokens.entries, 0);
+    /// # Ok::<_, tower_obo::ConfigErrors>(())
+    /// ```
+    #[must_use]
+    pub fn cache_usage(&self) -> CachesUsage {
+        CachesUsage {
+            admissions: self.0.admissions.usage(),
+            tokens: self.0.tokens.usage(),
+        }
     }
 
     fn first_sight<'t>(&self, candidate: &'t [u8], key: Digest, now: Timestamp) -> Sight<'t> {

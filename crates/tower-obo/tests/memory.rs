@@ -136,6 +136,20 @@ async fn many_tokens(tokens: usize, make: impl Fn(&Emulator, usize) -> String) {
         kept > 20 && counted <= BOUND as u64 / 2,
         "{kept}, {counted}"
     );
+    // What is not there any more has been counted.
+    let usage = world.core.cache_usage();
+    for (name, cache) in [("admissions", usage.admissions), ("tokens", usage.tokens)] {
+        assert_eq!(
+            cache.entries + cache.evictions,
+            tokens as u64,
+            "{name}: {cache:?}"
+        );
+        assert!(
+            (1..=BOUND as u64 / 2).contains(&cache.bytes),
+            "{name}: {cache:?}"
+        );
+    }
+    assert_eq!(usage.admissions.entries, kept as u64);
 }
 
 fn usual(entra: &Emulator, _: usize) -> String {

@@ -75,7 +75,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The certificates with which it speaks TLS there, if it does.
     pub tls: Option<Tls>,
-    /// Where `/livez` and `/readyz` are served, if anywhere.
+    /// Where `/livez`, `/readyz` and `/metrics` are served, if anywhere.
     pub admin: Option<SocketAddr>,
     /// The number of worker threads, at least 1.
     pub workers: usize,
@@ -262,6 +262,19 @@ pub struct Route {
 }
 
 impl Route {
+    /// What figures and logs call it: methods and hosts, where it names some, and its path.
+    pub(crate) fn label(&self) -> String {
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
+        let space = if methods.is_empty() { "" } else { " " };
+        format!(
+            "{}{space}{}{}",
+            methods.join(","),
+            hosts.join(","),
+            self.path
+        )
+    }
+
     /// Whether the pages that may use the route can send what it asks for.
     fn takes_tokens_of_pages(&self) -> bool {
         self.access == Access::Public

@@ -7,6 +7,7 @@ use http::{
 };
 
 use super::{body::ResponseBody, grpc};
+use crate::metrics::Refusal;
 
 /// The header that joins an answer, the log and the upstream's log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -190,10 +191,19 @@ impl Answer {
         self
     }
 
+    /// What it tells, for who counts and logs.
+    pub(crate) const fn refusal(&self) -> Refusal {
+        Refusal {
+            problem: self.name,
+            actor: self.actor,
+        }
+    }
+
     /// The response, for the request with that id.
     pub(crate) fn into_response(self, id: &HeaderValue) -> Response<ResponseBody> {
         let id_text = id.to_str().unwrap_or_default();
         self.log(id_text);
+        let refusal = self.refusal();
         let mut response = Response::new(ResponseBody::whole(Bytes::new()));
         if self.grpc {
             grpc::say(
@@ -220,6 +230,7 @@ impl Answer {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response.extensions_mut().insert(refusal);
         response
     }
 

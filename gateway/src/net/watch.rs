@@ -18,8 +18,10 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::tunnel::Tunnel;
-use crate::{bounds::Times, steps::limit::Permit};
+use crate::{bounds::Times, route::Route, steps::limit::Permit};
 
 mod watches;
 
@@ -85,6 +87,8 @@ pub(crate) struct Watch {
     body_left: Cell<u64>,
     /// More of it came.
     too_large: Cell<bool>,
+    /// When the request began, and the route that it has got.
+    account: Cell<(Option<Instant>, Option<Rc<Route>>)>,
     /// The request's place among those of its route, where their number is limited.
     held: Cell<Option<Permit>>,
     /// The answer broke off: the connection must not look as if it had ended as it should.
@@ -177,6 +181,23 @@ impl Watch {
         let deadline =
             own(times.total).map_or(NEVER, |total| self.clock.now.get().saturating_add(total));
         self.deadline.set(deadline);
+    }
+
+    /// The request's time begins.
+    pub(crate) fn open_account(&self) {
+        self.account.set((Some(Instant::now()), None));
+    }
+
+    /// The request has a route.
+    pub(crate) fn charge_to(&self, route: &Rc<Route>) {
+        let (begun, _) = self.account.take();
+        self.account.set((begun, Some(Rc::clone(route))));
+    }
+
+    /// How long the request has taken, and the route it got, if it got one.
+    pub(crate) fn close_account(&self) -> (Duration, Option<Rc<Route>>) {
+        let (begun, route) = self.account.take();
+        (begun.map_or(Duration::ZERO, |begun| begun.elapsed()), route)
     }
 
     /// Keeps a place for the request until its answer is written.

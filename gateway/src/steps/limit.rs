@@ -38,6 +38,16 @@ impl Running {
         })
     }
 
+    /// How many run.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed) as u64
+    }
+
+    /// How many may.
+    pub(crate) const fn most(&self) -> u64 {
+        self.most as u64
+    }
+
     pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
         // Made first, so that it gives back what it took when it is refused.
         let permit = Permit(Arc::clone(self));

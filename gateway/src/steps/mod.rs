@@ -1,6 +1,7 @@
 //! The steps that a request passes, one file each; their order stands in [`crate::stack`].
 
 pub(crate) mod check;
+pub(crate) mod count;
 pub(crate) mod forwarded;
 pub(crate) mod limit;
 pub(crate) mod panic_guard;

@@ -169,6 +169,7 @@ where
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         match self.table.find(&exchange) {
             Found::Route(route) => {
+                exchange.watch.charge_to(&route);
                 let reader = (route.cors.as_ref()).map(|cors| Reader::of(&exchange, cors));
                 if let Some(bounds) = &route.bounds
                     && let Err(answer) = bounds.admit(&exchange)

@@ -19,6 +19,7 @@ use http::{
     header::{CONNECTION, TRAILER},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::time::Instant;
 
 use crate::{
     headers::{self, Injected},
@@ -28,6 +29,7 @@ use crate::{
         exchange::Exchange,
         trailers, websocket,
     },
+    metrics::Outcome,
     net::{
         backend::Backend,
         pool::{Lease, Place},
@@ -73,6 +75,7 @@ pub(crate) fn forward(
         let Some(route) = route else {
             return Ok(Answer::not_found().into_response(&id));
         };
+        let begun = Instant::now();
         let sending = pin!(send(&route.upstream, &mut request));
         let sent = match watch.await_answer(sending).await {
             // Where it is the body's size that broke it off, that is what to say.
@@ -82,6 +85,11 @@ pub(crate) fn forward(
             Err(Late::Total) => Err(Answer::silent_upstream("the whole request took too long")),
             Err(Late::Upstream) => Err(Answer::silent_upstream("no answer began in time")),
         };
+        let outcome = match &sent {
+            Ok((response, _)) => Outcome::Status(response.status()),
+            Err(answer) => Outcome::Refused(answer.refusal().actor),
+        };
+        route.upstream_figures.count(outcome, begun.elapsed());
         let response = sent.and_then(|(response, place)| {
             let (mut parts, incoming) = response.into_parts();
             check::check(parts.status, &parts.headers, watch.wants_upgrade())?;

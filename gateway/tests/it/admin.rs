@@ -11,11 +11,11 @@ use crate::{
     upstream::ok,
 };
 
-fn with_admin(config: &mut obo_gateway::Config) {
+pub(crate) fn with_admin(config: &mut obo_gateway::Config) {
     config.admin = Some(([127, 0, 0, 1], 0).into());
 }
 
-async fn admin(rig: &Rig) -> Client {
+pub(crate) async fn admin(rig: &Rig) -> Client {
     let url = rig.gateway.admin_url().unwrap();
     Client::connect(url.trim_start_matches("http://").parse().unwrap()).await
 }

@@ -196,8 +196,13 @@ impl CoreBuilder {
     }
 
     /// Tells everything that happens to `observer`.
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.source = self.source.observer(observer);
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.shared_observer(Arc::new(observer))
+    }
+
+    /// The same with an observer that others hold too.
+    pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.source.observer = observer;
         self
     }
 

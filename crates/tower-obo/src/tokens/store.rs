@@ -24,6 +24,7 @@ use crate::{
     Clock, Event, Observer, Spawner, Timestamp, TokenExchange,
     digest::{AsIs, Digest},
     exchange::{ExchangeError, ExchangeErrorKind, ExchangeRequest},
+    usage::{CacheUsage, Evictions},
 };
 
 /// Keeps downstream tokens, bounded by bytes, and gets those that are missing: one exchange per
@@ -37,7 +38,8 @@ pub(crate) struct DownstreamTokens {
     clock: Arc<dyn Clock>,
     spawner: Arc<dyn Spawner>,
     observer: Arc<dyn Observer>,
-    tokens: Cache<Digest, Arc<CachedToken>, ByBytes, AsIs>,
+    tokens: Cache<Digest, Arc<CachedToken>, ByBytes, AsIs, Evictions>,
+    evictions: Evictions,
     flights: Arc<Flights>,
     holdback: Holdback,
     /// When a 401 of the downstream dropped a token, by the token's key.
@@ -80,6 +82,7 @@ impl DownstreamTokens {
         max_bytes: u64,
         max_exchanges: usize,
     ) -> Self {
+        let evictions = Evictions::default();
         Self {
             exchange,
             clock,
@@ -90,8 +93,9 @@ impl DownstreamTokens {
                 max_bytes,
                 ByBytes,
                 AsIs::default(),
-                quick_cache::sync::DefaultLifecycle::default(),
+                evictions.clone(),
             ),
+            evictions,
             flights: Arc::default(),
             holdback: Holdback::default(),
             refused: OnceAMinute::default(),
@@ -100,6 +104,15 @@ impl DownstreamTokens {
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             shared: None,
             patience: Duration::from_secs(5),
+        }
+    }
+
+    /// How full the cache is.
+    pub(crate) fn usage(&self) -> CacheUsage {
+        CacheUsage {
+            entries: self.tokens.len() as u64,
+            bytes: self.tokens.weight(),
+            evictions: self.evictions.count(),
         }
     }
 

@@ -117,7 +117,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_ADMIN_LISTEN"],
         flag: "--admin-listen",
         value: "ADDRESS",
-        help: "Where to serve /livez and /readyz, 127.0.0.1:9090 for instance [default: nowhere]",
+        help: "Where to serve /livez, /readyz and /metrics, 127.0.0.1:9090 for instance [default: nowhere]",
     },
     Key {
         name: "admin.expose",

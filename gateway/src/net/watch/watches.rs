@@ -79,6 +79,7 @@ impl Watches {
             own: Cell::new((None, None)),
             body_left: Cell::new(NEVER),
             too_large: Cell::new(false),
+            account: Cell::default(),
             held: Cell::new(None),
             cut: Cell::new(false),
             draining: Cell::new(false),

@@ -1,0 +1,252 @@
+//! The figures as text, with what is read off when somebody asks.
+
+use std::{
+    fmt::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text},
+    registry::Registry,
+};
+use tower_obo::Core;
+
+use super::{
+    Metrics,
+    durations::{Durations, Read},
+    figures::Ledger,
+    names::{self, Name},
+    process::Process,
+    text::classic,
+};
+use crate::{run::Readiness, steps::limit::Running};
+
+/// Everything that `/metrics` tells.
+#[derive(Debug)]
+pub(crate) struct Exposition {
+    registry: Registry,
+}
+
+impl Exposition {
+    pub(crate) fn new(
+        metrics: Arc<Metrics>,
+        core: Core,
+        running: Arc<Running>,
+        readiness: Readiness,
+    ) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Everything {
+            metrics,
+            core,
+            running,
+            readiness,
+        }));
+        Self { registry }
+    }
+
+    /// OpenMetrics 1.0, or the older text format.
+    pub(crate) fn render(&self, openmetrics: bool) -> String {
+        let mut rendered = String::new();
+        if let Err(error) = text::encode(&mut rendered, &self.registry) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+        if openmetrics {
+            rendered
+        } else {
+            classic(&rendered)
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Everything {
+    metrics: Arc<Metrics>,
+    core: Core,
+    running: Arc<Running>,
+    readiness: Readiness,
+}
+
+impl Collector for Everything {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut to = Encoder(encoder);
+        self.gateway(&mut to)?;
+        self.library(&mut to)?;
+        process(&mut to)
+    }
+}
+
+impl Everything {
+    fn gateway(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
+        let metrics = &*self.metrics;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        to.begin(names::BUILD)?.encode_info(&version)?;
+        to.gauge(names::STARTED, metrics.started.as_unix())?;
+        to.gauge(names::READY, u64::from(self.readiness.obstacle().is_none()))?;
+        to.ledger(
+            names::REQUESTS,
+            names::REQUEST_DURATION,
+            "route",
+            &metrics.routes,
+        )?;
+        to.gauge(names::RUNNING, self.running.now())?;
+        to.gauge(names::RUNNING_MAX, self.running.most())?;
+        to.metric(names::REFUSALS, &metrics.refusals)?;
+        let upstreams = &metrics.upstreams;
+        to.ledger(
+            names::UPSTREAM_REQUESTS,
+            names::UPSTREAM_DURATION,
+            "upstream",
+            upstreams,
+        )
+    }
+
+    fn library(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
+        let library = &*self.metrics.library;
+        let results = ["hit", "miss", "failed"];
+        to.counters(names::ADMISSIONS, "result", results, &library.admissions)?;
+        to.counters(names::TOKENS, "result", results, &library.tokens)?;
+        to.counters(
+            names::SHARED_STORE,
+            "result",
+            results,
+            &library.shared_store,
+        )?;
+        let usage = self.core.cache_usage();
+        let caches = [("admissions", usage.admissions), ("tokens", usage.tokens)];
+        let each = |of: fn(&tower_obo::CacheUsage) -> u64| {
+            caches.each_ref().map(|(name, usage)| (*name, of(usage)))
+        };
+        to.gauges(names::CACHE_ENTRIES, "cache", each(|usage| usage.entries))?;
+        to.gauges(names::CACHE_BYTES, "cache", each(|usage| usage.bytes))?;
+        let evictions = each(|usage| usage.evictions);
+        to.several(names::CACHE_EVICTIONS, "cache", evictions)?;
+        to.metric(names::EXCHANGES, &library.exchanges)?;
+        let durations = library.exchange_durations.read();
+        histogram(&mut to.begin(names::EXCHANGE_DURATION)?, &durations)?;
+        let fetches = &library.key_fetches;
+        to.counters(names::KEY_FETCHES, "result", ["ok", "failed", ""], fetches)?;
+        to.gauge(names::KEYS, read(&library.keys))?;
+        to.gauge(names::KEYS_TIME, read(&library.keys_fetched_at))?;
+        let foreign = read(&library.foreign_tokens);
+        counter(&mut to.begin(names::FOREIGN_TOKENS)?, foreign)
+    }
+}
+
+fn process(to: &mut Encoder<'_>) -> Result<(), Error> {
+    let process = Process::now();
+    for (name, value) in [
+        (names::MEMORY, process.memory),
+        (names::FILES, process.files),
+        (names::THREADS, process.threads),
+    ] {
+        if let Some(value) = value {
+            to.gauge(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+/// Writes figures under their names.
+struct Encoder<'a>(DescriptorEncoder<'a>);
+
+impl Encoder<'_> {
+    fn begin(&mut self, name: Name) -> Result<MetricEncoder<'_>, Error> {
+        let kind = name.kind.metric_type();
+        self.0.encode_descriptor(name.name, name.help, None, kind)
+    }
+
+    fn metric(&mut self, name: Name, metric: &impl EncodeMetric) -> Result<(), Error> {
+        // Without a sample there is nothing to declare.
+        if metric.is_empty() {
+            return Ok(());
+        }
+        metric.encode(self.begin(name)?)
+    }
+
+    fn gauge(&mut self, name: Name, value: u64) -> Result<(), Error> {
+        self.begin(name)?.encode_gauge(&value)
+    }
+
+    fn gauges<const N: usize>(
+        &mut self,
+        name: Name,
+        label: &str,
+        values: [(&str, u64); N],
+    ) -> Result<(), Error> {
+        let mut all = self.begin(name)?;
+        for (word, value) in values {
+            let labels = [(label, word)];
+            all.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counters(
+        &mut self,
+        name: Name,
+        label: &str,
+        words: [&str; 3],
+        counts: &[AtomicU64],
+    ) -> Result<(), Error> {
+        self.several(name, label, words.into_iter().zip(counts.iter().map(read)))
+    }
+
+    fn several<'v>(
+        &mut self,
+        name: Name,
+        label: &str,
+        values: impl IntoIterator<Item = (&'v str, u64)>,
+    ) -> Result<(), Error> {
+        let mut all = self.begin(name)?;
+        for (word, value) in values {
+            counter(&mut all.encode_family(&[(label, word)])?, value)?;
+        }
+        Ok(())
+    }
+
+    /// What a ledger holds, under two names: counts by outcome, and durations.
+    fn ledger(
+        &mut self,
+        counts: Name,
+        durations: Name,
+        label: &str,
+        ledger: &Ledger,
+    ) -> Result<(), Error> {
+        let all = ledger.read();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut family = self.begin(counts)?;
+        for (name, figures) in &all {
+            for (outcome, count) in figures.outcomes() {
+                let labels = [(label, &**name), ("outcome", outcome)];
+                counter(&mut family.encode_family(&labels)?, count)?;
+            }
+        }
+        let mut family = self.begin(durations)?;
+        for (name, figures) in &all {
+            let labels = [(label, &**name)];
+            histogram(
+                &mut family.encode_family(&labels)?,
+                &Durations::read(&figures.durations),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn counter(to: &mut MetricEncoder<'_>, value: u64) -> Result<(), Error> {
+    to.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn histogram(to: &mut MetricEncoder<'_>, read: &Read) -> Result<(), Error> {
+    to.encode_histogram::<NoLabelSet>(read.sum, read.count, &read.classes, None)
+}

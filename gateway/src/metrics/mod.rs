@@ -1,0 +1,67 @@
+//! What is counted, for `/metrics`. The names are an API: `docs/metrics.md` has them all.
+//!
+//! Each worker counts in places of its own, which are added up when somebody asks, so that no request
+//! touches what another worker writes. Places are found when a route is built, never by a label while
+//! a request runs. What is rare (refusals, exchanges) is counted by label.
+
+mod durations;
+mod exposition;
+mod figures;
+mod library;
+mod names;
+mod outcome;
+mod process;
+mod text;
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use tower_obo::{Clock as _, SystemClock, Timestamp};
+
+pub(crate) use self::{
+    exposition::Exposition,
+    figures::{Figures, Ledger},
+    library::LibraryFigures,
+    outcome::{Outcome, Refusal},
+};
+
+/// The figures of one gateway; two in one process have nothing in common.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) routes: Ledger,
+    pub(crate) upstreams: Ledger,
+    pub(crate) library: Arc<LibraryFigures>,
+    refusals: Family<RefusalLabels, Counter>,
+    started: Timestamp,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RefusalLabels {
+    problem: &'static str,
+    actor: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            routes: Ledger::default(),
+            upstreams: Ledger::default(),
+            library: Arc::default(),
+            refusals: Family::default(),
+            started: SystemClock.now(),
+        })
+    }
+
+    /// Counts an answer that says what is wrong.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let Refusal { problem, actor } = refusal;
+        let labels = RefusalLabels { problem, actor };
+        self.refusals.get_or_create(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The names of all figures, which `docs/metrics.md` lists: dashboards and alerts are built on them.
+
+use prometheus_client::metrics::MetricType;
+
+/// One name, and what it stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name {
+    /// Without the suffix that its type adds (`_total`, `_info`).
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    #[cfg(test)]
+    pub(crate) labels: &'static str,
+    pub(crate) help: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+}
+
+impl Kind {
+    pub(crate) const fn metric_type(self) -> MetricType {
+        match self {
+            Self::Counter => MetricType::Counter,
+            Self::Gauge => MetricType::Gauge,
+            Self::Histogram => MetricType::Histogram,
+            Self::Info => MetricType::Info,
+        }
+    }
+
+    /// What its samples' names end in.
+    #[cfg(test)]
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Counter => "_total",
+            Self::Info => "_info",
+            Self::Gauge | Self::Histogram => "",
+        }
+    }
+}
+
+macro_rules! names {
+    ($($constant:ident: $kind:ident $name:literal ($labels:literal) $help:literal;)*) => {
+        $(pub(crate) const $constant: Name = Name {
+            name: $name,
+            kind: Kind::$kind,
+            #[cfg(test)]
+            labels: $labels,
+            help: $help,
+        };)*
+        /// All of them, in the order in which they are told.
+        #[cfg(test)]
+        pub(crate) const ALL: &[Name] = &[$($constant),*];
+    };
+}
+
+names! {
+    BUILD: Info "obo_build" ("version") "The version that runs";
+    STARTED: Gauge "obo_start_time_seconds" ("") "When the gateway started, in seconds since 1970";
+    READY: Gauge "obo_ready" ("") "1 where /readyz says that it is ready, else 0";
+    REQUESTS: Counter "obo_requests" ("route, outcome") "Requests, when their answer began or the client left before";
+    REQUEST_DURATION: Histogram "obo_request_duration_seconds" ("route") "From a request's head to the beginning of its answer";
+    RUNNING: Gauge "obo_requests_running" ("") "Requests whose answer is not written yet";
+    RUNNING_MAX: Gauge "obo_requests_running_max" ("") "How many may run at once (limits.requests)";
+    REFUSALS: Counter "obo_refusals" ("problem, actor") "Answers of the gateway's own that say what is wrong, by the problem's type and who has to act";
+    UPSTREAM_REQUESTS: Counter "obo_upstream_requests" ("upstream, outcome") "Requests that went to an upstream, by how it answered";
+    UPSTREAM_DURATION: Histogram "obo_upstream_duration_seconds" ("upstream") "From sending a request to the beginning of the upstream's answer, or to giving up";
+    ADMISSIONS: Counter "obo_admission_lookups" ("result") "Requests by whether their token had been validated before (hit) or not (miss)";
+    TOKENS: Counter "obo_token_lookups" ("result") "Requests by whether their downstream tokens were there (hit), and look-ups that had to ask for one (miss)";
+    SHARED_STORE: Counter "obo_shared_store_lookups" ("result") "Look-ups in the Redis that gateways share: hit, miss, or failed";
+    CACHE_ENTRIES: Gauge "obo_cache_entries" ("cache") "Validated tokens (admissions) and downstream tokens (tokens) that are kept";
+    CACHE_BYTES: Gauge "obo_cache_bytes" ("cache") "The bytes that they are counted with";
+    CACHE_EVICTIONS: Counter "obo_cache_evictions" ("cache") "Entries that had to make room for others";
+    EXCHANGES: Counter "obo_exchanges" ("result, aadsts") "Exchanges for downstream tokens by result, and by AADSTS code where Entra ID gave one (other: one that docs/errors.md does not have)";
+    EXCHANGE_DURATION: Histogram "obo_exchange_duration_seconds" ("") "How long an exchange took, retries included";
+    KEY_FETCHES: Counter "obo_key_fetches" ("result") "Fetches of Entra ID's signing keys: ok or failed";
+    KEYS: Gauge "obo_keys" ("") "Signing keys that are known";
+    KEYS_TIME: Gauge "obo_keys_fetched_time_seconds" ("") "When they were fetched, in seconds since 1970; 0 before the first time";
+    FOREIGN_TOKENS: Counter "obo_foreign_tokens" ("") "Tokens from Entra ID that were somebody else's or the caller's own: never supposed to happen";
+    MEMORY: Gauge "process_resident_memory_bytes" ("") "Memory of the process (Linux)";
+    FILES: Gauge "process_open_fds" ("") "Open files and connections of the process (Linux)";
+    THREADS: Gauge "process_threads" ("") "Threads of the process (Linux)";
+}

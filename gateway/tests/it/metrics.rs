@@ -1,0 +1,255 @@
+//! `/metrics`: what a request does to the figures, and who reads them.
+
+use std::collections::BTreeMap;
+
+use entra_emulator::{Endpoint, Fault};
+use obo_gateway::Config;
+
+use crate::{
+    admin::{admin, with_admin},
+    client::{Answer, in_time},
+    rig::Rig,
+    upstream::{Reply, Seen, ok},
+};
+
+const ROUTES: &str = "[[route]]\npath = '/a/*'\nmethods = ['GET', 'POST']\ndownstream = 'arm'\n\
+     [[route]]\npath = '/open'\naccess = 'public'\n";
+
+const DOCUMENT: &str = include_str!("../../../docs/metrics.md");
+
+/// Samples by their names with labels, as they are written.
+type Samples = BTreeMap<String, f64>;
+
+fn change(config: &mut Config) {
+    with_admin(config);
+    config.workers = 2;
+}
+
+fn answers(seen: &Seen) -> Reply {
+    match seen.line().contains("/missing") {
+        true => Reply::Keep("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into()),
+        false => ok(),
+    }
+}
+
+async fn scrape(rig: &Rig, accept: &str) -> Answer {
+    let mut client = admin(rig).await;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+    client.send(request).await;
+    client.answer().await.unwrap()
+}
+
+async fn samples(rig: &Rig) -> Samples {
+    let answer = scrape(rig, "text/plain").await;
+    assert_eq!(answer.status, 200);
+    let lines = answer.body.lines().filter(|line| !line.starts_with('#'));
+    let sample = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        (name.to_owned(), value.parse().unwrap())
+    };
+    lines.map(sample).collect()
+}
+
+async fn send(rig: &Rig, line: &str, token: Option<&str>) -> u16 {
+    let token = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
+    let request = format!("{line} HTTP/1.1\r\nHost: gw\r\n{token}\r\n");
+    rig.exchange(request).await.status
+}
+
+#[tokio::test]
+async fn every_request_is_counted_once_by_route_and_outcome() {
+    let rig = Rig::new(ROUTES, answers, change).await;
+    let (alice, bob) = (rig.token("alice"), rig.token("bob"));
+    for (line, token, status) in [
+        ("GET /a/1?x=secret", Some(&alice), 200),
+        ("GET /a/2", Some(&alice), 200),
+        ("GET /a/missing", Some(&bob), 404),
+        ("GET /a/1", None, 401),
+        ("GET /open", None, 200),
+        ("PUT /a/1", None, 405),
+        ("GET /nowhere", None, 404),
+        ("GET /a/%2e%2e/open", None, 400),
+    ] {
+        let token = token.map(String::as_str);
+        assert_eq!(send(&rig, line, token).await, status, "{line}");
+    }
+    let samples = samples(&rig).await;
+    for (name, value) in [
+        (
+            "obo_requests_total{route=\"GET,POST /a/*\",outcome=\"2xx\"}",
+            2.,
+        ),
+        (
+            "obo_requests_total{route=\"GET,POST /a/*\",outcome=\"4xx\"}",
+            1.,
+        ),
+        (
+            "obo_requests_total{route=\"GET,POST /a/*\",outcome=\"caller\"}",
+            1.,
+        ),
+        ("obo_requests_total{route=\"/open\",outcome=\"2xx\"}", 1.),
+        ("obo_requests_total{route=\"none\",outcome=\"caller\"}", 3.),
+        (
+            "obo_request_duration_seconds_count{route=\"GET,POST /a/*\"}",
+            4.,
+        ),
+        ("obo_request_duration_seconds_count{route=\"none\"}", 3.),
+        (
+            "obo_refusals_total{problem=\"missing-token\",actor=\"caller\"}",
+            1.,
+        ),
+        (
+            "obo_refusals_total{problem=\"method-not-allowed\",actor=\"caller\"}",
+            1.,
+        ),
+        (
+            "obo_refusals_total{problem=\"not-found\",actor=\"caller\"}",
+            1.,
+        ),
+        (
+            "obo_refusals_total{problem=\"bad-request\",actor=\"caller\"}",
+            1.,
+        ),
+        (
+            "obo_upstream_requests_total{upstream=\"default\",outcome=\"2xx\"}",
+            3.,
+        ),
+        (
+            "obo_upstream_requests_total{upstream=\"default\",outcome=\"4xx\"}",
+            1.,
+        ),
+        (
+            "obo_upstream_duration_seconds_count{upstream=\"default\"}",
+            4.,
+        ),
+        ("obo_admission_lookups_total{result=\"hit\"}", 1.),
+        ("obo_admission_lookups_total{result=\"miss\"}", 2.),
+        ("obo_token_lookups_total{result=\"hit\"}", 1.),
+        ("obo_token_lookups_total{result=\"miss\"}", 2.),
+        ("obo_exchanges_total{result=\"ok\",aadsts=\"\"}", 2.),
+        ("obo_exchange_duration_seconds_count", 2.),
+        ("obo_cache_entries{cache=\"admissions\"}", 2.),
+        ("obo_cache_entries{cache=\"tokens\"}", 2.),
+        ("obo_cache_evictions_total{cache=\"tokens\"}", 0.),
+        ("obo_key_fetches_total{result=\"ok\"}", 1.),
+        ("obo_ready", 1.),
+        ("obo_requests_running", 0.),
+        ("obo_requests_running_max", 1024.),
+        ("obo_foreign_tokens_total", 0.),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name}: {samples:#?}");
+    }
+    assert!(samples["obo_keys"] >= 1.);
+    let age = samples["obo_keys_fetched_time_seconds"] - samples["obo_start_time_seconds"];
+    assert!((0. ..=60.).contains(&age), "{age}");
+    let text = format!("{samples:?}");
+    for secret in [&*alice, &*bob, "secret", "/a/1"] {
+        assert!(!text.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn exchanges_that_fail_are_counted_by_code_and_upstreams_by_what_they_do() {
+    let rig = Rig::new(ROUTES, |_| Reply::Close(String::new()), change).await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    let unconsented = emulator.user_token_without_consent("bob");
+    assert_eq!(send(&rig, "GET /a/1", Some(&unconsented)).await, 403);
+    let fault = Fault::status(400)
+        .body(r#"{"error":"invalid_grant","error_codes":[987654],"error_description":"x"}"#);
+    emulator.fail(Endpoint::Token, fault, 1);
+    let alice = rig.token("alice");
+    assert!(send(&rig, "GET /a/1", Some(&alice)).await >= 400);
+    assert_eq!(send(&rig, "GET /open", None).await, 502);
+    let samples = samples(&rig).await;
+    let of = |name: &str, part: &str| {
+        let found = samples
+            .iter()
+            .find(|(key, _)| key.starts_with(name) && key.contains(part));
+        found.map(|(_, value)| *value)
+    };
+    let exchanges = "obo_exchanges_total";
+    assert_eq!(
+        of(exchanges, "{result=\"consent-required\",aadsts=\"65001\"}"),
+        Some(1.)
+    );
+    assert_eq!(of(exchanges, "aadsts=\"other\""), Some(1.), "{samples:#?}");
+    assert_eq!(
+        of("obo_upstream_requests", "outcome=\"upstream\""),
+        Some(1.)
+    );
+    assert_eq!(
+        of("obo_requests_total", "\"/open\",outcome=\"upstream\""),
+        Some(1.)
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_is_counted_as_abandoned() {
+    let rig = Rig::new(ROUTES, |_| Reply::Hang(String::new()), change).await;
+    let mut client = rig.client().await;
+    client.send("GET /open HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    in_time(async {
+        while rig.upstream.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(client);
+    let name = "obo_requests_total{route=\"/open\",outcome=\"abandoned\"}";
+    in_time(async {
+        while samples(&rig).await.get(name) != Some(&1.) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lo_04_what_callers_make_up_makes_no_series() {
+    let rig = Rig::new(ROUTES, |_| ok(), change).await;
+    let mut client = rig.client().await;
+    let mut counts = Vec::new();
+    for round in 0..2 {
+        for number in 0..200 {
+            let (path, method) = (format!("/{round}/{number}"), format!("M{round}{number}"));
+            client.get(&path).await;
+            client.get(&format!("/open?{path}")).await;
+            let forged = rig.emulator.as_ref().unwrap().token();
+            let token = forged.claim("tid", &*path).header("kid", &*path).sign();
+            let request = format!(
+                "{method} /a{path} HTTP/1.1\r\nHost: {method}.example\r\nX-Request-Id: {method}\r\n\
+                 Authorization: Bearer {token}\r\n\r\n"
+            );
+            client.send(request).await;
+            client.answer().await.unwrap();
+        }
+        counts.push(samples(&rig).await.len());
+    }
+    assert_eq!(counts[0], counts[1], "{:#?}", samples(&rig).await);
+}
+
+#[tokio::test]
+async fn the_reader_gets_the_format_that_it_asks_for_and_every_name_is_documented() {
+    let rig = Rig::new(ROUTES, |_| ok(), change).await;
+    assert_eq!(send(&rig, "GET /a/1", Some(&rig.token("alice"))).await, 200);
+    assert_eq!(send(&rig, "GET /a/1", None).await, 401);
+    let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+    let open = scrape(&rig, prometheus).await;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(open.all("content-type"), [kind]);
+    assert!(open.body.ends_with("# EOF\n"));
+    let old = scrape(&rig, "*/*").await;
+    assert_eq!(
+        old.all("content-type"),
+        ["text/plain; version=0.0.4; charset=utf-8"]
+    );
+    let declared: Vec<&str> = old
+        .body
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    assert!(declared.len() > 20, "{declared:?}");
+    for name in declared {
+        assert!(DOCUMENT.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
