@@ -9,7 +9,8 @@ HEAD = """\
 # Interoperability
 
 `make interop` runs Microsoft's own client libraries, unmodified, against the emulator over https, and the gateway beside them. The
-emulator records their token requests, which are compared here field by field. This page is made by that suite
+emulator records their token requests, which are compared here field by field; tokens of managed identities are asked for at a stand-in of
+Azure's two endpoints, which records, too. This page is made by that suite
 (`UPDATE_DOCS=1 make interop`), which fails when the page is not what it would make, or when a request differs in a field that
 nobody has given a reason for. Values in ‹› are of the run.
 """

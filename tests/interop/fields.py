@@ -35,6 +35,8 @@ class Facts:
             settings["ui_secret"]: "‹secret›",
             settings["assertion"]: "‹the caller's token›",
             settings["federated"]: "‹content of the token file›",
+            settings["identity"]: "‹client id of the identity›",
+            settings["identity_header"]: "‹IDENTITY_HEADER›",
         } | {text: f"‹{name}›" for name, text in thumbprints.items()}
 
     def text(self, value):

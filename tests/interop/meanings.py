@@ -45,6 +45,8 @@ MEANINGS = {
     "header `accept-language`": f"{_HTTP}: Node's `fetch` sends it.",
     "header `sec-fetch-mode`": f"{_HTTP}: Node's `fetch` sends it.",
     "header `connection`": f"{_HTTP}: HTTP/1.1 keeps connections open without being asked.",
+    "header `metadata`": "Wanted by the Instance Metadata Service of virtual machines. App Service documents `X-IDENTITY-HEADER` alone; MSAL "
+    "for Python sends both.",
     "header `content-type`": "A form is ASCII once encoded, and its media type has no parameter `charset` (URL Standard).",
     "assertion header `alg`": _ALGORITHM,
     "assertion header `x5t`": _ALGORITHM,

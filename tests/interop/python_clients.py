@@ -13,6 +13,7 @@ from azure.identity import (
     ClientAssertionCredential,
     ClientSecretCredential,
     EnvironmentCredential,
+    ManagedIdentityCredential,
     OnBehalfOfCredential,
     WorkloadIdentityCredential,
 )
@@ -280,3 +281,25 @@ def _():
     )
     assert answer.status_code == 200, answer.text
     assert answer.json()["userPrincipalName"] == "alice@contoso.example"
+
+
+# Managed identities
+
+EXCHANGE, IDENTITY = "api://AzureADTokenExchange", settings["identity"]
+
+for platform, variables in settings["platforms"].items():
+
+    @check("msal-python", "token of a managed identity", platform)
+    def _():
+        identity = msal.UserAssignedManagedIdentity(client_id=IDENTITY)
+        with unittest.mock.patch.dict(os.environ, variables):
+            client = msal.ManagedIdentityClient(identity, http_client=requests.Session())
+            token = succeeded(client.acquire_token_for_client(resource=EXCHANGE))
+        assert token == FEDERATED
+
+    @check("azure-identity (Python)", "token of a managed identity", platform)
+    def _():
+        with unittest.mock.patch.dict(os.environ, variables):
+            credential = ManagedIdentityCredential(client_id=IDENTITY)
+            token = credential.get_token(f"{EXCHANGE}/.default").token
+        assert token == FEDERATED

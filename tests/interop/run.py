@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import compare
 from emulator import Emulator, sign_in_server
 from fields import Facts
+from identity_endpoint import HEADER, IDENTITY, IdentityEndpoint
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "interop.md"
@@ -94,8 +95,9 @@ def credentials(emulator, folder):
     return files | {"federated": federated}
 
 
-def run(command, environment, emulator, results):
-    """Runs a client's checks; the token requests of each are kept beside its result."""
+def run(command, environment, emulator, identities, results):
+    """Runs a client's checks; the token requests of each are kept beside its result: those to the platform
+    where it asked for a managed identity's token, else those to the emulator."""
     process = subprocess.Popen(
         command,
         env=os.environ | environment,
@@ -111,6 +113,7 @@ def run(command, environment, emulator, results):
             result = json.loads(line)
             requests = emulator.token_requests()
             result["requests"], seen = requests[seen:], len(requests)
+            result["requests"] = identities.taken() or result["requests"]
             result["received"] = time.time()
             results.append(result)
             process.stdin.write("\n")
@@ -179,7 +182,12 @@ def main(binaries, node_folder):
         emulator = Emulator(binaries / "entra-emulator", folder / "ca.pem")
         try:
             server = sign_in_server(emulator)
-            settings = credentials(emulator, folder) | {
+            files = credentials(emulator, folder)
+            identities = IdentityEndpoint(files["federated"])
+            settings = files | {
+                "identity": IDENTITY,
+                "identity_header": HEADER,
+                "platforms": identities.variables(),
                 "https": emulator.https,
                 "arm": emulator.arm,
                 "ca_file": emulator.ca_file,
@@ -207,7 +215,7 @@ def main(binaries, node_folder):
                 (["node", str(node_folder / "node_clients.mjs")], {"NODE_EXTRA_CA_CERTS": emulator.ca_file}),
             ]
             for command, trust in clients:
-                run(command, environment | trust, emulator, results)
+                run(command, environment | trust, emulator, identities, results)
             wrong = check_page(results, settings, node_folder)
         finally:
             emulator.stop()

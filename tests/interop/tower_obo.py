@@ -20,13 +20,14 @@ CREDENTIALS = {
     "secret": ("secret_file", "secret_file"),
     "certificate": ("certificate", "pem_file"),
     "federated": ("federated_token_file", "federated_file"),
+    "managed identity": ("managed_identity", "identity"),
 }
 # How long the gateway may take to start, and to end.
 PATIENCE = 30
 
 
 @contextlib.contextmanager
-def gateway(credential, *flags):
+def gateway(credential, *flags, environment={}):
     """A running gateway with that credential; its address."""
     key, file = CREDENTIALS[credential]
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +56,7 @@ ca_file = "{settings["ca_file"]}"
 """)
         process = subprocess.Popen(
             [settings["gateway"], "--config", str(config), *flags],
-            env=os.environ | {"RUST_LOG": "info"},
+            env=os.environ | {"RUST_LOG": "info"} | environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,7 +67,7 @@ ca_file = "{settings["ca_file"]}"
             said = []
             for text in process.stderr:
                 said.append(text)
-                if found := re.search(r"listen.*(http://127\.0\.0\.1:\d+)", text):
+                if found := re.search(r"listen.*?(http://127\.0\.0\.1:\d+)", text):
                     break
             else:
                 raise RuntimeError("the gateway did not start: " + "".join(said))
@@ -93,7 +94,7 @@ def subscriptions(address):
     return sorted(one["displayName"] for one in answer.json()["value"])
 
 
-for credential in CREDENTIALS:
+for credential in ["secret", "certificate", "federated"]:
 
     @check(CLIENT, "on behalf of", credential)
     def _():
@@ -116,3 +117,12 @@ def _():
         assert order.status_code == 204, order.text
         found = subscriptions(address)
     assert found == ["Alice Production", "Alice Sandbox"], found
+
+
+for platform, variables in settings["platforms"].items():
+
+    @check(CLIENT, "token of a managed identity", platform)
+    def _():
+        with gateway("managed identity", environment=variables) as address:
+            found = subscriptions(address)
+        assert found == ["Alice Production", "Alice Sandbox"], found
