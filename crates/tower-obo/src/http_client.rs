@@ -2,7 +2,9 @@
 
 use std::{error::Error as StdError, fmt, path::Path, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use zeroize::Zeroizing;
 
 use crate::Entra;
 
@@ -94,19 +96,20 @@ impl HttpClient {
         self.read(self.client.get(url).headers(headers)).await
     }
 
-    /// Posts a form that is already encoded.
+    /// Posts a form that is already encoded, and wipes it. (What the connection has copied of it is not
+    /// ours to wipe.)
     pub(crate) async fn post_form(
         &self,
         url: &str,
         headers: HeaderMap,
-        form: String,
+        form: Zeroizing<String>,
     ) -> Result<Answer, CallError> {
         let request = self
             .client
             .post(url)
             .headers(headers)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form);
+            .body(Bytes::from_owner(form));
         self.read(request).await
     }
 

@@ -48,7 +48,7 @@ pub(super) fn audience() -> Audience {
 pub(super) async fn written(credential: &Credential) -> Result<String, CredentialError> {
     let mut form = Form::default();
     credential.prove(&audience()).await?.write(&mut form);
-    Ok(form.into_body())
+    Ok(form.into_body().to_string())
 }
 
 fn unusable<T>(path: &Path, problem: &str) -> Result<T, CredentialError> {

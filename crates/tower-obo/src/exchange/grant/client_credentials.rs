@@ -35,7 +35,7 @@ mod tests {
         let mut form = Form::default();
         ClientCredentials.write(&request, &mut form).unwrap();
         assert_eq!(
-            form.into_body(),
+            *form.into_body(),
             "grant_type=client_credentials&scope=api%3A%2F%2Fjobs%2F.default"
         );
     }

@@ -1,11 +1,16 @@
 //! The body of a token request.
 
-/// A token request body in the making (RFC 6749, appendix B).
+use zeroize::Zeroizing;
+
+/// A token request body in the making (RFC 6749, appendix B). It holds secrets and is wiped when it is
+/// dropped.
 #[derive(Default)]
-pub(in crate::exchange) struct Form(String);
+pub(in crate::exchange) struct Form(Zeroizing<String>);
 
 impl Form {
     pub(in crate::exchange) fn push(&mut self, name: &str, value: &str) {
+        // Every byte may take three.
+        self.make_room(name.len() + 2 + 3 * value.len());
         if !self.0.is_empty() {
             self.0.push('&');
         }
@@ -27,7 +32,17 @@ impl Form {
         }
     }
 
-    pub(in crate::exchange) fn into_body(self) -> String {
+    /// Room for so many bytes more. What a `String` outgrows by itself is not wiped.
+    fn make_room(&mut self, more: usize) {
+        let length = self.0.len() + more;
+        if length > self.0.capacity() {
+            let mut larger = Zeroizing::new(String::with_capacity(2 * length));
+            larger.push_str(&self.0);
+            self.0 = larger;
+        }
+    }
+
+    pub(in crate::exchange) fn into_body(self) -> Zeroizing<String> {
         self.0
     }
 }
@@ -41,6 +56,18 @@ mod tests {
         let mut form = Form::default();
         form.push("a", "x&b=y z");
         form.push("c", "ä~");
-        assert_eq!(form.into_body(), "a=x%26b%3Dy+z&c=%C3%A4%7E");
+        assert_eq!(*form.into_body(), "a=x%26b%3Dy+z&c=%C3%A4%7E");
+    }
+
+    #[test]
+    fn a_form_has_room_for_each_value_before_it_is_written() {
+        let mut form = Form::default();
+        for length in [0, 1, 100, 5_000, 70_000] {
+            let value = "\u{fc}".repeat(length);
+            form.make_room(3 + 3 * value.len());
+            let place = form.0.as_ptr();
+            form.push("v", &value);
+            assert_eq!(form.0.as_ptr(), place, "it has moved: {length}");
+        }
     }
 }

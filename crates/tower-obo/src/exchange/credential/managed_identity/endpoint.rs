@@ -127,7 +127,7 @@ impl ManagedIdentity {
         if let Some(client_id) = &self.client_id {
             query.push("client_id", client_id);
         }
-        (format!("{base}?{}", query.into_body()), headers)
+        (format!("{base}?{}", *query.into_body()), headers)
     }
 }
 
