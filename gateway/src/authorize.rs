@@ -360,8 +360,15 @@ where
                     };
                 }
                 AuthorizeFutureProj::Waiting { pending, put_aside } => {
-                    let decided = ready!(Pin::new(pending).poll(cx));
-                    match (decided, put_aside.take()) {
+                    let decided = Pin::new(pending).poll(cx);
+                    if let Some(late) =
+                        put_aside.take_if(|aside| aside.exchange.watch.is_out_of_time())
+                    {
+                        let answer = late.exchange.answer(Answer::out_of_time());
+                        self.set(Self::refused(answer));
+                        continue;
+                    }
+                    match (ready!(decided), put_aside.take()) {
                         (Ok(admitted), Some(put_aside)) => {
                             let PutAside {
                                 mut exchange,

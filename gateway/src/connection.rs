@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
@@ -134,8 +134,13 @@ impl Serving {
 
 /// A request at the top of the stack.
 fn exchange(request: Request<Incoming>, client: &Rc<Client>, watch: &Rc<Watch>) -> Exchange {
+    let upload = if request.version() == Version::HTTP_2 {
+        Upload::Multiplexed
+    } else {
+        Upload::Streamed
+    };
     Exchange {
-        request: request.map(Upload::Streamed),
+        request: request.map(upload),
         client: Rc::clone(client),
         watch: Rc::clone(watch),
         id: HeaderValue::from_static(""),

@@ -21,16 +21,37 @@ pub(crate) fn belongs_to_the_connection(name: &HeaderName) -> bool {
     ];
     let text = name.as_str();
     match text.as_bytes().first() {
-        Some(b'c' | b't' | b'u') => CONNECTION.contains(name),
+        Some(b'c' | b't' | b'u') => CONNECTION.contains(name) || is_alias(text.as_bytes()),
         Some(b'p') => {
             CONNECTION.contains(name)
                 // `Proxy` is no header at all, but CGI makes HTTP_PROXY of it (httpoxy).
                 || matches!(text, "proxy" | "proxy-connection" | "proxy-authentication-info")
+                || is_alias(text.as_bytes())
         }
-        Some(b'k') => text == "keep-alive",
-        Some(b'h') => text == "http2-settings",
+        Some(b'k') => text == "keep-alive" || is_alias(text.as_bytes()),
+        Some(b'h') => text == "http2-settings" || is_alias(text.as_bytes()),
         _ => false,
     }
+}
+
+/// Whether a name is none of those that frame a message or belong to a connection, but becomes one where
+/// bytes that are no letters or digits are folded into one (CGI, WSGI, PHP): `Transfer_Encoding` is
+/// then read as the real one, and the body ends elsewhere.
+fn is_alias(name: &[u8]) -> bool {
+    let real: &[u8] = match (name.first(), name.len()) {
+        (Some(b'c'), 14) => b"content-length",
+        (Some(b'h'), 14) => b"http2-settings",
+        (Some(b'k'), 10) => b"keep-alive",
+        (Some(b'p'), 16) => b"proxy-connection",
+        (Some(b'p'), 18) => b"proxy-authenticate",
+        (Some(b'p'), 19) => b"proxy-authorization",
+        (Some(b'p'), 25) => b"proxy-authentication-info",
+        (Some(b't'), 17) => b"transfer-encoding",
+        _ => return false,
+    };
+    name != real
+        && (name.iter().zip(real))
+            .all(|(byte, real)| byte == real || *real == b'-' && !byte.is_ascii_alphanumeric())
 }
 
 /// Removes every header that belongs to the connection, those that `Connection` names first.
@@ -186,7 +207,6 @@ impl Reserved {
             [b'c', b'f', ..] => fold(text).as_slice() == b"cf-connecting-ip",
             [b'f', b'a', ..] => fold(text).as_slice() == b"fastly-client-ip",
             [b't', b'r', ..] => fold(text).as_slice() == b"true-client-ip",
-            [b'p', b'r', ..] => fold(text).as_slice() == b"proxy-authorization",
             _ => false,
         };
         built_in || self.is_configured(text)
@@ -199,6 +219,16 @@ impl Reserved {
         let folded = fold(text);
         std::str::from_utf8(&folded).is_ok_and(|folded| self.configured.contains(folded))
     }
+}
+
+/// What a name becomes where bytes that are no letters or digits are folded into one; `None` where that
+/// is the name itself.
+pub(crate) fn folded(name: &HeaderName) -> Option<HeaderName> {
+    let folded = fold(name.as_str());
+    if folded.as_slice() == name.as_str().as_bytes() {
+        return None;
+    }
+    HeaderName::from_bytes(&folded).ok()
 }
 
 fn fold(name: &str) -> SmallVec<[u8; 40]> {
@@ -270,6 +300,36 @@ mod tests {
     }
 
     #[test]
+    fn hd_05_what_folds_into_a_header_of_the_connection_or_of_the_framing_is_one() {
+        for name in [
+            "transfer_encoding",
+            "transfer.encoding",
+            "content_length",
+            "content~length",
+            "keep_alive",
+            "http2!settings",
+            "proxy_connection",
+            "proxy_authenticate",
+            "proxy_authorization",
+            "proxy_authentication_info",
+            "proxy.authentication-info",
+        ] {
+            assert!(belongs_to_the_connection(&name.parse().unwrap()), "{name}");
+        }
+        for name in [
+            "content-length",
+            "content_lengths",
+            "contentxlength",
+            "content_type",
+            "transfer-encodings",
+            "te_",
+            "cookie",
+        ] {
+            assert!(!belongs_to_the_connection(&name.parse().unwrap()), "{name}");
+        }
+    }
+
+    #[test]
     fn aliases_of_reserved_names_are_reserved() {
         let mut reserved = Reserved::default();
         reserved.add(&HeaderName::from_static("x-obo-oid"));
@@ -290,7 +350,6 @@ mod tests {
             "Client-Cert",
             "Client_Cert_Chain",
             "X-Client-Cert",
-            "Proxy_Authorization",
             "True-Client-IP",
             "True_Client_IP",
             "CF-Connecting-IP",

@@ -107,6 +107,11 @@ fn refuse_always(path: &[u8]) -> Result<(), BadPath> {
 /// layer of encoding, or another oddity.
 const MAX_READINGS: usize = 64;
 
+/// A long path may have fewer: each reading costs several passes over all of it, before anything is
+/// known of its caller. In bytes of all readings together, and the fewest that any path may have.
+const MAX_READ: usize = 64 * 1024;
+const FEWEST_READINGS: usize = 8;
+
 /// Refuses the path unless every reading of it, in whatever order its reader goes about, is UTF-8
 /// and `is_same`.
 ///
@@ -114,6 +119,7 @@ const MAX_READINGS: usize = 64;
 /// lenient decoder finds `.` and `/` in overlong sequences (`%c0%ae`, `%c0%af`).
 fn refuse_other_readings(path: &[u8], is_same: impl Fn(&[u8]) -> bool) -> Result<(), BadPath> {
     let steps = [decode_once, cut_parameters, cut_query, merge_slashes];
+    let most = (MAX_READ / path.len().max(1)).clamp(FEWEST_READINGS, MAX_READINGS);
     let mut readings = vec![path.to_vec()];
     let mut next = 0;
     while next < readings.len() {
@@ -125,7 +131,7 @@ fn refuse_other_readings(path: &[u8], is_same: impl Fn(&[u8]) -> bool) -> Result
             if std::str::from_utf8(&other).is_err() {
                 return Err(BadPath::NotUtf8);
             }
-            if !is_same(&other) || readings.len() == MAX_READINGS {
+            if !is_same(&other) || readings.len() == most {
                 return Err(BadPath::OtherReading);
             }
             let other = other.into_owned();

@@ -99,6 +99,9 @@ impl Worker {
                     Ok((runtime, listener, backends)) => {
                         let _ = started.send(Ok(()));
                         runtime.block_on(run(listener, backends, shared, stage));
+                        // A name that is asked for would be waited for otherwise, for as long as the
+                        // system takes.
+                        runtime.shutdown_background();
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));

@@ -3,7 +3,15 @@
 //!
 //! Only one without a body, or with a small one, which is kept while it is sent.
 
-use std::{convert::Infallible, fmt, future::Future, mem, pin::Pin, rc::Rc};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, poll_fn},
+    mem,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower_obo::{Admitted, Core, Head, Pending};
@@ -12,6 +20,7 @@ use tower_service::Service;
 use super::{challenged, refusal, time_left};
 use crate::{
     message::{
+        answer::Answer,
         body::ResponseBody,
         exchange::{Client, Exchange, Has},
         room::Room,
@@ -157,7 +166,16 @@ where
     async fn after(self: Box<Self>, exchange: Pending) -> Response<ResponseBody> {
         // The limits of the first answer are not those of the exchange.
         self.watch.begin_again(false);
-        match exchange.await {
+        let mut exchange = pin!(exchange);
+        let decided = poll_fn(|cx| match exchange.as_mut().poll(cx) {
+            Poll::Pending if self.watch.is_out_of_time() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        let Some(decided) = decided.await else {
+            let answer = Answer::out_of_time().for_grpc(self.has.grpc);
+            return answer.into_response(&self.id);
+        };
+        match decided {
             Ok(admitted) => self.send(&admitted).await,
             Err(rejection) => refusal(rejection, &self.id),
         }

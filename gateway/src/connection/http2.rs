@@ -39,18 +39,24 @@ use crate::{
 const STREAMS: u32 = 128;
 
 /// What a client may send ahead of the upstream's reading, for one request and for all of a
-/// connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// connection: as much as all of them, so that uploads that stand still hold up no other.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 
 /// What waits in memory for a client to read, of one answer.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How many more requests than it waited for a client may take back before its connection ends.
+/// How many requests a client may take back soon after it has sent them, at once, and how many
+/// milliseconds give it one more.
 ///
 /// One taken back costs us a request to the upstream and the client a few bytes (CVE-2023-44487).
+/// Requests that were answered do not make up for it: the cheapest are those that are refused.
 /// `h2` counts those that are taken back before they are seen here; this counts the others.
 const TAKEN_BACK: u32 = 100;
+const ONE_MORE_EVERY: u64 = 100;
+
+/// Soon, in milliseconds. Whoever takes back an older request has waited in vain.
+const SOON: u64 = 1_000;
 
 /// What all HTTP/2 connections have in common.
 #[derive(Clone, Copy, Debug)]
@@ -96,21 +102,28 @@ pub(super) async fn serve<T, S>(
     head.enter(Phase::Working);
     let writes = serving.watches.add();
     writes.enter(Phase::Working);
-    io.set_http2(Frames::new(Rc::clone(&head)), Rc::clone(&writes));
+    let farewell = Rc::new(Cell::new(false));
+    io.set_http2(
+        Frames::new(Rc::clone(&head)),
+        Rc::clone(&writes),
+        Rc::clone(&farewell),
+    );
     watch.enter(Phase::Idle);
     let streams = Streams(Rc::new(Shared {
         watch: Rc::clone(&watch),
+        watches: Rc::clone(&serving.watches),
         open: Cell::new(0),
         budget: Cell::new(TAKEN_BACK),
+        budget_of: Cell::new(serving.watches.now()),
+        is_over: Cell::new(false),
         begun: Cell::new(None),
     }));
     let front = Front {
         client,
-        watches: Rc::clone(&serving.watches),
         streams: streams.clone(),
         stack: RefCell::new(stack),
     };
-    let builder = serving.http2.builder(streams);
+    let builder = serving.http2.builder(streams.clone());
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), front));
     let mut told_to_end = false;
     std::future::poll_fn(|cx| {
@@ -120,7 +133,10 @@ pub(super) async fn serve<T, S>(
             if head.poll_orders(cx).close || writes.poll_orders(cx).close {
                 return Poll::Ready(());
             }
-            if orders.close {
+            if orders.close && streams.0.is_over.get() && !farewell.get() {
+                farewell.set(true);
+                watch.reprieve();
+            } else if orders.close {
                 if told_to_end || watch.phase() != Phase::Idle {
                     return Poll::Ready(());
                 }
@@ -148,7 +164,6 @@ pub(super) async fn serve<T, S>(
 /// hyper's view of the stack.
 struct Front<S> {
     client: Rc<Client>,
-    watches: Rc<Watches>,
     streams: Streams,
     /// hyper calls by shared reference, and one call at a time.
     stack: RefCell<S>,
@@ -163,7 +178,7 @@ where
     type Future = SlicedFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let watch = self.watches.add();
+        let watch = self.streams.0.watches.add();
         watch.begin(!request.body().is_end_stream());
         self.streams.begin(&watch);
         let exchange = exchange(request, &self.client, &watch);
@@ -205,9 +220,13 @@ struct Streams(Rc<Shared>);
 struct Shared {
     /// The connection's.
     watch: Rc<Watch>,
+    watches: Rc<Watches>,
     open: Cell<usize>,
-    /// How many requests may still be taken back.
+    /// How many requests may still be taken back, and when that was so.
     budget: Cell<u32>,
+    budget_of: Cell<u64>,
+    /// More were. What comes is not looked at any more.
+    is_over: Cell<bool>,
     /// The request that has been seen and whose task has not begun: hyper asks for both in one breath.
     begun: Cell<Option<Stream>>,
 }
@@ -215,18 +234,45 @@ struct Shared {
 impl Streams {
     fn begin(&self, request: &Rc<Watch>) {
         let shared = &self.0;
+        if shared.is_over.get() {
+            return;
+        }
         shared.open.set(shared.open.get() + 1);
         shared.watch.enter(Phase::Working);
         shared.begun.set(Some(Stream {
             watch: Rc::clone(request),
+            since: shared.watches.now(),
             connection: Rc::clone(shared),
         }));
     }
 }
 
+impl Shared {
+    /// The client has taken back a request that it sent at `since`.
+    fn taken_back(&self, since: u64) {
+        let now = self.watches.now();
+        if self.is_over.get() || now.saturating_sub(since) > SOON {
+            return;
+        }
+        let more = now.saturating_sub(self.budget_of.get()) / ONE_MORE_EVERY;
+        self.budget_of
+            .set(self.budget_of.get() + more * ONE_MORE_EVERY);
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let budget = self.budget.get().saturating_add(more).min(TAKEN_BACK);
+        match budget.checked_sub(1) {
+            Some(left) => self.budget.set(left),
+            None => {
+                self.is_over.set(true);
+                self.watch.give_up();
+            }
+        }
+    }
+}
+
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, future: F) {
-        // Without a request it would be the tunnel of a CONNECT, which is always refused.
+        // Without a request it would be the tunnel of a CONNECT, which is always refused, or it came
+        // when all was over.
         if let Some(stream) = self.0.begun.take() {
             task::spawn_local(StreamTask { future, stream });
         }
@@ -242,6 +288,8 @@ impl fmt::Debug for Streams {
 /// One request, for as long as its task runs.
 struct Stream {
     watch: Rc<Watch>,
+    /// Milliseconds on the sweep's clock.
+    since: u64,
     connection: Rc<Shared>,
 }
 
@@ -252,12 +300,9 @@ impl Drop for Stream {
         if connection.open.get() == 0 && connection.watch.phase() == Phase::Working {
             connection.watch.enter(Phase::Idle);
         }
-        let budget = connection.budget.get();
-        match self.watch.phase() {
-            // No answer had begun.
-            Phase::Working | Phase::Awaiting if budget == 0 => connection.watch.give_up(),
-            Phase::Working | Phase::Awaiting => connection.budget.set(budget - 1),
-            _ => connection.budget.set((budget + 1).min(TAKEN_BACK)),
+        // No answer had begun.
+        if matches!(self.watch.phase(), Phase::Working | Phase::Awaiting) {
+            connection.taken_back(self.since);
         }
     }
 }

@@ -174,6 +174,17 @@ impl Answer {
         .because(detail)
     }
 
+    /// The request's own time is over, whoever took it.
+    pub(crate) const fn out_of_time() -> Self {
+        let title = "The whole request took too long";
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "request-timeout",
+            title,
+            GATEWAY,
+        )
+    }
+
     const fn because(mut self, detail: &'static str) -> Self {
         self.detail = Some(detail);
         self

@@ -27,6 +27,8 @@ use crate::{
 pub(crate) struct RequestBody {
     content: Content,
     watch: Rc<Watch>,
+    /// As the watch numbers them: over HTTP/1 it is that of the next request too.
+    upload: u32,
 }
 
 #[derive(Debug)]
@@ -37,9 +39,10 @@ enum Content {
 }
 
 impl RequestBody {
-    pub(crate) const fn new(upload: Upload, watch: Rc<Watch>) -> Self {
+    pub(crate) fn new(upload: Upload, watch: Rc<Watch>) -> Self {
         Self {
             content: Content::Plain(upload),
+            upload: watch.upload(),
             watch,
         }
     }
@@ -82,6 +85,11 @@ pub(crate) enum UploadError {
     Broken(#[source] hyper::Error),
     #[error("the body is larger than the route allows")]
     TooLarge,
+    // Both say the same to an upstream over HTTP/2.
+    #[error("the client took the request back")]
+    TakenBack(#[source] h2::Error),
+    #[error("the answer has ended before the request")]
+    Unwanted(#[source] h2::Error),
 }
 
 impl Body for RequestBody {
@@ -93,6 +101,11 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = &mut *self;
+        // First of all: what follows is written into the record of the request that runs.
+        if !this.watch.may_upload(this.upload) {
+            let unwanted = UploadError::Unwanted(h2::Reason::CANCEL.into());
+            return Poll::Ready(Some(Err(unwanted)));
+        }
         let (upload, announced) = match &mut this.content {
             Content::Plain(upload) => (upload, None),
             Content::Trailing(trailing) => (&mut trailing.0, Some(&trailing.1)),
@@ -101,6 +114,9 @@ impl Body for RequestBody {
         let is_new = upload.is_new();
         let polled = Pin::new(&mut *upload).poll_frame(cx);
         this.watch.set_uploading(polled.is_pending());
+        if polled.is_pending() {
+            this.watch.uploader_waits(cx);
+        }
         match ready!(polled) {
             Some(Ok(frame)) if frame.is_data() => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -126,6 +142,10 @@ impl Body for RequestBody {
                         });
                 Poll::Ready(kept.then_some(Ok(frame)))
             }
+            None if upload.is_cut() => {
+                let taken_back = UploadError::TakenBack(h2::Reason::CANCEL.into());
+                Poll::Ready(Some(Err(taken_back)))
+            }
             None => {
                 this.watch.set_uploaded();
                 Poll::Ready(None)
@@ -144,8 +164,9 @@ impl Body for RequestBody {
 
 /// A response's body on its way to the client.
 ///
-/// As long as it lives, the request counts as running: for the limit of requests at once, and for
-/// its connection's [`Watch`].
+/// As long as it lives, its connection's [`Watch`] counts the request as running. For the limits of
+/// requests at once it runs until the upstream has nothing more to say and all but a little of that is
+/// on its way: a client that does not read has no part of what the others are served with.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     kind: Kind,
@@ -168,11 +189,28 @@ enum Kind {
         incoming: Incoming,
         place: Option<Place>,
         /// The answer broke off, and what came before that is still being written.
-        broken: Option<hyper::Error>,
+        broken: Option<AnswerError>,
+        /// That of its request, as the watch numbers them.
+        upload: u32,
         /// The tokens that its trailers must not repeat.
         injected: Option<Box<Injected>>,
         token_ends: TokenEnds,
     },
+}
+
+/// The longest end of an answer, in bytes, that may wait for its client while the request counts as
+/// over. No more than what else is kept of a stream.
+const MOST_UNREAD: usize = 4 * 1024;
+
+/// Why an answer did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnswerError {
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// For no error (RFC 9113 §8.1), which is an end to hyper. It must not be passed on as the reason:
+    /// to a client it would be the end of a whole answer.
+    #[error("the upstream reset the stream in the middle of its answer")]
+    Reset,
 }
 
 impl ResponseBody {
@@ -203,6 +241,7 @@ impl ResponseBody {
                 incoming,
                 place: Some(place),
                 broken: None,
+                upload: watch.upload(),
                 injected,
                 token_ends,
             },
@@ -248,18 +287,42 @@ impl ResponseBody {
     /// Lets this body tell `watch` when it begins and ends.
     pub(crate) fn watch(&mut self, watch: Rc<Watch>) {
         watch.enter(Phase::Streaming);
+        let has_ended = match &self.kind {
+            Kind::Whole(_) => {
+                watch.set_brief();
+                true
+            }
+            Kind::Upstream { place, .. } => place.is_none(),
+        };
         self.watch = Some(watch);
+        if has_ended {
+            self.release();
+        }
+    }
+
+    /// The request is over for the limits of requests at once.
+    fn release(&mut self) {
+        self.permit = None;
+        if let Some(watch) = &self.watch {
+            watch.release();
+        }
     }
 
     fn end(&mut self) {
-        let Kind::Upstream { place, .. } = &mut self.kind else {
+        let Kind::Upstream { place, upload, .. } = &mut self.kind else {
             return;
         };
-        let sent = self.watch.as_ref().is_some_and(|watch| watch.is_uploaded());
-        match place.take() {
-            Some(Place::Http1(lease)) if sent => lease.give_back(),
-            // Dropped, the connection or the stream closes: the rest of the request is not wanted.
-            _ => {}
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        if watch.is_uploaded() {
+            if let Some(Place::Http1(lease)) = place.take() {
+                lease.give_back();
+            }
+        } else {
+            // The rest of the request is not wanted. It would go on by itself, and outlive all limits.
+            *place = None;
+            watch.end_upload(*upload);
         }
     }
 }
@@ -272,12 +335,12 @@ impl From<Bytes> for ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = AnswerError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let this = &mut *self;
         let (incoming, place, broken, injected) = match &mut this.kind {
             Kind::Whole(bytes) => {
@@ -310,13 +373,24 @@ impl Body for ResponseBody {
                 }
                 if ended {
                     this.end();
+                    if frame
+                        .data_ref()
+                        .is_none_or(|data| data.len() <= MOST_UNREAD)
+                    {
+                        this.release();
+                    }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 // hyper closes the connection at once, so what came with the end of this one is
                 // written first.
-                *broken = Some(error);
+                *broken = Some(error.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None if matches!(place, Some(Place::Http2(_))) && !incoming.is_end_stream() => {
+                *broken = Some(AnswerError::Reset);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -325,10 +399,12 @@ impl Body for ResponseBody {
                     trailers::clean(trailers, injected.as_deref());
                 }
                 this.end();
+                this.release();
                 Poll::Ready(Some(Ok(frame)))
             }
             None => {
                 this.end();
+                this.release();
                 Poll::Ready(None)
             }
         }
@@ -356,9 +432,20 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if let Some(watch) = &self.watch
-            && watch.phase() == Phase::Streaming
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        // An answer that is not wanted, or not as it came.
+        if let Kind::Upstream {
+            place: Some(_),
+            upload,
+            ..
+        } = &self.kind
+            && !watch.is_uploaded()
         {
+            watch.end_upload(*upload);
+        }
+        if watch.phase() == Phase::Streaming {
             watch.end();
         }
     }

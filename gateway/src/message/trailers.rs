@@ -32,7 +32,9 @@ const NEVER: [HeaderName; 22] = [
 ];
 
 fn may_trail(name: &HeaderName) -> bool {
-    !NEVER.contains(name) && !headers::belongs_to_the_connection(name)
+    !NEVER.contains(name)
+        && !headers::belongs_to_the_connection(name)
+        && !headers::folded(name).is_some_and(|real| NEVER.contains(&real))
 }
 
 /// Removes from an answer's trailers what must not stand there, and repetitions of the token that
@@ -100,6 +102,8 @@ mod tests {
             ("content-length", "9"),
             ("set-cookie", "a=b"),
             ("transfer-encoding", "chunked"),
+            ("transfer_encoding", "chunked"),
+            ("set_cookie", "a=b"),
             ("www-authenticate", "Bearer"),
             ("x-echo", "it was secret"),
         ]);

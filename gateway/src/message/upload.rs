@@ -21,8 +21,10 @@ const MOST_KEPT: u64 = 64 * 1024;
 pub(crate) enum Upload {
     /// As it comes from the client.
     Streamed(Incoming),
-    /// The same, and kept. Boxed, since it is rare.
-    Kept(Box<(Incoming, Rc<KeptBody>)>),
+    /// The same over HTTP/2.
+    Multiplexed(Incoming),
+    /// Either, and kept. Boxed, since it is rare.
+    Kept(Box<(Upload, Rc<KeptBody>)>),
     /// What was kept, or nothing.
     Whole(Bytes),
 }
@@ -34,16 +36,16 @@ impl Upload {
         let length = self.size_hint().exact();
         let length = usize::try_from(length.filter(|length| *length <= MOST_KEPT)?).ok()?;
         match mem::take(self) {
-            Self::Streamed(incoming) => {
+            streamed @ (Self::Streamed(_) | Self::Multiplexed(_)) => {
                 let Some(place) = room.take(length) else {
-                    *self = Self::Streamed(incoming);
+                    *self = streamed;
                     return None;
                 };
                 let kept = Rc::new(KeptBody(RefCell::new(Some(BodyCopy {
                     bytes: Vec::new(),
                     place,
                 }))));
-                *self = Self::Kept(Box::new((incoming, Rc::clone(&kept))));
+                *self = Self::Kept(Box::new((streamed, Rc::clone(&kept))));
                 Some(kept)
             }
             other => {
@@ -56,6 +58,16 @@ impl Upload {
     /// Whether it comes from the client, for the first time.
     pub(crate) const fn is_new(&self) -> bool {
         !matches!(self, Self::Whole(_))
+    }
+
+    /// Whether a body that has come to its end broke off there. A stream that is reset for no error
+    /// (RFC 9113 §8.1) is an end to hyper, though it is one in the middle.
+    pub(crate) fn is_cut(&self) -> bool {
+        match self {
+            Self::Multiplexed(incoming) => !incoming.is_end_stream(),
+            Self::Kept(both) => both.0.is_cut(),
+            Self::Streamed(_) | Self::Whole(_) => false,
+        }
     }
 }
 
@@ -75,10 +87,12 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
-            Self::Streamed(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Streamed(incoming) | Self::Multiplexed(incoming) => {
+                Pin::new(incoming).poll_frame(cx)
+            }
             Self::Kept(both) => {
-                let (incoming, kept) = &mut **both;
-                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                let (streamed, kept) = &mut **both;
+                let frame = ready!(Pin::new(streamed).poll_frame(cx));
                 if let Some(Ok(frame)) = &frame
                     && let Some(data) = frame.data_ref()
                 {
@@ -95,7 +109,7 @@ impl Body for Upload {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Streamed(incoming) => incoming.is_end_stream(),
+            Self::Streamed(incoming) | Self::Multiplexed(incoming) => incoming.is_end_stream(),
             Self::Kept(both) => both.0.is_end_stream(),
             Self::Whole(bytes) => bytes.is_empty(),
         }
@@ -103,7 +117,7 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Streamed(incoming) => incoming.size_hint(),
+            Self::Streamed(incoming) | Self::Multiplexed(incoming) => incoming.size_hint(),
             Self::Kept(both) => both.0.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(0)),
         }
@@ -114,6 +128,7 @@ impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Streamed(_) => "Streamed",
+            Self::Multiplexed(_) => "Multiplexed",
             Self::Kept(_) => "Kept",
             Self::Whole(_) => "Whole",
         })

@@ -40,7 +40,7 @@ impl Backend {
     ///
     /// What TLS needs cannot be used.
     pub(crate) fn new(upstream: &Upstream, limits: &Limits) -> Result<Rc<Self>, TlsError> {
-        let addresses = Connector::all(upstream)?
+        let addresses = Connector::all(upstream, limits.connect_timeout)?
             .into_iter()
             .map(|connector| Address {
                 // Fewer than requests at once would close connections that are wanted again at once.

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{
     line::{Line, UpstreamIo},
+    names::Name,
     socket::Socket,
     tls::{Tls, TlsError},
 };
@@ -22,6 +24,8 @@ use crate::config::{Protocol, Target, Upstream};
 #[derive(Debug)]
 pub(crate) struct Connector {
     target: Target,
+    /// Of a target that is a name.
+    name: Option<Rc<Name>>,
     protocol: Protocol,
     tls: Option<Rc<Tls>>,
 }
@@ -39,7 +43,10 @@ impl Connector {
     /// # Errors
     ///
     /// What TLS needs cannot be used.
-    pub(crate) fn all(upstream: &Upstream) -> Result<Vec<Self>, TlsError> {
+    pub(crate) fn all(
+        upstream: &Upstream,
+        connect_timeout: Duration,
+    ) -> Result<Vec<Self>, TlsError> {
         let protocol = upstream.protocol;
         let tls = match protocol {
             Protocol::Tls => Some(Rc::new(Tls::new(upstream)?)),
@@ -47,6 +54,10 @@ impl Connector {
         };
         let connector = |target: &Target| Self {
             target: target.clone(),
+            name: match target {
+                Target::Tcp { host, port } => Name::new(host, *port, connect_timeout),
+                Target::Unix(_) => None,
+            },
             protocol,
             tls: tls.clone(),
         };
@@ -68,7 +79,7 @@ impl Connector {
     ///
     /// Nobody listens, or the certificate is not believed.
     pub(crate) async fn connect(&self, line: Rc<Line>) -> io::Result<Opened> {
-        let io = UpstreamIo::new(Socket::connect(&self.target).await?, line);
+        let io = UpstreamIo::new(self.socket().await?, line);
         let Some(tls) = &self.tls else {
             return Ok(match self.protocol {
                 Protocol::Http2 => {
@@ -92,6 +103,13 @@ impl Connector {
 }
 
 impl Connector {
+    async fn socket(&self) -> io::Result<Socket> {
+        match &self.name {
+            Some(name) => Socket::of(name.connect().await?),
+            None => Socket::connect(&self.target).await,
+        }
+    }
+
     /// The same, for HTTP/1 only.
     ///
     /// # Errors
@@ -101,7 +119,7 @@ impl Connector {
         if self.protocol == Protocol::Http2 {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let io = UpstreamIo::new(Socket::connect(&self.target).await?, line);
+        let io = UpstreamIo::new(self.socket().await?, line);
         Ok(match &self.tls {
             None => Transport::Plain(io),
             Some(tls) => Transport::Tls(tls.connect_http1(io).await?),

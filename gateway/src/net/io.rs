@@ -1,6 +1,7 @@
 //! A client's socket that keeps its [`Watch`] up to date and closes gently.
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
     rc::Rc,
@@ -70,7 +71,17 @@ struct Many {
     frames: Frames,
     /// Streaming as long as a write waits.
     writes: Rc<Watch>,
+    /// Whether the client has asked for too much. Nothing more is read from it then.
+    farewell: Rc<Cell<bool>>,
+    /// What it is told after all else has been written.
+    last_words: &'static [u8],
 }
+
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 §6.8, §7). hyper says it only for reasons of its own. The
+/// last stream is any: each may have been worked on.
+const ENHANCE_YOUR_CALM: &[u8] = &[
+    0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11,
+];
 
 impl<T: Socket> ClientIo<T> {
     pub(crate) const fn new(stream: T, watch: Rc<Watch>) -> Self {
@@ -94,9 +105,20 @@ impl<T: Socket> ClientIo<T> {
     }
 
     /// From here on, HTTP/2: whether a head is on its way is for `frames` to say, and `writes` is
-    /// told whether the client reads what is written.
-    pub(crate) fn set_http2(&mut self, frames: Frames, writes: Rc<Watch>) {
-        self.many = Some(Box::new(Many { frames, writes }));
+    /// told whether the client reads what is written. With `farewell` the client has said its last,
+    /// and is told that it was too much.
+    pub(crate) fn set_http2(
+        &mut self,
+        frames: Frames,
+        writes: Rc<Watch>,
+        farewell: Rc<Cell<bool>>,
+    ) {
+        self.many = Some(Box::new(Many {
+            frames,
+            writes,
+            farewell,
+            last_words: ENHANCE_YOUR_CALM,
+        }));
     }
 
     /// Whether hyper writes something by itself.
@@ -168,6 +190,9 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.many.as_ref().is_some_and(|many| many.farewell.get()) {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         if !this.ahead.is_empty() {
             let some = this.ahead.split_to(this.ahead.len().min(buf.remaining()));
@@ -176,7 +201,16 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             // What was read ahead is there, whatever comes after it.
             Poll::Pending if buf.filled().len() > before => {}
-            polled => ready!(polled)?,
+            Poll::Pending => {
+                // hyper has answered and wants more, and what came with the last request and is none of
+                // its body is the beginning of another head.
+                let begun = !this.is_between && this.many.is_none() && !this.watch.had_body();
+                if begun && this.watch.phase() == Phase::Idle {
+                    this.watch.enter(Phase::Head);
+                }
+                return Poll::Pending;
+            }
+            polled @ Poll::Ready(_) => ready!(polled)?,
         }
         let read = buf.filled().get(before..).unwrap_or_default();
         if let Some(many) = &mut this.many {
@@ -253,6 +287,14 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         if this.watch.phase() == Phase::Tunnel {
             // The upstream has no more to say. What the client still says is for its ears.
             return Pin::new(&mut this.stream).poll_shutdown(cx);
+        }
+        if let Some(many) = &mut this.many
+            && many.farewell.get()
+        {
+            while !many.last_words.is_empty() {
+                let written = ready!(Pin::new(&mut this.stream).poll_write(cx, many.last_words))?;
+                many.last_words = many.last_words.get(written..).unwrap_or_default();
+            }
         }
         if this.left_to_throw_away.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;

@@ -23,8 +23,9 @@ pub(crate) struct Line {
     stuck: Cell<bool>,
     /// The connection had been waiting for a while when the request got it.
     waited: Cell<bool>,
-    /// Bytes have come since the request that runs had the connection.
-    heard: Cell<bool>,
+    /// How often bytes have come, and how often they had when the request got the connection.
+    heard: Cell<u32>,
+    heard_before: Cell<u32>,
 }
 
 impl Line {
@@ -43,7 +44,8 @@ impl Line {
             pool,
             stuck: Cell::new(false),
             waited: Cell::new(false),
-            heard: Cell::new(false),
+            heard: Cell::new(0),
+            heard_before: Cell::new(0),
         })
     }
 
@@ -55,7 +57,7 @@ impl Line {
     /// A request gets the connection.
     pub(crate) fn begin(&self, waited: bool) {
         self.waited.set(waited);
-        self.heard.set(false);
+        self.heard_before.set(self.heard.get());
     }
 
     pub(crate) fn has_waited(&self) -> bool {
@@ -63,6 +65,11 @@ impl Line {
     }
 
     pub(crate) fn has_heard(&self) -> bool {
+        self.heard.get() != self.heard_before.get()
+    }
+
+    /// How often bytes have come, for whoever shares the connection with others.
+    pub(super) fn heard(&self) -> u32 {
         self.heard.get()
     }
 
@@ -103,7 +110,7 @@ impl AsyncRead for UpstreamIo {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.line.heard.set(true);
+            self.line.heard.set(self.line.heard.get().wrapping_add(1));
         }
         polled
     }

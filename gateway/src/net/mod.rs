@@ -8,6 +8,7 @@ pub(crate) mod io;
 mod line;
 pub(crate) mod listen;
 pub(crate) mod multiplexed;
+pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod pool;
 pub(crate) mod sniff;

@@ -2,7 +2,8 @@
 //!
 //! A connection is given requests until it has as many as the upstream takes at once; then there is
 //! another. One that has been told to go (GOAWAY) or that broke gets no more and leaves with its
-//! last request. One request's failure is the failure of its stream and of nothing else.
+//! last request. One request's failure is the failure of its stream and of nothing else, except where
+//! nothing at all was heard on the connection meanwhile.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,6 +13,7 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Waker,
+    time::Duration,
 };
 
 use hyper::{
@@ -19,9 +21,9 @@ use hyper::{
     rt::Executor,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{sync::oneshot, task};
+use tokio::{sync::oneshot, task, time::Instant};
 
-use super::{connector::Transport, pool::ConnectError};
+use super::{connector::Transport, line::Line, pool::ConnectError};
 use crate::message::body::RequestBody;
 
 /// Requests at once on one connection, where the upstream takes as many.
@@ -38,6 +40,11 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 const MOST_HEAD_BYTES: u32 = 64 * 1024;
 
+/// A request that was given up after it had waited for so long, without a byte from the upstream, has
+/// found out that nobody is there any more: a process that hangs, a machine that a load balancer still
+/// speaks for. The system sees neither, since what is sent is taken.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// The connections.
 #[derive(Debug, Default)]
 pub(crate) struct Multiplexed {
@@ -50,6 +57,9 @@ type Waiter = oneshot::Sender<Result<(), ConnectError>>;
 
 struct Connection {
     sender: SendRequest<RequestBody>,
+    line: Rc<Line>,
+    /// Nobody is there: it gets no more requests.
+    deaf: Cell<bool>,
     running: Cell<usize>,
     /// How many requests the upstream takes at once.
     most: Cell<usize>,
@@ -62,9 +72,9 @@ impl Multiplexed {
     pub(crate) fn take(&self) -> Option<Stream> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.sender.is_closed());
-        let connection = connections
-            .iter()
-            .find(|connection| connection.running.get() < connection.most.get())?;
+        let connection = connections.iter().find(|connection| {
+            !connection.deaf.get() && connection.running.get() < connection.most.get()
+        })?;
         Some(Stream::new(Rc::clone(connection)))
     }
 
@@ -73,7 +83,7 @@ impl Multiplexed {
         let connections = self.connections.borrow();
         connections
             .iter()
-            .all(|connection| connection.sender.is_closed())
+            .all(|connection| connection.deaf.get() || connection.sender.is_closed())
     }
 
     /// Waits until a connection has been opened, by `open` where nobody is at it yet.
@@ -114,7 +124,7 @@ impl Multiplexed {
     /// # Errors
     ///
     /// The connection broke.
-    pub(crate) async fn add(&self, io: Transport) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn add(&self, io: Transport, line: Rc<Line>) -> Result<(), Box<dyn Error>> {
         let local = Local::default();
         let (sender, driver) = Builder::new(local.clone())
             // By which it shows that nothing has been said yet.
@@ -127,6 +137,8 @@ impl Multiplexed {
             .await?;
         let connection = Rc::new(Connection {
             sender,
+            line,
+            deaf: Cell::new(false),
             running: Cell::new(0),
             most: Cell::new(0),
             since: Cell::new(0),
@@ -171,7 +183,8 @@ impl Multiplexed {
             }
             let since = connection.since.get();
             let idle = since != 0 && now.saturating_sub(since) > limit;
-            !idle && !connection.sender.is_closed()
+            let done = connection.deaf.get() && connection.running.get() == 0;
+            !idle && !done && !connection.sender.is_closed()
         });
     }
 }
@@ -187,23 +200,42 @@ impl fmt::Debug for Connection {
 
 /// A place on a connection, for one request.
 #[derive(Debug)]
-pub(crate) struct Stream(Rc<Connection>);
+pub(crate) struct Stream {
+    connection: Rc<Connection>,
+    since: Instant,
+    /// How often the connection had been heard of before.
+    heard: u32,
+    answered: Cell<bool>,
+}
 
 impl Stream {
     fn new(connection: Rc<Connection>) -> Self {
         connection.running.set(connection.running.get() + 1);
-        Self(connection)
+        Self {
+            since: Instant::now(),
+            heard: connection.line.heard(),
+            answered: Cell::new(false),
+            connection,
+        }
     }
 
     pub(crate) fn sender(&self) -> SendRequest<RequestBody> {
-        self.0.sender.clone()
+        self.connection.sender.clone()
+    }
+
+    pub(crate) fn set_answered(&self) {
+        self.answered.set(true);
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let running = &self.0.running;
+        let running = &self.connection.running;
         running.set(running.get().saturating_sub(1));
+        let in_vain = !self.answered.get() && self.since.elapsed() >= SILENT;
+        if in_vain && self.connection.line.heard() == self.heard {
+            self.connection.deaf.set(true);
+        }
     }
 }
 

@@ -187,7 +187,7 @@ impl Pool {
         match self.connector.connect(Rc::clone(&line)).await? {
             Opened::Http1(io) => Ok(Some(http1(io, line).await?)),
             Opened::Http2(io) => {
-                self.multiplexed.add(io).await?;
+                self.multiplexed.add(io, line).await?;
                 Ok(None)
             }
         }

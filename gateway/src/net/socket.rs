@@ -39,16 +39,26 @@ impl Socket {
     pub(crate) async fn connect(target: &Target) -> io::Result<Self> {
         match target {
             Target::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                notice_silence(&stream)?;
-                Ok(Self::Tcp(stream))
+                Self::of(TcpStream::connect((host.as_str(), *port)).await?)
             }
             #[cfg(unix)]
             Target::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
             #[cfg(not(unix))]
             Target::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+}
+
+impl Socket {
+    /// One that is connected already.
+    ///
+    /// # Errors
+    ///
+    /// The system does not take what is wanted of it.
+    pub(super) fn of(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        notice_silence(&stream)?;
+        Ok(Self::Tcp(stream))
     }
 }
 

@@ -37,7 +37,8 @@ pub(crate) enum Phase {
     Idle,
     /// The first byte of a request head has arrived, the last has not.
     Head,
-    /// A request is being judged; whatever that waits for has limits of its own.
+    /// A request is being judged. Whatever that waits for has limits of its own, so that of the
+    /// request's only the time for all of it is looked at.
     Working,
     /// The upstream has the request, or is getting it; its answer has not begun.
     Awaiting,
@@ -73,6 +74,12 @@ pub(crate) struct Watch {
     trailers: Cell<bool>,
     /// A request has begun, and its answer is not all with the client's kernel yet.
     answering: Cell<bool>,
+    /// The request had one, so that what was read last may be of it.
+    had_body: Cell<bool>,
+    /// Which of the connection's uploads may go on. One that outlives its answer has an older number.
+    upload: Cell<u32>,
+    /// Who waits for more of the upload.
+    uploader: RefCell<Option<Waker>>,
     late: Cell<Option<Late>>,
     overdue: Cell<bool>,
     /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
@@ -91,6 +98,8 @@ pub(crate) struct Watch {
     account: Cell<(Option<Instant>, Option<Rc<Route>>)>,
     /// The request's place among those of its route, where their number is limited.
     held: Cell<Option<Permit>>,
+    /// The answer is one of our own, which is short.
+    brief: Cell<bool>,
     /// The answer broke off: the connection must not look as if it had ended as it should.
     cut: Cell<bool>,
     draining: Cell<bool>,
@@ -129,10 +138,12 @@ impl Watch {
 
     /// The same request once more, within what is left of its limits.
     pub(crate) fn begin_again(&self, has_body: bool) {
-        self.uploading.set(false);
+        self.end_uploads();
         self.uploaded.set(!has_body);
+        self.had_body.set(has_body);
         self.trailers.set(false);
         self.answering.set(true);
+        self.brief.set(false);
         self.late.set(None);
         self.end.set(NEVER);
         self.enter(Phase::Working);
@@ -145,8 +156,47 @@ impl Watch {
         }
     }
 
+    /// What [`may_upload`](Self::may_upload) wants to know of the request that runs.
+    pub(crate) fn upload(&self) -> u32 {
+        self.upload.get()
+    }
+
+    /// Whether this upload may go on. One that waits is woken when it no longer may.
+    pub(crate) fn may_upload(&self, upload: u32) -> bool {
+        self.upload.get() == upload
+    }
+
+    /// The upload waits for the client, or goes on.
+    pub(crate) fn uploader_waits(&self, cx: &Context<'_>) {
+        let mut uploader = self.uploader.borrow_mut();
+        match &mut *uploader {
+            Some(known) => known.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Nobody wants the rest of that upload any more: its answer has ended.
+    pub(crate) fn end_upload(&self, upload: u32) {
+        if self.may_upload(upload) {
+            self.end_uploads();
+        }
+    }
+
+    fn end_uploads(&self) {
+        self.upload.set(self.upload.get().wrapping_add(1));
+        self.uploading.set(false);
+        if let Some(uploader) = self.uploader.take() {
+            uploader.wake();
+        }
+    }
+
     pub(crate) fn set_uploaded(&self) {
         self.uploaded.set(true);
+    }
+
+    /// Whether the request that came last had a body, or might have had one.
+    pub(crate) fn had_body(&self) -> bool {
+        self.had_body.get()
     }
 
     pub(crate) fn is_uploaded(&self) -> bool {
@@ -200,14 +250,25 @@ impl Watch {
         (begun.map_or(Duration::ZERO, |begun| begun.elapsed()), route)
     }
 
-    /// Keeps a place for the request until its answer is written.
+    /// Keeps a place for the request until its answer is written, or no more than a little of it is
+    /// left to be read.
     pub(crate) fn hold(&self, permit: Permit) {
         self.held.set(Some(permit));
     }
 
+    /// Gives back what [`hold`](Self::hold) was given.
+    pub(crate) fn release(&self) {
+        self.held.set(None);
+    }
+
+    /// The answer is short, and whoever wants it takes it at once.
+    pub(crate) fn set_brief(&self) {
+        self.brief.set(true);
+    }
+
     /// The request has ended with its answer.
     pub(crate) fn end(&self) {
-        self.held.set(None);
+        self.release();
         self.enter(Phase::Idle);
     }
 
@@ -253,6 +314,14 @@ impl Watch {
                 None => Poll::Pending,
             },
         })
+    }
+
+    /// Whether the time for all of the request has passed before it was sent. Asked by whoever waits
+    /// for something else than the upstream, and to be answered.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        let late = self.late.take();
+        self.late.set(late);
+        late == Some(Late::Total)
     }
 
     /// Lets the request end after that time, or `None`, whenever it ends by itself.

@@ -212,3 +212,24 @@ proptest! {
         let _ = pick(&path);
     }
 }
+
+#[test]
+fn a_long_path_is_read_in_fewer_ways_than_a_short_one() {
+    let odd = "/public///;a/%252525253fz%2525252f%25253b/";
+    let all = |_: &[u8]| true;
+    assert!(refuse_other_readings(odd.as_bytes(), all).is_ok());
+    for (length, passes) in [(1_000, true), (15_000, false)] {
+        let path = odd.to_owned() + &"a".repeat(length);
+        let read = std::cell::Cell::new(0);
+        let count = |reading: &[u8]| {
+            read.set(read.get() + reading.len());
+            true
+        };
+        let outcome = refuse_other_readings(path.as_bytes(), count);
+        assert_eq!(outcome.is_ok(), passes, "{length}");
+        assert!(read.get() <= 2 * MAX_READ, "{length}: {}", read.get());
+    }
+    // As long as they come, and odd in two ways.
+    let honest = "/a%20b//".to_owned() + &"a".repeat(16_000);
+    assert!(refuse_other_readings(honest.as_bytes(), all).is_ok());
+}

@@ -83,7 +83,19 @@ fn http2(exchange: &mut Exchange, most_fields: usize) -> Result<(), Answer> {
     let headers = request.headers_mut();
     headers.insert(HOST, host);
     join_cookies(headers);
-    exchange.has.transfer_encoding = has_body && !headers.contains_key(CONTENT_LENGTH);
+    if !headers.contains_key(CONTENT_LENGTH) {
+        exchange.has.transfer_encoding = has_body;
+        // Over HTTP/1 an upstream may ask for one (411) where a body is usual (RFC 9110 §8.6).
+        if !has_body
+            && matches!(
+                *request.method(),
+                Method::POST | Method::PUT | Method::PATCH
+            )
+        {
+            let none = HeaderValue::from_static("0");
+            request.headers_mut().insert(CONTENT_LENGTH, none);
+        }
+    }
     Ok(())
 }
 
@@ -254,7 +266,8 @@ pub(super) fn is_host(text: &[u8]) -> bool {
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    !host.is_empty() && port_is_number
+    // No name of DNS is longer (RFC 1035 §2.3.4), and the upstream is told of it several times.
+    (1..=255).contains(&host.len()) && port_is_number
 }
 
 /// Letters, digits and `.-_~`.
@@ -310,7 +323,12 @@ fn without_default_port<'a>(authority: &'a [u8], port: &str) -> &'a [u8] {
 
 fn origin_form(path: &PathAndQuery) -> Option<Uri> {
     let mut parts = Parts::default();
-    parts.path_and_query = Some(path.clone());
+    // `http://gw?x` has no path, and `http` shows none where HTTP/2 asks for the text.
+    parts.path_and_query = Some(if path.as_str().starts_with('/') {
+        path.clone()
+    } else {
+        path.to_string().try_into().ok()?
+    });
     let uri = Uri::from_parts(parts).ok()?;
     uri.path().starts_with('/').then_some(uri)
 }
@@ -373,6 +391,11 @@ mod tests {
         assert_eq!(judged("//127.0.0.1:1/x", "gw"), Ok(None));
         assert_eq!(judged("http://gw/x?y", "gw"), Ok(Some("/x?y".to_owned())));
         assert_eq!(judged("http://GW/x", "gw"), Ok(Some("/x".to_owned())));
+        for (target, path) in [("http://gw?x=1", "/?x=1"), ("http://gw", "/")] {
+            let origin = super::target(&target.parse().unwrap(), None, false).unwrap();
+            let origin = origin.unwrap();
+            assert_eq!(origin.path_and_query().unwrap().as_str(), path, "{target}");
+        }
         for same in ["gw", "gw:", "gw:80", "GW:80"] {
             for target in ["http://gw/x", "http://gw:80/x"] {
                 assert_eq!(
@@ -391,6 +414,7 @@ mod tests {
             "http://gw:81/x",
             "https://gw/x",
             "http://u@gw/x",
+            "http://u@gw?x",
             "gw:443",
             "*",
         ] {

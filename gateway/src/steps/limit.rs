@@ -136,7 +136,7 @@ where
         match self.project() {
             LimitFutureProj::Running { inner, permit } => {
                 let mut polled = inner.poll(cx);
-                // A request runs until its answer is written.
+                // A request runs until its answer is written, or nearly so.
                 if let Poll::Ready(Ok(response)) = &mut polled
                     && let Some(permit) = permit.take()
                 {

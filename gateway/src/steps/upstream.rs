@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, TRAILER},
+    header::{CONNECTION, CONTENT_LENGTH, TRAILER},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::Instant;
@@ -75,6 +75,11 @@ pub(crate) fn forward(
         let Some(route) = route else {
             return Ok(Answer::not_found().into_response(&id));
         };
+        if watch.is_out_of_time() {
+            // Sent now, it would be done and nobody told.
+            let answer = Answer::out_of_time().for_grpc(has.grpc);
+            return Ok(answer.into_response(&id));
+        }
         let begun = Instant::now();
         let sending = pin!(send(&route.upstream, &mut request));
         let sent = match watch.await_answer(sending).await {
@@ -82,7 +87,7 @@ pub(crate) fn forward(
             Ok(Err(_)) if watch.is_too_large() => Err(Answer::body_too_large()),
             Ok(sent) => sent,
             Err(Late::Client) => Err(Answer::body_too_slow()),
-            Err(Late::Total) => Err(Answer::silent_upstream("the whole request took too long")),
+            Err(Late::Total) => Err(Answer::out_of_time()),
             Err(Late::Upstream) => Err(Answer::silent_upstream("no answer began in time")),
         };
         let outcome = match &sent {
@@ -103,6 +108,10 @@ pub(crate) fn forward(
                 parts.headers.insert(TRAILER, announced);
             }
             injected.remove_echo(&mut parts.headers);
+            if parts.status == StatusCode::NO_CONTENT {
+                // RFC 9110 §8.6: there is none to be of that length.
+                parts.headers.remove(CONTENT_LENGTH);
+            }
             parts.version = Version::HTTP_11;
             // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
             parts.extensions.clear();

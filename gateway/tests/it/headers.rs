@@ -233,6 +233,8 @@ async fn hd_05_aliases_of_reserved_headers_are_stripped_on_public_routes_too() {
     let aliases = "X_Forwarded_For: 6.6.6.6\r\nX_MS_CLIENT_PRINCIPAL_ID: admin\r\n\
          x_real-ip: 6.6.6.6\r\nX.Forwarded.Proto: https\r\nx_obo_oid: admin\r\n\
          Client_Cert: c\r\nProxy_Authorization: x\r\nx_ms_token_aad: t\r\nX_Request_Id: 1\r\n\
+         Transfer_Encoding: chunked\r\nContent_Length: 5\r\nContent.Length: 5\r\nKeep_Alive: 1\r\n\
+         Proxy_Connection: x\r\nProxy_Authenticate: x\r\nHTTP2_Settings: x\r\n\
          X_Other: kept\r\n";
     for path in ["/public/x", "/private"] {
         let request = format!(

@@ -67,6 +67,31 @@ async fn h2_07_a_request_reaches_the_upstream_as_one_of_http_1() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_to_have_a_body_and_has_none_says_so_to_an_upstream_of_http_1() {
+    let rig = Rig::public().await;
+    let (mut client, _connection) = connect(&rig).await;
+    for method in ["POST", "PUT", "PATCH", "GET", "DELETE"] {
+        let request = Request::builder().method(method).uri("http://gw/x");
+        assert_eq!(status(&mut client, request.body(()).unwrap()).await, 200);
+        let seen = rig.upstream.seen().pop().unwrap();
+        let lengths = seen.all("content-length");
+        let usual = matches!(method, "POST" | "PUT" | "PATCH");
+        assert_eq!(lengths, if usual { vec!["0"] } else { vec![] }, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_have_a_body_has_no_length() {
+    let answer = "HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n";
+    let rig = Rig::public_with(|_| Reply::Keep(answer.to_owned()), |_| {}).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let (answer, _) = client.send_request(get("http://gw/x"), true).unwrap();
+    let answer = in_time(answer).await.unwrap();
+    assert_eq!(answer.status(), 204);
+    assert!(!answer.headers().contains_key("content-length"));
+}
+
+#[tokio::test]
 async fn h2_01_an_authority_and_a_host_that_do_not_name_one_host_are_refused() {
     let rig = Rig::public().await;
     let (mut client, _connection) = connect(&rig).await;
@@ -121,28 +146,46 @@ async fn h2_09_h2_11_connect_and_heads_with_too_many_fields_are_refused() {
     rig.assert_nothing_reached_the_upstream();
 }
 
-#[tokio::test]
-async fn h2_10_a_client_that_takes_its_requests_back_is_cut_off() {
-    let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;
-    let (mut client, mut connection) = connect(&rig).await;
-    let mut cut_off = false;
-    for count in 1..=200 {
-        let Ok(ready) = in_time(client.clone().ready()).await else {
-            cut_off = true;
-            break;
-        };
-        client = ready;
-        let (answer, _) = client.send_request(get("http://gw/x"), true).unwrap();
-        // Once the upstream has it: those taken back before, `h2` counts.
-        tokio::select! {
-            _ = rig.upstream.until_seen(count) => drop(answer),
-            _ = &mut connection => {
-                cut_off = true;
-                break;
+/// Sends forty requests at once and takes them back when the upstream has seen them, again and again;
+/// between them as many that are refused, if `cheap`. Says how many were seen in all, and how it ended.
+async fn take_back(rig: &Rig, cheap: bool) -> (usize, h2::Error) {
+    let (mut client, connection) = connect(rig).await;
+    let before = rig.upstream.seen().len();
+    while rig.upstream.seen().len() - before < 1_000 && !connection.is_finished() {
+        let mut answers = Vec::new();
+        let seen = rig.upstream.seen().len();
+        for _ in 0..40 {
+            if cheap && let Ok((refused, _)) = client.send_request(get("http://gw/."), true) {
+                drop(in_time(refused).await);
+            }
+            match client.send_request(get("http://gw/x"), true) {
+                Ok((answer, _)) => answers.push(answer),
+                Err(_) => break,
             }
         }
+        // Once the upstream has them: those taken back before, `h2` counts.
+        in_time(async {
+            while rig.upstream.seen().len() - seen < answers.len() && !connection.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        drop(answers);
+        tokio::task::yield_now().await;
     }
-    assert!(cut_off);
+    let error = in_time(connection).await.unwrap().unwrap_err();
+    (rig.upstream.seen().len() - before, error)
+}
+
+#[tokio::test]
+async fn h2_10_a_client_that_takes_its_requests_back_is_cut_off_whatever_else_it_asks_for() {
+    let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;
+    for cheap in [false, true] {
+        let (seen, error) = take_back(&rig, cheap).await;
+        assert!((100..400).contains(&seen), "{cheap}: {seen}");
+        assert!(error.is_go_away() && error.is_remote(), "{cheap}: {error}");
+        assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+    }
     let (mut other, _connection) = connect(&rig).await;
     let (_answer, _) = other.send_request(get("http://gw/y"), true).unwrap();
     in_time(async {

@@ -126,11 +126,66 @@ async fn reluctant(may_read: Arc<Notify>) -> (SocketAddr, tokio::sync::oneshot::
     (address, comes)
 }
 
-async fn head(stream: &mut TcpStream) {
+/// Takes `/stuck`, and reads nothing of it; everything else is read and answered.
+async fn reads_some() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let head = head(&mut stream).await;
+                if head.starts_with(b"PUT /stuck") {
+                    std::future::pending::<()>().await;
+                }
+                let mut body = Vec::new();
+                while !body.ends_with(b"0\r\n\r\n") {
+                    if stream.read_buf(&mut body).await.unwrap() == 0 {
+                        return;
+                    }
+                }
+                stream.write_all(ANSWER).await.unwrap();
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn uploads_that_stand_still_hold_up_no_other_of_their_connection() {
+    let config = Rig::config(&format!("http://{}", reads_some().await), NOWHERE, PUBLIC);
+    let gateway = obo_gateway::start(config).await.unwrap();
+    let stream = TcpStream::connect(gateway.local_addr()).await.unwrap();
+    let (mut client, mut connection) = in_time(h2::client::handshake(stream)).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let _connection = tokio::spawn(connection);
+    let mut stuck = Vec::new();
+    for _ in 0..8 {
+        let put = Request::put("http://gw/stuck").header("content-length", MUCH);
+        let (answer, body) = client.send_request(put.body(()).unwrap(), false).unwrap();
+        stuck.push((answer, body, 0));
+    }
+    let mut unheard = 0;
+    while unheard < 50 {
+        let mut more = false;
+        for (_, body, sent) in &mut stuck {
+            more |= poll_immediate(pin!(send_more(body, sent))).await.is_some();
+        }
+        unheard = if more { 0 } else { unheard + 1 };
+        in_time(pings.ping(Ping::opaque())).await.unwrap();
+    }
+    assert!(stuck.iter().all(|(_, _, sent)| *sent > 0 && *sent < MUCH));
+    let post = Request::post("http://gw/read").body(()).unwrap();
+    let (answer, mut body) = client.send_request(post, false).unwrap();
+    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    assert_eq!(in_time(answer).await.unwrap().status(), 200);
+}
+
+async fn head(stream: &mut TcpStream) -> Vec<u8> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
+    head
 }
 
 /// Sends more of a body that has come to `sent`, where that may be: at once, or later.

@@ -1,7 +1,7 @@
 //! An upstream that speaks HTTP/2 without TLS, and what the gateway makes of what it does.
 
 mod failures;
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 
@@ -157,6 +157,25 @@ async fn an_upstream_that_takes_few_requests_at_once_gets_more_connections_and_r
     gate.add_permits(7);
     for mut client in clients {
         assert_eq!(client.answer().await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn pa_11_a_whole_url_is_a_path_for_an_upstream_over_http_2_too() {
+    let upstream = Http2Upstream::start(Builder::new(), |call: Call| async move {
+        call.answer(200, "ok")
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    let targets = [
+        ("http://gw?x=1", "/?x=1"),
+        ("http://gw", "/"),
+        ("http://gw/a?b", "/a?b"),
+    ];
+    for (index, (target, path)) in targets.into_iter().enumerate() {
+        assert_eq!(server::status(&rig, get(target)).await, 200, "{target}");
+        let (parts, _) = upstream.head(index);
+        assert_eq!(parts.uri.path_and_query().unwrap().as_str(), path);
     }
 }
 

@@ -34,6 +34,24 @@ async fn li_01_a_request_head_that_trickles_in_is_cut_off() {
 }
 
 #[tokio::test]
+async fn li_01_a_head_that_begins_behind_another_request_has_no_more_time() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.head_timeout = SHORT).await;
+    for begun in ["G", "GET /y HT", "GET /y HTTP/1.1\r\nHost: gw\r\n"] {
+        let mut client = rig.client().await;
+        let requests = format!("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n{begun}");
+        client.send(requests).await;
+        assert_eq!(client.answer().await.unwrap().status, 200);
+        // Its idle time would be longer than any test.
+        client.rest().await;
+    }
+    // Nothing behind it: it may be idle.
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/x").await.status, 200);
+    tokio::time::sleep(SHORT * 3).await;
+    assert_eq!(client.get("/x").await.status, 200);
+}
+
+#[tokio::test]
 async fn li_02_connections_beyond_the_limit_wait_and_idle_ones_give_way() {
     let rig = Rig::public_with(
         |_| ok(),

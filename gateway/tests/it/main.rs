@@ -25,6 +25,7 @@ mod credentials;
 #[cfg(unix)]
 mod crowd;
 mod downstreams;
+mod early_answers;
 mod expiry;
 mod forwarding;
 mod frames;

@@ -1,9 +1,11 @@
 //! Limits that one route has of its own.
 
+use entra_emulator::Endpoint;
 use http::Request;
 
 use crate::{
     client::{Answer, in_time},
+    frames,
     http2::connect,
     rig::Rig,
     upstream::{Reply, Seen, ok},
@@ -115,6 +117,16 @@ async fn requests_of_a_route_at_once_are_limited_and_those_of_others_are_not() {
 }
 
 #[tokio::test]
+async fn a_short_answer_that_nobody_reads_takes_no_place_of_its_route() {
+    let rig = rig(|_| ok()).await;
+    let mut greedy = rig.client().await;
+    greedy.send(frames::hello_with_window(0)).await;
+    greedy.send(frames::get(1, "/few")).await;
+    while greedy.frame().await.unwrap().kind != frames::HEADERS {}
+    assert_eq!(rig.client().await.get("/few").await.status, 200);
+}
+
+#[tokio::test]
 async fn li_06_a_route_may_wait_less_for_an_answer_than_others() {
     let rig = rig(|seen| match seen.line().contains("/hasty") {
         true => Reply::Hang(String::new()),
@@ -169,7 +181,7 @@ async fn a_route_may_limit_the_time_of_all_of_a_request() {
     for _ in 0..2 {
         let late = client.get("/brief?silent").await;
         assert_eq!(late.status, 504, "{late:?}");
-        assert!(late.body.contains("the whole request took too long"));
+        assert!(late.body.contains("The whole request took too long"));
     }
     // It is of the request, not of the connection.
     assert_eq!(client.get("/other").await.status, 200);
@@ -178,6 +190,35 @@ async fn a_route_may_limit_the_time_of_all_of_a_request() {
         .send("GET /brief?half HTTP/1.1\r\nHost: gw\r\n\r\n")
         .await;
     assert!(client.rest().await.ends_with("\r\n\r\no"));
+}
+
+#[tokio::test]
+async fn the_time_of_all_of_a_request_counts_while_a_token_is_waited_for_too() {
+    let brief = "[[route]]\npath = '/*'\ndownstream = 'arm'\nlimits = { total_timeout = '200ms' }";
+    let rig = Rig::new(brief, |_| ok(), |_| {}).await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    let get = format!(
+        "GET /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {}\r\n\r\n",
+        rig.token("alice")
+    );
+    // For as long as the test runs.
+    let _hold = emulator.hold(Endpoint::Token);
+    let mut client = rig.client().await;
+    client.send(&get).await;
+    let late = client.answer().await.unwrap();
+    assert_eq!(late.status, 504, "{late:?}");
+    assert!(late.body.contains("The whole request took too long"));
+    assert!(late.body.contains("\"actor\":\"gateway\""));
+    rig.assert_nothing_reached_the_upstream();
+
+    let (mut client, _connection) = connect(&rig).await;
+    let request = Request::get("http://gw/x")
+        .header("authorization", "Bearer ".to_owned() + &rig.token("bob"));
+    let (late, _) = client
+        .send_request(request.body(()).unwrap(), true)
+        .unwrap();
+    assert_eq!(in_time(late).await.unwrap().status(), 504);
+    rig.assert_nothing_reached_the_upstream();
 }
 
 #[tokio::test]

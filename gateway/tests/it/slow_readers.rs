@@ -19,7 +19,9 @@ use tokio::{
 
 use crate::{
     client::{Client, in_time},
-    frames::{self, CANCEL, DATA, Frame, RST_STREAM, WINDOW_UPDATE, frame, hello_with_window},
+    frames::{
+        self, CANCEL, DATA, Frame, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, hello_with_window,
+    },
     rig::{PUBLIC, Rig},
     upstream::{Reply, ok},
 };
@@ -112,6 +114,16 @@ async fn send_much(mut stream: TcpStream, sent: &AtomicUsize) {
     }
 }
 
+/// The head of that stream's answer, among the frames of all.
+async fn head_of(client: &mut Client, stream: u32) -> Frame {
+    loop {
+        let frame = client.frame().await.unwrap();
+        if (frame.kind, frame.stream) == (HEADERS, stream) {
+            return frame;
+        }
+    }
+}
+
 /// The end of that stream, among the frames of all.
 async fn end_of(client: &mut Client, stream: u32) -> Frame {
     loop {
@@ -199,6 +211,31 @@ async fn h2_12_a_window_of_a_byte_does_not_keep_answers_in_memory() {
     let more = frame(WINDOW_UPDATE, 0, 41, &[0, 0, 0, 1]);
     client.send([frames::get(41, "/x"), more].concat()).await;
     assert!(end_of(&mut client, 41).await.payload.ends_with(b"k"));
+}
+
+#[tokio::test]
+async fn h2_12_answers_that_nobody_reads_take_no_place_of_others() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.requests = 4).await;
+    // The gateway's own, and short ones of the upstream.
+    for (path, status) in [("/.", 400), ("/x", 200)] {
+        let mut greedy = rig.client().await;
+        greedy.send(hello_with_window(0)).await;
+        for stream in (1..20).step_by(2) {
+            greedy.send(frames::get(stream, path)).await;
+            assert_eq!(frames::status(&head_of(&mut greedy, stream).await), status);
+        }
+        assert_eq!(rig.client().await.get("/x").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn h2_12_an_answer_of_the_gateway_s_own_waits_for_less_long_than_a_stream_may_stand_still() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.head_timeout = SHORT).await;
+    let mut client = rig.client().await;
+    client.send(hello_with_window(0)).await;
+    client.send(frames::get(1, "/.")).await;
+    let end = end_of(&mut client, 1).await;
+    assert_eq!((end.kind, end.code()), (RST_STREAM, Some(CANCEL)));
 }
 
 #[tokio::test]

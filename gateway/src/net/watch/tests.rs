@@ -88,3 +88,36 @@ fn connections_that_have_ended_are_forgotten() {
     assert_eq!(watches.all.borrow().len(), 1);
     drop(kept);
 }
+
+#[test]
+fn a_short_answer_has_less_time_and_the_next_one_has_not() {
+    let watches = watches();
+    let watch = watches.add();
+    watch.enter(Phase::Streaming);
+    watch.set_brief();
+    watches.later(10_500);
+    assert!(!watch.overdue.get());
+    watches.later(1);
+    assert!(watch.overdue.get());
+    watch.overdue.set(false);
+    watch.begin(false);
+    watch.enter(Phase::Streaming);
+    watches.later(60_500);
+    assert!(!watch.overdue.get());
+}
+
+#[test]
+fn an_upload_may_go_on_until_its_answer_or_the_next_request() {
+    let watch = watches().add();
+    watch.begin(true);
+    let first = watch.upload();
+    assert!(watch.may_upload(first));
+    watch.end_upload(first);
+    assert!(!watch.may_upload(first));
+    watch.begin(true);
+    let second = watch.upload();
+    watch.end_upload(first);
+    assert!(watch.may_upload(second), "of another");
+    watch.begin_again(true);
+    assert!(!watch.may_upload(second));
+}

@@ -72,6 +72,9 @@ impl Watches {
             uploaded: Cell::new(true),
             trailers: Cell::new(false),
             answering: Cell::new(false),
+            had_body: Cell::new(false),
+            upload: Cell::new(0),
+            uploader: RefCell::default(),
             late: Cell::new(None),
             overdue: Cell::new(false),
             end: Cell::new(NEVER),
@@ -81,6 +84,7 @@ impl Watches {
             too_large: Cell::new(false),
             account: Cell::default(),
             held: Cell::new(None),
+            brief: Cell::new(false),
             cut: Cell::new(false),
             draining: Cell::new(false),
             wants_upgrade: Cell::new(false),
@@ -132,7 +136,8 @@ impl Watch {
         if runs && self.clock.now.get() >= self.end.get() {
             return self.give_up();
         }
-        if runs && self.clock.now.get() > self.deadline.get() {
+        let may_be_late = runs || self.phase.get() == Phase::Working;
+        if may_be_late && self.clock.now.get() > self.deadline.get() {
             // Once: the answer that says so needs time too.
             self.deadline.set(NEVER);
             // Who waits for the rest of the body does not wait for the upstream.
@@ -146,6 +151,8 @@ impl Watch {
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
             Phase::Idle => limits.idle,
+            // What a stream of HTTP/2 keeps of it is held by nothing else.
+            Phase::Streaming if self.brief.get() => limits.head.min(limits.idle),
             Phase::Streaming | Phase::Tunnel => idle.unwrap_or(limits.idle),
             Phase::Head => limits.head,
             Phase::Working => return,
@@ -165,7 +172,7 @@ impl Watch {
 
     /// Ends what runs, with an answer where none has begun.
     fn is_late(&self, late: Late) {
-        if self.phase.get() == Phase::Awaiting {
+        if matches!(self.phase.get(), Phase::Awaiting | Phase::Working) {
             self.late.set(Some(late));
             self.wake();
         } else {

@@ -51,7 +51,10 @@ pub(super) async fn send(
             again::copy(Some(&request))
         };
         let mut error = match stream.sender().try_send_request(request).await {
-            Ok(response) => return Ok((response, Place::Http2(stream))),
+            Ok(response) => {
+                stream.set_answered();
+                return Ok((response, Place::Http2(stream)));
+            }
             Err(error) => error,
         };
         request = match (error.take_message(), copy) {

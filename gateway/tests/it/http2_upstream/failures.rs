@@ -1,18 +1,27 @@
 //! What becomes of requests where streams or connections fail.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::{Reason, server::Builder};
-use http::Response;
-use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Notify};
+use http::{Request, Response};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 
 use super::server::{Call, Http2Upstream, body_of, get, status};
 use crate::{
     client::in_time,
+    frames::{CANCEL, DATA, END_HEADERS, HEADERS, RST_STREAM, frame, hello, request},
+    http2::connect,
     rig::{PUBLIC, Rig},
     upstream::{ok, refusing},
 };
@@ -154,6 +163,108 @@ async fn h1_13_an_upload_that_breaks_off_is_reset_and_the_connection_goes_on() {
     assert_eq!(status(&rig, post.to_owned()).await, 200);
     assert_eq!(in_time(told.recv()).await, Some(true));
     assert_eq!(upstream.connections(), 1);
+}
+
+/// As of a process that hangs: the system takes what is sent, and nobody reads it.
+#[tokio::test]
+async fn an_upstream_s_connection_on_which_nothing_is_heard_any_more_gets_no_more_requests() {
+    let upstream = Http2Upstream::start(Builder::new(), |call: Call| async move {
+        call.answer(200, "ok")
+    })
+    .await;
+    // Connections go through here, and the first is left alone after its first answer.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hang = Arc::new(Notify::new());
+    let (hangs, to) = (Arc::clone(&hang), upstream.address);
+    tokio::spawn(async move {
+        for first in [true, false] {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let hangs = Arc::clone(&hangs);
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(to).await.unwrap();
+                let copying = tokio::io::copy_bidirectional(&mut client, &mut server);
+                tokio::select! {
+                    _ = copying => {}
+                    () = hangs.notified(), if first => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            config.limits.response_timeout = Duration::from_millis(1_200);
+            for entry in config.upstreams.values_mut() {
+                entry.set_url(&format!("h2c://{address}")).unwrap();
+            }
+        },
+    )
+    .await;
+    assert_eq!(status(&rig, get("/x")).await, 200);
+    hang.notify_one();
+    assert_eq!(status(&rig, get("/x")).await, 504);
+    assert_eq!(status(&rig, get("/x")).await, 200);
+}
+
+/// A proxy whose own upstream broke off says that, if nobody told it to say more.
+#[tokio::test]
+async fn h1_14_an_answer_whose_stream_is_reset_in_the_middle_is_never_whole_whatever_the_reason() {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL] {
+        let break_off = Arc::new(Notify::new());
+        let breaking = Arc::clone(&break_off);
+        let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {
+            let breaking = Arc::clone(&breaking);
+            async move {
+                let mut stream = call.respond.send_response(Response::new(()), false)?;
+                stream.send_data(Bytes::from_static(b"half"), false)?;
+                breaking.notified().await;
+                stream.send_reset(reason);
+                Ok(())
+            }
+        })
+        .await;
+        let rig = upstream.rig(PUBLIC).await;
+        let mut cut = rig.client().await;
+        cut.send(get("/x")).await;
+        cut.until("half\r\n").await.unwrap();
+        break_off.notify_one();
+        assert_eq!(cut.rest().await, "", "{reason:?}: no last chunk");
+
+        let (mut client, _connection) = connect(&rig).await;
+        let request = Request::get("http://gw/x").body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let mut body = in_time(answer).await.unwrap().into_body();
+        assert_eq!(in_time(body.data()).await.unwrap().unwrap(), "half");
+        break_off.notify_one();
+        let error = in_time(body.data()).await.unwrap().unwrap_err();
+        assert!(error.is_reset(), "{reason:?}: {error}");
+        assert_ne!(error.reason(), Some(Reason::NO_ERROR));
+    }
+}
+
+#[tokio::test]
+async fn h1_13_an_upload_that_its_client_takes_back_is_never_whole_whatever_the_reason() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {
+        let tell = tell.clone();
+        async move {
+            let complete = body_of(call.request.body_mut()).await.is_ok();
+            let _ = tell.send(complete);
+            call.answer(200, "ok")
+        }
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    for (count, code) in [0, CANCEL].into_iter().enumerate() {
+        let mut client = rig.client().await;
+        let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "/x", &[]));
+        let half = frame(DATA, 0, 1, b"half");
+        client.send([hello(), head, half].concat()).await;
+        upstream.until_seen(count + 1).await;
+        client.send(frame(RST_STREAM, 0, 1, &[0, 0, 0, code])).await;
+        assert_eq!(in_time(told.recv()).await, Some(false), "{code}");
+    }
 }
 
 #[tokio::test]

@@ -27,15 +27,15 @@ type Answering = Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>;
 type Script = dyn Fn(Call) -> Answering + Send + Sync;
 
 /// One request that an upstream has got.
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Which one, from 0.
-    pub(super) number: usize,
-    pub(super) request: Request<RecvStream>,
-    pub(super) respond: SendResponse<Bytes>,
+    pub(crate) number: usize,
+    pub(crate) request: Request<RecvStream>,
+    pub(crate) respond: SendResponse<Bytes>,
 }
 
 impl Call {
-    pub(super) fn answer(mut self, status: u16, body: &'static str) -> Result<(), h2::Error> {
+    pub(crate) fn answer(mut self, status: u16, body: &'static str) -> Result<(), h2::Error> {
         let response = Response::builder().status(status).body(()).unwrap();
         let mut stream = self.respond.send_response(response, body.is_empty())?;
         if body.is_empty() {
@@ -52,13 +52,13 @@ struct Shared {
     script: Box<Script>,
 }
 
-pub(super) struct Http2Upstream {
-    pub(super) address: SocketAddr,
+pub(crate) struct Http2Upstream {
+    pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Http2Upstream {
-    pub(super) async fn start<F>(
+    pub(crate) async fn start<F>(
         builder: Builder,
         script: impl Fn(Call) -> F + Send + Sync + 'static,
     ) -> Self
@@ -83,21 +83,21 @@ impl Http2Upstream {
         Self { address, shared }
     }
 
-    pub(super) fn seen(&self) -> usize {
+    pub(crate) fn seen(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
 
-    pub(super) fn head(&self, index: usize) -> (Parts, HeaderMap) {
+    pub(crate) fn head(&self, index: usize) -> (Parts, HeaderMap) {
         let parts = self.shared.seen.lock().unwrap()[index].clone();
         let headers = parts.headers.clone();
         (parts, headers)
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    pub(super) async fn until_seen(&self, count: usize) {
+    pub(crate) async fn until_seen(&self, count: usize) {
         in_time(async {
             loop {
                 let changed = self.shared.changed.notified();
@@ -110,7 +110,7 @@ impl Http2Upstream {
         .await;
     }
 
-    pub(super) async fn rig(&self, file: &str) -> Rig {
+    pub(crate) async fn rig(&self, file: &str) -> Rig {
         let url = format!("h2c://{}", self.address);
         Rig::new(
             file,
@@ -153,7 +153,7 @@ async fn serve(stream: TcpStream, builder: Builder, shared: Arc<Shared>) {
     }
 }
 
-pub(super) async fn body_of(stream: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
+pub(crate) async fn body_of(stream: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut body = Vec::new();
     while let Some(data) = stream.data().await {
         let data = data?;
@@ -164,12 +164,12 @@ pub(super) async fn body_of(stream: &mut RecvStream) -> Result<Vec<u8>, h2::Erro
 }
 
 /// Sends this on a connection of its own, and gives back the status.
-pub(super) async fn status(rig: &Rig, bytes: String) -> u16 {
+pub(crate) async fn status(rig: &Rig, bytes: String) -> u16 {
     let mut client = rig.client().await;
     client.send(bytes).await;
     client.answer().await.unwrap().status
 }
 
-pub(super) fn get(path: &str) -> String {
+pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: gw\r\n\r\n")
 }
