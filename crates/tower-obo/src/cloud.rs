@@ -62,6 +62,16 @@ pub(crate) fn real_name(host: &str) -> Option<&'static str> {
     }
 }
 
+/// Who mints the v1.0 tokens of this authority. One that is none of Microsoft's (an emulator) does so
+/// itself.
+pub(crate) fn v1_issuer_host(authority: &str) -> &str {
+    match host(authority) {
+        "login.microsoftonline.com" | "login.microsoftonline.us" => "https://sts.windows.net",
+        "login.partner.microsoftonline.cn" => "https://sts.chinacloudapi.cn",
+        _ => authority.trim_end_matches('/'),
+    }
+}
+
 /// The issuer of v2.0 tokens for a tenant of this authority: the authority itself, but for External
 /// ID, whose issuers have the tenant's GUID where its authorities have a name.
 pub(crate) fn issuer(authority: &str, tenant: &str) -> String {

@@ -4,6 +4,7 @@ mod builder;
 mod challenged;
 mod config_error;
 mod head;
+mod keys;
 mod on_demand;
 mod pending;
 
@@ -18,6 +19,7 @@ use std::{
 
 use http::HeaderMap;
 use smallvec::SmallVec;
+use tokio::sync::Semaphore;
 
 use self::head::is_grpc;
 pub(crate) use self::on_demand::OnDemand;
@@ -44,6 +46,9 @@ use crate::{
 /// What is longer than nearly every token of Entra ID, in bytes. Such a one has its form looked at
 /// before it is hashed.
 const LONG: usize = 4 * 1024;
+
+/// So many requests may wait for a fetch because of a key id that is not known.
+const MAX_KEY_WAITERS: usize = 256;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -87,6 +92,9 @@ pub struct Core(Arc<Inner>);
 struct Inner {
     validator: Validator,
     keys: Arc<dyn KeySource>,
+    seen_keys: keys::Seen,
+    /// Requests that may wait for a key that is not known.
+    key_waiters: Arc<Semaphore>,
     admissions: Arc<Admissions>,
     tokens: Arc<DownstreamTokens>,
     authority: Box<str>,
@@ -122,7 +130,7 @@ impl Core {
     /// Whether tokens can be validated: the signing keys are there and not too old.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.keys.current().is_some()
+        self.current_keys(self.0.clock.now()).is_some()
     }
 
     /// Makes a policy one of this core's.
@@ -195,6 +203,7 @@ impl Core {
             return refuse(Rejection::token(defect, &inner.challenge));
         }
         let now = inner.clock.now();
+        self.look_at_keys(now);
         let key = admission::key(inner.validator.fingerprint(), candidate);
         let known = inner.admissions.get(&key, now);
         inner.observer.on(&Event::Admission {
@@ -207,8 +216,8 @@ impl Core {
                 Sight::KeysNeeded(token, reason) => {
                     // Whoever makes up key ids is refused here, without a task or a wait.
                     return match self.newer_keys(reason) {
-                        Some(refreshed) => Decision::Wait(self.wait_for_keys(
-                            refreshed,
+                        Some(waiting) => Decision::Wait(self.wait_for_keys(
+                            waiting,
                             Secret::from(token),
                             key,
                             policy,
@@ -281,7 +290,7 @@ impl Core {
             Ok(token) => token,
             Err(error) => return Sight::Refused(Rejection::bearer(error, &inner.challenge)),
         };
-        let Some(keys) = inner.keys.current() else {
+        let Some(keys) = self.current_keys(now) else {
             return Sight::KeysNeeded(token, RefreshReason::NoKeys);
         };
         match inner.validator.judge(token, &keys, now) {
@@ -383,7 +392,7 @@ impl Core {
     ) -> Want {
         let want = Want {
             key: self.token_key(principal, bound, caller.expose().as_bytes()),
-            group: *self.token_key(principal, bound, b"").bytes(),
+            group: *self.group(principal, bound).bytes(),
             tenant: principal.tenant_id().into(),
             target: Arc::clone(bound.downstream.target()),
             claims: None,
@@ -408,7 +417,7 @@ impl Core {
     }
 
     /// Under what a downstream token is kept: the caller's whole token, and everything that makes a
-    /// difference to what comes back for it. Without the token, whom it shares a throttle with.
+    /// difference to what comes back for it.
     ///
     /// The application's own tokens have no caller's in it: all callers of a tenant find the same. The
     /// grant tells them from users', whose token is never empty either.
@@ -419,6 +428,16 @@ impl Core {
         fields.push(principal.tenant_id().as_bytes());
         fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
         fields.extend(bound.downstream.scopes().map(str::as_bytes));
+        Digest::of(&fields)
+    }
+
+    /// Whom the token shares a throttle with: all the tenant's tokens of this client for the same
+    /// resource, whichever scopes of it they have.
+    fn group(&self, principal: &Principal, bound: &BoundDownstream) -> Digest {
+        let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        fields.push(principal.tenant_id().as_bytes());
+        fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
+        fields.push(bound.downstream.resource().as_bytes());
         Digest::of(&fields)
     }
 

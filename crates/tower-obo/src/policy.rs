@@ -137,6 +137,14 @@ impl Downstream {
         self.target.grant
     }
 
+    /// What the scopes are of: all before the last `/` of one. Empty for those of Microsoft Graph that are
+    /// written without it. A resource that ends in `/` has two in its `//.default`.
+    pub(crate) fn resource(&self) -> &str {
+        let scope = self.scopes().next().unwrap_or_default();
+        let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
+        resource.trim_end_matches('/')
+    }
+
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
@@ -399,5 +407,46 @@ impl BoundPolicy {
     #[must_use]
     pub const fn is_public(&self) -> bool {
         self.access.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Downstream;
+
+    #[test]
+    fn the_scopes_of_one_resource_have_it_in_common() {
+        for (scopes, resource) in [
+            (
+                &["https://graph.microsoft.com/User.Read"][..],
+                "https://graph.microsoft.com",
+            ),
+            (
+                &[
+                    "https://graph.microsoft.com/Mail.Read",
+                    "https://graph.microsoft.com/User.Read",
+                ],
+                "https://graph.microsoft.com",
+            ),
+            (
+                &["https://management.azure.com/.default"],
+                "https://management.azure.com",
+            ),
+            (
+                &["https://management.azure.com//.default"],
+                "https://management.azure.com",
+            ),
+            (
+                &["https://management.azure.com//user_impersonation"],
+                "https://management.azure.com",
+            ),
+            (&["api://0000/a/b"], "api://0000/a"),
+            (&["0000/.default"], "0000"),
+            (&["User.Read"], ""),
+            (&[], ""),
+        ] {
+            let downstream = Downstream::new("d", scopes.iter().copied());
+            assert_eq!(downstream.resource(), resource, "{scopes:?}");
+        }
     }
 }

@@ -298,6 +298,8 @@ impl CoreBuilder {
         Ok(Core(Arc::new(Inner {
             validator,
             keys,
+            seen_keys: super::keys::Seen::default(),
+            key_waiters: Arc::new(tokio::sync::Semaphore::new(super::MAX_KEY_WAITERS)),
             admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
             tokens: Arc::new(tokens),
             authority: authority.into(),

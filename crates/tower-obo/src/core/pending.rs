@@ -10,6 +10,7 @@ use std::{
 
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method, Uri, header::AUTHORIZATION};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Core, Decision, Head, OnDemand, Sight, is_grpc};
 use crate::{
@@ -50,6 +51,12 @@ impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending").finish_non_exhaustive()
     }
+}
+
+/// A fetch of keys to wait for, and the place of who waits.
+pub(super) struct WaitForKeys {
+    refreshed: Refreshed,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Core {
@@ -105,15 +112,25 @@ impl Core {
         self.decide(&head, policy)
     }
 
-    /// Begins a fetch of keys, or joins one; `None` if none is due.
-    pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<Refreshed> {
+    /// Begins a fetch of keys, or joins one; `None` if none is due, or if more wait already than should
+    /// for a key that nobody may ever have heard of: a fetch that hangs would let whoever makes up key
+    /// ids hold every place that a server has for requests.
+    pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<WaitForKeys> {
         self.start();
-        self.0.keys.refresh(reason)
+        let refreshed = self.0.keys.refresh(reason)?;
+        let place = match reason {
+            RefreshReason::UnknownKey => {
+                let place = Arc::clone(&self.0.key_waiters).try_acquire_owned();
+                Some(place.ok()?)
+            }
+            RefreshReason::NoKeys => None,
+        };
+        Some(WaitForKeys { refreshed, place })
     }
 
     pub(super) fn wait_for_keys(
         &self,
-        refreshed: Refreshed,
+        waiting: WaitForKeys,
         token: Secret,
         key: Digest,
         policy: &Arc<BoundPolicy>,
@@ -121,7 +138,7 @@ impl Core {
     ) -> Pending {
         let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
         Pending(Box::pin(async move {
-            let admitted = match core.validate_with_newer_keys(refreshed, &token, key).await {
+            let admitted = match core.validate_with_newer_keys(waiting, &token, key).await {
                 Ok(admission) => core.admit(token, admission, &policy, grpc).await,
                 Err(rejection) => Err(rejection),
             };
@@ -246,12 +263,13 @@ impl Core {
     /// Waits for the keys once, a bounded time, and judges the token by those that are there then.
     async fn validate_with_newer_keys(
         &self,
-        refreshed: Refreshed,
+        waiting: WaitForKeys,
         token: &Secret,
         key: Digest,
     ) -> Result<Arc<Admission>, Rejection> {
         // Too late is as good as failed.
-        let _ = tokio::time::timeout(self.0.key_wait, refreshed).await;
+        let _ = tokio::time::timeout(self.0.key_wait, waiting.refreshed).await;
+        drop(waiting.place);
         let now = self.0.clock.now();
         match self.first_sight(token.expose().as_bytes(), key, now) {
             Sight::Admission(admission) => Ok(admission),

@@ -101,6 +101,14 @@ impl ExchangeError {
         self.with_correlation_id(id)
     }
 
+    /// The same for others than the one whose exchange failed: its ids would join nothing of theirs.
+    pub(crate) fn without_ids(self) -> Self {
+        self.edit(|details| {
+            details.correlation_id = None;
+            details.trace_id = None;
+        })
+    }
+
     fn edit(mut self, edit: impl FnOnce(&mut Details)) -> Self {
         edit(Arc::make_mut(&mut self.0));
         self
@@ -204,6 +212,13 @@ impl ExchangeError {
     pub(crate) fn refuses_caller(&self) -> bool {
         use ExchangeErrorKind as K;
         self.needs_user() || matches!(self.kind(), K::AppOnly | K::AssertionRefused)
+    }
+
+    /// Whether the server refuses this service itself, so that the same would come for every caller
+    /// (RFC 6749 §5.2).
+    pub(crate) fn refuses_client(&self) -> bool {
+        self.kind() == ExchangeErrorKind::Misconfigured
+            && self.oauth_error() == Some("invalid_client")
     }
 
     /// Whether the server refused our assertion or certificate, so that reading it again may help.

@@ -107,8 +107,10 @@ impl Discovery {
         let authority = &self.authority;
         let v1_url = format!("{authority}/{v1_tenant}/.well-known/openid-configuration");
         match self.document(http, V1, &v1_url).await {
-            Ok(v1) if self.names_tenant(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
-            Ok(_) => return Err(refused(V1, "its issuer names another tenant")),
+            Ok(v1) if self.is_v1_issuer(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
+            // Should it have one after all: nobody's tokens count by it.
+            Ok(_) if cloud::is_external(&self.authority) => {}
+            Ok(_) => return Err(refused(V1, "its issuer is not the authority's")),
             Err(error) if self.has_no_v1(error) => {}
             Err(error) => return Err(error),
         }
@@ -147,10 +149,9 @@ impl Discovery {
         matches!(error.reason, Reason::Status(400 | 404)) && !cloud::has_v1(&self.authority)
     }
 
-    fn names_tenant(&self, issuer: &str) -> bool {
-        issuer
-            .split('/')
-            .any(|segment| *segment == *self.issuer_tenant)
+    fn is_v1_issuer(&self, issuer: &str) -> bool {
+        let host = cloud::v1_issuer_host(&self.authority);
+        *issuer == format!("{host}/{}/", self.issuer_tenant)
     }
 
     fn is_same_origin(&self, url: &str) -> bool {
@@ -230,8 +231,9 @@ mod tests {
             "https://login.example/keys",
         );
         assert!(discovery.check_v2(&good).is_ok());
-        assert!(discovery.names_tenant("https://sts.example/{tenantid}/"));
-        assert!(!discovery.names_tenant("https://sts.example/x/"));
+        assert!(discovery.is_v1_issuer("https://login.example/{tenantid}/"));
+        assert!(!discovery.is_v1_issuer("https://login.example/x/"));
+        assert!(!discovery.is_v1_issuer("https://sts.example/{tenantid}/"));
     }
 
     #[test]
@@ -336,8 +338,15 @@ mod tests {
             }
             // External ID has no v1.0 tokens.
             if !v1.is_empty() {
-                assert!(discovery.names_tenant(&format!("{v1}/{TENANT}/")));
-                assert!(!discovery.names_tenant(&format!("{v1}/{{tenantid}}/")));
+                assert!(discovery.is_v1_issuer(&format!("{v1}/{TENANT}/")));
+                for other in [
+                    format!("{v1}/{{tenantid}}/"),
+                    format!("{v1}/{TENANT}"),
+                    format!("https://evil.example/{TENANT}/"),
+                    format!("https://sts.windows.net.evil.example/{TENANT}/"),
+                ] {
+                    assert!(!discovery.is_v1_issuer(&other), "{authority} {other}");
+                }
                 let many = at(authority, Entra::any_tenant());
                 let template = document(format!("{issuer}/{{tenantid}}/v2.0"));
                 assert_eq!(many.check_v2(&template), Ok(()), "{authority}");

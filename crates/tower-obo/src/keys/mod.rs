@@ -55,6 +55,10 @@ pub enum RefreshReason {
 /// ```
 pub trait KeySource: fmt::Debug + Send + Sync + 'static {
     /// The keys that may be used now; `None` while there are none.
+    ///
+    /// A set may be replaced by another at any time. The core sees it within a second: the keys that
+    /// both have stay what they were, and every token that a missing one has vouched for is refused
+    /// from then on, also if it was accepted before. A set past its `max_age` is none.
     fn current(&self) -> Option<Arc<KeySet>>;
 
     /// Asks for newer keys. All who ask at one time share one fetch.
@@ -63,6 +67,6 @@ pub trait KeySource: fmt::Debug + Send + Sync + 'static {
     /// made-up key id must not be able to cause another.
     fn refresh(&self, reason: RefreshReason) -> Option<Refreshed>;
 
-    /// Begins to keep the keys fresh in the background. Called once, when the core starts.
+    /// Begins to keep the keys fresh in the background. Every core with these keys calls it once.
     fn start(&self) {}
 }

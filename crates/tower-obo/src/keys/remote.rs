@@ -5,7 +5,10 @@ mod settings;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,6 +73,8 @@ struct Shared {
     observer: Arc<dyn Observer>,
     set: ArcSwapOption<KeySet>,
     fetching: Mutex<Fetching>,
+    /// Whether the background task runs: there is one, however many cores have these keys.
+    kept_fresh: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +113,7 @@ impl RemoteKeys {
             observer,
             set: ArcSwapOption::empty(),
             fetching: Mutex::default(),
+            kept_fresh: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -146,11 +152,14 @@ impl KeySource for RemoteKeys {
     }
 
     fn start(&self) {
+        if self.shared.kept_fresh.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let shared = Arc::downgrade(&self.shared);
         let alive = self.alive.subscribe();
         self.shared
             .spawner
-            .spawn(Box::pin(keep_fresh(shared, alive)));
+            .spawn(Box::pin(keep_fresh(KeptFresh(shared), alive)));
     }
 }
 
@@ -169,13 +178,18 @@ impl Shared {
             return Some(under_way.clone());
         }
         match cause {
-            Cause::Request(RefreshReason::NoKeys) if now < fetching.no_keys_from => return None,
-            Cause::Timer | Cause::Request(RefreshReason::NoKeys) => {}
-            Cause::Request(RefreshReason::UnknownKey) if now < fetching.unknown_key_from => {
+            Cause::Request(RefreshReason::NoKeys)
+                if is_before(now, fetching.no_keys_from, MAX_WAIT_WITHOUT_KEYS) =>
+            {
                 return None;
             }
+            Cause::Timer | Cause::Request(RefreshReason::NoKeys) => {}
             Cause::Request(RefreshReason::UnknownKey) => {
-                fetching.unknown_key_from = now + self.settings.unknown_key_cool_down;
+                let cooldown = self.settings.unknown_key_cool_down;
+                if is_before(now, fetching.unknown_key_from, cooldown) {
+                    return None;
+                }
+                fetching.unknown_key_from = now + cooldown;
             }
         }
         let (ending, ended) = watch::channel(());
@@ -212,7 +226,7 @@ impl Shared {
         match result {
             Ok((mut set, max_age)) => {
                 if let Some(old) = self.set.load_full() {
-                    set.succeed(&old);
+                    set = set.succeeding(&old);
                 }
                 let keys = set.len();
                 self.set.store(Some(Arc::new(set)));
@@ -281,6 +295,12 @@ fn back_off(failures: u32) -> Duration {
 /// The pause before a fetch that failed is tried once more.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether it is not time yet. What would take longer than it ever takes comes from a clock that has
+/// been set back since.
+fn is_before(now: Timestamp, time: Timestamp, most: Duration) -> bool {
+    now < time && time.saturating_since(now) <= most
+}
+
 /// While there are no keys at all, requests may ask for them at least this often.
 const MAX_WAIT_WITHOUT_KEYS: Duration = Duration::from_secs(10);
 
@@ -297,9 +317,20 @@ impl Drop for UnderWay {
     }
 }
 
-async fn keep_fresh(shared: Weak<Shared>, mut alive: watch::Receiver<()>) {
+/// Says when the background task has ended, a runtime that shuts down included: then another may run.
+struct KeptFresh(Weak<Shared>);
+
+impl Drop for KeptFresh {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.kept_fresh.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn keep_fresh(kept: KeptFresh, mut alive: watch::Receiver<()>) {
     loop {
-        let Some(strong) = shared.upgrade() else {
+        let Some(strong) = kept.0.upgrade() else {
             return;
         };
         let under_way = strong.fetch(Cause::Timer);
@@ -307,7 +338,7 @@ async fn keep_fresh(shared: Weak<Shared>, mut alive: watch::Receiver<()>) {
         if let Some(mut ended) = under_way {
             let _ = ended.changed().await;
         }
-        let Some(pause) = shared.upgrade().map(|shared| shared.next_fetch_in()) else {
+        let Some(pause) = kept.0.upgrade().map(|shared| shared.next_fetch_in()) else {
             return;
         };
         tokio::select! {
@@ -357,16 +388,49 @@ mod tests {
     }
 
     fn shared() -> Arc<Shared> {
+        keys(Arc::new(crate::TokioSpawner::current())).shared
+    }
+
+    fn keys(spawner: Arc<dyn Spawner>) -> RemoteKeys {
         let entra = Entra::tenant("t").authority("http://127.0.0.1:1");
-        let keys = RemoteKeys::new(
+        RemoteKeys::new(
             Discovery::new(&entra),
             HttpClient::new(Duration::from_secs(1), &entra).unwrap(),
             RemoteKeysSettings::default(),
             Arc::new(crate::TestClock::at(Timestamp::from_unix(1_000))),
-            Arc::new(crate::TokioSpawner::current()),
+            spawner,
             Arc::new(crate::observer::Silent),
-        );
-        keys.shared
+        )
+    }
+
+    /// Keeps tasks without running them.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<crate::Task>>>);
+
+    impl fmt::Debug for Kept {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Kept")
+        }
+    }
+
+    impl Spawner for Kept {
+        fn spawn(&self, task: crate::Task) {
+            self.0.lock().unwrap().push(task);
+        }
+    }
+
+    #[test]
+    fn keys_that_are_started_more_than_once_are_refreshed_by_one_task() {
+        let kept = Kept::default();
+        let keys = keys(Arc::new(kept.clone()));
+        for _ in 0..3 {
+            keys.clone().start();
+        }
+        assert_eq!(kept.0.lock().unwrap().len(), 1);
+        // Its runtime has shut down.
+        kept.0.lock().unwrap().clear();
+        keys.start();
+        assert_eq!(kept.0.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -106,15 +106,19 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// Takes over the keys of `old` that are still there, so that what they vouched for stays
-    /// vouched for, and withdraws the others.
-    pub(super) fn succeed(&mut self, old: &Self) {
-        for (kid, keys) in &old.keys {
-            for key in keys {
-                let same = self
-                    .keys
-                    .get_mut(kid)
-                    .and_then(|new| new.iter_mut().find(|new| new.is_same(key)));
+    /// The same set with the keys of `old` that are still there, so that what they vouched for stays
+    /// vouched for. Those that are not there any more are withdrawn.
+    pub(crate) fn succeeding(&self, old: &Self) -> Self {
+        let mut keys = self.keys.clone();
+        for (kid, old) in &old.keys {
+            let is_old = |key: &Arc<Key>| old.iter().any(|old| Arc::ptr_eq(old, key));
+            let new = keys.get_mut(kid).map_or(&mut [][..], Vec::as_mut_slice);
+            for key in old {
+                // Where a set lists a key more than once, each is the successor of one.
+                let same = match new.iter().any(|new| Arc::ptr_eq(new, key)) {
+                    true => new.iter_mut().find(|new| Arc::ptr_eq(new, key)),
+                    false => new.iter_mut().find(|new| new.is_same(key) && !is_old(new)),
+                };
                 match same {
                     Some(new) => {
                         key.trust_until(self.trusted_until);
@@ -123,6 +127,11 @@ impl KeySet {
                     None => key.withdraw(),
                 }
             }
+        }
+        Self {
+            keys,
+            issuers: self.issuers.clone(),
+            trusted_until: self.trusted_until,
         }
     }
 }
@@ -192,8 +201,8 @@ mod tests {
             old.with_id("goes")[0].clone(),
         );
         let later = NOW + Duration::from_secs(50);
-        let mut new = set(&[key("stays", 1), key("comes", 4)], later);
-        new.succeed(&old);
+        let new = set(&[key("stays", 1), key("comes", 4)], later);
+        let new = new.succeeding(&old);
 
         assert!(Arc::ptr_eq(&new.with_id("stays")[0], &stays));
         assert!(stays.is_trusted(NOW + Duration::from_secs(120)));
@@ -202,6 +211,23 @@ mod tests {
             "a key that left the set vouches for nothing"
         );
         assert!(new.with_id("comes")[0].is_trusted(later));
+    }
+
+    #[test]
+    fn ks_09_a_key_that_was_listed_twice_is_withdrawn_whole() {
+        let once = set(&[key("k", 1)], NOW);
+        let first = once.with_id("k")[0].clone();
+        let twice = set(&[key("k", 1), key("k", 1)], NOW).succeeding(&once);
+        let all: Vec<_> = twice.with_id("k").to_vec();
+        assert_eq!(all.len(), 2);
+        let again = twice.succeeding(&once);
+        assert!(again.with_id("k").iter().all(|key| key.is_trusted(NOW)));
+        let once = set(&[key("k", 1)], NOW).succeeding(&again);
+        assert!(Arc::ptr_eq(&once.with_id("k")[0], &first));
+        set(&[key("another", 2)], NOW).succeeding(&once);
+        for key in all.iter().chain([&first]) {
+            assert!(!key.is_trusted(NOW));
+        }
     }
 
     #[test]

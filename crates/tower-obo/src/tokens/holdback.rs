@@ -1,8 +1,10 @@
-//! When the authorization server says how long to wait, nobody asks before.
+//! When the authorization server says how long to wait, nobody asks before; after a fault nobody asks
+//! at once.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use quick_cache::{Weighter, sync::Cache};
@@ -15,7 +17,11 @@ use crate::{
 
 /// Refusals of a caller, which only the user can mend, are remembered this long at most, under the
 /// token's full key: whoever has done what was asked comes with a new token.
-const USER_MEMORY: std::time::Duration = std::time::Duration::from_secs(30);
+const USER_MEMORY: Duration = Duration::from_secs(30);
+
+/// How long nobody asks after a fault that does not say it: what the caller is told, too. A server that
+/// hangs must not have every request wait for it, nor a wrong secret be presented with every request.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// At most this many users' errors are remembered, fewer if their claims are long; what falls out
 /// costs one exchange.
@@ -42,6 +48,9 @@ pub(super) type Group = [u8; 32];
 struct Held {
     error: ExchangeError,
     until: Timestamp,
+    /// How long that was from the beginning. More than this is left only where the clock has been set
+    /// back, and then it is over.
+    wait: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +63,23 @@ impl Weighter<Digest, Held> for ByBytes {
 }
 
 impl Held {
-    /// The error, with what is left of its `Retry-After`.
+    fn new(error: ExchangeError, now: Timestamp, wait: Duration) -> Self {
+        let until = now + wait;
+        Self { error, until, wait }
+    }
+
+    fn stands(&self, now: Timestamp) -> bool {
+        now < self.until && self.until.saturating_since(now) <= self.wait
+    }
+
+    /// The error, with what is left of the wait where that is what it takes.
     fn error_at(&self, now: Timestamp) -> ExchangeError {
-        match self.error.retry_after() {
-            Some(_) => {
+        match self.error.is_transient() {
+            true => {
                 let left = self.until.saturating_since(now);
                 self.error.clone().with_retry_after(left)
             }
-            None => self.error.clone(),
+            false => self.error.clone(),
         }
     }
 }
@@ -94,7 +112,7 @@ impl Holdback {
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let held = groups.get(group)?;
-        if now < held.until {
+        if held.stands(now) {
             return Some(held.error_at(now));
         }
         groups.remove(group);
@@ -104,15 +122,15 @@ impl Holdback {
     /// The error that stands for this token and for no other.
     pub(super) fn error_of_user(&self, key: &Digest, now: Timestamp) -> Option<ExchangeError> {
         let held = self.users.get(key)?;
-        if now < held.until {
+        if held.stands(now) {
             return Some(held.error_at(now));
         }
         self.users.remove(key);
         None
     }
 
-    /// Remembers an error as long as it stands: a 429 for all of the group, a fault with a
-    /// `Retry-After` and a refusal of the caller for this token alone.
+    /// Remembers an error as long as it stands: a 429, and that this service itself is refused, for all
+    /// of the group; a fault and a refusal of the caller for this token alone.
     pub(super) fn remember(
         &self,
         key: &Digest,
@@ -120,41 +138,45 @@ impl Holdback {
         error: &ExchangeError,
         now: Timestamp,
     ) {
-        let held = |wait| Held {
-            error: error.clone(),
-            until: now + wait,
-        };
-        match (error.kind(), error.retry_after()) {
-            (ExchangeErrorKind::Throttled, wait) => {
-                let wait = wait.unwrap_or(std::time::Duration::from_secs(5));
-                let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-                if groups.len() >= MAX_GROUPS {
-                    groups.retain(|_, held| now < held.until);
-                }
-                if groups.len() < MAX_GROUPS {
-                    groups.insert(*group, held(wait));
-                }
+        use ExchangeErrorKind as K;
+        let wait = error.retry_after().unwrap_or(PAUSE);
+        match error.kind() {
+            K::Throttled => self.hold_group(group, error, now, wait),
+            K::Misconfigured if error.refuses_client() => {
+                self.hold_group(group, error, now, PAUSE);
             }
-            (ExchangeErrorKind::Unavailable, Some(wait)) => self.users.insert(*key, held(wait)),
+            // Perhaps it is this caller's token that makes the request a wrong one.
+            K::Misconfigured => self.hold_user(key, error, now, PAUSE),
+            K::Timeout | K::Unavailable => self.hold_user(key, error, now, wait),
             _ if error.refuses_caller() => self.remember_user(key, error, now),
             _ => {}
         }
     }
 
+    fn hold_group(&self, group: &Group, error: &ExchangeError, now: Timestamp, wait: Duration) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if groups.len() >= MAX_GROUPS {
+            groups.retain(|_, held| held.stands(now));
+        }
+        if groups.len() < MAX_GROUPS {
+            let error = error.clone().without_ids();
+            groups.insert(*group, Held::new(error, now, wait));
+        }
+    }
+
+    fn hold_user(&self, key: &Digest, error: &ExchangeError, now: Timestamp, wait: Duration) {
+        self.users.insert(*key, Held::new(error.clone(), now, wait));
+    }
+
     /// Remembers, for this token alone, that the user has to do something first.
     pub(super) fn remember_user(&self, key: &Digest, error: &ExchangeError, now: Timestamp) {
-        let held = Held {
-            error: error.clone(),
-            until: now + USER_MEMORY,
-        };
-        self.users.insert(*key, held);
+        self.hold_user(key, error, now, USER_MEMORY);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_unix(1_000);
     const GROUP: Group = [1; 32];
@@ -179,12 +201,17 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_wait_is_told() {
-        let holdback = Holdback::default();
-        let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "")
-            .with_retry_after(Duration::from_secs(100));
-        holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
-        let later = holdback.error(&key(b"b"), &GROUP, NOW + Duration::from_secs(40));
-        assert_eq!(later.unwrap().retry_after(), Some(Duration::from_secs(60)));
+        let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "");
+        let hundred = throttled.clone().with_retry_after(Duration::from_secs(100));
+        for (throttled, passed, left) in [(hundred, 40, 60), (throttled, 3, 2)] {
+            let holdback = Holdback::default();
+            holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
+            let later = holdback.error(&key(b"b"), &GROUP, NOW + Duration::from_secs(passed));
+            assert_eq!(
+                later.unwrap().retry_after(),
+                Some(Duration::from_secs(left))
+            );
+        }
     }
 
     #[test]
@@ -225,20 +252,65 @@ mod tests {
     }
 
     #[test]
-    fn faults_and_our_own_mistakes_are_not_remembered() {
-        let holdback = Holdback::default();
-        for kind in [
-            ExchangeErrorKind::Unavailable,
-            ExchangeErrorKind::Misconfigured,
-            ExchangeErrorKind::Timeout,
-            ExchangeErrorKind::UnusableAnswer,
+    fn ex_06_after_a_fault_its_own_token_is_not_asked_for_at_once() {
+        use ExchangeErrorKind as K;
+        for (kind, told) in [
+            (K::Unavailable, Some(PAUSE)),
+            (K::Timeout, Some(PAUSE)),
+            (K::Misconfigured, None),
         ] {
-            let error = ExchangeError::new(kind, "");
-            holdback.remember(&key(b"a"), &GROUP, &error, NOW);
-            assert!(
-                holdback.error(&key(b"a"), &GROUP, NOW).is_none(),
-                "{kind:?}"
-            );
+            let holdback = Holdback::default();
+            holdback.remember(&key(b"a"), &GROUP, &ExchangeError::new(kind, ""), NOW);
+            let at = |key: &Digest, seconds| {
+                holdback.error(key, &GROUP, NOW + Duration::from_secs(seconds))
+            };
+            let stands = at(&key(b"a"), 0).unwrap();
+            assert_eq!(stands.retry_after(), told, "{kind:?}");
+            assert!(at(&key(b"b"), 0).is_none(), "{kind:?}");
+            assert!(at(&key(b"a"), 4).is_some(), "{kind:?}");
+            assert!(at(&key(b"a"), 5).is_none(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn ex_05_a_service_that_is_refused_itself_presents_its_secret_once_in_five_seconds() {
+        let holdback = Holdback::default();
+        let body = br#"{"error":"invalid_client","error_codes":[7000215],"correlation_id":"c-1"}"#;
+        let refused = ExchangeError::from_server(http::StatusCode::UNAUTHORIZED, body);
+        holdback.remember(&key(b"a"), &GROUP, &refused, NOW);
+        let at = |seconds| holdback.error(&key(b"b"), &GROUP, NOW + Duration::from_secs(seconds));
+        assert_eq!(at(4).unwrap().aadsts(), Some(7_000_215));
+        assert_eq!(at(4).unwrap().correlation_id(), None, "it is another's");
+        assert!(at(5).is_none());
+        assert!(holdback.error(&key(b"b"), &[2; 32], NOW).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_asked_for_again() {
+        use ExchangeErrorKind as K;
+        for kind in [K::UnusableAnswer, K::UntrustedServer] {
+            let holdback = Holdback::default();
+            holdback.remember(&key(b"a"), &GROUP, &ExchangeError::new(kind, ""), NOW);
+            let stands = holdback.error(&key(b"a"), &GROUP, NOW);
+            assert!(stands.is_none(), "{kind:?}");
+        }
+    }
+
+    /// It was a day ahead when the machine came up, and has been corrected since.
+    #[test]
+    fn a_clock_that_is_set_back_holds_nobody_back() {
+        let ahead = NOW + Duration::from_secs(24 * 3600);
+        let holdback = Holdback::default();
+        for (user, kind) in [
+            (b"a", ExchangeErrorKind::Throttled),
+            (b"b", ExchangeErrorKind::ConsentRequired),
+            (b"c", ExchangeErrorKind::Unavailable),
+        ] {
+            holdback.remember(&key(user), &GROUP, &ExchangeError::new(kind, ""), ahead);
+            assert!(holdback.error(&key(user), &GROUP, ahead).is_some());
+        }
+        for user in [b"a", b"b", b"c"] {
+            assert!(holdback.error(&key(user), &GROUP, NOW).is_none());
         }
     }
 

@@ -267,9 +267,11 @@ pub(super) fn signer<'a>(
     now: Timestamp,
 ) -> Result<Arc<Key>, TokenDefect> {
     let algorithm = jws.header.algorithm;
-    let mut fitting = keys
-        .filter(|key| key.supports(algorithm) && key.is_trusted(now))
-        .peekable();
+    let mut trusted = keys.filter(|key| key.is_trusted(now)).peekable();
+    if trusted.peek().is_none() {
+        return Err(TokenDefect::UnknownKey);
+    }
+    let mut fitting = trusted.filter(|key| key.supports(algorithm)).peekable();
     if fitting.peek().is_none() {
         return Err(TokenDefect::Algorithm);
     }

@@ -162,5 +162,5 @@ fn a_key_that_is_not_trusted_any_more_signs_nothing() {
     let last = NOW + (MAX_AGE - Duration::from_secs(1));
     assert_eq!(judge_at(last, token, key), Ok(()));
     let over = judge_at(NOW + MAX_AGE, token, key);
-    assert_eq!(over, Err(TokenDefect::Algorithm));
+    assert_eq!(over, Err(TokenDefect::UnknownKey));
 }

@@ -6,7 +6,7 @@ use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tower_obo::{Clock, Entra, TokenDefect};
+use tower_obo::{Clock, Decision, Entra, RejectionKind, TokenDefect};
 
 use crate::{
     answer::Answer,
@@ -141,7 +141,7 @@ async fn keys_are_refreshed_in_the_background_within_twelve_hours() {
         let policy = world.core.bind(crate::fixture::policy());
         let request = with_token(&new);
         let decision = world.core.decide(&(&request).into(), &policy);
-        !matches!(decision, tower_obo::Decision::Refuse(_))
+        !matches!(decision, Decision::Refuse(_))
     })
     .await;
     assert_eq!(world.entra.count(Endpoint::Keys), fetched + 1);
@@ -305,6 +305,82 @@ fn settings_that_would_accept_or_ask_without_end_are_refused() {
         wrong,
         ["unknown_key_cool_down", "key_max_age", "algorithms"]
     );
+}
+
+/// It was twelve hours ahead when the machine came up, and has been corrected since.
+#[tokio::test]
+async fn ks_04_a_clock_that_is_set_back_does_not_stretch_the_cool_down() {
+    let world = World::start().await;
+    let (now, ahead) = (world.clock.now(), Duration::from_secs(12 * 3600));
+    world.clock.advance(ahead);
+    let made_up = world
+        .entra
+        .token()
+        .expires_in(DAYS)
+        .header("kid", "made-up");
+    world
+        .invalid("made up", TokenDefect::UnknownKey, &made_up.sign())
+        .await;
+    world.clock.set(now);
+    world.entra.rotate_keys();
+    world
+        .is_valid("a new key", &world.entra.token().sign())
+        .await;
+}
+
+/// Each waits two seconds where the fetch hangs, and holds a place of the server meanwhile.
+#[tokio::test]
+async fn ks_03_made_up_key_ids_that_wait_for_a_fetch_are_bounded() {
+    let world = World::start().await;
+    let policy = world.core.bind(crate::fixture::policy());
+    let good = world.entra.user_token("alice");
+    let [_, payload, signature] = parts(&good);
+    let decide = |number: usize| {
+        let header = json!({"alg": "RS256", "kid": format!("made-up-{number}")}).to_string();
+        let token = format!("{}.{payload}.{signature}", base64url(header));
+        world.core.decide(&(&with_token(&token)).into(), &policy)
+    };
+    // Nobody runs the fetch meanwhile.
+    let decisions: Vec<_> = (0..300).map(decide).collect();
+    let waits = |decision: &&Decision| matches!(decision, Decision::Wait(_));
+    assert_eq!(decisions.iter().filter(waits).count(), 256);
+    for decision in &decisions[256..] {
+        let Decision::Refuse(rejection) = decision else {
+            panic!("{decision:?}");
+        };
+        let unknown = RejectionKind::InvalidToken(TokenDefect::UnknownKey);
+        assert_eq!(rejection.kind(), unknown);
+    }
+    drop(decisions);
+    assert!(waits(&&decide(300)), "places are given back");
+}
+
+/// The v2.0 document, which is asked for first, is a good one.
+#[tokio::test]
+async fn ks_02_a_fault_of_the_v1_document_alone_leaves_the_last_good_issuers() {
+    for fault in [
+        Fault::status(500),
+        Fault::status(302).header("location", "https://evil.example/"),
+        Fault::status(200).body("<html>"),
+        Fault::status(200).json(&json!({"issuer": format!("https://evil.example/{}/", demo::CONTOSO),
+            "jwks_uri": "https://evil.example/keys", "token_endpoint": "https://evil.example/token"})),
+    ] {
+        let world = World::start().await;
+        let case = format!("{fault:?}");
+        world.clock.advance(COOL_DOWN);
+        let fetched = world.entra.count(Endpoint::Discovery);
+        // What may pass is tried once more.
+        for fault in [&Fault::slow(Duration::ZERO), &fault].repeat(2) {
+            world.entra.fail(Endpoint::Discovery, fault.clone(), 1);
+        }
+        let made_up = world.entra.token().header("kid", "made-up").sign();
+        world
+            .invalid(&case, TokenDefect::UnknownKey, &made_up)
+            .await;
+        assert!(world.entra.count(Endpoint::Discovery) >= fetched + 2, "{case}");
+        let token = world.entra.token().v1().sign();
+        world.is_valid(&case, &token).await;
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ mod forge;
 mod jose;
 mod jwt_form;
 mod key_sets;
+mod key_sources;
 mod keys;
 mod layer;
 mod meanwhile;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::json;
-use tower_obo::{Clock, Entra};
+use tower_obo::{AccessPolicy, Clock, Downstream, Entra, Policy};
 
 use crate::{
+    answer::Answer,
     exchange::{failing, failing_times},
-    fixture::World,
+    fixture::{World, with_token},
 };
 
 #[tokio::test]
@@ -123,4 +124,65 @@ async fn ex_06_a_throttle_without_429_is_not_answered_with_a_retry_either() {
         world.accepted("afterwards", &token).await;
         world.accepted("bob afterwards", &bob).await;
     }
+}
+
+/// The limit is one of the tenant, the client and the resource.
+#[tokio::test]
+async fn ex_06_a_throttle_holds_back_every_scope_of_its_resource_and_no_other_resource() {
+    let world = World::start().await;
+    let downstream = |scope: &str| {
+        let downstream = Downstream::new("downstream", [scope]);
+        Policy::new(AccessPolicy::any_scope([demo::API_SCOPE])).downstream(downstream)
+    };
+    let throttle = Fault::status(429).header("retry-after", "600");
+    let token = world.entra.user_token("alice");
+    failing(&world, "throttle", &token, throttle).await;
+    let asked = world.exchanges_asked();
+    for scope in [
+        "https://management.azure.com/.default",
+        "https://management.azure.com//.default",
+    ] {
+        let answer = world.send_by(downstream(scope), with_token(&token)).await;
+        assert_eq!(answer.status.as_u16(), 503, "{scope}");
+        assert_eq!(answer.problem_type(), "throttled", "{scope}");
+    }
+    assert_eq!(world.exchanges_asked(), asked);
+    let graph = downstream("https://graph.microsoft.com/User.Read");
+    let answer = world.send_by(graph, with_token(&token)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
+/// Who presses reload must not have each request wait for a server in trouble.
+#[tokio::test]
+async fn ex_06_a_fault_is_not_asked_for_again_before_the_caller_may() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    failing_times(&world, "fault", &token, Fault::status(503), 2).await;
+    world.clock.advance(Duration::from_secs(2));
+    let answer = world.get(&token).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), Some("3"));
+    assert_eq!(world.exchanges_asked(), 2);
+    world.accepted("bob", &world.entra.user_token("bob")).await;
+    world.clock.advance(Duration::from_secs(3));
+    world.accepted("afterwards", &token).await;
+}
+
+/// Entra ID locks out and throttles who goes on with a wrong secret.
+#[tokio::test]
+async fn ex_05_a_secret_that_is_refused_is_presented_once_in_five_seconds_by_all() {
+    let world = World::start().await;
+    let body = json!({"error": "invalid_client", "error_codes": [7_000_215],
+        "correlation_id": "5d0e1c6a-2b1f-4c8e-9c61-0f6a4f1f3a55"});
+    let refused = Fault::status(401).json(&body);
+    let first = failing(&world, "alice", &world.entra.user_token("alice"), refused).await;
+    let bob = world.entra.user_token("bob");
+    let answer = world.get(&bob).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(answer.problem()["aadsts"], "AADSTS7000215");
+    let id = |answer: &Answer| answer.problem()["correlation_id"].clone();
+    assert_ne!(id(&answer), id(&first), "it is that of another's exchange");
+    assert_eq!(world.exchanges_asked(), 1);
+    world.clock.advance(Duration::from_secs(5));
+    world.accepted("once it is mended", &bob).await;
 }

@@ -13,6 +13,11 @@ use crate::{
 };
 
 impl ExchangeError {
+    #[cfg(test)]
+    pub(crate) fn from_server(status: StatusCode, body: &[u8]) -> Self {
+        Self::from_answer(status, &HeaderMap::new(), body, Timestamp::default())
+    }
+
     /// Reads an answer that is no success.
     pub(in crate::exchange) fn from_answer(
         status: StatusCode,

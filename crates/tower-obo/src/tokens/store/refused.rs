@@ -173,10 +173,28 @@ impl Default for OnceAMinute {
 impl OnceAMinute {
     /// Whether it may happen now; then not again for a while.
     fn claim(&self, key: &Digest, now: Timestamp) -> bool {
-        if self.0.get(key).is_some_and(|until| now < until) {
+        // More than the whole pause is left only where the clock has been set back.
+        let stands = |until: Timestamp| now < until && until.saturating_since(now) <= PAUSE;
+        if self.0.get(key).is_some_and(stands) {
             return false;
         }
         self.0.insert(*key, now + PAUSE);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_a_minute_is_once_a_minute_also_where_the_clock_is_set_back() {
+        let (once, key) = (OnceAMinute::default(), Digest::of(&[]));
+        let now = Timestamp::from_unix(100_000);
+        assert!(once.claim(&key, now));
+        assert!(!once.claim(&key, now + Duration::from_secs(59)));
+        assert!(once.claim(&key, now + Duration::from_secs(60)));
+        assert!(once.claim(&key, now));
+        assert!(!once.claim(&key, now));
     }
 }

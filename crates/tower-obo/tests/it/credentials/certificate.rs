@@ -1,6 +1,6 @@
 //! A certificate: what Entra ID is sent, refusals of the assertion, and rotation.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use entra_emulator::{Endpoint, Fault, Signer, demo};
 use http::StatusCode;
@@ -90,6 +90,8 @@ async fn ex_05_a_refused_assertion_is_made_anew_and_sent_once_more() {
         let answer = world.get(&world.entra.user_token("alice")).await;
         assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{code}");
         assert_eq!(assertions(&world).len(), before + 1, "{code}");
+        // Nobody asks meanwhile.
+        world.clock.advance(Duration::from_secs(5));
     }
 }
 

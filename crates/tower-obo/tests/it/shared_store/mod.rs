@@ -180,8 +180,8 @@ async fn an_exchange_that_fails_makes_nobody_wait() {
     let world = World::start().await;
     let token = world.entra.user_token("alice");
     let process = Process::start(&world, patient(&redis));
-    let fault = entra_emulator::Fault::status(400)
-        .json(&serde_json::json!({"error": "invalid_client", "error_codes": [7000215]}));
+    // One that can be tried again at once.
+    let fault = entra_emulator::Fault::status(200).body("no token");
     world.entra.fail(Endpoint::Token, fault, 1);
     assert_eq!(process.status(&token).await, StatusCode::BAD_GATEWAY);
     // Much sooner than the claim ends by itself.

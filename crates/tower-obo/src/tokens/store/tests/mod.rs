@@ -187,6 +187,7 @@ async fn a_panic_and_an_error_empty_the_place_and_are_not_kept() {
     let failed = f.store.obtain(want("alice")).await;
     assert_eq!(error_kind(failed), Some(ExchangeErrorKind::Misconfigured));
     f.exchange.answers(Answer::New);
+    f.clock.advance(Duration::from_secs(5));
     assert!(f.store.obtain(want("alice")).await.is_ok());
     assert_eq!(f.store.flights.len(), 0);
     assert_eq!(f.store.exchanges.available_permits(), 128);

@@ -1,0 +1,59 @@
+//! The keys that a core judges by, wherever they come from.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::Core;
+use crate::{KeySet, Timestamp};
+
+/// What the core has last seen of its keys.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    sets: Mutex<Option<Sets>>,
+    /// When it was last looked at, in seconds since the Unix epoch.
+    at: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Sets {
+    /// As it was given.
+    given: Arc<KeySet>,
+    /// The same, with the keys of the set before that are still there: admissions hold those.
+    own: Arc<KeySet>,
+}
+
+impl Seen {
+    /// The set in the form that the core judges by. Where it is another than the last one, the keys that
+    /// it does not have any more vouch for nothing from now on.
+    fn take(&self, given: Arc<KeySet>) -> Arc<KeySet> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = match &*sets {
+            Some(seen) if Arc::ptr_eq(&seen.given, &given) => return Arc::clone(&seen.own),
+            Some(seen) => Arc::new(given.succeeding(&seen.own)),
+            None => Arc::clone(&given),
+        };
+        let seen = Arc::clone(&own);
+        *sets = Some(Sets { given, own });
+        seen
+    }
+}
+
+impl Core {
+    /// The keys to judge by; `None` while there are none, or those that there are have grown too old.
+    pub(super) fn current_keys(&self, now: Timestamp) -> Option<Arc<KeySet>> {
+        let given = self.0.keys.current()?;
+        given.is_trusted(now).then(|| self.0.seen_keys.take(given))
+    }
+
+    /// Looks once a second whether the keys are others: a token that is known asks for none, and must
+    /// not outlive its key.
+    pub(super) fn look_at_keys(&self, now: Timestamp) {
+        let at = &self.0.seen_keys.at;
+        if at.load(Ordering::Relaxed) != now.as_unix() {
+            at.store(now.as_unix(), Ordering::Relaxed);
+            self.current_keys(now);
+        }
+    }
+}
