@@ -9,7 +9,7 @@ use std::{
 };
 
 use obo_gateway::{
-    Config, Running, StartError,
+    AccessLog, Config, Running, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
     health::{self, Probe},
     open_files,
@@ -86,10 +86,14 @@ fn health(address: SocketAddr, probe: Probe) -> ExitCode {
     }
 }
 
-fn run(config: Config) -> ExitCode {
+fn run(mut config: Config) -> ExitCode {
     if let Err(error) = log(&config) {
         return refuse(&*error);
     }
+    config.access_log = config.log.access.then(|| match config.log.json {
+        true => AccessLog::json(io::stdout()),
+        false => AccessLog::text(io::stdout()),
+    });
     let sockets = match service_manager::sockets() {
         Ok(sockets) => sockets,
         Err(error) => {

@@ -28,6 +28,8 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Rc<Cors>>,
     pub(crate) token_ends: TokenEnds,
     pub(crate) bounds: Option<Rc<Bounds>>,
+    /// What figures and logs call it.
+    pub(crate) label: Box<str>,
     /// Where this worker counts its requests, and those that went to its upstream.
     pub(crate) figures: Arc<Figures>,
     pub(crate) upstream_figures: Arc<Figures>,

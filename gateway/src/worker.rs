@@ -164,7 +164,7 @@ async fn run(
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
         head_fields: limits.head_fields,
-        count: CountLayer::new(&shared.metrics),
+        count: CountLayer::new(&shared.metrics, config.access_log.clone()),
         allowed: Rc::new(AllowedHosts {
             hosts: config.allowed_hosts.clone(),
             port: config.listen.port(),
@@ -248,6 +248,7 @@ fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
                     cors: (route.cors.as_ref())
                         .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
                     figures: shared.metrics.routes.open(&route.label()),
+                    label: route.label().into(),
                     upstream_figures: shared.metrics.upstreams.open(&route.upstream),
                     bounds: Bounds::new(&config.limits, &route.limits, running.clone()),
                 };

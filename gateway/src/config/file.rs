@@ -415,7 +415,7 @@ const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique
 const DOWNSTREAM_FIELDS: [&str; 5] = ["scope", "scopes", "resource_url", "header", "grant"];
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
-const NOT_YET: &[&str] = &["log.access", "metrics"];
+const NOT_YET: &[&str] = &["metrics"];
 
 fn is_not_yet(name: &str) -> bool {
     NOT_YET.iter().any(|known| match known.split_once('*') {

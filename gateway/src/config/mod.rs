@@ -38,7 +38,7 @@ pub use self::{
     tls::Tls,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
-use crate::{host::HostPattern, net::network::Network, path::Pattern};
+use crate::{AccessLog, host::HostPattern, net::network::Network, path::Pattern};
 
 /// The name of the upstream that `upstream = "…"` gives.
 pub const DEFAULT_UPSTREAM: &str = "default";
@@ -110,6 +110,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged and how; only the binary heeds it.
     pub log: Log,
+    /// Where each request gets a line, if anywhere. The binary makes it of [`Log::access`].
+    pub access_log: Option<AccessLog>,
 }
 
 impl Config {
@@ -387,6 +389,8 @@ pub struct Log {
     pub level: String,
     /// JSON, one object a line, instead of text.
     pub json: bool,
+    /// Whether each request gets a line on standard output.
+    pub access: bool,
 }
 
 /// The three layers, before they are read.

@@ -86,6 +86,7 @@ impl Resolver<'_> {
             retry_challenges: self.settings.switch("retry_challenges"),
             limits,
             log: log?,
+            access_log: None,
         })
     }
 
@@ -315,6 +316,7 @@ impl Resolver<'_> {
         Some(Log {
             level: level.to_owned(),
             json,
+            access: self.settings.switch("log.access"),
         })
     }
 }

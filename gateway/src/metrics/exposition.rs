@@ -23,7 +23,7 @@ use super::{
     process::Process,
     text::classic,
 };
-use crate::{run::Readiness, steps::limit::Running};
+use crate::{AccessLog, run::Readiness, steps::limit::Running};
 
 /// Everything that `/metrics` tells.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl Exposition {
         core: Core,
         running: Arc<Running>,
         readiness: Readiness,
+        access_log: Option<AccessLog>,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything {
@@ -44,6 +45,7 @@ impl Exposition {
             core,
             running,
             readiness,
+            access_log,
         }));
         Self { registry }
     }
@@ -68,6 +70,7 @@ struct Everything {
     core: Core,
     running: Arc<Running>,
     readiness: Readiness,
+    access_log: Option<AccessLog>,
 }
 
 impl Collector for Everything {
@@ -75,6 +78,10 @@ impl Collector for Everything {
         let mut to = Encoder(encoder);
         self.gateway(&mut to)?;
         self.library(&mut to)?;
+        if let Some(log) = &self.access_log {
+            let dropped = log.dropped_lines() as u64;
+            counter(&mut to.begin(names::LOG_DROPPED)?, dropped)?;
+        }
         process(&mut to)
     }
 }

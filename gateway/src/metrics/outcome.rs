@@ -73,7 +73,6 @@ impl Outcome {
     }
 
     /// Its word.
-    #[cfg(test)]
     pub(crate) fn word(self) -> &'static str {
         OUTCOMES.get(self.index()).copied().unwrap_or("gateway")
     }

@@ -96,6 +96,8 @@ pub(crate) struct Watch {
     too_large: Cell<bool>,
     /// When the request began, and the route that it has got.
     account: Cell<(Option<Instant>, Option<Rc<Route>>)>,
+    /// How long the upstream took, once it has answered or been given up.
+    upstream: Cell<Option<Duration>>,
     /// The request's place among those of its route, where their number is limited.
     held: Cell<Option<Permit>>,
     /// The answer is one of our own, which is short.
@@ -236,6 +238,15 @@ impl Watch {
     /// The request's time begins.
     pub(crate) fn open_account(&self) {
         self.account.set((Some(Instant::now()), None));
+        self.upstream.set(None);
+    }
+
+    pub(crate) fn set_upstream_took(&self, took: Duration) {
+        self.upstream.set(Some(took));
+    }
+
+    pub(crate) fn upstream_took(&self) -> Option<Duration> {
+        self.upstream.get()
     }
 
     /// The request has a route.

@@ -1,4 +1,5 @@
-//! Counts how each request ended, and how long that took.
+//! Counts how each request ended, and how long that took; and writes its line into the access log,
+//! where there is one.
 
 use std::{
     convert::Infallible,
@@ -12,9 +13,12 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
+use tower_obo::Rejection;
 use tower_service::Service;
 
 use crate::{
+    AccessLog,
+    access_log::{Answered, Asked},
     message::{body::ResponseBody, exchange::Exchange},
     metrics::{Figures, Metrics, Outcome, Refusal},
     net::watch::Watch,
@@ -30,13 +34,15 @@ struct Counts {
     metrics: Arc<Metrics>,
     /// Requests that got no route.
     unrouted: Arc<Figures>,
+    log: Option<AccessLog>,
 }
 
 impl CountLayer {
-    pub(crate) fn new(metrics: &Arc<Metrics>) -> Self {
+    pub(crate) fn new(metrics: &Arc<Metrics>, log: Option<AccessLog>) -> Self {
         Self(Rc::new(Counts {
             metrics: Arc::clone(metrics),
             unrouted: metrics.routes.open("none"),
+            log,
         }))
     }
 }
@@ -74,11 +80,20 @@ where
     fn call(&mut self, exchange: Exchange) -> Self::Future {
         let watch = Rc::clone(&exchange.watch);
         watch.open_account();
+        let asked = self.counts.log.as_ref().map(|_| {
+            let request = &exchange.request;
+            Box::new(Asked {
+                id: exchange.id.clone(),
+                method: request.method().clone(),
+                path: request.uri().path().to_owned(),
+            })
+        });
         CountFuture {
             inner: self.inner.call(exchange),
             open: Open {
                 counts: Rc::clone(&self.counts),
                 watch: Some(watch),
+                asked,
             },
         }
     }
@@ -89,12 +104,19 @@ where
 struct Open {
     counts: Rc<Counts>,
     watch: Option<Rc<Watch>>,
+    /// For the access log.
+    asked: Option<Box<Asked>>,
 }
 
 impl Open {
-    fn close(&mut self, outcome: Outcome, refusal: Option<Refusal>) {
+    fn close(&mut self, response: Option<&Response<ResponseBody>>) {
         let Some(watch) = self.watch.take() else {
             return;
+        };
+        let refusal = response.and_then(Refusal::of);
+        let outcome = match response {
+            Some(response) => Outcome::of(response, refusal),
+            None => Outcome::Abandoned,
         };
         let (took, route) = watch.close_account();
         let figures = match &route {
@@ -105,12 +127,25 @@ impl Open {
         if let Some(refusal) = refusal {
             self.counts.metrics.refused(refusal);
         }
+        if let (Some(log), Some(asked)) = (&self.counts.log, self.asked.take()) {
+            let rejection = response.and_then(|response| response.extensions().get::<Rejection>());
+            let answered = Answered {
+                route: route.as_ref().map(|route| &*route.label),
+                status: response.map(Response::status),
+                outcome,
+                problem: refusal.map(|refusal| refusal.problem),
+                aadsts: rejection.and_then(Rejection::aadsts),
+                took,
+                upstream: watch.upstream_took(),
+            };
+            log.write(&asked, &answered);
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.close(Outcome::Abandoned, None);
+        self.close(None);
     }
 }
 
@@ -134,8 +169,7 @@ where
         let this = self.project();
         let polled = this.inner.poll(cx);
         if let Poll::Ready(Ok(response)) = &polled {
-            let refusal = Refusal::of(response);
-            this.open.close(Outcome::of(response, refusal), refusal);
+            this.open.close(Some(response));
         }
         polled
     }

@@ -94,7 +94,9 @@ pub(crate) fn forward(
             Ok((response, _)) => Outcome::Status(response.status()),
             Err(answer) => Outcome::Refused(answer.refusal().actor),
         };
-        route.upstream_figures.count(outcome, begun.elapsed());
+        let took = begun.elapsed();
+        watch.set_upstream_took(took);
+        route.upstream_figures.count(outcome, took);
         let response = sent.and_then(|(response, place)| {
             let (mut parts, incoming) = response.into_parts();
             check::check(parts.status, &parts.headers, watch.wants_upgrade())?;

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod access_log;
 mod addresses;
 mod admin;
 #[cfg(target_os = "linux")]

@@ -504,4 +504,12 @@ pub(crate) const KEYS: &[Key] = &[
         value: "FORMAT",
         help: "text or json [default: text]",
     },
+    Key {
+        name: "log.access",
+        kind: Kind::Switch,
+        environment: &["OBO_LOG_ACCESS"],
+        flag: "--log-access",
+        value: "",
+        help: "Write a line about each request to standard output, in the form of log.format: neither headers nor query",
+    },
 ];

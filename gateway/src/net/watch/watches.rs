@@ -83,6 +83,7 @@ impl Watches {
             body_left: Cell::new(NEVER),
             too_large: Cell::new(false),
             account: Cell::default(),
+            upstream: Cell::new(None),
             held: Cell::new(None),
             brief: Cell::new(false),
             cut: Cell::new(false),
