@@ -28,9 +28,11 @@ use crate::{Clock as _, ConfigErrors, Secret, SystemClock, Timestamp};
 /// assert_eq!(format!("{credential:?}"), "Credential(client secret)");
 /// ```
 ///
-/// Those that live in files are read when a token is asked for, away from the requests that wait
-/// for nothing, and again when the file has changed. A file that has become unusable leaves the last
-/// good credential in use, with one warning for each change.
+/// Those that live in files are read when a token is asked for, by one exchange at a time, and again
+/// when the file has changed, or a minute later at the latest; meanwhile the others go on with what
+/// there is, and after a second so does the one that reads. A file that has become unusable, or is not
+/// valid yet (by more than a minute), leaves the last good credential in use while that is valid, with
+/// one warning for each change.
 #[derive(Clone)]
 pub struct Credential {
     kind: Arc<Kind>,
@@ -83,9 +85,11 @@ impl Credential {
         Kind::Secret(secret.into()).into()
     }
 
-    /// A client secret in a file. The file is read for each exchange, so a new secret is used at
-    /// once; while it is empty or cannot be read, the last good secret serves. White space at
-    /// either end is not part of the secret.
+    /// A client secret in a file. The file is read for each exchange, unless it is being read, so a
+    /// new secret is used at once; while it is empty or cannot be read, the last good secret serves.
+    /// White space at either end is not part of the secret. Register the new secret before it stands
+    /// in the file, and take the old one away some seconds later: that Entra ID calls a secret wrong
+    /// is no reason for a second attempt.
     #[must_use]
     pub fn secret_file(path: impl Into<PathBuf>) -> Self {
         Kind::SecretFile(Arc::new(Watched::new(path.into(), SecretText))).into()
@@ -111,7 +115,8 @@ impl Credential {
     /// The token of another issuer in a file, for an application that has it registered as a
     /// federated credential: workload identity. The file is read again when it changes, and each time
     /// when less than five minutes are left of the token. The last good token serves while it is
-    /// valid.
+    /// valid. Where that was for `api://AzureADTokenExchange`, one for another audience does not take
+    /// its place.
     #[must_use]
     pub fn federated_token_file(path: impl Into<PathBuf>) -> Self {
         Kind::Federated(Arc::new(Watched::new(path.into(), FederatedToken))).into()
