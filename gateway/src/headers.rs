@@ -131,9 +131,14 @@ pub(crate) struct Injected(SmallVec<[HeaderValue; 1]>);
 impl Injected {
     /// `Authorization`, whatever it is, and the headers that tokens go into besides.
     pub(crate) fn of(headers: &HeaderMap, token_headers: &[HeaderName]) -> Self {
-        let authorization = headers.get(header::AUTHORIZATION);
-        let others = token_headers.iter().filter_map(|name| headers.get(name));
-        Self(authorization.into_iter().chain(others).cloned().collect())
+        let mut injected = SmallVec::new();
+        if let Some(authorization) = headers.get(header::AUTHORIZATION) {
+            injected.push(authorization.clone());
+        }
+        for name in token_headers {
+            injected.extend(headers.get(name).cloned());
+        }
+        Self(injected)
     }
 
     #[cfg(test)]
@@ -185,31 +190,17 @@ const X_PREFIXES: [&[u8]; 4] = [
 impl Reserved {
     /// Adds a name of the configuration.
     pub(crate) fn add(&mut self, name: &HeaderName) {
-        self.configured
-            .insert(fold(name.as_str()).into_iter().map(char::from).collect());
+        // As long as there is no other, no name of a request has to be folded to be looked up.
+        if !is_built_in(name.as_str()) {
+            self.configured
+                .insert(fold(name.as_str()).into_iter().map(char::from).collect());
+        }
     }
 
     /// Whether `name` or what it may be folded into is reserved.
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        let built_in = match text.as_bytes() {
-            [b'x', _, ..] => {
-                let folded = fold(text);
-                X_NAMES.contains(&folded.as_slice())
-                    || X_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
-            }
-            b"authorization" | b"forwarded" => true,
-            // RFC 9440: what a TLS terminator says of the client's certificate.
-            [b'c', b'l', ..] => {
-                matches!(fold(text).as_slice(), b"client-cert" | b"client-cert-chain")
-            }
-            // Where content delivery networks say who the client is.
-            [b'c', b'f', ..] => fold(text).as_slice() == b"cf-connecting-ip",
-            [b'f', b'a', ..] => fold(text).as_slice() == b"fastly-client-ip",
-            [b't', b'r', ..] => fold(text).as_slice() == b"true-client-ip",
-            _ => false,
-        };
-        built_in || self.is_configured(text)
+        is_built_in(text) || self.is_configured(text)
     }
 
     fn is_configured(&self, text: &str) -> bool {
@@ -229,6 +220,27 @@ pub(crate) fn folded(name: &HeaderName) -> Option<HeaderName> {
         return None;
     }
     HeaderName::from_bytes(&folded).ok()
+}
+
+/// Whether the name is reserved whatever is configured.
+fn is_built_in(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'x', _, ..] => {
+            let folded = fold(text);
+            X_NAMES.contains(&folded.as_slice())
+                || X_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
+        }
+        b"authorization" | b"forwarded" => true,
+        // RFC 9440: what a TLS terminator says of the client's certificate.
+        [b'c', b'l', ..] => {
+            matches!(fold(text).as_slice(), b"client-cert" | b"client-cert-chain")
+        }
+        // Where content delivery networks say who the client is.
+        [b'c', b'f', ..] => fold(text).as_slice() == b"cf-connecting-ip",
+        [b'f', b'a', ..] => fold(text).as_slice() == b"fastly-client-ip",
+        [b't', b'r', ..] => fold(text).as_slice() == b"true-client-ip",
+        _ => false,
+    }
 }
 
 fn fold(name: &str) -> SmallVec<[u8; 40]> {
@@ -377,6 +389,17 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             assert!(!reserved.contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_reserved_anyway_makes_no_request_dearer() {
+        let mut reserved = Reserved::default();
+        for name in ["authorization", "x-forwarded-for", "x-ms-token-graph"] {
+            let name = HeaderName::from_static(name);
+            reserved.add(&name);
+            assert!(reserved.contains(&name));
+        }
+        assert!(reserved.configured.is_empty());
     }
 
     #[test]
