@@ -14,7 +14,7 @@ use crate::{
     route::Routes,
     steps::{
         check::Check,
-        count::CountLayer,
+        count::Counts,
         forwarded::SetForwarded,
         limit::{LimitLayer, Running},
         panic_guard::PanicGuardLayer,
@@ -38,7 +38,7 @@ pub(crate) struct Parts {
     pub(crate) target_bytes: usize,
     pub(crate) head_fields: usize,
     pub(crate) allowed: Rc<AllowedHosts>,
-    pub(crate) count: CountLayer,
+    pub(crate) counts: Counts,
 }
 
 /// The steps, outermost first.
@@ -59,10 +59,11 @@ pub(crate) fn stack(
     };
     let pages = Pages::of(&routing);
     ServiceBuilder::new()
-        // Every answer has an id, also one that tells of a panic.
-        .layer(RequestIdLayer(Rc::new(Ids::new())))
-        // How each request ended, and after what time, for /metrics.
-        .layer(parts.count)
+        // Every answer has an id, also one that tells of a panic; and is counted and logged.
+        .layer(RequestIdLayer {
+            ids: Rc::new(Ids::new()),
+            counts: parts.counts,
+        })
         // Below this, a panic is an answer of 500.
         .layer(PanicGuardLayer)
         // Requests at once; 503 beyond. hyper limits the number of fields before this, over HTTP/1.

@@ -37,7 +37,7 @@ use crate::{
     route::{Route, Routes},
     server_tls::ServerTls,
     stack::{Parts, stack},
-    steps::{count::CountLayer, limit::Running, route::AllowedHosts},
+    steps::{count::Counts, limit::Running, route::AllowedHosts},
 };
 
 /// How far the gateway is in its life.
@@ -164,7 +164,7 @@ async fn run(
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
         head_fields: limits.head_fields,
-        count: CountLayer::new(&shared.metrics, config.access_log.clone()),
+        counts: Counts::new(&shared.metrics, config.access_log.clone()),
         allowed: Rc::new(AllowedHosts {
             hosts: config.allowed_hosts.clone(),
             port: config.listen.port(),

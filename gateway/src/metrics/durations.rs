@@ -30,7 +30,10 @@ pub(super) struct Read {
 
 impl Durations {
     pub(crate) fn record(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let took = took
+            .as_secs()
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(took.subsec_micros()));
         let class = BOUNDS
             .iter()
             .position(|bound| took <= *bound)

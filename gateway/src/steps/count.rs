@@ -1,20 +1,10 @@
 //! Counts how each request ended, and how long that took; and writes its line into the access log,
 //! where there is one.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{rc::Rc, sync::Arc};
 
 use http::Response;
-use pin_project_lite::pin_project;
-use tower_layer::Layer;
 use tower_obo::Rejection;
-use tower_service::Service;
 
 use crate::{
     AccessLog,
@@ -24,63 +14,33 @@ use crate::{
     net::watch::Watch,
 };
 
-/// The layer.
+/// Where one worker counts. Not a layer of its own: one more would cost a request more than the counting
+/// does, since every layer moves it once.
 #[derive(Clone, Debug)]
-pub(crate) struct CountLayer(Rc<Counts>);
+pub(crate) struct Counts(Rc<Places>);
 
-/// Where one worker counts.
 #[derive(Debug)]
-struct Counts {
+struct Places {
     metrics: Arc<Metrics>,
     /// Requests that got no route.
     unrouted: Arc<Figures>,
     log: Option<AccessLog>,
 }
 
-impl CountLayer {
+impl Counts {
     pub(crate) fn new(metrics: &Arc<Metrics>, log: Option<AccessLog>) -> Self {
-        Self(Rc::new(Counts {
+        Self(Rc::new(Places {
             metrics: Arc::clone(metrics),
             unrouted: metrics.routes.open("none"),
             log,
         }))
     }
-}
 
-impl<S> Layer<S> for CountLayer {
-    type Service = Count<S>;
-
-    fn layer(&self, inner: S) -> Count<S> {
-        Count {
-            counts: Rc::clone(&self.0),
-            inner,
-        }
-    }
-}
-
-/// The service.
-#[derive(Clone, Debug)]
-pub(crate) struct Count<S> {
-    counts: Rc<Counts>,
-    inner: S,
-}
-
-impl<S> Service<Exchange> for Count<S>
-where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
-{
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = CountFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
+    /// A request begins, and has its id.
+    pub(crate) fn open(&self, exchange: &Exchange) -> Open {
         let watch = Rc::clone(&exchange.watch);
         watch.open_account();
-        let asked = self.counts.log.as_ref().map(|_| {
+        let asked = self.0.log.as_ref().map(|_| {
             let request = &exchange.request;
             Box::new(Asked {
                 id: exchange.id.clone(),
@@ -88,28 +48,26 @@ where
                 path: request.uri().path().to_owned(),
             })
         });
-        CountFuture {
-            inner: self.inner.call(exchange),
-            open: Open {
-                counts: Rc::clone(&self.counts),
-                watch: Some(watch),
-                asked,
-            },
+        Open {
+            places: Rc::clone(&self.0),
+            watch: Some(watch),
+            asked,
         }
     }
 }
 
 /// A request that has not been counted yet; if it never is answered, it is counted as abandoned.
 #[derive(Debug)]
-struct Open {
-    counts: Rc<Counts>,
+pub(crate) struct Open {
+    places: Rc<Places>,
     watch: Option<Rc<Watch>>,
     /// For the access log.
     asked: Option<Box<Asked>>,
 }
 
 impl Open {
-    fn close(&mut self, response: Option<&Response<ResponseBody>>) {
+    /// It has this answer, or none where the client left.
+    pub(crate) fn close(&mut self, response: Option<&Response<ResponseBody>>) {
         let Some(watch) = self.watch.take() else {
             return;
         };
@@ -121,13 +79,13 @@ impl Open {
         let (took, route) = watch.close_account();
         let figures = match &route {
             Some(route) => &route.figures,
-            None => &self.counts.unrouted,
+            None => &self.places.unrouted,
         };
         figures.count(outcome, took);
         if let Some(refusal) = refusal {
-            self.counts.metrics.refused(refusal);
+            self.places.metrics.refused(refusal);
         }
-        if let (Some(log), Some(asked)) = (&self.counts.log, self.asked.take()) {
+        if let (Some(log), Some(asked)) = (&self.places.log, self.asked.take()) {
             let rejection = response.and_then(|response| response.extensions().get::<Rejection>());
             let answered = Answered {
                 route: route.as_ref().map(|route| &*route.label),
@@ -146,31 +104,5 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.close(None);
-    }
-}
-
-pin_project! {
-    /// The future of [`Count`].
-    #[derive(Debug)]
-    pub(crate) struct CountFuture<F> {
-        #[pin]
-        inner: F,
-        open: Open,
-    }
-}
-
-impl<F> Future for CountFuture<F>
-where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
-{
-    type Output = Result<Response<ResponseBody>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let polled = this.inner.poll(cx);
-        if let Poll::Ready(Ok(response)) = &polled {
-            this.open.close(Some(response));
-        }
-        polled
     }
 }

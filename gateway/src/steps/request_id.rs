@@ -1,4 +1,4 @@
-//! Gives every request an id, which its answer, its log lines and the upstream carry.
+//! Gives every request an id, which its answer, its log lines and the upstream carry; and has it counted.
 
 use std::{
     cell::Cell,
@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::count::{Counts, Open};
 use crate::message::{answer::REQUEST_ID, body::ResponseBody, exchange::Exchange};
 
 /// The longest id that is taken from a client.
@@ -64,14 +65,18 @@ fn of_client(value: &HeaderValue) -> bool {
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestIdLayer(pub(crate) Rc<Ids>);
+pub(crate) struct RequestIdLayer {
+    pub(crate) ids: Rc<Ids>,
+    pub(crate) counts: Counts,
+}
 
 impl<S> Layer<S> for RequestIdLayer {
     type Service = RequestId<S>;
 
     fn layer(&self, inner: S) -> RequestId<S> {
         RequestId {
-            ids: Rc::clone(&self.0),
+            ids: Rc::clone(&self.ids),
+            counts: self.counts.clone(),
             inner,
         }
     }
@@ -81,6 +86,7 @@ impl<S> Layer<S> for RequestIdLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId<S> {
     ids: Rc<Ids>,
+    counts: Counts,
     inner: S,
 }
 
@@ -104,6 +110,7 @@ where
         };
         RequestIdFuture {
             id: Some(exchange.id.clone()),
+            open: self.counts.open(&exchange),
             inner: self.inner.call(exchange),
         }
     }
@@ -116,6 +123,7 @@ pin_project! {
         #[pin]
         inner: F,
         id: Option<HeaderValue>,
+        open: Open,
     }
 }
 
@@ -133,6 +141,7 @@ where
             && let Some(id) = this.id.take()
         {
             response.headers_mut().insert(REQUEST_ID, id);
+            this.open.close(Some(response));
         }
         polled
     }
