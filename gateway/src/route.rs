@@ -204,7 +204,8 @@ impl<R> Place<R> {
     }
 }
 
-fn allow<R: Methods>(routes: &[Rc<R>]) -> HeaderValue {
+/// What `Allow` says of routes that have one path.
+pub(crate) fn allow<R: Methods>(routes: &[Rc<R>]) -> HeaderValue {
     let mut names: Vec<&str> = routes
         .iter()
         .flat_map(|route| route.methods())

@@ -67,6 +67,10 @@ pub(crate) struct Has {
     pub(crate) trailer: bool,
     /// `Upgrade`; once the step that strips has passed: a wish for WebSocket that may be granted.
     pub(crate) upgrade: bool,
+    /// It came over HTTP/2.
+    pub(crate) http2: bool,
+    /// It has gone as far as it may, and is answered instead of being forwarded.
+    pub(crate) ends_here: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.
     pub(crate) grpc: bool,
 }

@@ -48,6 +48,7 @@ impl Step for Check {
         }
         method(request.method())?;
         if request.version() == Version::HTTP_2 {
+            exchange.has.http2 = true;
             return http2(exchange, self.head_fields);
         }
         let host = host(request.version(), request.headers())?;

@@ -2,8 +2,8 @@
 //! a proxy that is trusted: then its words stay, and ours are added.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{Entry, FORWARDED, HOST},
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{Entry, FORWARDED, HOST, MAX_FORWARDS, VIA},
 };
 
 use super::{check::is_host, step::Step};
@@ -35,7 +35,36 @@ impl Step for SetForwarded {
             set(headers, client, host);
         }
         headers.insert(REQUEST_ID, exchange.id.clone());
+        // RFC 9110 §7.6.3. By which way a request has come is for every proxy to say, trusted or not.
+        let via = HeaderValue::from_static(if exchange.has.http2 {
+            "2.0 obo-gateway"
+        } else {
+            "1.1 obo-gateway"
+        });
+        headers.append(VIA, via);
+        if *exchange.request.method() == Method::OPTIONS {
+            exchange.has.ends_here = count_down(exchange.request.headers_mut());
+        }
         Ok(())
+    }
+}
+
+/// How far an `OPTIONS` may go still (RFC 9110 §7.6.2); `None` where nothing that can be read says so.
+fn hops(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(MAX_FORWARDS)?.to_str().ok()?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+/// One hop less. Whether there is none left, so that the request is answered here.
+fn count_down(headers: &mut HeaderMap) -> bool {
+    match hops(headers) {
+        Some(0) => true,
+        Some(hops) => {
+            headers.insert(MAX_FORWARDS, HeaderValue::from(hops - 1));
+            false
+        }
+        None => false,
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TRAILER},
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, TRAILER},
 };
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::Instant;
@@ -35,6 +35,7 @@ use crate::{
         pool::{Lease, Place},
         watch::Late,
     },
+    route::{self, Route},
 };
 
 /// Forwards a request. Never fails: what goes wrong is an answer.
@@ -75,6 +76,9 @@ pub(crate) fn forward(
         let Some(route) = route else {
             return Ok(Answer::not_found().into_response(&id));
         };
+        if has.ends_here {
+            return Ok(options(&route));
+        }
         if watch.is_out_of_time() {
             // Sent now, it would be done and nobody told.
             let answer = Answer::out_of_time().for_grpc(has.grpc);
@@ -139,6 +143,15 @@ pub(crate) fn forward(
         });
         Ok(response.unwrap_or_else(|answer| answer.for_grpc(has.grpc).into_response(&id)))
     })
+}
+
+/// The answer to an `OPTIONS` that goes no further.
+fn options(route: &Rc<Route>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::whole(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let methods = route::allow(std::slice::from_ref(route));
+    response.headers_mut().insert(ALLOW, methods);
+    response
 }
 
 type Sent = Result<(Response<Incoming>, Place), Answer>;

@@ -239,3 +239,55 @@ async fn users_who_share_connections_get_each_their_own_token() {
     assert_eq!(distinct.len(), 2, "one token each");
     assert_eq!(rig.emulator.as_ref().unwrap().exchanges(), 2);
 }
+
+#[tokio::test]
+async fn the_upstream_is_told_by_which_way_a_request_has_come() {
+    let rig = Rig::public().await;
+    let mut client = rig.client().await;
+    client.send("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    client.answer().await.unwrap();
+    client
+        .send("GET /x HTTP/1.1\r\nHost: gw\r\nVia: 1.0 fred\r\n\r\n")
+        .await;
+    client.answer().await.unwrap();
+    let (mut client, _connection) = crate::http2::connect(&rig).await;
+    let get = http::Request::get("http://gw/x").body(()).unwrap();
+    let (answer, _) = client.send_request(get, true).unwrap();
+    crate::client::in_time(answer).await.unwrap();
+    let seen = rig.upstream.seen();
+    assert_eq!(seen[0].all("via"), ["1.1 obo-gateway"]);
+    assert_eq!(seen[1].all("via"), ["1.0 fred", "1.1 obo-gateway"]);
+    assert_eq!(seen[2].all("via"), ["2.0 obo-gateway"]);
+}
+
+#[tokio::test]
+async fn an_options_request_goes_as_far_as_it_may() {
+    let file = "[[route]]\npath = '/*'\naccess = 'public'\nmethods = ['GET', 'OPTIONS']";
+    let rig = Rig::new(file, |_| ok(), |_| {}).await;
+    let request = |method: &str, hops: &str| {
+        format!("{method} /x HTTP/1.1\r\nHost: gw\r\nMax-Forwards: {hops}\r\n\r\n")
+    };
+    let mut client = rig.client().await;
+    client.send(request("OPTIONS", "0")).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.all("allow"), ["GET, OPTIONS"]);
+    rig.assert_nothing_reached_the_upstream();
+    for (method, hops, left) in [
+        ("OPTIONS", "2", "1"),
+        ("OPTIONS", "1", "0"),
+        ("OPTIONS", "x", "x"),
+        ("OPTIONS", "+1", "+1"),
+        // Of other methods it says nothing.
+        ("GET", "0", "0"),
+    ] {
+        client.send(request(method, hops)).await;
+        assert_eq!(
+            client.answer().await.unwrap().status,
+            200,
+            "{method} {hops}"
+        );
+        let seen = rig.upstream.seen().pop().unwrap();
+        assert_eq!(seen.all("max-forwards"), [left], "{method} {hops}");
+    }
+}

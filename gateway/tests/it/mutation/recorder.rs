@@ -52,6 +52,19 @@ impl Seen {
                 return Some(format!("{name} has arrived"));
             }
         }
+        // What CGI and its like take for headers that say where the message ends.
+        for (name, _) in &self.headers {
+            let folded = name.replace(|byte: char| !byte.is_ascii_alphanumeric(), "-");
+            let frames = [
+                "transfer-encoding",
+                "content-length",
+                "keep-alive",
+                "proxy-connection",
+            ];
+            if folded != *name && frames.contains(&folded.as_str()) {
+                return Some(format!("{name} has arrived"));
+            }
+        }
         // The gateway's own word to the upstream.
         let connection = self.all("connection");
         if !connection.is_empty() && (connection != [b"te"] || self.all("te") != [b"trailers"]) {
