@@ -134,7 +134,7 @@ impl Admitted {
             return Err(Rejection::token(TokenDefect::Expired, challenge));
         }
         let another = store.in_place_of(token);
-        another.map_err(|error| Rejection::exchange(bound.judge(error), challenge))
+        another.map_err(|error| store.report(Rejection::exchange(bound.judge(error), challenge)))
     }
 
     /// The downstream of that name, with its place among those whose tokens came with the request.
@@ -362,12 +362,12 @@ impl DownstreamToken {
                     ExchangeErrorKind::Misconfigured,
                     "the downstream wants claims of the application itself",
                 );
-                Some(Rejection::exchange(error, &self.policy.challenge))
+                Some(store.report(Rejection::exchange(error, &self.policy.challenge)))
             }
             Some(claims) => {
                 let challenge = ExchangeError::challenge(claims);
                 store.challenge(&self.token, &challenge);
-                Some(Rejection::exchange(challenge, &self.policy.challenge))
+                Some(store.report(Rejection::exchange(challenge, &self.policy.challenge)))
             }
             None => {
                 store.revoke_once_a_minute(&self.token);

@@ -99,7 +99,8 @@ impl AccessPolicy {
         self
     }
 
-    /// Applications without a user may call too, if they have one of the roles.
+    /// Applications without a user may call too, if they have one of the roles that the policy names;
+    /// where it names none, no application may.
     #[must_use]
     pub fn allow_app_only(mut self) -> Self {
         self.callers = Callers::UsersAndApps;
@@ -160,7 +161,7 @@ impl AccessPolicy {
         if principal.is_app_only() {
             // What lets an application in is a role that somebody granted it: every application of
             // a tenant can get a token without one.
-            return any_role.unwrap_or_else(|| principal.roles().next().is_some());
+            return any_role.unwrap_or(false);
         }
         let any_scope = any_of(&self.any_scopes, &|scope| principal.has_scope(scope));
         if self.scope_or_role {
@@ -280,6 +281,10 @@ mod tests {
         let without_role = caller(&["x"], &[], true);
         let any = AccessPolicy::any_user().allow_app_only();
         assert_eq!(kind(&any, &without_role), Some(K::InsufficientScope));
+        for unnamed in [AccessPolicy::any_scope(["x"]), AccessPolicy::any_user()] {
+            let unnamed = unnamed.allow_app_only();
+            assert_eq!(kind(&unnamed, &app), Some(K::InsufficientScope));
+        }
         let forged = caller(&["x"], &["Jobs.Run"], true);
         assert_eq!(kind(&users, &forged), Some(K::AppOnlyNotAllowed));
     }

@@ -469,21 +469,9 @@ impl Core {
         Decision::Refuse(self.report(rejection.for_grpc(is_grpc(headers))))
     }
 
-    /// Every refusal passes here once.
+    /// Every refusal of a request passes here once.
     fn report(&self, rejection: Rejection) -> Rejection {
-        tracing::debug!(
-            reason = rejection.kind().name(),
-            defect = match rejection.kind() {
-                RejectionKind::InvalidToken(defect) => Some(defect.reason()),
-                _ => None,
-            },
-            correlation_id = rejection.correlation_id(),
-            "request refused"
-        );
-        self.0.observer.on(&Event::Refused {
-            rejection: &rejection,
-        });
-        rejection
+        self.0.tokens.report(rejection)
     }
 }
 

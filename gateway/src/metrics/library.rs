@@ -67,6 +67,7 @@ const fn word(kind: ExchangeErrorKind) -> &'static str {
         ExchangeErrorKind::AssertionRefused => "assertion-refused",
         ExchangeErrorKind::ConditionalAccess => "conditional-access",
         ExchangeErrorKind::ConsentRequired => "consent-required",
+        ExchangeErrorKind::CredentialUnavailable => "credential-unavailable",
         ExchangeErrorKind::InsufficientClaims => "insufficient-claims",
         ExchangeErrorKind::InteractionRequired => "interaction-required",
         ExchangeErrorKind::Misconfigured => "misconfigured",

@@ -392,6 +392,14 @@ impl CoreBuilder {
         if self.max_exchanges == 0 {
             wrong("max_exchanges", "no exchange at all could run".to_owned());
         }
+        if self.max_exchanges > tokio::sync::Semaphore::MAX_PERMITS {
+            let problem = "more exchanges than can be counted: name those that may run at once";
+            wrong("max_exchanges", problem.to_owned());
+        }
+        if self.max_token_bytes == 0 {
+            let problem = "no token would be short enough: 16 KiB is usual";
+            wrong("max_token_bytes", problem.to_owned());
+        }
         if self.max_bytes < 1024 * 1024 {
             wrong(
                 "cache_max_bytes",

@@ -25,6 +25,8 @@ pub enum ExchangeErrorKind {
     ConditionalAccess,
     /// Consent is missing.
     ConsentRequired,
+    /// Our own credential is not there at present.
+    CredentialUnavailable,
     /// The user has to satisfy the claims that [`ExchangeError::claims`] has.
     InsufficientClaims,
     /// The user has to sign in again; the authorization server does not say with which claims.
@@ -190,7 +192,10 @@ impl ExchangeError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         use ExchangeErrorKind as K;
-        matches!(self.kind(), K::Throttled | K::Timeout | K::Unavailable)
+        matches!(
+            self.kind(),
+            K::CredentialUnavailable | K::Throttled | K::Timeout | K::Unavailable
+        )
     }
 
     /// Whether only the user can mend it.
@@ -308,6 +313,7 @@ mod tests {
             (K::Throttled, true),
             (K::Timeout, true),
             (K::Unavailable, true),
+            (K::CredentialUnavailable, true),
             (K::UntrustedServer, false),
             (K::UnusableAnswer, false),
         ] {

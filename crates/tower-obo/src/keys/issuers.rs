@@ -49,8 +49,12 @@ impl Issuers {
 }
 
 /// Whether `template`, with `{tenantid}` replaced by `tenant`, is exactly `issuer`. Compared byte
-/// by byte: case and the last slash matter (RFC 8725 §3.8).
+/// by byte: case and the last slash matter (RFC 8725 §3.8). A template of one tenant names that one, as
+/// a segment of its path, and no other.
 pub(crate) fn names(template: &str, tenant: &str, issuer: &str) -> bool {
+    if !issuer.split('/').any(|segment| segment == tenant) {
+        return false;
+    }
     let mut rest = Some(issuer);
     for (at, part) in template.split("{tenantid}").enumerate() {
         if at > 0 {
@@ -84,7 +88,13 @@ mod tests {
         for other in ["https://t.ciamlogin/u/v2.0", "https://u.ciamlogin/t/v2.0"] {
             assert!(!names(external, "t", other), "{other}");
         }
-        assert!(names("https://login/t/v2.0", "u", "https://login/t/v2.0"));
+        assert!(names("https://login/t/v2.0", "t", "https://login/t/v2.0"));
+        assert!(!names("https://login/t/v2.0", "u", "https://login/t/v2.0"));
+        assert!(!names(
+            "https://login/tu/v2.0",
+            "u",
+            "https://login/tu/v2.0"
+        ));
         assert!(!names("https://login/t/v2.0", "t", "https://login/t/v2.0/"));
     }
 }

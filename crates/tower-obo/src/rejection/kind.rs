@@ -20,6 +20,8 @@ pub enum RejectionKind {
     ConditionalAccess,
     /// Consent is missing.
     ConsentRequired,
+    /// Our own credential is not there at present: a file that cannot be read, say.
+    CredentialUnavailable,
     /// The identity provider did not answer in time.
     IdentityProviderTimeout,
     /// The identity provider is down or out of reach.
@@ -53,7 +55,8 @@ pub enum RejectionKind {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Actor {
-    /// Whoever sent the request: a better token, another user, some patience.
+    /// Whoever sent the request, or an administrator of their tenant: a better token, another user,
+    /// consent, an assignment.
     Caller,
     /// Whoever runs this service.
     Gateway,
@@ -91,7 +94,8 @@ impl RejectionKind {
             | Self::ConsentRequired
             | Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::Misconfigured | Self::UnusableIdentityProvider => StatusCode::BAD_GATEWAY,
-            Self::IdentityProviderUnavailable
+            Self::CredentialUnavailable
+            | Self::IdentityProviderUnavailable
             | Self::KeysNotLoaded
             | Self::Overloaded
             | Self::Throttled => StatusCode::SERVICE_UNAVAILABLE,
@@ -115,7 +119,7 @@ impl RejectionKind {
             | Self::InvalidRequest
             | Self::InvalidToken(_)
             | Self::MissingToken => Actor::Caller,
-            Self::Misconfigured | Self::Overloaded => Actor::Gateway,
+            Self::CredentialUnavailable | Self::Misconfigured | Self::Overloaded => Actor::Gateway,
             Self::IdentityProviderTimeout
             | Self::IdentityProviderUnavailable
             | Self::KeysNotLoaded
@@ -134,6 +138,7 @@ impl RejectionKind {
             Self::ClientNotAllowed => "client-not-allowed",
             Self::ConditionalAccess => "conditional-access",
             Self::ConsentRequired => "consent-required",
+            Self::CredentialUnavailable => "credential-unavailable",
             Self::IdentityProviderTimeout => "identity-provider-timeout",
             Self::IdentityProviderUnavailable => "identity-provider-unavailable",
             Self::InsufficientClaims => "insufficient-claims",
@@ -160,6 +165,7 @@ impl RejectionKind {
             Self::ClientNotAllowed => "This application may not call",
             Self::ConditionalAccess => "A policy blocks the access",
             Self::ConsentRequired => "Consent is required",
+            Self::CredentialUnavailable => "This service's own credential is not available",
             Self::IdentityProviderTimeout => "The identity provider did not answer in time",
             Self::IdentityProviderUnavailable => "The identity provider is not available",
             Self::InsufficientClaims => "The user has to prove more at sign-in",
@@ -178,5 +184,38 @@ impl RejectionKind {
 
     pub(super) const fn is_unavailable(self) -> bool {
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Actor as A, RejectionKind as K};
+
+    #[test]
+    fn every_kind_says_who_has_to_act() {
+        for (kind, actor, status) in [
+            (K::AccountRefused, A::Caller, 403),
+            (K::AppOnlyNotAllowed, A::Caller, 403),
+            (K::AssertionRefused, A::Caller, 401),
+            (K::ClientNotAllowed, A::Caller, 403),
+            (K::ConditionalAccess, A::Caller, 403),
+            (K::ConsentRequired, A::Caller, 403),
+            (K::CredentialUnavailable, A::Gateway, 503),
+            (K::IdentityProviderTimeout, A::IdentityProvider, 504),
+            (K::IdentityProviderUnavailable, A::IdentityProvider, 503),
+            (K::InsufficientClaims, A::Caller, 401),
+            (K::InsufficientScope, A::Caller, 403),
+            (K::InteractionRequired, A::Caller, 401),
+            (K::InvalidRequest, A::Caller, 400),
+            (K::KeysNotLoaded, A::IdentityProvider, 503),
+            (K::Misconfigured, A::Gateway, 502),
+            (K::MissingToken, A::Caller, 401),
+            (K::Overloaded, A::Gateway, 503),
+            (K::Throttled, A::IdentityProvider, 503),
+            (K::UnusableIdentityProvider, A::IdentityProvider, 502),
+        ] {
+            assert_eq!(kind.actor(), actor, "{kind:?}");
+            assert_eq!(kind.status().as_u16(), status, "{kind:?}");
+        }
     }
 }

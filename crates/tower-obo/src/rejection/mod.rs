@@ -262,6 +262,10 @@ const fn of_exchange(kind: ExchangeErrorKind) -> (RejectionKind, &'static str) {
             K::ConsentRequired,
             "consent to the downstream permissions has not been given",
         ),
+        E::CredentialUnavailable => (
+            K::CredentialUnavailable,
+            "this service's own credential is not available",
+        ),
         E::InsufficientClaims => (
             K::InsufficientClaims,
             "the user has to satisfy the claims in WWW-Authenticate",

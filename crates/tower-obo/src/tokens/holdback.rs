@@ -147,7 +147,9 @@ impl Holdback {
             }
             // Perhaps it is this caller's token that makes the request a wrong one.
             K::Misconfigured => self.hold_user(key, error, now, PAUSE),
-            K::Timeout | K::Unavailable => self.hold_user(key, error, now, wait),
+            K::CredentialUnavailable | K::Timeout | K::Unavailable => {
+                self.hold_user(key, error, now, wait);
+            }
             _ if error.refuses_caller() => self.remember_user(key, error, now),
             _ => {}
         }

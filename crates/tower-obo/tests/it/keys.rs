@@ -307,6 +307,19 @@ fn settings_that_would_accept_or_ask_without_end_are_refused() {
     );
 }
 
+#[test]
+fn settings_that_would_refuse_everything_or_cannot_be_counted_are_refused() {
+    let (client, secret) = (demo::API_CLIENT_ID, tower_obo::Credential::secret("s"));
+    let errors = tower_obo::Core::builder(Entra::tenant(demo::CONTOSO))
+        .client(client, secret)
+        .max_exchanges(usize::MAX)
+        .with_max_token_bytes(0)
+        .build()
+        .unwrap_err();
+    let wrong: Vec<_> = errors.iter().map(|error| error.setting).collect();
+    assert_eq!(wrong, ["max_exchanges", "max_token_bytes"]);
+}
+
 /// It was twelve hours ahead when the machine came up, and has been corrected since.
 #[tokio::test]
 async fn ks_04_a_clock_that_is_set_back_does_not_stretch_the_cool_down() {

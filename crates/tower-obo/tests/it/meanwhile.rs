@@ -1,9 +1,14 @@
 //! What changes while a request waits or runs: a token that was good at its begin is looked at again.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use entra_emulator::Endpoint;
 use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
-use tower_obo::{Admitted, Downstream, Policy, RejectionKind, TokenDefect};
+use tower_obo::{Admitted, Downstream, Event, Observer, Policy, RejectionKind, TokenDefect};
 
 use crate::{
     answer::Answer,
@@ -170,4 +175,32 @@ async fn ex_12_a_challenge_of_a_downstream_on_demand_can_be_answered_by_an_excha
         .core
         .exchange_for_claims(&head, &admitted, &second, &challenge());
     assert!(pending.is_none());
+}
+
+/// Counts the refusals that it is told of.
+#[derive(Clone, Debug, Default)]
+struct Refusals(Arc<AtomicUsize>);
+
+impl Observer for Refusals {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::Refused { .. } = event {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_observer_sees_what_a_handler_is_refused_once() {
+    let refusals = Refusals::default();
+    let world = World::with(|builder| builder.observer(refusals.clone())).await;
+    let token = world.entra.user_token("alice");
+    let downstreams = admitted(&world, policy(), &token).await.downstreams();
+    let seen = || refusals.0.swap(0, Ordering::SeqCst);
+    seen();
+    let arm = downstreams.get("arm").await.unwrap();
+    assert_eq!(seen(), 0);
+    assert!(arm.challenged(&challenge()).is_some());
+    assert_eq!(seen(), 1);
+    assert!(downstreams.get("arm").await.is_err());
+    assert_eq!(seen(), 1);
 }

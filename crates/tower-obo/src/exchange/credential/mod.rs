@@ -353,7 +353,7 @@ impl CredentialError {
             Self::Unavailable(error) => {
                 tracing::error!(%error, "the client credential is not there at present");
                 ExchangeError::new(
-                    ExchangeErrorKind::Unavailable,
+                    ExchangeErrorKind::CredentialUnavailable,
                     "the client credential is not there at present",
                 )
             }

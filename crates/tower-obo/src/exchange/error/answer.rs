@@ -29,14 +29,11 @@ impl ExchangeError {
         let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
         let known = body.error_codes.iter().find_map(|code| Aadsts::find(*code));
         let family = || body.error_codes.iter().find_map(|code| family_of(*code));
-        let has_claims = body
-            .claims
-            .as_ref()
-            .is_some_and(|claims| (1..=MAX_CLAIMS).contains(&claims.len()));
+        let has_claims = body.claims.as_deref().is_some_and(is_claims_request);
         let answer = known.map(|known| known.answer);
         let (kind, reason) = if status == StatusCode::TOO_MANY_REQUESTS {
             (K::Throttled, "the token endpoint asks to slow down")
-        } else if status.is_server_error() {
+        } else if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
             (K::Unavailable, "the token endpoint has a fault")
         } else if status.is_redirection() || status.is_success() {
             (K::UnusableAnswer, "the token endpoint's answer is no token")
@@ -53,7 +50,10 @@ impl ExchangeError {
         Self(Arc::new(Details {
             kind,
             credential_refused: answer == Some(Answer::CredentialRefused),
-            aadsts: body.error_codes.first().copied(),
+            // Of several codes that which the answer is judged by.
+            aadsts: known
+                .map(|known| known.code)
+                .or_else(|| body.error_codes.first().copied()),
             claims: body.claims.filter(|_| kind == K::InsufficientClaims),
             error: body.error.and_then(plain),
             suberror: body.suberror.and_then(plain),
@@ -145,6 +145,17 @@ impl ErrorBody {
             (Some("invalid_grant"), Some("basic_action" | "additional_action")) => {
                 (K::InteractionRequired, "the user has to do something first")
             }
+            // A sign-in would bring the same again (MSAL: none is asked for).
+            (Some("invalid_grant"), Some("client_mismatch")) => {
+                (K::Misconfigured, "the grant is another client's")
+            }
+            (
+                Some("invalid_grant"),
+                Some("protection_policy_required" | "device_authentication_failed"),
+            ) => (
+                K::ConditionalAccess,
+                "a device or protection policy blocks the token",
+            ),
             (Some("invalid_grant"), _) => (K::AssertionRefused, "the assertion is refused"),
             (Some("temporarily_unavailable"), _) => {
                 (K::Unavailable, "the token endpoint has a passing fault")
@@ -156,6 +167,13 @@ impl ErrorBody {
             ),
         }
     }
+}
+
+/// Claims that a client can be sent away with: a JSON object, as those of a downstream are, and not
+/// longer than a header takes.
+fn is_claims_request(claims: &str) -> bool {
+    claims.len() <= MAX_CLAIMS
+        && serde_json::from_str::<serde_json::Value>(claims).is_ok_and(|json| json.is_object())
 }
 
 fn lenient<'de, D, T>(json: D) -> Result<T, D::Error>
@@ -211,12 +229,58 @@ mod tests {
             ("interaction_required", "", K::InteractionRequired),
             ("invalid_grant", "consent_required", K::ConsentRequired),
             ("invalid_grant", "basic_action", K::InteractionRequired),
+            ("invalid_grant", "client_mismatch", K::Misconfigured),
+            (
+                "invalid_grant",
+                "protection_policy_required",
+                K::ConditionalAccess,
+            ),
+            (
+                "invalid_grant",
+                "device_authentication_failed",
+                K::ConditionalAccess,
+            ),
+            ("invalid_grant", "bad_token", K::AssertionRefused),
             ("invalid_grant", "", K::AssertionRefused),
             ("invalid_client", "", K::Misconfigured),
             ("temporarily_unavailable", "", K::Unavailable),
         ] {
             let body = json!({"error": error, "suberror": suberror, "error_codes": [1]});
             assert_eq!(read(400, &body).kind(), kind, "{error} {suberror}");
+        }
+    }
+
+    /// What the table says of a code has been looked up; `suberror` says less.
+    #[test]
+    fn a_known_code_is_judged_before_the_suberror() {
+        for (code, suberror, kind) in [
+            (65001, "basic_action", K::ConsentRequired),
+            (53003, "consent_required", K::ConditionalAccess),
+            (50076, "client_mismatch", K::InteractionRequired),
+        ] {
+            let body =
+                json!({"error": "invalid_grant", "suberror": suberror, "error_codes": [code]});
+            assert_eq!(read(400, &body).kind(), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_code_that_is_told_is_the_one_that_the_answer_is_judged_by() {
+        for (codes, told) in [(vec![1, 65001], 65001), (vec![1, 2], 1)] {
+            let body = json!({"error": "invalid_grant", "error_codes": codes});
+            assert_eq!(read(400, &body).aadsts(), Some(told), "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn ex_01_claims_that_are_no_json_object_are_no_challenge() {
+        for claims in ["oops", "[]", "\"x\"", "{", "7", ""] {
+            let error = read(
+                400,
+                &json!({"error": "interaction_required", "claims": claims}),
+            );
+            assert_eq!(error.kind(), K::InteractionRequired, "{claims}");
+            assert_eq!(error.claims(), None, "{claims}");
         }
     }
 
@@ -286,6 +350,7 @@ mod tests {
         }
         assert_eq!(read(429, &body).kind(), K::Throttled);
         assert_eq!(read(503, &body).kind(), K::Unavailable);
+        assert_eq!(read(408, &body).kind(), K::Unavailable);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
     DownstreamTokens, gone,
 };
 use crate::{
-    Timestamp,
+    Event, Rejection, RejectionKind, Timestamp,
     digest::{AsIs, Digest},
     exchange::ExchangeError,
 };
@@ -79,6 +79,24 @@ impl DownstreamTokens {
                 .error_of_user(token.key(), now)
                 .unwrap_or_else(gone)),
         }
+    }
+
+    /// Tells the observer and the log of a refusal. Every one passes here once, also those that a
+    /// handler causes.
+    pub(crate) fn report(&self, rejection: Rejection) -> Rejection {
+        tracing::debug!(
+            reason = rejection.kind().name(),
+            defect = match rejection.kind() {
+                RejectionKind::InvalidToken(defect) => Some(defect.reason()),
+                _ => None,
+            },
+            correlation_id = rejection.correlation_id(),
+            "request refused"
+        );
+        self.observer.on(&Event::Refused {
+            rejection: &rejection,
+        });
+        rejection
     }
 
     pub(crate) fn now(&self) -> Timestamp {
