@@ -240,6 +240,7 @@ mod tests {
             ("kty", json!("oct"), "its kty is not RSA or EC"),
             ("kty", json!("EC"), "its crv is not P-256 or P-384"),
             ("kid", json!(null), "it has no kid"),
+            ("kid", json!(""), "it has no kid"),
             ("use", json!("enc"), "its use is not sig"),
             ("d", json!("AQAB"), "it holds a private key"),
             ("alg", json!("HS256"), "its alg is not supported"),
@@ -263,6 +264,50 @@ mod tests {
             parse_value(&rsa_jwk(1024)).err(),
             Some("its modulus has fewer than 2048 bits")
         );
+    }
+
+    #[test]
+    fn rsa_keys_have_2048_to_8192_bits() {
+        for bits in [2048, 3072, 8192] {
+            assert!(parse_value(&rsa_jwk(bits)).is_ok(), "{bits}");
+        }
+        assert_eq!(
+            parse_value(&rsa_jwk(8200)).err(),
+            Some("its modulus has more than 8192 bits")
+        );
+        let mut jwk = rsa_jwk(2048);
+        jwk["n"] = URL_SAFE_NO_PAD.encode([0x7f; 256]).into();
+        assert_eq!(
+            parse_value(&jwk).err(),
+            Some("its modulus has fewer than 2048 bits")
+        );
+    }
+
+    #[test]
+    fn ec_keys_have_the_alg_and_the_length_of_their_curve() {
+        // RFC 7517 §A.1.
+        let good = json!({"kty": "EC", "kid": "k", "crv": "P-256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"});
+        let key = parse_value(&good).unwrap();
+        assert!(key.supports(Algorithm::Es256) && !key.supports(Algorithm::Es384));
+        for (member, value, reason) in [
+            ("alg", "ES384", "its alg does not fit its crv"),
+            ("alg", "RS256", "its alg does not fit its crv"),
+            ("crv", "P-521", "its crv is not P-256 or P-384"),
+            ("crv", "P-384", "its coordinates have a wrong length"),
+            ("x", "AA", "its coordinates have a wrong length"),
+            ("y", "AA", "its coordinates have a wrong length"),
+            (
+                "y",
+                "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyA",
+                "it is no point of its crv",
+            ),
+        ] {
+            let mut jwk = good.clone();
+            jwk[member] = value.into();
+            assert_eq!(parse_value(&jwk).err(), Some(reason), "{member} {value}");
+        }
     }
 
     #[test]

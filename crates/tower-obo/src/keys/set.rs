@@ -189,6 +189,13 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_keys_are_a_set() {
+        let mut keys = vec![json!({}); MAX_KEYS - 1];
+        keys.push(key("k", 1));
+        assert_eq!(set(&keys, NOW).len(), 1);
+    }
+
+    #[test]
     fn two_keys_may_share_an_id() {
         assert_eq!(set(&[key("k", 1), key("k", 2)], NOW).with_id("k").len(), 2);
     }

@@ -322,6 +322,23 @@ async fn ca_08_a_key_is_rotated_without_a_flush_and_an_old_or_wrong_one_opens_no
 }
 
 #[tokio::test]
+async fn ex_13_a_refused_token_goes_under_whatever_key_it_was_sealed() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let store = |key: &str| RedisStore::new(redis.url(), key).with_wait(LONG);
+    let old = Process::start(&world, store(KEY));
+    let rotated = Process::start(&world, store(NEW_KEY).also_opens(KEY));
+    let one = old.get(&token).await;
+    redis.one_token().await;
+    assert_eq!(rotated.get(&token).await, one);
+    assert!(rotated.downstream().challenged(&HeaderMap::new()).is_none());
+    redis.until_empty().await;
+}
+
+#[tokio::test]
 async fn a_renewal_of_one_process_serves_the_others() {
     let Some(redis) = RedisServer::start().await else {
         return;
