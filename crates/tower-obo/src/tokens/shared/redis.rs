@@ -377,6 +377,11 @@ mod tests {
     fn a_short_key_is_a_problem_that_does_not_repeat_it() {
         let store = RedisStore::new("redis://h", KEY).also_opens("hunter2");
         let problems = store.problems();
+        let just_long_enough = "k".repeat(MIN_KEY);
+        assert_eq!(
+            RedisStore::new("redis://h", just_long_enough).problems(),
+            [""; 0]
+        );
         assert_eq!(problems.len(), 1);
         assert!(problems[0].starts_with("key 2 has 7 bytes"), "{problems:?}");
         assert!(!format!("{store:?}").contains("hunter2"));
