@@ -108,6 +108,22 @@ fn expected(answer: AadstsAnswer) -> Expected {
     }
 }
 
+/// `actor` of the problem document.
+fn actor(answer: AadstsAnswer) -> &'static str {
+    use AadstsAnswer as A;
+    match answer {
+        A::AccountRefused
+        | A::AppOnly
+        | A::AssertionRefused
+        | A::ConditionalAccess
+        | A::ConsentRequired
+        | A::Interaction => "caller",
+        A::CredentialRefused | A::Misconfigured => "gateway",
+        A::Throttled | A::Unavailable => "identity-provider",
+        other => panic!("{other:?} has no expectation"),
+    }
+}
+
 /// The status and the OAuth error that Entra ID sends with a code.
 fn sent_with(row: &Aadsts) -> (u16, &'static str) {
     use AadstsAnswer as A;
@@ -178,7 +194,8 @@ async fn answered_as_the_page_says(rows: &[&Aadsts]) {
         let kind = format!("urn:tower-obo:problem:{}", expected.problem);
         assert_eq!(problem["type"], kind, "{code}");
         assert_eq!(problem["status"], expected.status, "{code}");
-        for member in ["title", "detail", "actor"] {
+        assert_eq!(problem["actor"], actor(row.answer), "{code}");
+        for member in ["title", "detail"] {
             assert!(!problem[member].as_str().unwrap().is_empty(), "{code}");
         }
         assert_eq!(problem["error"], body["error"], "{code}");
@@ -277,8 +294,10 @@ fn page() -> String {
         Codes of *Conditional Access* and *interaction* come with `claims` as a rule. Then the answer is 401 with \
         `WWW-Authenticate: Bearer error=\"insufficient_claims\", claims=\"…\"`: the client sends the decoded claims to Entra ID \
         with the next sign-in. A code that is not in this list is judged by Entra's `error` and `suberror`.\n\n\
-        | code | what it means | who has to act | what they do | status | challenge | problem type |\n\
-        |---|---|---|---|---|---|---|\n"
+        `actor` of the document is `caller` where the user has to act, or an administrator of the user's tenant; `gateway` where \
+        it is whoever runs the gateway; and `identity-provider` where it passes by itself.\n\n\
+        | code | what it means | who has to act | what they do | status | challenge | problem type | `actor` |\n\
+        |---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for row in Aadsts::all() {
         let Expected {
@@ -296,7 +315,8 @@ fn page() -> String {
         let (code, meaning) = (row.code, row.meaning);
         writeln!(
             page,
-            "| AADSTS{code} | {meaning} | {who} | {what} | {status} | {challenge} | `{problem}` |"
+            "| AADSTS{code} | {meaning} | {who} | {what} | {status} | {challenge} | `{problem}` | `{}` |",
+            actor(row.answer)
         )
         .unwrap();
     }
