@@ -31,8 +31,9 @@ browser: ## the browser tests only
 	scripts/install-test-tools
 	cargo test -p obo-tests --test browser
 
-interop: ## msal and azure-identity (Python, Node), unmodified, and the gateway against the emulator; needs python3 and node
+interop: ## msal and azure-identity (Python, Node), unmodified, and the gateway against the emulator, and Keycloak; needs python3, node, java, mvn
 	scripts/interop
+	scripts/keycloak
 
 conformance: ## suites that judge the gateway and take long: each script of scripts/conformance; needs go
 	scripts/conformance/all

@@ -50,32 +50,23 @@ pub(crate) fn core(
     control: Handle,
     observer: Arc<LibraryFigures>,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {
-    let mut entra = match &config.accept.tenants {
-        Tenants::Own => Entra::tenant(&config.entra.tenant),
-        Tenants::Listed(tenants) => Entra::tenants(tenants),
-        Tenants::Any => Entra::any_tenant(),
+    let mut builder = match &config.entra.other {
+        Some(other) => Core::oidc(other.for_library(config)),
+        None => Core::builder(entra(config)),
     }
-    .allow_http_loopback(config.entra.allow_http_loopback);
-    if let Some(authority) = &config.entra.authority {
-        entra = entra.authority(authority);
-    }
-    if let Some(path) = &config.entra.ca_file {
-        entra = entra.ca_file(path);
-    }
-    let mut builder = Core::builder(entra)
-        .client(
-            &config.entra.client_id,
-            config.entra.credential.for_library(),
-        )
-        .spawner(TokioSpawner::new(control))
-        .shared_observer(observer)
-        .with_leeway(config.accept.clock_skew)
-        .with_unknown_key_cool_down(config.accept.key_cool_down)
-        .with_key_max_age(config.accept.key_max_age)
-        .with_max_token_bytes(config.limits.token_bytes)
-        .with_key_wait(config.limits.keys_timeout)
-        .with_http_timeout(config.limits.exchange_timeout)
-        .max_exchanges(config.limits.exchanges);
+    .client(
+        &config.entra.client_id,
+        config.entra.credential.for_library(),
+    )
+    .spawner(TokioSpawner::new(control))
+    .shared_observer(observer)
+    .with_leeway(config.accept.clock_skew)
+    .with_unknown_key_cool_down(config.accept.key_cool_down)
+    .with_key_max_age(config.accept.key_max_age)
+    .with_max_token_bytes(config.limits.token_bytes)
+    .with_key_wait(config.limits.keys_timeout)
+    .with_http_timeout(config.limits.exchange_timeout)
+    .max_exchanges(config.limits.exchanges);
     if config.entra.answer_claims_challenges {
         builder = builder.answer_claims_challenges();
     }
@@ -112,6 +103,22 @@ pub(crate) fn core(
         .map(|route| core.bind(policy(config, route)))
         .collect();
     Ok((core, policies))
+}
+
+fn entra(config: &Config) -> Entra {
+    let mut entra = match &config.accept.tenants {
+        Tenants::Own => Entra::tenant(&config.entra.tenant),
+        Tenants::Listed(tenants) => Entra::tenants(tenants),
+        Tenants::Any => Entra::any_tenant(),
+    }
+    .allow_http_loopback(config.entra.allow_http_loopback);
+    if let Some(authority) = &config.entra.authority {
+        entra = entra.authority(authority);
+    }
+    if let Some(path) = &config.entra.ca_file {
+        entra = entra.ca_file(path);
+    }
+    entra
 }
 
 fn policy(config: &Config, route: &Route) -> Policy {

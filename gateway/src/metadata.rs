@@ -97,6 +97,9 @@ impl Metadata {
 
 /// The issuers of tokens, by which clients find their endpoints (RFC 8414).
 fn authorization_servers(config: &Config) -> Vec<String> {
+    if let Some(other) = &config.entra.other {
+        return vec![other.issuer.clone()];
+    }
     let mut entra = Entra::tenant(config.entra.tenant.as_str());
     if let Some(authority) = &config.entra.authority {
         entra = entra.authority(authority.as_str());
@@ -130,7 +133,11 @@ fn scopes(config: &Config, resource: &Resource) -> Vec<String> {
         .filter(|route| route.access == Access::Required)
         .flat_map(|route| &route.scopes)
     {
-        let scope = format!("{identifier}/{scope}");
+        // Of other providers a scope is its name.
+        let scope = match config.entra.other {
+            Some(_) => scope.clone(),
+            None => format!("{identifier}/{scope}"),
+        };
         if !scopes.contains(&scope) {
             scopes.push(scope);
         }

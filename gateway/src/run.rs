@@ -265,6 +265,7 @@ fn announce(running: &Running, config: &Config) {
         listen = running.url(),
         admin = running.admin_url(),
         workers = config.workers,
+        issuer = (config.entra.other.as_ref()).map(|other| other.issuer.as_str()),
         tenant = config.entra.tenant,
         client_id = config.entra.client_id,
         credential = config.entra.credential.describe(),

@@ -241,7 +241,8 @@ fn identity_value(principal: &Principal, claim: &str) -> Option<HeaderValue> {
     let joined: String;
     let value = match claim {
         "oid" => principal.object_id()?,
-        "tid" => principal.tenant_id(),
+        "iss" => principal.issuer(),
+        "tid" => Some(principal.tenant_id()).filter(|tenant| !tenant.is_empty())?,
         "sub" => principal.subject()?,
         "azp" => principal.client_id()?,
         "uti" => principal.token_id()?,
@@ -393,6 +394,7 @@ mod tests {
 
     fn principal(name: &str) -> Principal {
         Principal::new(Claims {
+            issuer: "i".into(),
             tenant_id: "t".into(),
             object_id: None,
             subject: None,

@@ -204,6 +204,7 @@ mod tests {
     fn caller(scopes: &[&str], roles: &[&str], app_only: bool) -> Principal {
         let list = |items: &[&str]| items.iter().map(|item| Box::from(*item)).collect();
         Principal::new(Claims {
+            issuer: "i".into(),
             tenant_id: "t".into(),
             object_id: None,
             subject: None,

@@ -31,13 +31,14 @@ pub use self::{
 };
 use crate::{
     Admitted, BoundPolicy, Clock, Downstream, Event, KeySource, Observer, Policy, Principal,
-    RefreshReason, Rejection, RejectionKind, Secret, Timestamp, Validator,
+    RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
     admitted::Tokens,
     bearer,
     challenge::ChallengeContext,
     digest::Digest,
     policy::{BoundDownstream, Target},
+    provider::ProviderKind,
     tokens::{CachedToken, DownstreamTokens, FromStore, Want},
     usage::CachesUsage,
     validate::{TokenDefect, jose::Parts},
@@ -98,6 +99,7 @@ struct Inner {
     admissions: Arc<Admissions>,
     tokens: Arc<DownstreamTokens>,
     authority: Box<str>,
+    kind: ProviderKind,
     /// What tells the tokens of this client at this authority from others'.
     client: Box<[Box<str>]>,
     /// The claims request of every exchange.
@@ -115,7 +117,12 @@ struct Inner {
 impl Core {
     /// Starts to build a core.
     pub fn builder(entra: crate::Entra) -> CoreBuilder {
-        CoreBuilder::new(entra)
+        CoreBuilder::new(RemoteKeys::builder(entra))
+    }
+
+    /// Starts to build a core for the tokens of another provider than Entra ID.
+    pub fn oidc(provider: crate::Oidc) -> CoreBuilder {
+        CoreBuilder::new(RemoteKeys::oidc(provider))
     }
 
     /// Begins to load the signing keys and to keep them fresh, in the background, and connects to the
@@ -136,7 +143,7 @@ impl Core {
     /// Makes a policy one of this core's.
     #[must_use]
     pub fn bind(&self, policy: Policy) -> Arc<BoundPolicy> {
-        let defect = policy.defects().first().copied();
+        let defect = policy.defects(self.0.kind).first().copied();
         if let Some(defect) = defect {
             tracing::error!("a policy lets nobody in: {defect}");
         }
@@ -397,6 +404,7 @@ impl Core {
             target: Arc::clone(bound.downstream.target()),
             claims: None,
             object_id: None,
+            subject: None,
             // The caller is not its only one.
             caller_valid_until: Timestamp::MAX,
             from_store: FromStore::Fresh,
@@ -410,6 +418,7 @@ impl Core {
         Want {
             claims: self.0.claims.clone(),
             object_id: principal.object_id().map(Into::into),
+            subject: subject(principal),
             caller_valid_until,
             assertion: Some(caller.clone()),
             ..want
@@ -422,12 +431,12 @@ impl Core {
     /// The application's own tokens have no caller's in it: all callers of a tenant find the same. The
     /// grant tells them from users', whose token is never empty either.
     fn token_key(&self, principal: &Principal, bound: &BoundDownstream, token: &[u8]) -> Digest {
-        let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        let mut fields: SmallVec<[&[u8]; 12]> = SmallVec::new();
         fields.push(if bound.has_subject() { token } else { b"" });
         fields.push(bound.downstream.grant().name().as_bytes());
         fields.push(principal.tenant_id().as_bytes());
         fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
-        fields.extend(bound.downstream.scopes().map(str::as_bytes));
+        bound.downstream.target().write(&mut fields);
         Digest::of(&fields)
     }
 
@@ -437,7 +446,11 @@ impl Core {
         let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
         fields.push(principal.tenant_id().as_bytes());
         fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
-        fields.push(bound.downstream.resource().as_bytes());
+        fields.push(bound.downstream.throttled_as().as_bytes());
+        let target = bound.downstream.target();
+        for item in target.audiences.iter().chain(&*target.resources) {
+            fields.push(item.as_bytes());
+        }
         Digest::of(&fields)
     }
 
@@ -473,6 +486,15 @@ impl Core {
     fn report(&self, rejection: Rejection) -> Rejection {
         self.0.tokens.report(rejection)
     }
+}
+
+/// Whose tokens are to be told from others' by `sub`: users of another provider than Entra ID, which
+/// has no tenants.
+fn subject(principal: &Principal) -> Option<(Box<str>, Box<str>)> {
+    let subject = principal
+        .subject()
+        .filter(|_| principal.tenant_id().is_empty());
+    Some((principal.issuer().into(), subject?.into()))
 }
 
 /// What the first look at a token says.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use zeroize::Zeroizing;
 
-use crate::Entra;
+use crate::provider::Provider;
 
 /// Why a call got no answer that could be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,14 +50,14 @@ pub(crate) struct HttpClient {
 impl HttpClient {
     /// A client for that authority, whose calls take at most `timeout`. A proxy of the environment is
     /// not asked for plain `http`, which is on this machine.
-    pub(crate) fn new(timeout: Duration, entra: &Entra) -> Result<Self, String> {
+    pub(crate) fn new(timeout: Duration, provider: &Provider) -> Result<Self, String> {
         let mut client = reqwest::Client::builder();
-        if let Some(path) = &entra.ca_file {
+        if let Some(path) = provider.ca_file() {
             let certificates =
                 authorities(path).map_err(|problem| format!("{} {problem}", path.display()))?;
             client = client.tls_certs_merge(certificates);
         }
-        if entra.is_local() {
+        if provider.is_local() {
             client = client.no_proxy();
         }
         Self::build(client, timeout)

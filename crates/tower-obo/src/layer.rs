@@ -238,7 +238,7 @@ impl OboLayerBuilder {
         if downstreams.any(|downstream| downstream.scopes().all(str::is_empty)) {
             wrong("downstream", "a downstream has no scope");
         }
-        for defect in self.downstreams.defects() {
+        for defect in self.downstreams.defects(self.core.kind()) {
             wrong("downstream", defect);
         }
         problems

@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderName, header::AUTHORIZATION};
+use smallvec::SmallVec;
 
 use crate::{
     AccessPolicy, ExchangeError, GrantType, challenge::ChallengeContext, cloud, inject::Strip,
-    tokens::DownstreamTokens,
+    provider::ProviderKind, tokens::DownstreamTokens,
 };
 
 /// A downstream API: what it is called here, and the scopes of the tokens for it.
@@ -32,6 +33,25 @@ pub struct Downstream {
 pub(crate) struct Target {
     pub(crate) grant: GrantType,
     pub(crate) scopes: Arc<[Box<str>]>,
+    pub(crate) audiences: Arc<[Box<str>]>,
+    pub(crate) resources: Arc<[Box<str>]>,
+}
+
+impl Target {
+    /// Everything that it says, so that no two say the same in other words.
+    pub(crate) fn write<'a>(&'a self, fields: &mut SmallVec<[&'a [u8]; 12]>) {
+        // Each with its kind in front of it, so that a scope never reads as an audience.
+        for (kind, list) in [
+            (&b"scope"[..], &self.scopes),
+            (b"audience", &self.audiences),
+            (b"resource", &self.resources),
+        ] {
+            for item in &**list {
+                fields.push(kind);
+                fields.push(item.as_bytes());
+            }
+        }
+    }
 }
 
 impl Downstream {
@@ -79,12 +99,60 @@ impl Downstream {
         let mut scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
         scopes.sort();
         scopes.dedup();
-        let scopes = scopes.into();
         Self {
             name: name.into(),
-            target: Arc::new(Target { grant, scopes }),
+            target: Arc::new(Target {
+                grant,
+                scopes: scopes.into(),
+                audiences: [].into(),
+                resources: [].into(),
+            }),
             of_cloud: false,
         }
+    }
+
+    /// A downstream whose tokens the caller's is exchanged for by RFC 8693: at a provider that is not
+    /// Entra ID (see [`Oidc`](crate::Oidc)). What it is for is said with [`audience`](Self::audience),
+    /// [`resource`](Self::resource) and [`scope`](Self::scope), as the provider wants it.
+    ///
+    /// The answer must hold an access token (`issued_token_type`), a bearer's (`token_type`), and say
+    /// how long it lives (`expires_in`, which the RFC only recommends).
+    ///
+    /// ```
+    /// use tower_obo::Downstream;
+    ///
+    /// let orders = Downstream::token_exchange("orders")
+    ///     .audience("orders-api")
+    ///     .scope("orders.read");
+    /// assert!(orders.scopes().eq(["orders.read"]));
+    /// ```
+    #[must_use]
+    pub fn token_exchange(name: impl Into<Arc<str>>) -> Self {
+        Self::by::<Box<str>>(GrantType::TokenExchange, name, [])
+    }
+
+    /// Asks for a token for this audience: the name by which the provider knows a service (RFC 8693
+    /// §2.1). Of token exchange alone.
+    #[must_use]
+    pub fn audience(self, audience: impl Into<Box<str>>) -> Self {
+        self.edit(|target| add(&mut target.audiences, audience.into()))
+    }
+
+    /// Asks for a token for the service at this URL (RFC 8707 §2). Of token exchange alone.
+    #[must_use]
+    pub fn resource(self, resource: impl Into<Box<str>>) -> Self {
+        self.edit(|target| add(&mut target.resources, resource.into()))
+    }
+
+    /// Asks for this scope, besides others.
+    #[must_use]
+    pub fn scope(self, scope: impl Into<Box<str>>) -> Self {
+        self.edit(|target| add(&mut target.scopes, scope.into()))
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut Target)) -> Self {
+        edit(Arc::make_mut(&mut self.target));
+        self
     }
 
     /// Azure Resource Manager (`arm`), as the user may use it: of the public cloud, unless the core
@@ -139,7 +207,7 @@ impl Downstream {
 
     /// What the scopes are of: all before the last `/` of one. Empty for those of Microsoft Graph that are
     /// written without it. A resource that ends in `/` has two in its `//.default`.
-    pub(crate) fn resource(&self) -> &str {
+    pub(crate) fn throttled_as(&self) -> &str {
         let scope = self.scopes().next().unwrap_or_default();
         let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
         resource.trim_end_matches('/')
@@ -153,8 +221,24 @@ impl Downstream {
         &self.target
     }
 
-    /// What of it Entra ID would refuse whatever the caller's token is.
-    fn defect(&self) -> Option<&'static str> {
+    /// What of it the provider would refuse whatever the caller's token is.
+    fn defect(&self, provider: ProviderKind) -> Option<&'static str> {
+        let target = &self.target;
+        if self.grant() != GrantType::TokenExchange
+            && !(target.audiences.is_empty() && target.resources.is_empty())
+        {
+            return Some("an audience or a resource is asked for without token exchange");
+        }
+        match (provider, self.grant()) {
+            (ProviderKind::Oidc, GrantType::OnBehalfOf) => {
+                return Some("On-Behalf-Of is a grant of Entra ID; exchange the token instead");
+            }
+            (ProviderKind::Entra, GrantType::TokenExchange) => {
+                return Some("Entra ID has no token exchange; it has On-Behalf-Of");
+            }
+            (ProviderKind::Entra, _) => {}
+            _ => return None,
+        }
         let is_default = |scope: &str| scope.ends_with("/.default");
         let scopes = &self.target.scopes;
         match self.grant() {
@@ -164,6 +248,15 @@ impl Downstream {
             _ => None,
         }
     }
+}
+
+/// Adds an item to a list that has each once, in an order of its own: two that say the same are equal.
+fn add(list: &mut Arc<[Box<str>]>, item: Box<str>) {
+    let mut items = list.to_vec();
+    items.push(item);
+    items.sort();
+    items.dedup();
+    *list = items.into();
 }
 
 /// What a route asks of its callers, which downstream tokens it gives them, and which headers it
@@ -285,7 +378,7 @@ impl Policy {
     }
 
     /// What of its downstreams cannot be meant. A policy with any of it lets nobody in.
-    pub(crate) fn defects(&self) -> Vec<&'static str> {
+    pub(crate) fn defects(&self, provider: ProviderKind) -> Vec<&'static str> {
         let of_headers = self.downstreams.iter().map(|(downstream, _)| downstream);
         let names = of_headers.chain(&self.on_demand).map(Downstream::name);
         let tokens = self
@@ -296,7 +389,7 @@ impl Policy {
         let all = self.downstreams.iter().map(|(downstream, _)| downstream);
         let mut defects: Vec<_> = all
             .chain(&self.on_demand)
-            .filter_map(Downstream::defect)
+            .filter_map(|downstream| downstream.defect(provider))
             .collect();
         if has_repeated(names) {
             defects.push("two downstreams have one name");
@@ -446,7 +539,7 @@ mod tests {
             (&[], ""),
         ] {
             let downstream = Downstream::new("d", scopes.iter().copied());
-            assert_eq!(downstream.resource(), resource, "{scopes:?}");
+            assert_eq!(downstream.throttled_as(), resource, "{scopes:?}");
         }
     }
 }

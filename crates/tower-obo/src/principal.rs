@@ -19,6 +19,7 @@ pub struct Principal(Arc<Claims>);
 
 /// What is kept of a token. Strings that many tokens share are shared.
 pub(crate) struct Claims {
+    pub(crate) issuer: Arc<str>,
     pub(crate) tenant_id: Arc<str>,
     pub(crate) object_id: Option<Box<str>>,
     pub(crate) subject: Option<Box<str>>,
@@ -37,7 +38,14 @@ impl Principal {
         Self(Arc::new(claims))
     }
 
-    /// The tenant that issued the token (`tid`).
+    /// Who issued the token (`iss`). With another provider than Entra ID, this and
+    /// [`subject`](Self::subject) together say who the user is.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    /// The tenant that issued the token (`tid`); empty where that was another provider than Entra ID.
     #[must_use]
     pub fn tenant_id(&self) -> &str {
         &self.0.tenant_id
@@ -131,6 +139,7 @@ impl Principal {
         let kept = claims.kept.iter().map(|(_, value)| value.len() + 48);
         size_of::<Claims>()
             + 16
+            + own(&claims.issuer)
             + own(&claims.tenant_id)
             + text(&claims.object_id)
             + text(&claims.subject)

@@ -108,6 +108,11 @@ impl Resolver<'_> {
             self.problems
                 .push(given.origin.clone(), key, "an empty list lets nobody in");
         }
+        if self.has_other_provider() {
+            // Of other providers they are any text.
+            self.judge_words(key, given.value, &given.origin);
+            return given.value.to_vec();
+        }
         let mut guids = Vec::with_capacity(given.value.len());
         for text in given.value {
             match value::guid(text) {

@@ -23,10 +23,18 @@ pub struct DownstreamApi {
     pub header: HeaderName,
     /// Whose they are: the caller's, or the application's own.
     pub grant: GrantType,
+    /// For whom they are, where tokens are exchanged by RFC 8693: names.
+    pub audiences: Vec<String>,
+    /// The same by URLs.
+    pub resources: Vec<String>,
 }
 
 /// The problem has been named.
 struct Said;
+
+fn items(given: Option<&Given<Vec<String>>>) -> Vec<String> {
+    given.map(|given| given.value.clone()).unwrap_or_default()
+}
 
 /// By name.
 pub(super) type Downstreams = BTreeMap<String, DownstreamApi>;
@@ -46,6 +54,8 @@ impl Resolver<'_> {
             scopes,
             header,
             grant,
+            audiences: Vec::new(),
+            resources: Vec::new(),
         };
         downstreams.insert(DEFAULT_DOWNSTREAM.to_owned(), arm);
         for (name, table) in &settings.downstreams {
@@ -56,16 +66,23 @@ impl Resolver<'_> {
                 if let Some(arm) = downstreams.get_mut(DEFAULT_DOWNSTREAM) {
                     arm.header = header;
                     arm.grant = grant;
+                    arm.audiences = items(table.audience.as_ref());
+                    arm.resources = items(table.resource.as_ref());
                     self.fits_grant(&key, table, arm);
                 }
                 continue;
             }
-            match self.scopes(name, Some(table)) {
+            let scopes = self.scopes(name, Some(table));
+            // An exchange needs no scope.
+            let is_exchange = grant == GrantType::TokenExchange;
+            match scopes.map(|scopes| scopes.or(is_exchange.then(Vec::new))) {
                 Ok(Some(scopes)) => {
                     let api = DownstreamApi {
                         scopes,
                         header,
                         grant,
+                        audiences: items(table.audience.as_ref()),
+                        resources: items(table.resource.as_ref()),
                     };
                     self.fits_grant(&key, table, &api);
                     downstreams.insert(name.clone(), api);

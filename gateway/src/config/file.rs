@@ -75,8 +75,30 @@ impl Walk<'_> {
                 "route" => self.routes(at, value),
                 "downstream" => self.downstreams(at, value),
                 "upstreams" => self.upstreams(at, value),
+                "oidc" => self.oidc(at, value),
                 _ => self.setting(key.to_owned(), at, value),
             }
+        }
+    }
+
+    /// `[oidc]`: what it shares with `[entra]` is the same setting.
+    fn oidc(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
+        const SHARED: [&str; 4] = ["client_id", "credential", "ca_file", "allow_http_loopback"];
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!("a table is wanted, not {}", a(value.get_ref().type_str()));
+            return self.problem(at, "oidc", message);
+        };
+        if !entries(table).any(|(key, ..)| key == "issuer") {
+            let message = "missing: the issuer, as `iss` of its tokens has it";
+            self.problem(at, "oidc.issuer", message);
+        }
+        for (key, at, value) in entries(table) {
+            let group = if SHARED.contains(&key) {
+                "entra"
+            } else {
+                "oidc"
+            };
+            self.setting(format!("{group}.{key}"), at, value);
         }
     }
 
@@ -179,8 +201,25 @@ impl Walk<'_> {
     }
 
     fn list(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Given<Vec<String>>> {
+        self.list_of(key, Kind::List, value)
+    }
+
+    fn one_or_list(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Given<Vec<String>>> {
+        self.list_of(key, Kind::OneOrList, value)
+    }
+
+    fn list_of(
+        &mut self,
+        key: &str,
+        kind: Kind,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Given<Vec<String>>> {
         let origin = self.origin(value.span().start);
-        match self.value(key, Kind::List, value)? {
+        match self.value(key, kind, value)? {
             Value::List(list) => Some(Given::new(list, origin)),
             _ => None,
         }
@@ -197,6 +236,8 @@ impl Walk<'_> {
                 resource_url: None,
                 header: None,
                 grant: None,
+                audience: None,
+                resource: None,
             };
             for (key, at, value) in entries(table) {
                 let path = format!("{path}.{key}");
@@ -206,6 +247,8 @@ impl Walk<'_> {
                     "resource_url" => read.resource_url = self.text(&path, value),
                     "header" => read.header = self.text(&path, value),
                     "grant" => read.grant = self.text(&path, value),
+                    "audience" => read.audience = self.one_or_list(&path, value),
+                    "resource" => read.resource = self.one_or_list(&path, value),
                     _ => self.unknown(at, path, &DOWNSTREAM_FIELDS),
                 }
             }
@@ -412,7 +455,15 @@ const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
 
 /// What a `[downstream.<name>]` may have.
-const DOWNSTREAM_FIELDS: [&str; 5] = ["scope", "scopes", "resource_url", "header", "grant"];
+const DOWNSTREAM_FIELDS: [&str; 7] = [
+    "scope",
+    "scopes",
+    "resource_url",
+    "header",
+    "grant",
+    "audience",
+    "resource",
+];
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
 const NOT_YET: &[&str] = &["metrics"];

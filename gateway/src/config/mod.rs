@@ -15,6 +15,7 @@ mod downstreams;
 mod file;
 mod grants;
 pub(crate) mod keys;
+mod oidc;
 mod problem;
 mod resolve;
 mod resource;
@@ -32,6 +33,7 @@ pub use self::{
     cors::{Cors, CorsOrigins},
     credential::{Credential, OtherCredential, Secret, SecretFile},
     downstreams::DownstreamApi,
+    oidc::OtherProvider,
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, PublicUrlError, Resource},
     shared_store::SharedStore,
@@ -224,6 +226,8 @@ pub struct Entra {
     pub answer_claims_challenges: bool,
     /// How we prove who we are.
     pub credential: Credential,
+    /// Who issues the tokens, where that is not Entra ID. `tenant` is empty then.
+    pub other: Option<OtherProvider>,
 }
 
 /// One kind of request: which path, who may, where to.

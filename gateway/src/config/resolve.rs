@@ -224,6 +224,9 @@ impl Resolver<'_> {
     }
 
     fn entra(&mut self) -> Option<Entra> {
+        if self.has_other_provider() {
+            return self.oidc();
+        }
         let tenant = self.tenant();
         let client_id = self.guid("entra.client_id");
         let allow_http_loopback = self.settings.switch("entra.allow_http_loopback");
@@ -249,6 +252,7 @@ impl Resolver<'_> {
             allow_http_loopback,
             answer_claims_challenges: self.settings.switch("entra.answer_claims_challenges"),
             credential: credential?,
+            other: None,
         })
     }
 

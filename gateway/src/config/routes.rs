@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, str::FromStr as _};
 use http::{HeaderName, Method, header::AUTHORIZATION};
 
 use super::{
-    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Protocol, Route, RouteLimits, Upstream,
+    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Origin, Protocol, Route, RouteLimits, Upstream,
     downstreams::{Downstreams, has_a_meaning},
     resolve::Resolver,
     settings::{Given, RouteTable},
@@ -28,6 +28,11 @@ impl Resolver<'_> {
                 None => Vec::new(),
             },
         };
+        if self.settings.routes.is_empty() && self.has_other_provider() {
+            let message = "missing: with [oidc] the routes say which downstream they have";
+            self.problems.push(Origin::Nowhere, "route", message);
+            return Vec::new();
+        }
         if self.settings.routes.is_empty() {
             if self.settings.list("accept.scopes").is_none()
                 && self.settings.list("accept.roles").is_none()
@@ -100,6 +105,7 @@ impl Resolver<'_> {
             upstreams.contains_key(name) || self.settings.upstreams.contains_key(name)
         });
         let names = self.route_downstreams(table, downstreams);
+        self.exists_without_entra(table, &names);
         let first = names.first().and_then(|name| downstreams.get(name));
         let has_authorization = first.is_some_and(|api| api.header == AUTHORIZATION);
         let pass_caller_token = table.values.switch("pass_caller_token");

@@ -81,6 +81,8 @@ pub(crate) struct DownstreamTable {
     pub(crate) resource_url: Option<Given<String>>,
     pub(crate) header: Option<Given<String>>,
     pub(crate) grant: Option<Given<String>>,
+    pub(crate) audience: Option<Given<Vec<String>>>,
+    pub(crate) resource: Option<Given<Vec<String>>>,
 }
 
 /// One `[upstreams.<name>]`, before it is judged.

@@ -3,6 +3,7 @@ use super::*;
 mod credential;
 mod downstreams;
 mod example;
+mod oidc;
 mod policy;
 mod shared_store;
 mod upstreams;

@@ -33,6 +33,21 @@ pub(super) fn guid(text: &str) -> Option<String> {
     canonical.eq_ignore_ascii_case(text).then_some(canonical)
 }
 
+/// The issuer of another provider than Entra ID; every byte of it counts.
+pub(super) fn issuer(text: &str, allow_http_loopback: bool) -> Result<(), String> {
+    let url = url(text)?;
+    let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+    match url.scheme() {
+        "https" if plain => Ok(()),
+        "http" if plain && allow_http_loopback && is_loopback(&url) => Ok(()),
+        "http" => Err(
+            "an issuer must be https; for development on this machine, set `allow_http_loopback = true` (--allow-http-loopback)"
+                .to_owned(),
+        ),
+        _ => Err(format!("{text:?} is no https address of an issuer")),
+    }
+}
+
 /// The identity provider's base address, without a trailing slash.
 ///
 /// A host alone is one over https, as Azure's own libraries take `AZURE_AUTHORITY_HOST`.

@@ -45,6 +45,7 @@ mod limits;
 mod metadata;
 mod metrics;
 mod mutation;
+mod oidc;
 mod overload;
 mod paths;
 mod prometheus;

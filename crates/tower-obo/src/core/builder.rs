@@ -8,9 +8,15 @@ use std::{
 
 use super::{ConfigError, ConfigErrors, Core, Inner};
 use crate::{
-    Algorithm, Clock, Credential, Entra, KeySource, Observer, RemoteKeys, RemoteKeysBuilder,
-    Spawner, TokenExchange, Validator, admission::Admissions, challenge::ChallengeContext,
-    entra::Tenants, exchange::EntraTokenEndpoint, tokens::DownstreamTokens, validate::is_guid,
+    Algorithm, Clock, Credential, KeySource, Observer, RemoteKeysBuilder, Spawner, TokenExchange,
+    Validator,
+    admission::Admissions,
+    challenge::ChallengeContext,
+    entra::Tenants,
+    exchange::TokenEndpoint,
+    provider::{Provider, ProviderKind},
+    tokens::DownstreamTokens,
+    validate::is_guid,
 };
 
 /// Collects what a [`Core`] needs.
@@ -44,9 +50,9 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const CP1: &str = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#;
 
 impl CoreBuilder {
-    pub(super) fn new(entra: Entra) -> Self {
+    pub(super) fn new(source: RemoteKeysBuilder) -> Self {
         Self {
-            source: RemoteKeys::builder(entra),
+            source,
             algorithms: vec![Algorithm::Rs256],
             audience_lists: false,
             client: None,
@@ -77,8 +83,8 @@ impl CoreBuilder {
     /// Lets the authority be plain `http` on a loopback address; see
     /// [`Entra::allow_http_loopback`].
     pub fn allow_http_loopback(mut self, allow: bool) -> Self {
-        let entra = self.source.entra;
-        self.source.entra = entra.allow_http_loopback(allow);
+        let provider = self.source.provider;
+        self.source.provider = provider.allow_http_loopback(allow);
         self
     }
 
@@ -232,7 +238,7 @@ impl CoreBuilder {
     ///
     /// Everything that is wrong, all at once.
     pub fn build(mut self) -> Result<Core, ConfigErrors> {
-        if let Some((client_id, _)) = &mut self.client {
+        if let (Some((client_id, _)), Some(_)) = (&mut self.client, self.source.provider.entra()) {
             client_id.make_ascii_lowercase();
         }
         let problems = self.problems();
@@ -244,19 +250,20 @@ impl CoreBuilder {
             return Err(ConfigErrors::from(problems));
         }
         let validator = self.validator(&client_id);
+        let kind = self.kind();
         let spawner = self.source.shared_spawner();
         let given = self.keys;
         let keys =
             given.unwrap_or_else(|| Arc::new(self.source.keys(http.clone(), Arc::clone(&spawner))));
         let RemoteKeysBuilder {
-            entra,
+            provider,
             clock,
             observer,
             ..
         } = self.source;
         let exchange = self.exchange.unwrap_or_else(|| {
-            Arc::new(EntraTokenEndpoint::new(
-                &entra.authority,
+            Arc::new(TokenEndpoint::new(
+                provider.clone(),
                 &client_id,
                 credential,
                 http,
@@ -288,13 +295,15 @@ impl CoreBuilder {
             tokens.share(shared);
         }
         let claims: Option<Arc<str>> = self.claims_challenges.then(|| CP1.into());
-        let authority = entra.authority.trim_end_matches('/');
-        let sign_in_tenant = match &entra.tenants {
-            Tenants::One(tenant) => tenant,
-            Tenants::Listed(_) => "organizations",
-            Tenants::Any => "common",
-        };
-        let authorization_uri = format!("{authority}/{sign_in_tenant}/oauth2/v2.0/authorize");
+        let authority = provider.name();
+        let authorization_uri = provider.entra().map(|entra| {
+            let sign_in_tenant = match &entra.tenants {
+                Tenants::One(tenant) => tenant,
+                Tenants::Listed(_) => "organizations",
+                Tenants::Any => "common",
+            };
+            format!("{authority}/{sign_in_tenant}/oauth2/v2.0/authorize")
+        });
         Ok(Core(Arc::new(Inner {
             validator,
             keys,
@@ -303,6 +312,7 @@ impl CoreBuilder {
             admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
             tokens: Arc::new(tokens),
             authority: authority.into(),
+            kind,
             client: Box::new([
                 authority.into(),
                 client_id.into(),
@@ -312,7 +322,7 @@ impl CoreBuilder {
             key_wait: self.key_wait,
             challenge: Arc::new(ChallengeContext {
                 realm: self.realm.into(),
-                authorization_uri: Some(authorization_uri.into()),
+                authorization_uri: authorization_uri.map(Into::into),
                 resource_metadata: self.resource_metadata.map(Into::into),
             }),
             clock,
@@ -322,10 +332,17 @@ impl CoreBuilder {
         })))
     }
 
+    /// Whose grants there are.
+    pub(crate) const fn kind(&self) -> ProviderKind {
+        match self.exchange {
+            Some(_) => ProviderKind::Custom,
+            None => self.source.provider.kind(),
+        }
+    }
+
     fn validator(&self, client_id: &str) -> Validator {
         let mut validator = Validator::builder()
             .audience(client_id)
-            .audience(format!("api://{client_id}"))
             .with_algorithms(self.algorithms.iter().copied())
             .with_leeway(self.leeway)
             .with_max_token_bytes(self.max_token_bytes);
@@ -338,10 +355,15 @@ impl CoreBuilder {
         for name in &self.keep {
             validator = validator.keep_claim(name.as_str());
         }
-        for tenant in self.source.entra.named_tenants() {
+        let entra = match &self.source.provider {
+            Provider::Entra(entra) => entra,
+            Provider::Oidc(oidc) => return validator.oidc(oidc).build(),
+        };
+        validator = validator.audience(format!("api://{client_id}"));
+        for tenant in entra.named_tenants() {
             validator = validator.tenant(tenant.as_str());
         }
-        if matches!(self.source.entra.tenants, Tenants::Any) {
+        if matches!(entra.tenants, Tenants::Any) {
             validator = validator.any_tenant();
         }
         validator.build()
@@ -349,13 +371,28 @@ impl CoreBuilder {
 
     fn problems(&mut self) -> Vec<ConfigError> {
         let mut problems = self.source.problems();
+        let is_entra = self.source.provider.entra().is_some();
+        if let Provider::Oidc(oidc) = &self.source.provider
+            && self.keys.is_some()
+            && !oidc.has_endpoint()
+            && self.exchange.is_none()
+        {
+            let problem = "keys from elsewhere leave the token endpoint unknown: name it";
+            problems.push(ConfigError {
+                setting: "token_endpoint",
+                problem: problem.to_owned(),
+            });
+        }
         let mut wrong = |setting, problem: String| problems.push(ConfigError { setting, problem });
         match &self.client {
+            Some((client_id, _)) if client_id.is_empty() => {
+                wrong("client_id", "the client id is empty".to_owned());
+            }
             None => wrong(
                 "client_id",
                 "the app registration's client id and credential are missing".to_owned(),
             ),
-            Some((client_id, _)) if !is_guid(client_id) => wrong(
+            Some((client_id, _)) if is_entra && !is_guid(client_id) => wrong(
                 "client_id",
                 format!("{client_id:?} is no client id: give the app registration's GUID"),
             ),

@@ -1,25 +1,27 @@
-//! The token endpoint of Entra ID.
+//! The token endpoint: of Entra ID, or of another provider.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{
     Credential, ExchangeError, ExchangeErrorKind, ExchangeRequest, Exchanging, TokenExchange,
     TokenResponse,
     credential::{Audience, CredentialError, Proof},
-    grant::Form,
+    grant::{Form, encode},
 };
-use crate::{Clock, Secret, http_client::HttpClient};
+use crate::{Clock, Secret, http_client::HttpClient, provider::Provider};
 
-/// Asks Entra ID for downstream tokens, by the grant that the request names.
+/// Asks the provider for downstream tokens, by the grant that the request names.
 #[derive(Clone, Debug)]
-pub(crate) struct EntraTokenEndpoint(Arc<Inner>);
+pub(crate) struct TokenEndpoint(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    authority: Box<str>,
+    provider: Provider,
     client_id: Arc<str>,
     credential: Credential,
     http: HttpClient,
@@ -30,16 +32,16 @@ struct Inner {
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
 
-impl EntraTokenEndpoint {
+impl TokenEndpoint {
     pub(crate) fn new(
-        authority: &str,
+        provider: Provider,
         client_id: &str,
         credential: Credential,
         http: HttpClient,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self(Arc::new(Inner {
-            authority: authority.trim_end_matches('/').into(),
+            provider,
             client_id: client_id.into(),
             credential,
             http,
@@ -49,7 +51,7 @@ impl EntraTokenEndpoint {
     }
 }
 
-impl TokenExchange for EntraTokenEndpoint {
+impl TokenExchange for TokenEndpoint {
     fn exchange(&self, request: ExchangeRequest) -> Exchanging {
         let endpoint = Arc::clone(&self.0);
         Box::pin(async move { endpoint.exchange(&request).await })
@@ -64,7 +66,12 @@ impl Inner {
         use ExchangeErrorKind as K;
         let (audience, proof) = self.prove(request).await?;
         match self.attempt(request, &audience, &proof).await {
-            Err(error) if error.refuses_credential() => {
+            // Of another provider every wrong credential looks the same; a secret is not tried again.
+            Err(error)
+                if error.refuses_credential()
+                    && (self.provider.entra().is_some()
+                        || matches!(proof, Proof::Assertion(_))) =>
+            {
                 self.credential.refused(&audience, &proof);
             }
             Err(error)
@@ -81,10 +88,8 @@ impl Inner {
 
     /// Proves who we are. What fails here has been tried again where that helps.
     async fn prove(&self, request: &ExchangeRequest) -> Result<(Audience, Proof), ExchangeError> {
-        // The tenant was checked to be a GUID when the caller's token was validated.
         let audience = Audience {
-            token_endpoint: format!("{}/{}/oauth2/v2.0/token", self.authority, request.tenant)
-                .into(),
+            token_endpoint: self.address(request)?,
             client_id: Arc::clone(&self.client_id),
             now: self.clock.now(),
         };
@@ -103,15 +108,24 @@ impl Inner {
         proof: &Proof,
     ) -> Result<TokenResponse, ExchangeError> {
         let mut form = Form::default();
-        form.push("client_id", &self.client_id);
-        proof.write(&mut form);
+        let mut headers = HeaderMap::new();
+        match (&self.provider, proof) {
+            (Provider::Oidc(oidc), Proof::Secret(secret)) if oidc.secret_in_header => {
+                headers.insert(AUTHORIZATION, basic(&self.client_id, secret)?);
+            }
+            _ => {
+                form.push("client_id", &self.client_id);
+                proof.write(&mut form);
+            }
+        }
         let grant = request.grant.implementation();
         grant
             .write(request, &mut form)
             .map_err(|reason| ExchangeError::new(ExchangeErrorKind::Misconfigured, reason))?;
 
-        let mut headers = HeaderMap::new();
-        if let Ok(id) = HeaderValue::from_str(&request.correlation_id) {
+        if self.provider.entra().is_some()
+            && let Ok(id) = HeaderValue::from_str(&request.correlation_id)
+        {
             headers.insert(CLIENT_REQUEST_ID, id);
             headers.insert(RETURN_CLIENT_REQUEST_ID, HeaderValue::from_static("true"));
         }
@@ -121,23 +135,66 @@ impl Inner {
             .await
             .map_err(ExchangeError::from_call)?;
         if answer.status != StatusCode::OK {
-            return Err(ExchangeError::from_answer(
-                answer.status,
-                &answer.headers,
-                &answer.body,
-                self.clock.now(),
-            ));
+            let (status, headers, now) = (answer.status, &answer.headers, self.clock.now());
+            return Err(match self.provider {
+                Provider::Entra(_) => {
+                    ExchangeError::from_answer(status, headers, &answer.body, now)
+                }
+                Provider::Oidc(_) => {
+                    let meaning = |error: &str| grant.meaning(error);
+                    ExchangeError::from_standard_answer(status, headers, &answer.body, now, meaning)
+                }
+            });
         }
-        read_token(&answer.body)
+        read_token(&answer.body, |answer| grant.check(answer))
             .map_err(|reason| ExchangeError::new(ExchangeErrorKind::UnusableAnswer, reason))
     }
+
+    /// Where the token is asked for.
+    fn address(&self, request: &ExchangeRequest) -> Result<Arc<str>, ExchangeError> {
+        match &self.provider {
+            // The tenant was checked to be a GUID when the caller's token was validated.
+            Provider::Entra(_) => {
+                let authority = self.provider.name();
+                Ok(format!("{authority}/{}/oauth2/v2.0/token", request.tenant).into())
+            }
+            Provider::Oidc(oidc) => match &*oidc.token_endpoint.load() {
+                Some(url) => Ok(url.as_str().into()),
+                None => Err(ExchangeError::new(
+                    ExchangeErrorKind::Unavailable,
+                    "the provider's document, which names its token endpoint, is not there yet",
+                )),
+            },
+        }
+    }
+}
+
+/// Client id and secret, form-encoded each (RFC 6749 §2.3.1).
+fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, ExchangeError> {
+    // Room for all of it, so that no copy of the secret is left behind.
+    let longest = 3 * (client_id.len() + secret.expose().len()) + 1;
+    let mut pair = Zeroizing::new(String::with_capacity(longest));
+    encode(client_id, &mut pair);
+    pair.push(':');
+    encode(secret.expose(), &mut pair);
+    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)));
+    let mut value = HeaderValue::try_from(text.as_str()).map_err(|_| {
+        let reason = "the client credential cannot be used";
+        ExchangeError::new(ExchangeErrorKind::Misconfigured, reason)
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Reads a successful answer (RFC 6749 §5.1). Numbers may come as strings, as Microsoft's own
 /// libraries accept them.
-fn read_token(body: &[u8]) -> Result<TokenResponse, &'static str> {
+fn read_token(
+    body: &[u8],
+    check: impl FnOnce(&Value) -> Result<(), &'static str>,
+) -> Result<TokenResponse, &'static str> {
     let body: Value =
         serde_json::from_slice(body).map_err(|_| "the token endpoint's answer is no JSON")?;
+    check(&body)?;
     let token = match &body["access_token"] {
         Value::String(token) if is_header_safe(token) => Secret::from(token.as_str()),
         Value::String(_) => return Err("the access_token holds characters that no token has"),
@@ -174,6 +231,11 @@ fn is_header_safe(token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_token(body: &[u8]) -> Result<TokenResponse, &'static str> {
+        super::read_token(body, |_| Ok(()))
+    }
+
     use serde_json::json;
 
     fn answer() -> Value {
@@ -225,5 +287,14 @@ mod tests {
             assert_eq!(seconds(&json!(value)), read, "{value}");
             assert_eq!(seconds(&json!(value.to_string())), read, "{value}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_the_header_is_encoded_so_that_its_colon_is_none() {
+        let value = basic("shop api", &Secret::from("a:b%c/é")).unwrap();
+        assert!(value.is_sensitive());
+        let text = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
+        let pair = String::from_utf8(STANDARD.decode(text).unwrap()).unwrap();
+        assert_eq!(pair, "shop+api:a%3Ab%25c%2F%C3%A9");
     }
 }

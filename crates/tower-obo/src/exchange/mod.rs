@@ -9,7 +9,7 @@ mod grant;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-pub(crate) use self::endpoint::EntraTokenEndpoint;
+pub(crate) use self::endpoint::TokenEndpoint;
 pub use self::{
     aadsts::{Aadsts, Answer as AadstsAnswer},
     credential::{ClientCertificate, Credential, ManagedIdentity},
@@ -24,13 +24,18 @@ use crate::Secret;
 pub struct ExchangeRequest {
     /// By which grant, and so for whom.
     pub grant: GrantType,
-    /// The caller's tenant, a GUID: the exchange goes there and never to `common`.
+    /// The caller's tenant, a GUID: the exchange goes there and never to `common`. Empty where the
+    /// provider is another than Entra ID.
     pub tenant: Arc<str>,
     /// The caller's own access token, which has been validated; `None` where the token is to be the
     /// application's own (see [`GrantType::has_subject`]).
     pub assertion: Option<Secret>,
     /// The scopes of one downstream resource.
     pub scopes: Arc<[Box<str>]>,
+    /// For whom the token is to be, by logical names; of token exchange alone (RFC 8693 §2.1).
+    pub audiences: Arc<[Box<str>]>,
+    /// For whom it is to be, by URLs; of token exchange alone.
+    pub resources: Arc<[Box<str>]>,
     /// A claims request (JSON) that the answer must satisfy, or `None`.
     pub claims: Option<Arc<str>>,
     /// An id that both sides log, so that one can be asked about the other.

@@ -65,15 +65,15 @@ impl std::fmt::Display for DiscoveryError {
 }
 
 #[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    jwks_uri: String,
-    token_endpoint: String,
+pub(super) struct Document {
+    pub(super) issuer: String,
+    pub(super) jwks_uri: String,
+    pub(super) token_endpoint: String,
 }
 
 const V2: &str = "OpenID configuration (v2.0)";
 const V1: &str = "OpenID configuration (v1.0)";
-const JWKS: &str = "key set";
+pub(super) const JWKS: &str = "key set";
 
 impl Discovery {
     pub(crate) fn new(entra: &Entra) -> Self {
@@ -162,7 +162,7 @@ impl Discovery {
     }
 }
 
-async fn get(
+pub(super) async fn get(
     http: &HttpClient,
     document: &'static str,
     url: &str,
@@ -180,7 +180,7 @@ async fn get(
     Ok(answer)
 }
 
-const fn refused(document: &'static str, reason: &'static str) -> DiscoveryError {
+pub(super) const fn refused(document: &'static str, reason: &'static str) -> DiscoveryError {
     DiscoveryError {
         document,
         reason: Reason::Content(reason),

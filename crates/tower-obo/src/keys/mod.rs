@@ -5,12 +5,14 @@ mod algorithm;
 mod discovery;
 pub(crate) mod issuers;
 mod jwk;
+mod oidc;
 mod remote;
 mod set;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-pub(crate) use self::discovery::Discovery;
+use self::discovery::Discovery;
+pub(crate) use self::oidc::Documents;
 pub use self::{
     algorithm::Algorithm,
     issuers::Issuers,

@@ -19,10 +19,10 @@ use tokio::sync::watch;
 pub use self::builder::RemoteKeysBuilder;
 use self::settings::{MIN_INTERVAL, RemoteKeysSettings};
 use super::{
-    Discovery, KeySet, KeySource, RefreshReason, Refreshed,
+    Documents, KeySet, KeySource, RefreshReason, Refreshed,
     discovery::{DiscoveryError, Found},
 };
-use crate::{Clock, Entra, Event, Observer, Spawner, Timestamp, http_client::HttpClient};
+use crate::{Clock, Entra, Event, Observer, Oidc, Spawner, Timestamp, http_client::HttpClient};
 
 /// The signing keys of an Entra ID authority, found by its discovery documents, kept last-good and
 /// refreshed in the background: what a [`Core`](crate::Core) has unless it is given others.
@@ -65,7 +65,7 @@ pub struct RemoteKeys {
 
 #[derive(Debug)]
 struct Shared {
-    discovery: Discovery,
+    discovery: Documents,
     http: HttpClient,
     settings: RemoteKeysSettings,
     clock: Arc<dyn Clock>,
@@ -93,11 +93,16 @@ struct Fetching {
 impl RemoteKeys {
     /// Starts to set up the keys of this authority.
     pub fn builder(entra: Entra) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(entra)
+        RemoteKeysBuilder::new(entra.into())
+    }
+
+    /// Starts to set up the keys of another provider than Entra ID.
+    pub fn oidc(provider: Oidc) -> RemoteKeysBuilder {
+        RemoteKeysBuilder::new(provider.into())
     }
 
     pub(crate) fn new(
-        discovery: Discovery,
+        discovery: Documents,
         http: HttpClient,
         settings: RemoteKeysSettings,
         clock: Arc<dyn Clock>,
@@ -392,9 +397,9 @@ mod tests {
     }
 
     fn keys(spawner: Arc<dyn Spawner>) -> RemoteKeys {
-        let entra = Entra::tenant("t").authority("http://127.0.0.1:1");
+        let entra = Entra::tenant("t").authority("http://127.0.0.1:1").into();
         RemoteKeys::new(
-            Discovery::new(&entra),
+            Documents::of(&entra),
             HttpClient::new(Duration::from_secs(1), &entra).unwrap(),
             RemoteKeysSettings::default(),
             Arc::new(crate::TestClock::at(Timestamp::from_unix(1_000))),

@@ -27,6 +27,8 @@ pub(crate) struct Want {
     pub(crate) claims: Option<Arc<str>>,
     /// Whose token it has to be.
     pub(crate) object_id: Option<Box<str>>,
+    /// The same where the provider is not Entra ID: issuer and `sub`.
+    pub(crate) subject: Option<(Box<str>, Box<str>)>,
     /// The token must not outlive the caller's right to call.
     pub(crate) caller_valid_until: Timestamp,
     /// Which tokens of the shared store will do.

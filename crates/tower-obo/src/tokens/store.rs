@@ -333,6 +333,8 @@ impl DownstreamTokens {
             grant: want.target.grant,
             assertion: want.assertion.clone(),
             scopes: Arc::clone(&want.target.scopes),
+            audiences: Arc::clone(&want.target.audiences),
+            resources: Arc::clone(&want.target.resources),
             claims: want.claims.clone(),
             correlation_id: uuid::Uuid::new_v4().to_string().into(),
         };
@@ -436,7 +438,12 @@ fn is_foreign(want: &Want, token: &str) -> bool {
         return false;
     };
     let differs = |claim: &str, ours: Option<&str>| matches!((claims[claim].as_str(), ours), (Some(theirs), Some(ours)) if theirs != ours);
-    differs("tid", Some(&want.tenant)) || differs("oid", want.object_id.as_deref())
+    // Of another provider's there is none, and a claim of that name means something else.
+    let tenant = Some(&*want.tenant).filter(|tenant| !tenant.is_empty());
+    if let Some((issuer, subject)) = &want.subject {
+        return claims["iss"] == **issuer && differs("sub", Some(subject));
+    }
+    differs("tid", tenant) || differs("oid", want.object_id.as_deref())
 }
 
 #[cfg(test)]

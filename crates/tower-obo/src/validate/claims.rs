@@ -53,7 +53,7 @@ impl<'a> RawClaims<'a> {
             let text = |value: &mut dyn TakeValue<'a>| text(value, TokenDefect::Claims);
             match name {
                 "iss" => issuer = Some(self::text(value, TokenDefect::Issuer)?),
-                "aud" => audience = Some(Audience::read(value)?),
+                "aud" => audience = Some(self::audience(value)?),
                 "exp" => expires = Some(seconds(value)?),
                 "nbf" => not_before = Some(seconds(value)?),
                 "ver" => version = Some(text(value)?),
@@ -91,17 +91,15 @@ impl<'a> RawClaims<'a> {
     }
 }
 
-impl<'a> Audience<'a> {
-    fn read(value: &mut dyn TakeValue<'a>) -> Result<Self, TokenDefect> {
-        match value.take()? {
-            Json::Text(audience) => Ok(Self::One(audience)),
-            Json::Texts(audiences) => Ok(Self::Many(audiences)),
-            _ => Err(TokenDefect::Audience),
-        }
+pub(super) fn audience<'a>(value: &mut dyn TakeValue<'a>) -> Result<Audience<'a>, TokenDefect> {
+    match value.take()? {
+        Json::Text(audience) => Ok(Audience::One(audience)),
+        Json::Texts(audiences) => Ok(Audience::Many(audiences)),
+        _ => Err(TokenDefect::Audience),
     }
 }
 
-fn text<'a>(
+pub(super) fn text<'a>(
     value: &mut dyn TakeValue<'a>,
     defect: TokenDefect,
 ) -> Result<Cow<'a, str>, TokenDefect> {
@@ -111,7 +109,7 @@ fn text<'a>(
     }
 }
 
-fn list<'a>(value: &mut dyn TakeValue<'a>) -> Result<Vec<Cow<'a, str>>, TokenDefect> {
+pub(super) fn list<'a>(value: &mut dyn TakeValue<'a>) -> Result<Vec<Cow<'a, str>>, TokenDefect> {
     match value.take()? {
         Json::Texts(items) => Ok(items),
         _ => Err(TokenDefect::Claims),
@@ -119,7 +117,7 @@ fn list<'a>(value: &mut dyn TakeValue<'a>) -> Result<Vec<Cow<'a, str>>, TokenDef
 }
 
 /// A *NumericDate* as Entra ID writes it: an integer, not negative.
-fn seconds(value: &mut dyn TakeValue<'_>) -> Result<u64, TokenDefect> {
+pub(super) fn seconds(value: &mut dyn TakeValue<'_>) -> Result<u64, TokenDefect> {
     match value.take()? {
         Json::Integer(seconds) => Ok(seconds),
         _ => Err(TokenDefect::Lifetime),

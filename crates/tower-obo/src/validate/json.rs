@@ -46,6 +46,8 @@ pub(super) enum Json<'a> {
     Texts(Vec<Cow<'a, str>>),
     /// Without sign, fraction or exponent.
     Integer(u64),
+    /// As it is written, to be read in its turn.
+    Object(&'a str),
     Other,
 }
 
@@ -187,6 +189,7 @@ impl<'a> Json<'a> {
                 .map_or(Self::Other, |texts| {
                     Self::Texts(texts.into_iter().map(|Text(text)| text).collect())
                 })),
+            [b'{', ..] => Ok(Self::Object(text)),
             [b'0'..=b'9', ..] => Ok(text.parse().map_or(Self::Other, Self::Integer)),
             _ => Ok(Self::Other),
         }
@@ -275,7 +278,7 @@ mod tests {
                 texts.push(match value.take()? {
                     Json::Text(text) => text.into_owned(),
                     Json::Texts(texts) => texts.join(" "),
-                    Json::Integer(_) | Json::Other => "other".to_owned(),
+                    Json::Integer(_) | Json::Object(_) | Json::Other => "other".to_owned(),
                 });
                 Ok(())
             },

@@ -1,9 +1,12 @@
 //! The rules that make a token valid.
 
+mod oidc;
+
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use self::oidc::OidcRules;
 use super::{
     TokenDefect,
     claims::{Audience, RawClaims},
@@ -11,7 +14,7 @@ use super::{
     jose::{self, Jws},
 };
 use crate::{
-    Timestamp,
+    Oidc, Timestamp,
     keys::{Algorithm, Key, KeySet, issuers},
     principal::{Claims, Principal},
 };
@@ -60,6 +63,8 @@ struct Rules {
     leeway: Duration,
     max_token_bytes: usize,
     keep: Vec<Arc<str>>,
+    /// Those of another provider, in place of Entra ID's for issuer and tenant.
+    oidc: Option<OidcRules>,
 }
 
 /// A valid token: who it stands for, until when, and the key that vouches for it.
@@ -109,6 +114,9 @@ impl Validator {
             return Err(TokenDefect::Algorithm);
         }
         let payload = jose::decode(jws.payload)?;
+        if let Some(oidc) = &self.rules.oidc {
+            return self.judge_oidc(oidc, &jws, &payload, keys, now);
+        }
         let claims = RawClaims::parse(&payload, &self.rules.keep)?;
         self.check_audience(&claims)?;
         self.check_tenant(&claims.tenant_id)?;
@@ -178,6 +186,7 @@ impl Validator {
 
     fn principal(&self, claims: RawClaims<'_>) -> Principal {
         let optional = claims.optional;
+        let is_app_only = oidc::is_app_only(&optional);
         let client_id = match &*claims.version {
             "1.0" => optional.app_id,
             _ => optional.authorized_party,
@@ -186,9 +195,14 @@ impl Validator {
             .interner
             .list(optional.scope.split(' ').filter(|scope| !scope.is_empty()));
         let roles = self.interner.list(optional.roles.iter().map(AsRef::as_ref));
-        let app_only = optional.identity_type.as_deref() == Some("app")
-            || (scopes.is_empty() && !roles.is_empty());
+        let app_only = if self.rules.oidc.is_some() {
+            is_app_only
+        } else {
+            optional.identity_type.as_deref() == Some("app")
+                || (scopes.is_empty() && !roles.is_empty())
+        };
         Principal::new(Claims {
+            issuer: self.interner.text(&claims.issuer),
             tenant_id: self.interner.text(&claims.tenant_id),
             object_id: optional.object_id.map(Into::into),
             subject: optional.subject.map(Into::into),
@@ -323,6 +337,14 @@ impl ValidatorBuilder {
     /// Accepts tokens of every tenant.
     pub fn any_tenant(mut self) -> Self {
         self.0.any_tenant = true;
+        self
+    }
+
+    /// Judges tokens of this provider in place of Entra ID's: tenants do not matter then, and a list of
+    /// audiences that holds ours is one that is accepted.
+    pub fn oidc(mut self, provider: &Oidc) -> Self {
+        self.0.oidc = Some(OidcRules::of(provider));
+        self.0.audience_lists = true;
         self
     }
 

@@ -32,6 +32,7 @@ mod key_sources;
 mod keys;
 mod layer;
 mod meanwhile;
+mod oidc;
 mod order;
 mod overload;
 mod request;

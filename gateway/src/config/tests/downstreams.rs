@@ -183,7 +183,7 @@ fn a_grant_that_is_not_known_or_does_not_fit_is_said() {
     for (text, expected) in [
         (
             "[downstream.x]\nscope = 's'\ngrant = 'password'",
-            "gw.toml:3: downstream.x.grant: \"password\" is not known; \"on_behalf_of\" and \"client_credentials\" are",
+            "gw.toml:3: downstream.x.grant: \"password\" is not known; \"on_behalf_of\", \"client_credentials\" and \"token_exchange\" are",
         ),
         (
             "[downstream.x]\nscope = 'https://graph.microsoft.com/User.Read'\ngrant = 'client_credentials'",

@@ -25,8 +25,41 @@ impl ExchangeError {
         body: &[u8],
         now: Timestamp,
     ) -> Self {
-        use ExchangeErrorKind as K;
         let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+        Self::of(status, headers, body, now)
+    }
+
+    /// The same of another provider than Entra ID: `error` is all that says something (RFC 6749 §5.2),
+    /// in the way that the grant has, if it has one.
+    pub(in crate::exchange) fn from_standard_answer(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+        meaning: impl FnOnce(&str) -> Option<(ExchangeErrorKind, &'static str)>,
+    ) -> Self {
+        let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+        let error = body.error;
+        let standard = ErrorBody {
+            error: error.clone(),
+            ..ErrorBody::default()
+        };
+        let read = Self::of(status, headers, standard, now);
+        let is_refusal = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+        let error = error.as_deref().filter(|_| is_refusal).unwrap_or_default();
+        let meaning = meaning(error);
+        read.edit(|details| {
+            if let Some((kind, reason)) = meaning {
+                (details.kind, details.reason) = (kind, reason);
+            }
+            // What a file holds by now may be another secret, or another assertion.
+            details.credential_refused =
+                error == "invalid_client" || status == StatusCode::UNAUTHORIZED;
+        })
+    }
+
+    fn of(status: StatusCode, headers: &HeaderMap, body: ErrorBody, now: Timestamp) -> Self {
+        use ExchangeErrorKind as K;
         let known = body.error_codes.iter().find_map(|code| Aadsts::find(*code));
         let family = || body.error_codes.iter().find_map(|code| family_of(*code));
         let has_claims = body.claims.as_deref().is_some_and(is_claims_request);
@@ -282,6 +315,53 @@ mod tests {
             assert_eq!(error.kind(), K::InteractionRequired, "{claims}");
             assert_eq!(error.claims(), None, "{claims}");
         }
+    }
+
+    #[test]
+    fn another_providers_answer_is_read_by_its_error_alone_and_as_the_grant_has_it() {
+        let read = |status: u16, body: serde_json::Value, grant: crate::GrantType| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let (headers, body) = (HeaderMap::new(), body.to_string());
+            let grant = grant.implementation();
+            ExchangeError::from_standard_answer(status, &headers, body.as_bytes(), NOW, |error| {
+                grant.meaning(error)
+            })
+        };
+        let exchange = crate::GrantType::TokenExchange;
+        for (status, error, kind) in [
+            (400, "invalid_request", K::AssertionRefused),
+            (400, "invalid_token", K::AssertionRefused),
+            (400, "invalid_grant", K::AssertionRefused),
+            (400, "invalid_target", K::Misconfigured),
+            (400, "invalid_scope", K::Misconfigured),
+            (401, "invalid_client", K::Misconfigured),
+            (400, "unauthorized_client", K::Misconfigured),
+            // Keycloak's word for a wrong secret.
+            (401, "unauthorized_client", K::Misconfigured),
+            (400, "unsupported_grant_type", K::Misconfigured),
+            (403, "access_denied", K::AccountRefused),
+            (400, "interaction_required", K::InteractionRequired),
+            (400, "temporarily_unavailable", K::Unavailable),
+            (429, "invalid_request", K::Throttled),
+            (503, "invalid_request", K::Unavailable),
+            (302, "invalid_request", K::UnusableAnswer),
+        ] {
+            // What only Entra ID says counts for nothing, whoever says it.
+            let body = json!({"error": error, "error_codes": [50076], "claims": "{}",
+                "suberror": "consent_required"});
+            let read = read(status, body, exchange);
+            assert_eq!(read.kind(), kind, "{status} {error}");
+            assert_eq!(read.oauth_error(), Some(error));
+            assert_eq!((read.aadsts(), read.claims()), (None, None), "{error}");
+            assert_eq!(read.refuses_credential(), status == 401, "{error}");
+        }
+        let own = read(
+            400,
+            json!({"error": "invalid_request"}),
+            crate::GrantType::ClientCredentials,
+        );
+        assert_eq!(own.kind(), K::Misconfigured);
+        assert_eq!(read(400, json!("x"), exchange).kind(), K::UnusableAnswer);
     }
 
     #[test]

@@ -29,6 +29,8 @@ mod tests {
             tenant: "t".into(),
             assertion: Some(Secret::from("alices-token")),
             scopes: ["api://jobs/.default".into()].into(),
+            audiences: [].into(),
+            resources: [].into(),
             claims: None,
             correlation_id: "c".into(),
         };

@@ -16,20 +16,7 @@ impl Form {
         }
         self.0.push_str(name);
         self.0.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
-                    self.0.push(char::from(byte));
-                }
-                b' ' => self.0.push('+'),
-                _ => {
-                    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                    self.0.push('%');
-                    self.0.push(char::from(HEX[usize::from(byte >> 4)]));
-                    self.0.push(char::from(HEX[usize::from(byte & 15)]));
-                }
-            }
-        }
+        encode(value, &mut self.0);
     }
 
     /// Room for so many bytes more. What a `String` outgrows by itself is not wiped.
@@ -44,6 +31,24 @@ impl Form {
 
     pub(in crate::exchange) fn into_body(self) -> Zeroizing<String> {
         self.0
+    }
+}
+
+/// Adds a value alone.
+pub(in crate::exchange) fn encode(value: &str, into: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                into.push(char::from(byte));
+            }
+            b' ' => into.push('+'),
+            _ => {
+                into.push('%');
+                into.push(char::from(HEX[usize::from(byte >> 4)]));
+                into.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
     }
 }
 

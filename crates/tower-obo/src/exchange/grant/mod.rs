@@ -4,11 +4,16 @@
 mod client_credentials;
 mod form;
 mod on_behalf_of;
+mod token_exchange;
 
-use self::{client_credentials::ClientCredentials, on_behalf_of::OnBehalfOf};
-use super::ExchangeRequest;
+use serde_json::Value;
 
-pub(super) use self::form::Form;
+use self::{
+    client_credentials::ClientCredentials, on_behalf_of::OnBehalfOf, token_exchange::TokenExchange,
+};
+use super::{ExchangeErrorKind, ExchangeRequest};
+
+pub(super) use self::form::{Form, encode};
 
 /// By which grant of OAuth 2.0 a token is asked for.
 ///
@@ -29,6 +34,8 @@ pub enum GrantType {
     OnBehalfOf,
     /// For the application itself, whoever calls (RFC 6749 §4.4).
     ClientCredentials,
+    /// For the user whose token the caller has shown, at other providers: RFC 8693.
+    TokenExchange,
 }
 
 impl GrantType {
@@ -37,7 +44,7 @@ impl GrantType {
     #[must_use]
     pub const fn has_subject(self) -> bool {
         match self {
-            Self::OnBehalfOf => true,
+            Self::OnBehalfOf | Self::TokenExchange => true,
             Self::ClientCredentials => false,
         }
     }
@@ -48,23 +55,39 @@ impl GrantType {
         match self {
             Self::OnBehalfOf => "on-behalf-of",
             Self::ClientCredentials => "client-credentials",
+            Self::TokenExchange => "token-exchange",
         }
     }
 
-    pub(super) const fn implementation(self) -> &'static dyn Grant {
+    pub(in crate::exchange) const fn implementation(self) -> &'static dyn Grant {
         match self {
             Self::OnBehalfOf => &OnBehalfOf,
             Self::ClientCredentials => &ClientCredentials,
+            Self::TokenExchange => &TokenExchange,
         }
     }
 }
 
 /// What is special about a grant.
-pub(super) trait Grant {
+pub(super) trait Grant: Sync {
     /// Says what is asked for. Who asks stands in the form already.
     ///
     /// # Errors
     ///
     /// A fixed sentence, where something that the grant needs is not there.
     fn write(&self, request: &ExchangeRequest, form: &mut Form) -> Result<(), &'static str>;
+
+    /// Judges a successful answer by what only this grant has in it.
+    ///
+    /// # Errors
+    ///
+    /// A fixed sentence that says why the answer cannot be used.
+    fn check(&self, _answer: &Value) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// What an `error` of RFC 6749 §5.2 means where it has another meaning than elsewhere.
+    fn meaning(&self, _error: &str) -> Option<(ExchangeErrorKind, &'static str)> {
+        None
+    }
 }

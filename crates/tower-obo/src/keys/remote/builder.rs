@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{RemoteKeys, RemoteKeysSettings};
 use crate::{
-    Clock, ConfigErrors, Entra, Observer, Spawner, SystemClock, TokioSpawner, core::ConfigError,
-    http_client::HttpClient, keys::Discovery, observer::Silent,
+    Clock, ConfigErrors, Observer, Spawner, SystemClock, TokioSpawner, core::ConfigError,
+    http_client::HttpClient, keys::Documents, observer::Silent, provider::Provider,
 };
 
 /// Collects what [`RemoteKeys`] need. A [`CoreBuilder`](crate::CoreBuilder) has one within it, so that
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RemoteKeysBuilder {
-    pub(crate) entra: Entra,
+    pub(crate) provider: Provider,
     http_timeout: Duration,
     settings: RemoteKeysSettings,
     pub(crate) clock: Arc<dyn Clock>,
@@ -22,9 +22,9 @@ pub struct RemoteKeysBuilder {
 }
 
 impl RemoteKeysBuilder {
-    pub(crate) fn new(entra: Entra) -> Self {
+    pub(crate) fn new(provider: Provider) -> Self {
         Self {
-            entra,
+            provider,
             http_timeout: Duration::from_secs(10),
             settings: RemoteKeysSettings::default(),
             clock: Arc::new(SystemClock),
@@ -89,8 +89,8 @@ impl RemoteKeysBuilder {
     /// What is wrong, and the names in the one spelling that is compared later: Entra ID writes GUIDs
     /// in lower case into tokens.
     pub(crate) fn problems(&mut self) -> Vec<ConfigError> {
-        self.entra.make_lower_case();
-        let problems = self.entra.problems().into_iter();
+        self.provider.make_lower_case();
+        let problems = self.provider.problems().into_iter();
         problems
             .map(|(setting, problem)| ConfigError { setting, problem })
             .chain(self.settings.problems())
@@ -99,7 +99,7 @@ impl RemoteKeysBuilder {
 
     /// The HTTP client for that authority. Where there is none, that is said with the other problems.
     pub(crate) fn http(&self, problems: &[ConfigError]) -> Result<HttpClient, ConfigErrors> {
-        HttpClient::new(self.http_timeout, &self.entra)
+        HttpClient::new(self.http_timeout, &self.provider)
             .map_err(|problem| ConfigErrors::new("http", problem, problems.to_vec()))
     }
 
@@ -110,7 +110,7 @@ impl RemoteKeysBuilder {
 
     pub(crate) fn keys(&self, http: HttpClient, spawner: Arc<dyn Spawner>) -> RemoteKeys {
         RemoteKeys::new(
-            Discovery::new(&self.entra),
+            Documents::of(&self.provider),
             http,
             self.settings.clone(),
             Arc::clone(&self.clock),

@@ -130,6 +130,7 @@ fn want(user: &str) -> Want {
         target: target(),
         claims: None,
         object_id: Some("oid".into()),
+        subject: None,
         caller_valid_until: Timestamp::from_unix(20_000),
         from_store: FromStore::Fresh,
         follows: None,
@@ -498,5 +499,29 @@ fn a_token_of_somebody_else_is_foreign() {
         );
     }
     assert!(is_foreign(&own, "alice"), "the caller's own token");
+    let of_application = Want {
+        tenant: "".into(),
+        object_id: None,
+        assertion: None,
+        ..own.clone()
+    };
+    let token = format!("h.{}.s", URL_SAFE_NO_PAD.encode(r#"{"tid":"t","sub":"2"}"#));
+    assert!(!is_foreign(&of_application, &token));
+    // Of another provider: `sub` says who, among those of one issuer.
+    let other = Want {
+        tenant: "".into(),
+        object_id: None,
+        subject: Some(("https://id.example".into(), "1".into())),
+        ..own.clone()
+    };
+    for (claims, foreign) in [
+        (r#"{"iss":"https://id.example","sub":"1","tid":"t"}"#, false),
+        (r#"{"iss":"https://id.example","sub":"2"}"#, true),
+        (r#"{"iss":"https://other.example","sub":"2"}"#, false),
+        (r#"{"iss":"https://id.example"}"#, false),
+    ] {
+        let token = format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims));
+        assert_eq!(is_foreign(&other, &token), foreign, "{claims}");
+    }
     assert!(!is_foreign(&own, "opaque"));
 }

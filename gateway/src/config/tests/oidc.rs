@@ -1,0 +1,120 @@
+//! `[oidc]` in place of `[entra]`.
+
+use tower_obo::GrantType;
+
+use super::*;
+
+const OIDC: &str = "upstream = 'http://127.0.0.1:3000'\n[oidc]\nissuer = 'https://id.example/realms/shop'\n\
+     client_id = 'shop-api'\ncredential = { secret_file = '/nowhere' }\n";
+const REST: &str = "[accept]\nroles = ['customer']\n[downstream.orders]\ngrant = 'token_exchange'\n\
+     audience = 'orders-api'\n[[route]]\npath = '/a'\ndownstream = 'orders'\n";
+
+fn load(text: &str) -> Result<Config, Problems> {
+    Sources::new().file("gw.toml", text).load()
+}
+
+fn problem(text: &str, expected: &str) {
+    let problems = load(text).unwrap_err();
+    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert!(
+        said.iter().any(|problem| problem.contains(expected)),
+        "{expected}: {said:#?}"
+    );
+}
+
+#[test]
+fn another_provider_is_named_by_its_issuer_and_has_grants_of_its_own() {
+    let more = "roles_claim = 'realm_access.roles'\nsecret_in_header = true\n";
+    let rest = REST.replace(
+        "audience = 'orders-api'",
+        "audience = ['a', 'b']\nscope = 's'",
+    );
+    let rest = rest.replace("[[route]]\n", "[[route]]\nclients = ['shop-ui']\n");
+    let rest = rest.replace("scope = 's'", "scope = 's'\nresource = 'https://a'");
+    let config = load(&format!("{OIDC}{more}{rest}")).unwrap();
+    let other = config.entra.other.as_ref().unwrap();
+    assert_eq!(other.issuer, "https://id.example/realms/shop");
+    assert_eq!(other.roles_claim.as_deref(), Some("realm_access.roles"));
+    assert!(other.secret_in_header);
+    assert_eq!(config.entra.client_id, "shop-api");
+    assert_eq!(config.routes[0].clients, ["shop-ui"]);
+    let orders = config.downstreams["orders"].for_library("orders");
+    let expected = tower_obo::Downstream::token_exchange("orders")
+        .audience("b")
+        .audience("a")
+        .resource("https://a")
+        .scope("s");
+    assert_eq!(orders, expected);
+    assert_eq!(orders.grant(), GrantType::TokenExchange);
+    let own = format!("{OIDC}{REST}[downstream.own]\ngrant = 'client_credentials'\nscope = 'x'\n");
+    assert!(load(&own).is_ok(), "scopes are the provider's");
+}
+
+#[test]
+fn what_is_entra_ids_does_not_go_with_another_provider() {
+    for (text, expected) in [
+        (
+            format!("{OIDC}[entra]\ntenant = '{TENANT}'\n{REST}"),
+            "gw.toml:7: entra.tenant: it is Entra ID's",
+        ),
+        (
+            format!(
+                "{OIDC}{}",
+                REST.replace("[accept]", "[accept]\nany_tenant = true")
+            ),
+            "accept.any_tenant: tenants are Entra ID's",
+        ),
+        (
+            format!("{OIDC}[accept]\nroles = ['r']\n"),
+            "route: missing: with [oidc] the routes say which downstream they have",
+        ),
+        (
+            format!("{OIDC}[accept]\nroles = ['r']\n[[route]]\npath = '/a'\ndownstream = 'arm'"),
+            "gw.toml:8: route.downstream: On-Behalf-Of is Entra ID's",
+        ),
+        (
+            format!(
+                "{OIDC}{}",
+                REST.replace(
+                    "grant = 'token_exchange'\naudience = 'orders-api'",
+                    "scope = 's'"
+                )
+            ),
+            "gw.toml:8: downstream.orders: On-Behalf-Of is Entra ID's",
+        ),
+        (
+            format!("{OIDC}{}", REST.replace("audience = 'orders-api'\n", "")),
+            "gw.toml:8: downstream.orders: it does not say what its tokens are for",
+        ),
+        (
+            OIDC.replace("issuer = 'https://id.example/realms/shop'\n", "") + REST,
+            "gw.toml:2: oidc.issuer: missing",
+        ),
+        (
+            OIDC.replace("https://id", "http://id") + REST,
+            "gw.toml:3: oidc.issuer: an issuer must be https",
+        ),
+        (
+            OIDC.replace("client_id = 'shop-api'\n", "") + REST,
+            "oidc.client_id: missing",
+        ),
+        (
+            format!("{OIDC}roles_claim = 'a.b.c'\n{REST}"),
+            "gw.toml:6: oidc.roles_claim: \"a.b.c\" is neither",
+        ),
+        (
+            format!("{OIDC}tenant = 'x'\n{REST}"),
+            "gw.toml:6: oidc.tenant: unknown key",
+        ),
+    ] {
+        problem(&text, expected);
+    }
+    assert_only(
+        "[downstream.x]\ngrant = 'token_exchange'\naudience = 'a'",
+        "gw.toml:1: downstream.x: Entra ID has no token exchange",
+    );
+    assert_only(
+        "[downstream.x]\nscope = 's'\naudience = 'a'",
+        "gw.toml:1: downstream.x: `audience` and `resource` are of",
+    );
+}
