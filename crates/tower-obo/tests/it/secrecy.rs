@@ -182,6 +182,11 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     shown.add("RemoteKeysBuilder", &keys());
     shown.add("RemoteKeys", &keys().build().unwrap());
     shown.add("ProblemResponse", &tower_obo::ProblemResponse);
+    shown.add("GrantType", &tower_obo::GrantType::OnBehalfOf);
+    shown.add("Oidc", &tower_obo::Oidc::issuer("https://id.example.com"));
+    let usage = core.cache_usage();
+    shown.add("CachesUsage", &usage);
+    shown.add("CacheUsage", &usage.tokens);
     shown.add("ExchangeRequest", &requests(&world, &token).await);
     shown.text("Event", events.0.lock().unwrap().clone());
     let (mut parts, ()) = Request::new(()).into_parts();
