@@ -145,17 +145,20 @@ impl Oidc {
                 format!("{url:?} is no https URL: secrets and tokens go there"),
             ));
         }
-        if let Some(claim) = &self.roles_claim {
-            let mut parts = claim.split('.');
-            if parts.clone().count() > 2 || parts.any(str::is_empty) {
-                problems.push((
-                    "roles_claim",
-                    format!("{claim:?} is neither a claim nor a claim and its member"),
-                ));
-            }
+        if let Some(claim) = (self.roles_claim.as_ref()).filter(|claim| !is_claim(claim)) {
+            problems.push((
+                "roles_claim",
+                format!("{claim:?} is neither a claim nor a claim and its member"),
+            ));
         }
         problems
     }
+}
+
+/// Whether it can name a claim, or a claim and its member.
+pub(crate) fn is_claim(name: &str) -> bool {
+    let (claim, member) = crate::validate::claim_and_member(name);
+    !claim.is_empty() && member.is_none_or(|member| !member.is_empty() && !member.contains('.'))
 }
 
 #[cfg(test)]

@@ -150,7 +150,8 @@ impl Principal {
             + kept.sum::<usize>()
     }
 
-    /// Whether the token grants anything at all: an ID token has neither scopes nor roles.
+    /// Whether the token grants anything at all: an ID token without roles does not, and one
+    /// with roles is no access token to begin with.
     pub(crate) fn has_any_permission(&self) -> bool {
         !self.0.scopes.is_empty() || !self.0.roles.is_empty()
     }

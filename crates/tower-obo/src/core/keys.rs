@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::Core;
-use crate::{KeySet, Timestamp};
+use crate::{KeySet, KeySource, Timestamp};
 
 /// What the core has last seen of its keys.
 #[derive(Debug, Default)]
@@ -27,24 +27,27 @@ struct Sets {
 impl Seen {
     /// The set in the form that the core judges by. Where it is another than the last one, the keys that
     /// it does not have any more vouch for nothing from now on.
-    fn take(&self, given: Arc<KeySet>) -> Arc<KeySet> {
+    ///
+    /// The source is asked under the lock: else a thread that was given a set and had to wait would take
+    /// it after its successor, and withdraw the successor's new keys.
+    fn take(&self, keys: &dyn KeySource, now: Timestamp) -> Option<Arc<KeySet>> {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = keys.current().filter(|keys| keys.is_trusted(now))?;
         let own = match &*sets {
-            Some(seen) if Arc::ptr_eq(&seen.given, &given) => return Arc::clone(&seen.own),
+            Some(seen) if Arc::ptr_eq(&seen.given, &given) => return Some(Arc::clone(&seen.own)),
             Some(seen) => Arc::new(given.succeeding(&seen.own)),
             None => Arc::clone(&given),
         };
         let seen = Arc::clone(&own);
         *sets = Some(Sets { given, own });
-        seen
+        Some(seen)
     }
 }
 
 impl Core {
     /// The keys to judge by; `None` while there are none, or those that there are have grown too old.
     pub(super) fn current_keys(&self, now: Timestamp) -> Option<Arc<KeySet>> {
-        let given = self.0.keys.current()?;
-        given.is_trusted(now).then(|| self.0.seen_keys.take(given))
+        self.0.seen_keys.take(&*self.0.keys, now)
     }
 
     /// Looks once a second whether the keys are others: a token that is known asks for none, and must

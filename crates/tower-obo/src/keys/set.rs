@@ -110,6 +110,10 @@ impl KeySet {
     /// vouched for. Those that are not there any more are withdrawn.
     pub(crate) fn succeeding(&self, old: &Self) -> Self {
         let mut keys = self.keys.clone();
+        // A source that goes back and forth between two sets brings keys that the other had withdrawn.
+        for key in keys.values().flatten() {
+            key.trust_until(self.trusted_until);
+        }
         for (kid, old) in &old.keys {
             let is_old = |key: &Arc<Key>| old.iter().any(|old| Arc::ptr_eq(old, key));
             let new = keys.get_mut(kid).map_or(&mut [][..], Vec::as_mut_slice);
@@ -218,6 +222,17 @@ mod tests {
             "a key that left the set vouches for nothing"
         );
         assert!(new.with_id("comes")[0].is_trusted(later));
+    }
+
+    #[test]
+    fn a_set_that_comes_back_brings_its_keys_back() {
+        let one = set(&[key("a", 1)], NOW);
+        let two = set(&[key("a", 1), key("b", 2)], NOW);
+        let taken = two.succeeding(&one);
+        let back = one.succeeding(&taken);
+        assert!(!two.with_id("b")[0].is_trusted(NOW));
+        let again = two.succeeding(&back);
+        assert!(again.with_id("b")[0].is_trusted(NOW));
     }
 
     #[test]

@@ -20,11 +20,13 @@ pub(crate) struct Jws<'a> {
     pub(crate) signature: &'a str,
 }
 
-/// The two header parameters that matter. `jku`, `jwk`, `x5u` and `x5c` are never looked at: a
+/// The header parameters that matter. `jku`, `jwk`, `x5u` and `x5c` are never looked at: a
 /// token cannot bring its own key (RFC 8725 §3.10).
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Box<str>,
+    /// Whether `typ` is that of access tokens (RFC 9068 §2.1), and not that of any token.
+    pub(crate) says_access_token: bool,
 }
 
 impl<'a> Jws<'a> {
@@ -92,7 +94,7 @@ impl<'a> Parts<'a> {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, TokenDefect> {
-        let (mut algorithm, mut kid) = (None, None);
+        let (mut algorithm, mut kid, mut says_access_token) = (None, None, false);
         read_object(bytes, |name, value| match (name, value) {
             ("alg", value) => {
                 let Json::Text(name) = value.take()? else {
@@ -109,7 +111,10 @@ impl Header {
                 _ => Err(TokenDefect::KeyId),
             },
             ("typ", value) => match value.take()? {
-                Json::Text(kind) if is_accepted_type(&kind) => Ok(()),
+                Json::Text(kind) if is_accepted_type(&kind) => {
+                    says_access_token = !kind.eq_ignore_ascii_case("JWT");
+                    Ok(())
+                }
                 _ => Err(TokenDefect::Type),
             },
             // No extension is understood here, and an empty list is not allowed either.
@@ -120,6 +125,7 @@ impl Header {
         Ok(Self {
             algorithm: algorithm.ok_or(TokenDefect::Algorithm)?,
             kid: kid.ok_or(TokenDefect::KeyId)?,
+            says_access_token,
         })
     }
 }

@@ -12,7 +12,7 @@ mod validator;
 #[cfg(test)]
 mod vectors;
 
-pub(crate) use self::validator::{Validated, is_guid};
+pub(crate) use self::validator::{Validated, claim_and_member, is_guid};
 pub use self::{
     defect::TokenDefect,
     validator::{Validator, ValidatorBuilder},

@@ -2,6 +2,8 @@
 
 mod oidc;
 
+pub(crate) use self::oidc::claim_and_member;
+
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -121,6 +123,7 @@ impl Validator {
         self.check_audience(&claims)?;
         self.check_tenant(&claims.tenant_id)?;
         check_issuer(&claims, keys)?;
+        check_kind(&claims)?;
         let valid_until = self.check_lifetime(&claims, now)?;
         let key = find_key(&jws, &claims, keys, now)?;
         Ok(Validated {
@@ -186,7 +189,6 @@ impl Validator {
 
     fn principal(&self, claims: RawClaims<'_>) -> Principal {
         let optional = claims.optional;
-        let is_app_only = oidc::is_app_only(&optional);
         let client_id = match &*claims.version {
             "1.0" => optional.app_id,
             _ => optional.authorized_party,
@@ -195,12 +197,8 @@ impl Validator {
             .interner
             .list(optional.scope.split(' ').filter(|scope| !scope.is_empty()));
         let roles = self.interner.list(optional.roles.iter().map(AsRef::as_ref));
-        let app_only = if self.rules.oidc.is_some() {
-            is_app_only
-        } else {
-            optional.identity_type.as_deref() == Some("app")
-                || (scopes.is_empty() && !roles.is_empty())
-        };
+        let app_only = optional.identity_type.as_deref() == Some("app")
+            || (self.rules.oidc.is_none() && scopes.is_empty() && !roles.is_empty());
         Principal::new(Claims {
             issuer: self.interner.text(&claims.issuer),
             tenant_id: self.interner.text(&claims.tenant_id),
@@ -229,6 +227,21 @@ impl fmt::Debug for Validator {
             .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
+}
+
+/// An ID token may have roles, and none of them is an application's: without a scope it would look like
+/// the token of one. Entra ID names the client in every access token, and in no ID token.
+fn check_kind(claims: &RawClaims<'_>) -> Result<(), TokenDefect> {
+    let optional = &claims.optional;
+    let client = match &*claims.version {
+        "1.0" => &optional.app_id,
+        _ => &optional.authorized_party,
+    };
+    let has_roles_alone = optional.scope.trim().is_empty() && !optional.roles.is_empty();
+    if has_roles_alone && client.is_none() && optional.identity_type.as_deref() != Some("app") {
+        return Err(TokenDefect::Type);
+    }
+    Ok(())
 }
 
 /// `iss` must be the issuer of the token's own version, filled with the token's own tenant.

@@ -334,7 +334,7 @@ async fn a_token_of_the_provider_is_judged_by_issuer_audience_time_and_key() {
     let now = provider.clock.now().as_unix();
     let forged = |kid: &str| {
         let claims = json!({"iss": provider.issuer, "aud": "shop-api", "exp": now + 300, "sub": "a",
-            "realm_access": {"roles": ["customer"]}});
+            "scope": "orders", "realm_access": {"roles": ["customer"]}});
         stranger.sign(&json!({"alg": "RS256", "kid": kid}), &claims)
     };
     for (token, defect) in [
@@ -492,6 +492,7 @@ async fn grants_are_those_that_the_provider_has() {
         .await;
     let rejection = answer.rejection.unwrap();
     assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+    assert_eq!(world.exchanges_asked(), 0, "Entra ID is not even asked");
 }
 
 #[tokio::test]

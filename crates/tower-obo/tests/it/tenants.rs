@@ -3,7 +3,7 @@
 use entra_emulator::{Endpoint, demo, directory::Tenant};
 use http::StatusCode;
 use serde_json::json;
-use tower_obo::{Credential, Entra, TokenDefect};
+use tower_obo::{AccessPolicy, Credential, Entra, TokenDefect};
 
 use crate::fixture::{World, with_token};
 
@@ -220,11 +220,30 @@ async fn cl_12_tokens_for_something_else_are_no_access_tokens() {
     world
         .invalid("ARM token", TokenDefect::Audience, &arm)
         .await;
-    let any = tower_obo::AccessPolicy::any_user();
+    let any = AccessPolicy::any_user();
     let policy = tower_obo::Policy::new(any);
     let request = with_token(&id_token);
     let answer = world.refused_by(policy, "any user", request).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    // Roles make no application of a user's ID token, whatever the policy wants.
+    let with_roles = world
+        .entra
+        .token()
+        .id_token()
+        .claim("roles", json!(["Jobs.Run"]));
+    let with_roles = with_roles.sign();
+    for access in [
+        AccessPolicy::any_role(["Jobs.Run"]),
+        AccessPolicy::any_role(["Jobs.Run"]).allow_app_only(),
+        AccessPolicy::any_role(["Jobs.Run"]).require_app_only(),
+    ] {
+        let policy = tower_obo::Policy::new(access);
+        let request = with_token(&with_roles);
+        let answer = world
+            .refused_by(policy, "ID token with roles", request)
+            .await;
+        answer.has_defect("ID token with roles", TokenDefect::Type);
+    }
 }
 
 #[tokio::test]

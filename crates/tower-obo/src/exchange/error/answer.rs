@@ -53,8 +53,8 @@ impl ExchangeError {
                 (details.kind, details.reason) = (kind, reason);
             }
             // What a file holds by now may be another secret, or another assertion.
-            details.credential_refused =
-                error == "invalid_client" || status == StatusCode::UNAUTHORIZED;
+            details.credential_refused = error == "invalid_client"
+                || (status == StatusCode::UNAUTHORIZED && meaning.is_none());
         })
     }
 

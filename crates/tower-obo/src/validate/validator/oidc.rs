@@ -25,11 +25,8 @@ pub(super) struct OidcRules {
 impl OidcRules {
     pub(super) fn of(oidc: &Oidc) -> Self {
         let roles = oidc.roles_claim.as_deref().map(|claim| {
-            let (claim, member) = match claim.split_once('.') {
-                Some((claim, member)) => (claim, Some(member.into())),
-                None => (claim, None),
-            };
-            (claim.into(), member)
+            let (claim, member) = claim_and_member(claim);
+            (claim.into(), member.map(Into::into))
         });
         Self {
             issuer: oidc.issuer.clone(),
@@ -47,7 +44,7 @@ impl Validator {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<Validated, TokenDefect> {
-        let claims = self.parse_oidc(rules, payload)?;
+        let claims = self.parse_oidc(rules, payload, jws.header.says_access_token)?;
         self.check_audience(&claims)?;
         // Byte by byte, and of the very provider whose keys these are.
         if *claims.issuer != *rules.issuer || *claims.issuer != *keys.issuers().v2() {
@@ -78,10 +75,12 @@ impl Validator {
         &self,
         rules: &OidcRules,
         payload: &'a [u8],
+        says_access_token: bool,
     ) -> Result<RawClaims<'a>, TokenDefect> {
         use TokenDefect as D;
         let (mut issuer, mut aud, mut expires, mut not_before) = (None, None, None, 0);
         let (mut azp, mut client_id, mut scope, mut scp) = (None, None, None, None);
+        let (mut cid, mut by_credentials, mut says_bearer) = (None, false, false);
         let mut optional = OptionalClaims::default();
         read_object(payload, |name, value| {
             if let Some((claim, member)) = &rules.roles
@@ -98,6 +97,9 @@ impl Validator {
                 "sub" => optional.subject = Some(text(value, D::Claims)?),
                 "azp" => azp = Some(text(value, D::Claims)?),
                 "client_id" => client_id = Some(text(value, D::Claims)?),
+                // What Okta and Auth0 have for the client, and for an application that stands for nobody.
+                "cid" => cid = Some(text(value, D::Claims)?),
+                "gty" => by_credentials = says_client_credentials(value)?,
                 "scope" => scope = Some(scopes(value)?),
                 "scp" => scp = Some(scopes(value)?),
                 "jti" => optional.token_id = Some(text(value, D::Claims)?),
@@ -108,6 +110,7 @@ impl Validator {
                 // What Keycloak says of its tokens, whose header is the same for all.
                 "typ" => match value.take()? {
                     Json::Text(kind) if is_no_access_token(&kind) => return Err(D::Type),
+                    Json::Text(kind) => says_bearer = kind.eq_ignore_ascii_case("Bearer"),
                     _ => {}
                 },
                 _ => match self.rules.keep.iter().find(|kept| ***kept == *name) {
@@ -121,7 +124,21 @@ impl Validator {
             }
             Ok(())
         })?;
-        optional.authorized_party = azp.or(client_id);
+        // An ID token is for its client too, by its `aud`; what follows stands in access tokens alone (RFC
+        // 9068 §2.2 wants a `client_id`).
+        let is_access_token = says_access_token
+            || says_bearer
+            || [&client_id, &cid, &scope, &scp]
+                .iter()
+                .any(|claim| claim.is_some());
+        if !is_access_token {
+            return Err(D::Type);
+        }
+        let clients = [&azp, &client_id, &cid].map(Option::as_deref);
+        if by_credentials || is_app_only(optional.subject.as_deref(), &clients) {
+            optional.identity_type = Some(Cow::Borrowed("app"));
+        }
+        optional.authorized_party = azp.or(client_id).or(cid);
         optional.scope = scope.or(scp).unwrap_or_default();
         Ok(RawClaims {
             issuer: issuer.ok_or(D::Issuer)?,
@@ -135,11 +152,30 @@ impl Validator {
     }
 }
 
-/// Whether the token is an application's own: it stands for nobody, or for its client (RFC 9068 §2.2).
-pub(super) fn is_app_only(claims: &OptionalClaims<'_>) -> bool {
-    match (&claims.subject, &claims.authorized_party) {
-        (None, _) => true,
-        (Some(subject), client) => client.as_ref() == Some(subject),
+/// Whether the token is an application's own: it stands for nobody, or for its client (RFC 9068 §2.2), which
+/// Auth0 writes as `<client>@clients`.
+fn is_app_only(subject: Option<&str>, clients: &[Option<&str>]) -> bool {
+    let Some(subject) = subject else { return true };
+    let stands_for = |name| clients.contains(&Some(name));
+    stands_for(subject) || subject.strip_suffix("@clients").is_some_and(stands_for)
+}
+
+/// Auth0's grant types: a text, or a list of texts.
+fn says_client_credentials<'a>(value: &mut dyn TakeValue<'a>) -> Result<bool, TokenDefect> {
+    const NAME: &str = "client-credentials";
+    Ok(match value.take()? {
+        Json::Text(kind) => kind == NAME,
+        Json::Texts(kinds) => kinds.iter().any(|kind| *kind == NAME),
+        _ => false,
+    })
+}
+
+/// The name of a claim, and of its member where the claim is an object: `realm_access.roles`. A URL is a name
+/// of its own, dots and all, as Auth0 wants it of claims that it does not know.
+pub(crate) fn claim_and_member(name: &str) -> (&str, Option<&str>) {
+    match name.split_once('.') {
+        Some((claim, member)) if !name.contains("://") => (claim, Some(member)),
+        _ => (name, None),
     }
 }
 

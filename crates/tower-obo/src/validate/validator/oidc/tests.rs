@@ -10,13 +10,14 @@ fn oidc() -> Oidc {
 }
 
 fn good() -> Value {
-    json!({"iss": ISSUER, "aud": ["shop-api", "account"], "exp": 2_000, "sub": "1", "azp": "app"})
+    json!({"iss": ISSUER, "aud": ["shop-api", "account"], "exp": 2_000, "sub": "1", "azp": "app",
+        "typ": "Bearer"})
 }
 
 fn read(oidc: &Oidc, claims: &Value) -> Result<Principal, TokenDefect> {
     let validator = Validator::builder().oidc(oidc).keep_claim("email").build();
     let payload = claims.to_string();
-    let claims = validator.parse_oidc(&OidcRules::of(oidc), payload.as_bytes())?;
+    let claims = validator.parse_oidc(&OidcRules::of(oidc), payload.as_bytes(), false)?;
     Ok(validator.principal(claims))
 }
 
@@ -127,7 +128,7 @@ fn what_is_missing_or_of_a_wrong_type_is_refused() {
     }
     let twice = format!(r#"{{"iss":"{ISSUER}","realm_access":{{"roles":[],"roles":["r"]}}}}"#);
     let validator = Validator::builder().oidc(&oidc()).build();
-    let refused = validator.parse_oidc(&OidcRules::of(&oidc()), twice.as_bytes());
+    let refused = validator.parse_oidc(&OidcRules::of(&oidc()), twice.as_bytes(), true);
     assert_eq!(refused.err(), Some(D::DuplicateMember));
 }
 
@@ -144,4 +145,86 @@ fn other_kinds_of_tokens_are_no_access_tokens() {
         assert_eq!(refused, TokenDefect::Type, "{changes}");
     }
     assert!(read(&oidc(), &with(&json!({"typ": "Bearer"}))).is_ok());
+}
+
+#[test]
+fn an_id_token_is_none_whatever_roles_it_has() {
+    let id_token = json!({"typ": null, "nonce": "n", "realm_access": {"roles": ["customer"]}});
+    assert_eq!(
+        read(&oidc(), &with(&id_token)).unwrap_err(),
+        TokenDefect::Type
+    );
+    for claim in ["scope", "scp", "client_id", "cid"] {
+        let mut access = id_token.clone();
+        access[claim] = json!("x");
+        assert!(read(&oidc(), &with(&access)).is_ok(), "{claim}");
+    }
+    let validator = Validator::builder().oidc(&oidc()).build();
+    let payload = with(&id_token).to_string();
+    let rules = OidcRules::of(&oidc());
+    // RFC 9068 §2.1: the header says it.
+    assert!(
+        validator
+            .parse_oidc(&rules, payload.as_bytes(), true)
+            .is_ok()
+    );
+}
+
+#[test]
+fn an_application_that_stands_for_nobody_is_one_in_the_words_of_each_provider() {
+    for (claims, is_app) in [
+        (json!({"sub": null}), true),
+        (json!({"sub": "app"}), true),
+        // Okta
+        (
+            json!({"azp": null, "cid": "0oa8", "sub": "0oa8", "scp": ["read"]}),
+            true,
+        ),
+        (
+            json!({"azp": null, "cid": "0oa8", "sub": "user@x", "scp": ["read"]}),
+            false,
+        ),
+        // Auth0
+        (json!({"azp": "X", "sub": "X@clients"}), true),
+        (
+            json!({"azp": "X", "sub": "auth0|7", "gty": "client-credentials"}),
+            true,
+        ),
+        (
+            json!({"azp": "X", "sub": "auth0|7", "gty": ["refresh_token", "client-credentials"]}),
+            true,
+        ),
+        (
+            json!({"azp": "X", "sub": "auth0|7", "gty": "password"}),
+            false,
+        ),
+        (json!({"azp": "X", "sub": "Y@clients"}), false),
+        (json!({"azp": "X", "client_id": "Y", "sub": "Y"}), true),
+    ] {
+        let principal = read(&oidc(), &with(&claims)).unwrap();
+        assert_eq!(principal.is_app_only(), is_app, "{claims}");
+    }
+    let okta = read(&oidc(), &with(&json!({"azp": null, "cid": "0oa8"}))).unwrap();
+    assert_eq!(okta.client_id(), Some("0oa8"));
+}
+
+#[test]
+fn roles_stand_in_a_claim_in_its_member_or_in_a_claim_that_is_a_url() {
+    for (name, parts) in [
+        ("roles", ("roles", None)),
+        ("realm_access.roles", ("realm_access", Some("roles"))),
+        (
+            "https://shop.example.com/roles",
+            ("https://shop.example.com/roles", None),
+        ),
+    ] {
+        assert_eq!(claim_and_member(name), parts);
+        assert!(crate::oidc::is_claim(name), "{name}");
+    }
+    for name in ["", ".roles", "realm_access.", "a.b.c"] {
+        assert!(!crate::oidc::is_claim(name), "{name}");
+    }
+    let oidc = Oidc::issuer(ISSUER).roles_claim("https://shop.example.com/roles");
+    let claims = with(&json!({"https://shop.example.com/roles": ["customer"]}));
+    assert!(read(&oidc, &claims).unwrap().roles().eq(["customer"]));
 }
