@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::{HeaderValue, Method, StatusCode};
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
 use crate::metrics::Outcome;
@@ -68,6 +68,11 @@ impl AccessLog {
     #[must_use]
     pub fn dropped_lines(&self) -> usize {
         self.lines.error_counter().dropped_lines()
+    }
+
+    /// How many they are, without keeping the log itself open.
+    pub(crate) fn dropped(&self) -> ErrorCounter {
+        self.lines.error_counter()
     }
 
     pub(crate) fn write(&self, asked: &Asked, answered: &Answered<'_>) {

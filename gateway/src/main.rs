@@ -87,13 +87,7 @@ fn health(address: SocketAddr, probe: Probe) -> ExitCode {
 }
 
 fn run(mut config: Config) -> ExitCode {
-    if let Err(error) = log(&config) {
-        return refuse(&*error);
-    }
-    config.access_log = config.log.access.then(|| match config.log.json {
-        true => AccessLog::json(io::stdout()),
-        false => AccessLog::text(io::stdout()),
-    });
+    // Before there is a second thread: it clears variables.
     let sockets = match service_manager::sockets() {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -101,6 +95,13 @@ fn run(mut config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Err(error) = log(&config) {
+        return refuse(&*error);
+    }
+    config.access_log = config.log.access.then(|| match config.log.json {
+        true => AccessLog::json(io::stdout()),
+        false => AccessLog::text(io::stdout()),
+    });
     let needed = open_files::needed(&config);
     if let Some(most) = open_files::raise_limit().filter(|most| *most < needed) {
         tracing::warn!(

@@ -167,7 +167,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
                 core.clone(),
                 Arc::clone(&requests),
                 readiness.clone(),
-                config.access_log.clone(),
+                config.access_log.as_ref(),
             ),
         };
         let listener = {

@@ -1,5 +1,7 @@
 //! The journey, and the search.
 
+use std::time::Duration;
+
 use entra_emulator::{Endpoint, Fault, Signature, demo as ids};
 use obo_demo::{Demo, Options};
 use obo_tests::api::client;
@@ -80,8 +82,18 @@ impl Journey {
     /// An exchange that fails like this; the status of the answer.
     async fn exchange(&mut self, user: &str, fault: Fault) -> u16 {
         let token = self.demo.emulator().user_token(user);
+        let asked = self.demo.emulator().count(Endpoint::Token);
         self.demo.emulator().fail(Endpoint::Token, fault, 2);
-        let status = self.send_token(token).await;
+        let mut status = self.send_token(token.clone()).await;
+        // A refused credential holds everybody back for some seconds.
+        for _ in 0..300 {
+            if self.demo.emulator().count(Endpoint::Token) > asked {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            status = self.send_token(token.clone()).await;
+        }
+        assert!(self.demo.emulator().count(Endpoint::Token) > asked);
         self.demo.emulator().clear_faults();
         status
     }

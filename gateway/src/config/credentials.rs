@@ -26,6 +26,15 @@ impl Resolver<'_> {
             .filter_map(|form| Some((*form, settings.text(form)?)))
             .collect();
         let credential = match &given[..] {
+            [] if self.has_other_provider() => {
+                // What Azure's variables tell of is for Entra ID: another provider that were shown it could use it there.
+                if !FORMS.iter().any(|form| self.has_been_said(form)) {
+                    let message = "missing: how the gateway proves who it is. Give the client secret's file as `credential = { secret_file = \"…\" }` under [oidc] in the file, --client-secret-file, or OBO_CLIENT_SECRET_FILE=…, or the secret as OBO_CLIENT_SECRET=…, or a `certificate`";
+                    self.problems
+                        .push(Origin::Nowhere, "oidc.credential", message);
+                }
+                None
+            }
             [] => self.of_environment(),
             // It may be set for somebody else: the selection counts for it as for the others.
             [(SECRET, given)]

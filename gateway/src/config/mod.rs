@@ -505,7 +505,12 @@ impl<'a> Sources<'a> {
             }
         }
         if let Some(read) = &self.environment {
-            settings.overlay(Settings::from_environment(read.as_ref(), &mut problems));
+            let is_there = |settings: &Settings| settings.values.text(oidc::ISSUER).is_some();
+            let other = is_there(&settings)
+                || is_there(&self.flags)
+                || read(oidc::ISSUER_VARIABLE).is_some_and(|issuer| !issuer.is_empty());
+            let environment = Settings::from_environment(read.as_ref(), !other, &mut problems);
+            settings.overlay(environment);
         }
         settings.overlay(std::mem::take(&mut self.flags));
         Ok((settings, problems))

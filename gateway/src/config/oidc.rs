@@ -2,6 +2,10 @@
 
 use super::{Config, Entra, Origin, resolve::Resolver, value};
 
+/// What says that there is another provider.
+pub(super) const ISSUER: &str = "oidc.issuer";
+pub(super) const ISSUER_VARIABLE: &str = "OBO_OIDC_ISSUER";
+
 /// Another provider of OpenID Connect, in place of Entra ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,7 +77,8 @@ impl Resolver<'_> {
         let roles_claim = settings.text("oidc.roles_claim");
         if let Some(given) = &roles_claim {
             let mut parts = given.value.split('.');
-            if parts.clone().count() > 2 || parts.any(str::is_empty) {
+            let is_url = given.value.contains("://");
+            if !is_url && (parts.clone().count() > 2 || parts.any(str::is_empty)) {
                 let message = format!(
                     "{:?} is neither a claim (\"roles\") nor a claim and its member (\"realm_access.roles\")",
                     given.value

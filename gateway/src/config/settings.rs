@@ -151,8 +151,12 @@ impl Settings {
     }
 
     /// The layer of the environment: `read` gives a variable's value, or `None` where it is unset.
+    ///
+    /// Variables of Azure are passed over where `with_azure` is false: what they name is Entra ID's, and none
+    /// of another provider's business.
     pub(crate) fn from_environment(
         read: &dyn Fn(&str) -> Option<String>,
+        with_azure: bool,
         problems: &mut Problems,
     ) -> Self {
         let mut settings = Self::default();
@@ -161,6 +165,7 @@ impl Settings {
             let set = key
                 .environment
                 .iter()
+                .filter(|name| with_azure || !name.starts_with("AZURE_"))
                 .find_map(|name| Some((*name, read(name).filter(|text| !text.is_empty())?)));
             if let Some((name, text)) = set {
                 settings.put_text(key, &[text], Origin::Environment(name), problems);

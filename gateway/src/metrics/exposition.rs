@@ -14,6 +14,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tower_obo::Core;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use super::{
     Metrics,
@@ -37,7 +38,7 @@ impl Exposition {
         core: Core,
         running: Arc<Running>,
         readiness: Readiness,
-        access_log: Option<AccessLog>,
+        access_log: Option<&AccessLog>,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything {
@@ -45,7 +46,7 @@ impl Exposition {
             core,
             running,
             readiness,
-            access_log,
+            dropped_lines: access_log.map(AccessLog::dropped),
         }));
         Self { registry }
     }
@@ -70,7 +71,8 @@ struct Everything {
     core: Core,
     running: Arc<Running>,
     readiness: Readiness,
-    access_log: Option<AccessLog>,
+    /// The log itself is its workers': its last lines are written when the last of them is gone.
+    dropped_lines: Option<ErrorCounter>,
 }
 
 impl Collector for Everything {
@@ -78,8 +80,8 @@ impl Collector for Everything {
         let mut to = Encoder(encoder);
         self.gateway(&mut to)?;
         self.library(&mut to)?;
-        if let Some(log) = &self.access_log {
-            let dropped = log.dropped_lines() as u64;
+        if let Some(lines) = &self.dropped_lines {
+            let dropped = lines.dropped_lines() as u64;
             counter(&mut to.begin(names::LOG_DROPPED)?, dropped)?;
         }
         process(&mut to)

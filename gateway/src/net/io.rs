@@ -41,6 +41,9 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
+/// The end of a head.
+const END_OF_HEAD: &[u8; 4] = b"\r\n\r\n";
+
 /// A [`Socket`] that keeps its watch.
 #[derive(Debug)]
 pub(crate) struct ClientIo<T: Socket> {
@@ -56,8 +59,8 @@ pub(crate) struct ClientIo<T: Socket> {
     is_unsent: bool,
     /// Set once our side is shut: what may still be thrown away.
     left_to_throw_away: Option<usize>,
-    /// What was read last ends like a head, so that the next byte is the first of another.
-    is_between: bool,
+    /// What was read last: where it ends like a head, the next byte is the first of another.
+    tail: [u8; 4],
     /// The head that is read may be that of a HEAD request, whose answer has no body.
     may_be_head: bool,
     /// What is left to write of an answer that hyper gave by itself.
@@ -93,7 +96,7 @@ impl<T: Socket> ClientIo<T> {
             is_blocked: false,
             is_unsent: false,
             left_to_throw_away: None,
-            is_between: true,
+            tail: *END_OF_HEAD,
             may_be_head: true,
             explained: None,
         }
@@ -121,9 +124,28 @@ impl<T: Socket> ClientIo<T> {
         }));
     }
 
-    /// Whether hyper writes something by itself.
+    /// Whether what was read last ended a head, or nothing was read yet.
+    fn is_between(&self) -> bool {
+        self.tail == *END_OF_HEAD
+    }
+
+    fn remember(&mut self, read: &[u8]) {
+        if let Some(tail) = read.last_chunk() {
+            self.tail = *tail;
+            return;
+        }
+        for byte in read {
+            self.tail.rotate_left(1);
+            if let Some(last) = self.tail.last_mut() {
+                *last = *byte;
+            }
+        }
+    }
+
+    /// Whether hyper writes something by itself. What goes through a tunnel is nobody's answer, and may be
+    /// offered again with more behind it.
     fn is_of_no_request(&self) -> bool {
-        !self.watch.is_answering() && self.many.is_none()
+        !self.watch.is_answering() && self.many.is_none() && self.watch.phase() != Phase::Tunnel
     }
 
     /// Writes `own`, which hyper says by itself, with a document that it does not write.
@@ -204,7 +226,8 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
             Poll::Pending => {
                 // hyper has answered and wants more, and what came with the last request and is none of
                 // its body is the beginning of another head.
-                let begun = !this.is_between && this.many.is_none() && !this.watch.had_body();
+                let is_http1 = this.many.is_none() && !this.is_blocked;
+                let begun = !this.is_between() && is_http1 && !this.watch.had_body();
                 if begun && this.watch.phase() == Phase::Idle {
                     this.watch.enter(Phase::Head);
                 }
@@ -221,12 +244,12 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
                     this.watch.enter(Phase::Head);
                     // hyper takes empty lines before a head.
                     let other = !matches!(read.first(), Some(b'H' | b'\r' | b'\n') | None);
-                    this.may_be_head = !(this.is_between && other);
+                    this.may_be_head = !(this.is_between() && other);
                 }
                 Phase::Tunnel => this.watch.touch(),
                 _ => {}
             }
-            this.is_between = read.ends_with(b"\r\n\r\n");
+            this.remember(read);
         }
         Poll::Ready(Ok(()))
     }

@@ -6,7 +6,7 @@
 //! for connecting and not all of it, and is asked last from then on.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt, io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
@@ -24,6 +24,9 @@ use tokio::{
 /// How long an answer is believed, and how long it serves while there is no newer one.
 const FRESH: Duration = Duration::from_secs(5);
 const USABLE: Duration = Duration::from_secs(60);
+
+/// How long a newer answer is waited for before an older one serves.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long an address that was not reached is asked last.
 const LAST_FOR: Duration = Duration::from_secs(60);
@@ -43,6 +46,7 @@ pub(crate) struct Name {
     waiting: RefCell<Option<Vec<oneshot::Sender<io::Result<()>>>>>,
     /// What was not reached, and when.
     missed: RefCell<Vec<(SocketAddr, Instant)>>,
+    turn: Cell<usize>,
 }
 
 impl Name {
@@ -66,6 +70,7 @@ impl Name {
             known: RefCell::default(),
             waiting: RefCell::default(),
             missed: RefCell::default(),
+            turn: Cell::default(),
         })
     }
 
@@ -90,15 +95,28 @@ impl Name {
                 Ok(Err(error)) => error,
                 Err(late) => late.into(),
             };
-            self.missed.borrow_mut().push((address, Instant::now()));
+            let mut missed = self.missed.borrow_mut();
+            missed.retain(|(missed, _)| *missed != address);
+            missed.push((address, Instant::now()));
         }
         Err(error)
     }
 
-    /// Those that were reached when they were tried the last time, before the others.
+    /// Those that were reached when they were tried the last time, before the others. The ones that the
+    /// system prefers take turns at being the first: they share the work.
     fn in_order(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let first = addresses.first().map(SocketAddr::is_ipv4);
+        let like_first = |address: &&mut SocketAddr| Some(address.is_ipv4()) == first;
+        let preferred = addresses.iter_mut().take_while(like_first).count();
+        let turn = self.turn.replace(self.turn.get().wrapping_add(1));
+        if let Some(by) = turn.checked_rem(preferred)
+            && let Some(preferred) = addresses.get_mut(..preferred)
+        {
+            preferred.rotate_left(by);
+        }
         let mut missed = self.missed.borrow_mut();
-        missed.retain(|(_, when)| when.elapsed() < LAST_FOR);
+        let now = Instant::now();
+        missed.retain(|(_, when)| now.saturating_duration_since(*when) < LAST_FOR);
         addresses.sort_by_key(|address| missed.iter().any(|(missed, _)| missed == address));
         addresses
     }
@@ -114,8 +132,12 @@ impl Name {
             match age {
                 Some((age, addresses)) if age < FRESH => return Ok(addresses),
                 Some((age, addresses)) if age < USABLE => {
-                    drop(self.ask());
-                    return Ok(addresses);
+                    // They may be somebody else's by now.
+                    let heard = time::timeout(PATIENCE, self.ask()).await;
+                    return Ok(match (heard, &*self.known.borrow()) {
+                        (Ok(Ok(Ok(()))), Some((_, newer))) => newer.clone(),
+                        _ => addresses,
+                    });
                 }
                 _ => {
                     let heard = self.ask().await;
@@ -168,8 +190,6 @@ impl fmt::Debug for Name {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use socket2::{Domain, Socket, Type};
     use tokio::{net::TcpListener, task::LocalSet};
 
@@ -226,6 +246,63 @@ mod tests {
                     assert!(begun.elapsed() < SHORT / 2, "the dead one was asked first");
                 }
                 assert_eq!(asked.get(), 1, "what was heard serves for a while");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn addresses_take_turns_and_one_that_is_missed_again_and_again_is_noted_once() {
+        let addresses: Vec<SocketAddr> = ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"]
+            .map(|address| address.parse().unwrap())
+            .to_vec();
+        let (name, _) = name(addresses.clone());
+        let first: Vec<_> = (0..4)
+            .map(|_| name.in_order(addresses.clone())[0])
+            .collect();
+        assert_eq!(
+            first,
+            [addresses[0], addresses[1], addresses[0], addresses[1]]
+        );
+        assert_eq!(name.in_order(addresses.clone())[2], addresses[2]);
+        LocalSet::new()
+            .run_until(async {
+                for _ in 0..9 {
+                    assert!(name.connect().await.is_err());
+                }
+            })
+            .await;
+        assert_eq!(name.missed.borrow().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_old_answer_serves_only_where_there_is_no_newer_one() {
+        let (old, new) = (
+            SocketAddr::from(([127, 0, 0, 1], 1)),
+            SocketAddr::from(([127, 0, 0, 2], 1)),
+        );
+        let answers = Rc::new(Cell::new(0));
+        let counting = Rc::clone(&answers);
+        let resolve = move || -> Lookup {
+            let turn = counting.replace(counting.get() + 1);
+            Box::pin(async move {
+                match turn {
+                    0 => Ok(vec![new]),
+                    _ => std::future::pending().await,
+                }
+            })
+        };
+        let name = Name::asking(Box::new(resolve), SHORT);
+        let heard = |address| {
+            let then = Instant::now().checked_sub(FRESH).unwrap();
+            name.known.replace(Some((then, vec![address])));
+        };
+        LocalSet::new()
+            .run_until(async {
+                heard(old);
+                assert_eq!(name.addresses().await.unwrap(), [new]);
+                heard(old);
+                assert_eq!(name.addresses().await.unwrap(), [old]);
+                assert_eq!(answers.get(), 2);
             })
             .await;
     }

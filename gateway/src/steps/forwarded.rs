@@ -2,7 +2,7 @@
 //! a proxy that is trusted: then its words stay, and ours are added.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
+    HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{Entry, FORWARDED, HOST, MAX_FORWARDS, VIA},
 };
 
@@ -26,6 +26,7 @@ impl Step for SetForwarded {
             return Err(Answer::not_found());
         };
         let own = route.upstream.upstream().authority.clone();
+        let version = exchange.request.version();
         let headers = exchange.request.headers_mut();
         let host = headers.insert(HOST, own);
         let client = &exchange.client;
@@ -36,10 +37,10 @@ impl Step for SetForwarded {
         }
         headers.insert(REQUEST_ID, exchange.id.clone());
         // RFC 9110 §7.6.3. By which way a request has come is for every proxy to say, trusted or not.
-        let via = HeaderValue::from_static(if exchange.has.http2 {
-            "2.0 obo-gateway"
-        } else {
-            "1.1 obo-gateway"
+        let via = HeaderValue::from_static(match version {
+            _ if exchange.has.http2 => "2.0 obo-gateway",
+            Version::HTTP_10 => "1.0 obo-gateway",
+            _ => "1.1 obo-gateway",
         });
         headers.append(VIA, via);
         if *exchange.request.method() == Method::OPTIONS {

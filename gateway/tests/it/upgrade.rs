@@ -1,6 +1,12 @@
 //! WebSockets: section 12 of the catalogue.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use obo_gateway::{Config, Target};
@@ -67,6 +73,55 @@ async fn ping(client: &mut Client) {
 /// The connection ends, with whatever.
 async fn ends(client: &mut Client) {
     client.rest().await;
+}
+
+/// Sends a thousand bytes at a time, and tells how many it has sent.
+fn trickle(listener: std::net::TcpListener, lines: String, sent: Arc<AtomicUsize>) {
+    use std::io::{Read as _, Write as _};
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut wish = Vec::new();
+    while !wish.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        wish.push(byte[0]);
+    }
+    stream.write_all(CHANGED.as_bytes()).unwrap();
+    for piece in lines.as_bytes().chunks(1_000) {
+        stream.write_all(piece).unwrap();
+        sent.fetch_add(piece.len(), Ordering::Relaxed);
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_a_tunnel_slowly_gets_every_byte_once_and_in_order() {
+    // More than all sockets' buffers take, so that the gateway has to wait with a part of it.
+    let lines: String = (0..1_500_000).map(|line| format!("{line:015}\n")).collect();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sent, text) = (Arc::new(AtomicUsize::new(0)), lines.clone());
+    let counting = Arc::clone(&sent);
+    let upstream = std::thread::spawn(move || trickle(listener, text, counting));
+    let config = Rig::config(&format!("http://{address}"), NOWHERE, OPEN);
+    let gateway = obo_gateway::start(config).await.unwrap();
+    let mut client = Client::connect(gateway.local_addr()).await;
+    client.send(wish("/ws/x", "")).await;
+    let head = client.until("\r\n\r\n").await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let mut before = usize::MAX;
+    while sent.load(Ordering::Relaxed) != before {
+        before = sent.load(Ordering::Relaxed);
+        tokio::time::sleep(SHORT).await;
+    }
+    assert!(before < lines.len(), "nobody had to wait");
+    let got = client.rest().await;
+    assert_eq!(got.len(), lines.len());
+    let wrong = got
+        .lines()
+        .zip(lines.lines())
+        .find(|(got, sent)| got != sent);
+    assert_eq!(wrong, None);
+    upstream.join().unwrap();
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "oidc.issuer",
         kind: Kind::Text,
-        environment: &["OBO_OIDC_ISSUER"],
+        environment: &[super::super::oidc::ISSUER_VARIABLE],
         flag: "--oidc-issuer",
         value: "URL",
         help: "The issuer of the callers' tokens where that is not Entra ID but another provider of OpenID Connect, as `iss` has it",

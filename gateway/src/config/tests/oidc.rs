@@ -118,3 +118,50 @@ fn what_is_entra_ids_does_not_go_with_another_provider() {
         "gw.toml:1: downstream.x: `audience` and `resource` are of",
     );
 }
+
+#[test]
+fn what_azures_variables_tell_of_is_never_shown_to_another_provider() {
+    let azure = |name: &str| {
+        let value = match name {
+            "AZURE_CLIENT_ID" | "AZURE_TENANT_ID" => TENANT,
+            "AZURE_CLIENT_SECRET" => "entra-secret",
+            "AZURE_FEDERATED_TOKEN_FILE" | "AZURE_CLIENT_CERTIFICATE_PATH" => "/nowhere/token",
+            "AZURE_AUTHORITY_HOST" => "https://login.microsoftonline.com",
+            "IDENTITY_ENDPOINT" => "http://127.0.0.1:1/",
+            "IDENTITY_HEADER" => "x",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let config = Sources::new()
+        .file("gw.toml", format!("{OIDC}{REST}"))
+        .environment(azure)
+        .load()
+        .unwrap();
+    assert_eq!(config.entra.client_id, "shop-api");
+    assert!(matches!(config.entra.credential, Credential::SecretFile(_)));
+
+    let without = OIDC.replace("credential = { secret_file = '/nowhere' }\n", "");
+    let problems = Sources::new()
+        .file("gw.toml", format!("{without}{REST}"))
+        .environment(azure)
+        .load()
+        .unwrap_err();
+    let said = problems.to_string();
+    assert!(said.contains("oidc.credential: missing"), "{said}");
+    assert!(!said.contains("AZURE_"), "{said}");
+
+    let by_variable = |name: &str| match name {
+        "OBO_OIDC_ISSUER" => Some("https://id.example".to_owned()),
+        _ => azure(name),
+    };
+    let problems = Sources::new()
+        .file(
+            "gw.toml",
+            format!("upstream = 'http://127.0.0.1:3000'\n{REST}"),
+        )
+        .environment(by_variable)
+        .load()
+        .unwrap_err();
+    assert!(problems.to_string().contains("oidc.client_id: missing"));
+}

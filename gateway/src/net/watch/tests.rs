@@ -28,6 +28,26 @@ fn each_phase_has_its_limit_and_progress_starts_it_anew() {
 }
 
 #[test]
+fn a_sweep_that_comes_late_judges_nobody_and_the_next_one_does_however_late() {
+    let watches = watches();
+    let watch = watches.add();
+    watch.enter(Phase::Idle);
+    watches.sweep_at(70_000);
+    assert!(!watch.overdue.get(), "what came meanwhile is not read yet");
+    watches.sweep_at(140_000);
+    assert!(watch.overdue.get());
+
+    let in_time = watches.add();
+    in_time.enter(Phase::Head);
+    for now in (140_000..=150_500).step_by(500) {
+        watches.sweep_at(now);
+        assert!(!in_time.overdue.get(), "{now}");
+    }
+    watches.sweep_at(151_000);
+    assert!(in_time.overdue.get());
+}
+
+#[test]
 fn a_request_that_is_judged_has_no_limit_here() {
     let watches = watches();
     let watch = watches.add();

@@ -35,6 +35,8 @@ pub(crate) struct Watches {
     clock: Rc<Clock>,
     pub(super) all: RefCell<Vec<Weak<Watch>>>,
     timeouts: Timeouts,
+    /// Whether the last sweep came so late that it judged nobody.
+    excused: Cell<bool>,
 }
 
 impl Watches {
@@ -54,6 +56,7 @@ impl Watches {
                 now: Cell::new(0),
             }),
             all: RefCell::default(),
+            excused: Cell::new(false),
             timeouts: Timeouts {
                 idle: with_tick(limits.idle_timeout),
                 head: with_tick(limits.head_timeout),
@@ -108,11 +111,21 @@ impl Watches {
 
     /// Moves the clock and wakes all that have waited too long.
     pub(crate) fn sweep(&self) {
-        let now = u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.sweep_at(u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// A sweep that comes late finds a thread that stood still: what others have sent meanwhile has not
+    /// been read yet, and nobody is to blame. The next one judges, however late it is.
+    pub(super) fn sweep_at(&self, now: u64) {
+        let late = now.saturating_sub(self.clock.now.get()) > ms(self.clock.tick * 4);
         self.clock.now.set(now);
+        let excused = late && !self.excused.get();
+        self.excused.set(excused);
         self.all.borrow_mut().retain(|watch| match watch.upgrade() {
             Some(watch) => {
-                watch.judge(&self.timeouts);
+                if !excused {
+                    watch.judge(&self.timeouts);
+                }
                 true
             }
             None => false,
