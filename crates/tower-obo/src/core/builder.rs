@@ -81,7 +81,7 @@ impl CoreBuilder {
     }
 
     /// Lets the authority be plain `http` on a loopback address; see
-    /// [`Entra::allow_http_loopback`].
+    /// [`Entra::allow_http_loopback`](crate::Entra::allow_http_loopback).
     pub fn allow_http_loopback(mut self, allow: bool) -> Self {
         let provider = self.source.provider;
         self.source.provider = provider.allow_http_loopback(allow);
