@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc};
 
-use http::{HeaderValue, Request, header::HOST};
+use http::{HeaderValue, Request, Version, header::HOST};
 use hyper::body::Body as _;
 use tower_obo::Head;
 
@@ -67,8 +67,8 @@ pub(crate) struct Has {
     pub(crate) trailer: bool,
     /// `Upgrade`; once the step that strips has passed: a wish for WebSocket that may be granted.
     pub(crate) upgrade: bool,
-    /// It came over HTTP/2.
-    pub(crate) http2: bool,
+    /// In which it came; it goes on in the upstream's.
+    pub(crate) version: Version,
     /// It has gone as far as it may, and is answered instead of being forwarded.
     pub(crate) ends_here: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.

@@ -47,8 +47,8 @@ impl Step for Check {
             expectation(request.headers())?;
         }
         method(request.method())?;
+        exchange.has.version = request.version();
         if request.version() == Version::HTTP_2 {
-            exchange.has.http2 = true;
             return http2(exchange, self.head_fields);
         }
         let host = host(request.version(), request.headers())?;

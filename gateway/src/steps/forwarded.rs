@@ -26,7 +26,6 @@ impl Step for SetForwarded {
             return Err(Answer::not_found());
         };
         let own = route.upstream.upstream().authority.clone();
-        let version = exchange.request.version();
         let headers = exchange.request.headers_mut();
         let host = headers.insert(HOST, own);
         let client = &exchange.client;
@@ -37,8 +36,8 @@ impl Step for SetForwarded {
         }
         headers.insert(REQUEST_ID, exchange.id.clone());
         // RFC 9110 §7.6.3. By which way a request has come is for every proxy to say, trusted or not.
-        let via = HeaderValue::from_static(match version {
-            _ if exchange.has.http2 => "2.0 obo-gateway",
+        let via = HeaderValue::from_static(match exchange.has.version {
+            Version::HTTP_2 => "2.0 obo-gateway",
             Version::HTTP_10 => "1.0 obo-gateway",
             _ => "1.1 obo-gateway",
         });

@@ -254,7 +254,9 @@ async fn the_upstream_is_told_by_which_way_a_request_has_come() {
     let get = http::Request::get("http://gw/x").body(()).unwrap();
     let (answer, _) = client.send_request(get, true).unwrap();
     crate::client::in_time(answer).await.unwrap();
+    rig.exchange("GET /x HTTP/1.0\r\nHost: gw\r\n\r\n").await;
     let seen = rig.upstream.seen();
+    assert_eq!(seen[3].all("via"), ["1.0 obo-gateway"]);
     assert_eq!(seen[0].all("via"), ["1.1 obo-gateway"]);
     assert_eq!(seen[1].all("via"), ["1.0 fred", "1.1 obo-gateway"]);
     assert_eq!(seen[2].all("via"), ["2.0 obo-gateway"]);

@@ -92,3 +92,29 @@ async fn an_end_with_something_unwritten_is_no_orderly_end() {
     drop(rig.io);
     assert!(rig.client.read_to_end(&mut Vec::new()).await.is_err());
 }
+
+#[tokio::test]
+async fn a_connection_whose_last_head_came_in_pieces_is_idle_behind_it() {
+    let mut rig = rig().await;
+    for piece in [&b"GET / HTTP/1.1\r\n\r"[..], b"\n"] {
+        rig.client.write_all(piece).await.unwrap();
+        rig.io.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+    }
+    let mut more = [0];
+    for (sent, phase) in [(false, Phase::Idle), (true, Phase::Head)] {
+        if sent {
+            // Of the head behind it, which hyper has read with the request.
+            rig.client.write_all(b"G").await.unwrap();
+            rig.io.read_exact(&mut more).await.unwrap();
+        }
+        rig.watch.begin(false);
+        rig.watch.enter(Phase::Idle);
+        let mut reading = pin!(rig.io.read(&mut more));
+        poll_fn(|cx| {
+            assert!(reading.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(rig.watch.phase(), phase);
+    }
+}
