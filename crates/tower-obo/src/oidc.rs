@@ -17,8 +17,12 @@ use crate::entra::is_loopback;
 /// by client credentials.
 ///
 /// A token counts as an application's own if it has no `sub`, or one that is its client's id (RFC 9068
-/// §2.2 and §5). Providers that have accounts for applications (Keycloak) give them a `sub` of their
-/// own: keep those out by scope, role or client.
+/// §2.2 and §5) in `azp`, `client_id` or Okta's `cid`, if Auth0's `gty` says `client-credentials`, or if
+/// `sub` is Auth0's `<client>@clients`. Providers that have accounts for applications (Keycloak) give
+/// them a `sub` of their own: keep those out by scope, role or client.
+///
+/// An ID token is none, whatever roles it has: a token must have `scope`, `scp`, `client_id` or `cid`, or say
+/// by its `typ` that it is for access (`at+jwt` in the header, `Bearer` in the payload, as Keycloak has it).
 ///
 /// ```
 /// use tower_obo::{AccessPolicy, Core, Credential, Downstream, Oidc, Policy};

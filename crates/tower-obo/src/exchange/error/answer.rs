@@ -331,6 +331,7 @@ mod tests {
         for (status, error, kind) in [
             (400, "invalid_request", K::AssertionRefused),
             (400, "invalid_token", K::AssertionRefused),
+            (401, "invalid_token", K::AssertionRefused),
             (400, "invalid_grant", K::AssertionRefused),
             (400, "invalid_target", K::Misconfigured),
             (400, "invalid_scope", K::Misconfigured),
@@ -353,7 +354,8 @@ mod tests {
             assert_eq!(read.kind(), kind, "{status} {error}");
             assert_eq!(read.oauth_error(), Some(error));
             assert_eq!((read.aadsts(), read.claims()), (None, None), "{error}");
-            assert_eq!(read.refuses_credential(), status == 401, "{error}");
+            let refuses = status == 401 && error != "invalid_token";
+            assert_eq!(read.refuses_credential(), refuses, "{status} {error}");
         }
         let own = read(
             400,
