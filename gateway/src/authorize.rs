@@ -51,7 +51,7 @@ pub(crate) fn core(
     observer: Arc<LibraryFigures>,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {
     let mut builder = match &config.entra.other {
-        Some(other) => Core::oidc(other.for_library(config)),
+        Some(other) => Core::builder(other.for_library(config)),
         None => Core::builder(entra(config)),
     }
     .client(
@@ -101,7 +101,7 @@ pub(crate) fn core(
         .routes
         .iter()
         .map(|route| core.bind(policy(config, route)))
-        .collect();
+        .collect::<Result<_, _>>()?;
     Ok((core, policies))
 }
 

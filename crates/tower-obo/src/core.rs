@@ -31,7 +31,7 @@ pub use self::{
 };
 use crate::{
     Admitted, BoundPolicy, Clock, Downstream, Event, KeySource, Observer, Policy, Principal,
-    RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp, Validator,
+    Provider, RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
     admitted::Tokens,
     bearer,
@@ -78,7 +78,7 @@ pub enum Decision {
 /// let policy = core.bind(
 ///     Policy::new(AccessPolicy::any_scope(["access_as_user"]))
 ///         .downstream(Downstream::azure_resource_manager()),
-/// );
+/// )?;
 ///
 /// let request = http::Request::new(());
 /// match core.decide(&Head::from(&request), &policy) {
@@ -115,14 +115,10 @@ struct Inner {
 }
 
 impl Core {
-    /// Starts to build a core.
-    pub fn builder(entra: crate::Entra) -> CoreBuilder {
-        CoreBuilder::new(RemoteKeys::builder(entra))
-    }
-
-    /// Starts to build a core for the tokens of another provider than Entra ID.
-    pub fn oidc(provider: crate::Oidc) -> CoreBuilder {
-        CoreBuilder::new(RemoteKeys::oidc(provider))
+    /// Starts to build a core for the tokens of Entra ID ([`Entra`](crate::Entra)), or of another
+    /// provider ([`Oidc`](crate::Oidc)).
+    pub fn builder(provider: impl Into<Provider>) -> CoreBuilder {
+        CoreBuilder::new(RemoteKeys::builder(provider))
     }
 
     /// Begins to load the signing keys and to keep them fresh, in the background, and connects to the
@@ -141,11 +137,33 @@ impl Core {
     }
 
     /// Makes a policy one of this core's.
-    #[must_use]
-    pub fn bind(&self, policy: Policy) -> Arc<BoundPolicy> {
-        let defect = policy.defects(self.0.kind).first().copied();
-        if let Some(defect) = defect {
-            tracing::error!("a policy lets nobody in: {defect}");
+    ///
+    /// # Errors
+    ///
+    /// Everything in it that cannot be meant, all at once: two downstreams of one name or in one
+    /// header, a header that belongs to the connection, a scope or a grant that the provider would
+    /// refuse whoever calls.
+    ///
+    /// ```
+    /// # use tower_obo::{Core, Credential, Entra};
+    /// use tower_obo::{AccessPolicy, Downstream, Policy};
+    ///
+    /// # let id = "11111111-2222-3333-4444-555555555555";
+    /// # let core = Core::builder(Entra::tenant(id))
+    /// #     .client(id, Credential::secret("secret"))
+    /// #     .build()?;
+    /// let twice = Policy::new(AccessPolicy::any_user())
+    ///     .downstream(Downstream::azure_resource_manager())
+    ///     .downstream(Downstream::azure_resource_manager());
+    /// let errors = core.bind(twice).unwrap_err();
+    /// let wrong: Vec<_> = errors.iter().map(|error| error.setting).collect();
+    /// assert_eq!(wrong, ["downstream", "downstream_in"]);
+    /// # Ok::<_, tower_obo::ConfigErrors>(())
+    /// ```
+    pub fn bind(&self, policy: Policy) -> Result<Arc<BoundPolicy>, ConfigErrors> {
+        let problems = policy.problems(self.0.kind);
+        if !problems.is_empty() {
+            return Err(problems.into());
         }
         let bound = |(downstream, header): (Downstream, _)| {
             let downstream = downstream.at(&self.0.authority);
@@ -158,24 +176,26 @@ impl Core {
         let downstreams = policy.downstreams.into_iter().map(bound).collect();
         let on_demand = policy.on_demand.into_iter();
         let is_public = policy.access.is_none();
-        Arc::new(BoundPolicy {
+        Ok(Arc::new(BoundPolicy {
             access: policy.access,
             downstreams,
             on_demand: on_demand.map(|asked| bound((asked, None))).collect(),
-            defect,
             identity_headers: policy.identity_headers.into(),
             strip: policy.strip,
             // A token that nobody has looked at is not passed on.
             pass_caller_token: policy.pass_caller_token && !is_public,
             store: Arc::clone(&self.0.tokens),
             challenge: Arc::clone(&self.0.challenge),
-        })
+        }))
     }
 
     /// A layer with that policy, sharing everything with this core's other layers.
-    #[must_use]
-    pub fn layer(&self, policy: Policy) -> crate::OboLayer {
-        crate::OboLayer::new(self.clone(), self.bind(policy))
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind).
+    pub fn layer(&self, policy: Policy) -> Result<crate::OboLayer, ConfigErrors> {
+        Ok(crate::OboLayer::new(self.clone(), self.bind(policy)?))
     }
 
     /// Decides on a request. Nothing blocks and, for a token that is known and at most two
@@ -193,9 +213,6 @@ impl Core {
         if !Arc::ptr_eq(&policy.store, &inner.tokens) {
             let detail = "the policy belongs to another core";
             return refuse(self.rejection(RejectionKind::Misconfigured, detail));
-        }
-        if let Some(defect) = policy.defect {
-            return refuse(self.rejection(RejectionKind::Misconfigured, defect));
         }
         let limit = inner.validator.max_token_bytes();
         let candidate = match bearer::candidate(head.headers, head.uri, limit) {

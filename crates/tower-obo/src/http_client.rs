@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use zeroize::Zeroizing;
 
-use crate::provider::Provider;
+use crate::Provider;
 
 /// Why a call got no answer that could be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

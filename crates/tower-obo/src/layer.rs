@@ -7,7 +7,7 @@ use tower_layer::Layer;
 
 use crate::{
     AccessPolicy, BoundPolicy, ConfigError, ConfigErrors, Core, CoreBuilder, Credential,
-    Downstream, Entra, Obo, Policy, ProblemResponse,
+    Downstream, Obo, Policy, ProblemResponse, Provider,
 };
 
 /// Wraps a service so that every request is validated, exchanged On-Behalf-Of and sent on with the
@@ -23,10 +23,23 @@ pub struct OboLayer<R = ProblemResponse> {
 }
 
 impl OboLayer {
-    /// Starts to build a layer with a core of its own.
-    pub fn builder(entra: Entra) -> OboLayerBuilder {
+    /// Starts to build a layer with a core of its own, for the tokens of Entra ID ([`Entra`]) or of
+    /// another provider ([`Oidc`](crate::Oidc)).
+    ///
+    /// ```
+    /// use tower_obo::{Credential, Downstream, OboLayer, Oidc};
+    ///
+    /// let layer = OboLayer::builder(Oidc::issuer("https://id.example.com/realms/shop"))
+    ///     .client("shop-api", Credential::secret("…"))
+    ///     .require_scope("orders")
+    ///     .downstream(Downstream::token_exchange("stock").audience("stock-api"))
+    ///     .build()?;
+    /// # let _ = layer;
+    /// # Ok::<_, tower_obo::ConfigErrors>(())
+    /// ```
+    pub fn builder(provider: impl Into<Provider>) -> OboLayerBuilder {
         OboLayerBuilder {
-            core: Core::builder(entra),
+            core: Core::builder(provider),
             scopes: Vec::new(),
             access: None,
             downstreams: Policy::public(),
@@ -188,25 +201,23 @@ impl OboLayerBuilder {
     /// [`AccessPolicy::any_user`].
     pub fn build(self) -> Result<OboLayer, ConfigErrors> {
         let mut problems = self.problems();
-        let core = match self.core.build() {
-            Ok(core) if problems.is_empty() => core,
-            Ok(_) => return Err(ConfigErrors::from(problems)),
-            Err(errors) => {
-                problems.extend(errors.iter().cloned());
-                return Err(ConfigErrors::from(problems));
-            }
-        };
-        let access = self
-            .access
-            .unwrap_or_else(|| AccessPolicy::any_scope(self.scopes));
+        let access = self.access;
+        let access = access.unwrap_or_else(|| AccessPolicy::any_scope(self.scopes));
         let policy = Policy {
             access: Some(access),
             ..self.downstreams
         };
+        problems.extend(policy.problems(self.core.kind()));
+        let core = match self.core.build() {
+            Ok(core) if problems.is_empty() => core,
+            Ok(_) => return Err(ConfigErrors::from(problems)),
+            Err(errors) => return Err(ConfigErrors::from(problems).and(errors)),
+        };
+        let layer = core.layer(policy)?;
         if tokio::runtime::Handle::try_current().is_ok() {
             core.start();
         }
-        Ok(core.layer(policy))
+        Ok(layer)
     }
 
     fn problems(&self) -> Vec<ConfigError> {
@@ -230,16 +241,6 @@ impl OboLayerBuilder {
         }
         if self.scopes.iter().any(|scope| scope.is_empty()) {
             wrong("access", "a required scope is empty");
-        }
-        let downstreams = self.downstreams.downstreams.iter();
-        let mut downstreams = downstreams
-            .map(|(downstream, _)| downstream)
-            .chain(&self.downstreams.on_demand);
-        if downstreams.any(|downstream| downstream.scopes().all(str::is_empty)) {
-            wrong("downstream", "a downstream has no scope");
-        }
-        for defect in self.downstreams.defects(self.core.kind()) {
-            wrong("downstream", defect);
         }
         problems
     }

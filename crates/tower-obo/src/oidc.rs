@@ -28,12 +28,13 @@ use crate::entra::is_loopback;
 /// use tower_obo::{AccessPolicy, Core, Credential, Downstream, Oidc, Policy};
 ///
 /// let keycloak = Oidc::issuer("https://id.example.com/realms/shop").roles_claim("realm_access.roles");
-/// let core = Core::oidc(keycloak)
+/// let core = Core::builder(keycloak)
 ///     .client("shop-api", Credential::secret("…"))
 ///     .build()?;
 /// let policy = Policy::new(AccessPolicy::any_role(["customer"]))
 ///     .downstream(Downstream::token_exchange("orders").audience("orders-api"));
-/// # let _ = core.bind(policy);
+/// let layer = core.layer(policy)?;
+/// # let _ = layer;
 /// # Ok::<_, tower_obo::ConfigErrors>(())
 /// ```
 #[derive(Clone, Debug)]

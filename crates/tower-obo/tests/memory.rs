@@ -68,9 +68,13 @@ impl World {
     async fn get(&self, token: &str) -> StatusCode {
         let policy = Policy::new(AccessPolicy::any_scope([demo::API_SCOPE]))
             .downstream(Downstream::azure_resource_manager());
-        let service = self.core.layer(policy).layer(service_fn(|_| async {
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        }));
+        let service = self
+            .core
+            .layer(policy)
+            .unwrap()
+            .layer(service_fn(|_| async {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }));
         let mut request = Request::new(Full::<Bytes>::default());
         let value = format!("Bearer {token}").parse().unwrap();
         request.headers_mut().insert(AUTHORIZATION, value);

@@ -52,7 +52,7 @@ fn first_sight(criterion: &mut Criterion) {
 /// Tokens that are known, each asked for in turn: with many, the caches of the processor miss.
 fn cached(criterion: &mut Criterion, entries: usize) {
     let rig = Rig::new(32 << 30);
-    let policy = rig.core.bind(rig.policy());
+    let policy = rig.core.bind(rig.policy()).unwrap();
     let requests = known(&rig, &policy, entries);
     let mut group = criterion.benchmark_group("cached");
     for (threads, name) in [(1, "one thread"), (2, "two threads")] {
@@ -126,7 +126,7 @@ fn on_threads(
 fn layer(criterion: &mut Criterion) {
     let rig = Rig::new(64 << 20);
     let policy = rig.policy();
-    let requests = known(&rig, &rig.core.bind(rig.policy()), 1);
+    let requests = known(&rig, &rig.core.bind(rig.policy()).unwrap(), 1);
     let service = service_fn(answer);
     let mut group = criterion.benchmark_group("layer");
     group.throughput(Throughput::Elements(1));
@@ -144,7 +144,7 @@ fn layer(criterion: &mut Criterion) {
         );
     });
     group.bench_function("the same behind the layer", |bencher| {
-        let mut service = rig.core.layer(policy.clone()).layer(service);
+        let mut service = rig.core.layer(policy.clone()).unwrap().layer(service);
         bencher.iter_batched(
             request,
             |request| call(&mut service, request),

@@ -10,7 +10,7 @@ use crate::rig::{self, Rig};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let rig = Rig::new(64 << 20);
-    let policy = rig.core.bind(rig.policy());
+    let policy = rig.core.bind(rig.policy()).unwrap();
     let good = rig.token(1);
 
     let mut group = criterion.benchmark_group("refuse");

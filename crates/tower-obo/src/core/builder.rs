@@ -14,7 +14,7 @@ use crate::{
     challenge::ChallengeContext,
     entra::Tenants,
     exchange::TokenEndpoint,
-    provider::{Provider, ProviderKind},
+    provider::{ProviderKind, Which},
     tokens::DownstreamTokens,
     validate::is_guid,
 };
@@ -355,9 +355,9 @@ impl CoreBuilder {
         for name in &self.keep {
             validator = validator.keep_claim(name.as_str());
         }
-        let entra = match &self.source.provider {
-            Provider::Entra(entra) => entra,
-            Provider::Oidc(oidc) => return validator.oidc(oidc).build(),
+        let entra = match &self.source.provider.0 {
+            Which::Entra(entra) => entra,
+            Which::Oidc(oidc) => return validator.oidc(oidc).build(),
         };
         validator = validator.audience(format!("api://{client_id}"));
         for tenant in entra.named_tenants() {
@@ -372,7 +372,7 @@ impl CoreBuilder {
     fn problems(&mut self) -> Vec<ConfigError> {
         let mut problems = self.source.problems();
         let is_entra = self.source.provider.entra().is_some();
-        if let Provider::Oidc(oidc) = &self.source.provider
+        if let Which::Oidc(oidc) = &self.source.provider.0
             && self.keys.is_some()
             && !oidc.has_endpoint()
             && self.exchange.is_none()

@@ -65,14 +65,17 @@ impl Core {
     /// nothing but this token, and needs no HTTP: what is admitted has the downstream token.
     ///
     /// ```no_run
-    /// # async fn example(core: &tower_obo::Core, token: &str) -> Result<(), tower_obo::Rejection> {
+    /// # async fn example(
+    /// #     core: &tower_obo::Core,
+    /// #     token: &str,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// use tower_obo::{AccessPolicy, Downstream, Policy};
     ///
     /// // Once, at the start.
     /// let policy = core.bind(
     ///     Policy::new(AccessPolicy::any_scope(["Reports.Run"]))
     ///         .downstream(Downstream::azure_resource_manager()),
-    /// );
+    /// )?;
     ///
     /// // For each job.
     /// let admitted = core.admit_token(token, &policy).await?;

@@ -13,7 +13,7 @@ use super::{
     credential::{Audience, CredentialError, Proof},
     grant::{Form, encode},
 };
-use crate::{Clock, Secret, http_client::HttpClient, provider::Provider};
+use crate::{Clock, Provider, Secret, http_client::HttpClient, provider::Which};
 
 /// Asks the provider for downstream tokens, by the grant that the request names.
 #[derive(Clone, Debug)]
@@ -109,8 +109,8 @@ impl Inner {
     ) -> Result<TokenResponse, ExchangeError> {
         let mut form = Form::default();
         let mut headers = HeaderMap::new();
-        match (&self.provider, proof) {
-            (Provider::Oidc(oidc), Proof::Secret(secret)) if oidc.secret_in_header => {
+        match (&self.provider.0, proof) {
+            (Which::Oidc(oidc), Proof::Secret(secret)) if oidc.secret_in_header => {
                 headers.insert(AUTHORIZATION, basic(&self.client_id, secret)?);
             }
             _ => {
@@ -136,11 +136,9 @@ impl Inner {
             .map_err(ExchangeError::from_call)?;
         if answer.status != StatusCode::OK {
             let (status, headers, now) = (answer.status, &answer.headers, self.clock.now());
-            return Err(match self.provider {
-                Provider::Entra(_) => {
-                    ExchangeError::from_answer(status, headers, &answer.body, now)
-                }
-                Provider::Oidc(_) => {
+            return Err(match self.provider.0 {
+                Which::Entra(_) => ExchangeError::from_answer(status, headers, &answer.body, now),
+                Which::Oidc(_) => {
                     let meaning = |error: &str| grant.meaning(error);
                     ExchangeError::from_standard_answer(status, headers, &answer.body, now, meaning)
                 }
@@ -152,13 +150,13 @@ impl Inner {
 
     /// Where the token is asked for.
     fn address(&self, request: &ExchangeRequest) -> Result<Arc<str>, ExchangeError> {
-        match &self.provider {
+        match &self.provider.0 {
             // The tenant was checked to be a GUID when the caller's token was validated.
-            Provider::Entra(_) => {
+            Which::Entra(_) => {
                 let authority = self.provider.name();
                 Ok(format!("{authority}/{}/oauth2/v2.0/token", request.tenant).into())
             }
-            Provider::Oidc(oidc) => match &*oidc.token_endpoint.load() {
+            Which::Oidc(oidc) => match &*oidc.token_endpoint.load() {
                 Some(url) => Ok(url.as_str().into()),
                 None => Err(ExchangeError::new(
                     ExchangeErrorKind::Unavailable,

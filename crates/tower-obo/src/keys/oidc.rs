@@ -8,7 +8,7 @@ use super::{
     Discovery, Issuers,
     discovery::{DiscoveryError, Document, Found, JWKS, get, refused},
 };
-use crate::{Oidc, http_client::HttpClient, provider::Provider};
+use crate::{Oidc, Provider, http_client::HttpClient, provider::Which};
 
 /// Where a provider's documents are, whichever provider it is.
 #[derive(Clone, Debug)]
@@ -21,9 +21,9 @@ const CONFIGURATION: &str = "OpenID configuration";
 
 impl Documents {
     pub(crate) fn of(provider: &Provider) -> Self {
-        match provider {
-            Provider::Entra(entra) => Self::Entra(Discovery::new(entra)),
-            Provider::Oidc(oidc) => Self::Oidc(oidc.clone()),
+        match &provider.0 {
+            Which::Entra(entra) => Self::Entra(Discovery::new(entra)),
+            Which::Oidc(oidc) => Self::Oidc(oidc.clone()),
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
     Documents, KeySet, KeySource, RefreshReason, Refreshed,
     discovery::{DiscoveryError, Found},
 };
-use crate::{Clock, Entra, Event, Observer, Oidc, Spawner, Timestamp, http_client::HttpClient};
+use crate::{Clock, Event, Observer, Provider, Spawner, Timestamp, http_client::HttpClient};
 
 /// The signing keys of an Entra ID authority, found by its discovery documents, kept last-good and
 /// refreshed in the background: what a [`Core`](crate::Core) has unless it is given others.
@@ -91,13 +91,8 @@ struct Fetching {
 }
 
 impl RemoteKeys {
-    /// Starts to set up the keys of this authority.
-    pub fn builder(entra: Entra) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(entra.into())
-    }
-
-    /// Starts to set up the keys of another provider than Entra ID.
-    pub fn oidc(provider: Oidc) -> RemoteKeysBuilder {
+    /// Starts to set up the keys of an authority of Entra ID, or of another provider.
+    pub fn builder(provider: impl Into<Provider>) -> RemoteKeysBuilder {
         RemoteKeysBuilder::new(provider.into())
     }
 
@@ -397,7 +392,9 @@ mod tests {
     }
 
     fn keys(spawner: Arc<dyn Spawner>) -> RemoteKeys {
-        let entra = Entra::tenant("t").authority("http://127.0.0.1:1").into();
+        let entra = crate::Entra::tenant("t")
+            .authority("http://127.0.0.1:1")
+            .into();
         RemoteKeys::new(
             Documents::of(&entra),
             HttpClient::new(Duration::from_secs(1), &entra).unwrap(),

@@ -121,7 +121,7 @@ async fn axum_handlers_take_the_caller_and_the_downstream_token() {
     let app = || {
         Router::new()
             .route("/", get(whoami))
-            .layer(world.core.layer(policy()))
+            .layer(world.core.layer(policy()).unwrap())
     };
     for _ in 0..2 {
         let expected = format!("{} arm true", demo::ALICE_OID);
@@ -142,8 +142,8 @@ async fn a_handler_that_asks_for_what_no_layer_gives_fails_and_says_nothing() {
     let failed = (StatusCode::INTERNAL_SERVER_ERROR, String::new());
     for app in [
         router(),
-        router().layer(world.core.layer(Policy::public())),
-        router().layer(world.core.layer(validated)),
+        router().layer(world.core.layer(Policy::public()).unwrap()),
+        router().layer(world.core.layer(validated).unwrap()),
     ] {
         assert_eq!(text(app, with_token(&token)).await, failed);
     }

@@ -34,7 +34,7 @@ async fn ca_01_each_user_gets_the_own_token_on_shared_connections() {
     let world = Arc::new(World::start().await);
     let users = [("alice", demo::ALICE_OID), ("bob", demo::BOB_OID)];
     let tokens = users.map(|(user, _)| world.entra.user_token(user));
-    let url = tcp::serve(world.core.layer(policy()), world.upstream.clone()).await;
+    let url = tcp::serve(world.core.layer(policy()).unwrap(), world.upstream.clone()).await;
     let client = reqwest::Client::new();
     let mut lines = tokio::task::JoinSet::new();
     for line in 0..10 {

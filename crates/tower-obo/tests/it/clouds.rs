@@ -109,7 +109,7 @@ async fn cl_08_each_cloud_has_its_own_issuers_and_resource_manager() {
             .with_clock(clock.clone())
             .build()
             .unwrap();
-        let policy = core.bind(policy());
+        let policy = core.bind(policy()).unwrap();
         let now = clock.now().as_unix();
         let token = |version: &str, issuer: &str| {
             let claims = json!({

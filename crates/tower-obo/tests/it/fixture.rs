@@ -83,7 +83,11 @@ impl World {
     }
 
     pub(crate) async fn send_by(&self, policy: Policy, request: Request<Body>) -> Answer {
-        let service = self.core.layer(policy).layer(self.upstream.clone());
+        let service = self
+            .core
+            .layer(policy)
+            .unwrap()
+            .layer(self.upstream.clone());
         Answer::of(service.oneshot(request).await.unwrap()).await
     }
 

@@ -138,7 +138,7 @@ async fn keys_are_refreshed_in_the_background_within_twelve_hours() {
     // The new set is in use as soon as its fetch has been read.
     let new = world.entra.user_token("alice");
     until("the new key", || {
-        let policy = world.core.bind(crate::fixture::policy());
+        let policy = world.core.bind(crate::fixture::policy()).unwrap();
         let request = with_token(&new);
         let decision = world.core.decide(&(&request).into(), &policy);
         !matches!(decision, Decision::Refuse(_))
@@ -345,7 +345,7 @@ async fn ks_04_a_clock_that_is_set_back_does_not_stretch_the_cool_down() {
 #[tokio::test]
 async fn ks_03_made_up_key_ids_that_wait_for_a_fetch_are_bounded() {
     let world = World::start().await;
-    let policy = world.core.bind(crate::fixture::policy());
+    let policy = world.core.bind(crate::fixture::policy()).unwrap();
     let good = world.entra.user_token("alice");
     let [_, payload, signature] = parts(&good);
     let decide = |number: usize| {

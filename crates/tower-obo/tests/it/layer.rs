@@ -7,12 +7,16 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use entra_emulator::{Endpoint, demo};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, service_fn};
-use tower_obo::{AccessPolicy, Admitted, Downstream, Obo, Policy, Rejection};
+use tower_obo::{
+    AccessPolicy, Admitted, Credential, Downstream, Entra, ExchangeRequest, Exchanging, Obo,
+    OboLayer, Policy, Rejection, Secret, TokenExchange, TokenResponse,
+};
 
 use crate::{
     answer::Answer,
@@ -23,7 +27,7 @@ type Limited = Obo<ConcurrencyLimit<Upstream>>;
 
 fn limited(world: &World) -> Limited {
     let one = ConcurrencyLimit::new(world.upstream.clone(), 1);
-    world.core.layer(policy()).layer(one)
+    world.core.layer(policy()).unwrap().layer(one)
 }
 
 /// Whether the one permit of the limit is free for somebody else.
@@ -113,7 +117,7 @@ async fn behind_a_buffer_every_path_uses_the_place_that_it_has_reserved() {
     let token = world.entra.user_token("alice");
     let bad = world.entra.token().expired().sign();
     let buffer = Buffer::new(world.upstream.clone(), 1);
-    let mut service = world.core.layer(policy()).layer(buffer);
+    let mut service = world.core.layer(policy()).unwrap().layer(buffer);
     for (case, token, status) in [
         ("waits", &token, 200),
         ("is known", &token, 200),
@@ -163,7 +167,7 @@ async fn bodies_need_not_be_send_nor_made_from_bytes() {
         *response.headers_mut() = rejection.headers();
         response
     };
-    let layer = world.core.layer(policy()).respond_with(respond);
+    let layer = world.core.layer(policy()).unwrap().respond_with(respond);
     let service = layer.layer(inner);
     let local = tokio::task::LocalSet::new();
     local
@@ -188,10 +192,10 @@ async fn bodies_need_not_be_send_nor_made_from_bytes() {
 async fn two_layers_of_one_core_share_tokens_and_no_policy() {
     let world = World::start().await;
     let token = world.entra.user_token("alice");
-    let lenient = world.core.layer(policy());
+    let lenient = world.core.layer(policy()).unwrap();
     let access = AccessPolicy::any_scope(["another_scope"]);
     let strict = Policy::new(access).downstream(Downstream::azure_resource_manager());
-    let strict = world.core.layer(strict);
+    let strict = world.core.layer(strict).unwrap();
     for _ in 0..3 {
         let service = lenient.layer(world.upstream.clone());
         let answer = service.oneshot(with_token(&token)).await.unwrap();
@@ -228,7 +232,7 @@ async fn a_core_that_is_dropped_in_the_middle_of_an_exchange_leaves_nothing_behi
     let world = World::start().await;
     let hold = world.entra.hold(Endpoint::Token);
     let token = world.entra.user_token("alice");
-    let layer = world.core.layer(policy());
+    let layer = world.core.layer(policy()).unwrap();
     let mut call = Box::pin(
         layer
             .layer(world.upstream.clone())
@@ -273,7 +277,7 @@ impl<B> Service<Request<B>> for Failing {
 async fn the_error_of_the_inner_service_stays_its_own() {
     let world = World::start().await;
     let token = world.entra.user_token("alice");
-    let service = world.core.layer(policy()).layer(Failing);
+    let service = world.core.layer(policy()).unwrap().layer(Failing);
     for _ in 0..2 {
         let error = service
             .clone()
@@ -282,4 +286,32 @@ async fn the_error_of_the_inner_service_stays_its_own() {
             .unwrap_err();
         assert_eq!(error, "the inner service's own");
     }
+}
+
+#[tokio::test]
+async fn a_custom_exchange_may_be_asked_for_an_audience_alone() {
+    #[derive(Debug)]
+    struct Canned;
+
+    impl TokenExchange for Canned {
+        fn exchange(&self, request: ExchangeRequest) -> Exchanging {
+            assert_eq!(request.audiences.join(","), "stock-api");
+            let token = TokenResponse::new(Secret::from("canned"), Duration::from_secs(60));
+            Box::pin(async { Ok(token) })
+        }
+    }
+
+    let world = World::start().await;
+    let layer = OboLayer::builder(Entra::tenant(demo::CONTOSO).authority(world.entra.url()))
+        .allow_http_loopback(true)
+        .client(demo::API_CLIENT_ID, Credential::secret("unused"))
+        .require_scope(demo::API_SCOPE)
+        .downstream(Downstream::token_exchange("stock").audience("stock-api"))
+        .configure(|core| core.with_exchange(Canned))
+        .build()
+        .unwrap();
+    let service = layer.layer(world.upstream.clone());
+    let answer = service.oneshot(with_token(&world.entra.user_token("alice")));
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(world.upstream.last().authorization(), "Bearer canned");
 }

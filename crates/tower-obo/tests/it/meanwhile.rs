@@ -32,7 +32,11 @@ async fn while_waiting(world: &World, token: &str, happens: impl FnOnce(Admitted
     let earlier = admitted(world, policy(), token).await;
     let hold = world.entra.hold(Endpoint::Token);
     let both = policy().downstream_in(graph(), HeaderName::from_static("x-graph-token"));
-    let service = world.core.layer(both).layer(world.upstream.clone());
+    let service = world
+        .core
+        .layer(both)
+        .unwrap()
+        .layer(world.upstream.clone());
     let answer = tokio::spawn(service.oneshot(with_token(token)));
     hold.arrived(1).await;
     happens(earlier);
@@ -86,7 +90,11 @@ async fn ca_04_a_request_that_outlives_its_token_in_the_wait_is_told_that_it_has
     let token = world.entra.user_token("alice");
     let until = admitted(&world, Policy::new(access()), &token).await;
     let hold = world.entra.hold(Endpoint::Token);
-    let service = world.core.layer(policy()).layer(world.upstream.clone());
+    let service = world
+        .core
+        .layer(policy())
+        .unwrap()
+        .layer(world.upstream.clone());
     let answer = tokio::spawn(service.oneshot(with_token(&token)));
     hold.arrived(1).await;
     world.clock.set(until.valid_until().unwrap());

@@ -61,7 +61,10 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     let admitted: Admitted = seen.admitted.clone().unwrap();
     shown.add("Admitted", &admitted);
     let graph = Downstream::new("graph", ["https://graph.microsoft.com/User.Read"]);
-    let on_demand = world.core.bind(policy().downstream_on_demand(graph));
+    let on_demand = world
+        .core
+        .bind(policy().downstream_on_demand(graph))
+        .unwrap();
     let on_demand = world.core.admit_token(&token, &on_demand).await.unwrap();
     shown.add("Downstreams", &on_demand.downstreams());
     shown.add("Principal", &admitted.principal());
@@ -100,7 +103,7 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     let request = with_token(&token);
     let head = Head::from(&request);
     shown.add("Head", &head);
-    let bound = core.bind(policy());
+    let bound = core.bind(policy()).unwrap();
     shown.add("BoundPolicy", &bound);
     shown.add("Policy", &policy());
     shown.add("Downstream", &Downstream::azure_resource_manager());
@@ -114,7 +117,7 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
         Decision::Wait(pending) => shown.add("Pending", &pending),
         other => panic!("{other:?}"),
     }
-    let layer = core.layer(policy());
+    let layer = core.layer(policy()).unwrap();
     shown.add("OboLayer", &layer);
     shown.add(
         "OboLayerBuilder",
@@ -183,7 +186,9 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     shown.add("RemoteKeys", &keys().build().unwrap());
     shown.add("ProblemResponse", &tower_obo::ProblemResponse);
     shown.add("GrantType", &tower_obo::GrantType::OnBehalfOf);
-    shown.add("Oidc", &tower_obo::Oidc::issuer("https://id.example.com"));
+    let oidc = tower_obo::Oidc::issuer("https://id.example.com");
+    shown.add("Oidc", &oidc);
+    shown.add("Provider", &tower_obo::Provider::from(oidc));
     let usage = core.cache_usage();
     shown.add("CachesUsage", &usage);
     shown.add("CacheUsage", &usage.tokens);
@@ -234,7 +239,7 @@ async fn requests(world: &World, token: &str) -> ExchangeRequest {
     let core = crate::fixture::core(&world.entra, contoso, &world.clock, |builder| {
         builder.with_exchange(keep.clone())
     });
-    let service = core.layer(policy()).layer(world.upstream.clone());
+    let service = core.layer(policy()).unwrap().layer(world.upstream.clone());
     service.oneshot(with_token(token)).await.unwrap();
     keep.0.lock().unwrap().take().unwrap()
 }

@@ -44,7 +44,7 @@ async fn exchange(url: &str, request: &str) -> String {
 async fn on_the_wire_the_same_requests_are_refused() {
     let world = World::start().await;
     let token = world.entra.user_token("alice");
-    let url = serve(world.core.layer(policy()), world.upstream.clone()).await;
+    let url = serve(world.core.layer(policy()).unwrap(), world.upstream.clone()).await;
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let padded = format!("Authorization: \t Bearer {token} \t \r\n");
     for (case, lines, status) in [

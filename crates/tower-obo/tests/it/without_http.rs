@@ -14,7 +14,7 @@ use crate::fixture::{World, policy};
 async fn a_token_from_a_queue_gets_its_downstream_token() {
     let world = World::start().await;
     let token = world.entra.user_token("alice");
-    let policy = world.core.bind(policy());
+    let policy = world.core.bind(policy()).unwrap();
     for round in 0..2 {
         let admitted = world.core.admit_token(&token, &policy).await.unwrap();
         let principal = admitted.principal().unwrap();
@@ -29,7 +29,7 @@ async fn a_token_from_a_queue_gets_its_downstream_token() {
 #[tokio::test]
 async fn a_token_from_a_queue_is_refused_as_one_in_a_request_is() {
     let world = World::start().await;
-    let policy = world.core.bind(policy());
+    let policy = world.core.bind(policy()).unwrap();
     let expired = world.entra.token().expired().sign();
     let without_consent = world.entra.user_token_without_consent("bob");
     use RejectionKind as K;
@@ -88,7 +88,9 @@ async fn remote_keys_serve_a_validator_alone_and_a_core_beside_it() {
         builder.with_keys(keys.clone())
     });
     assert!(beside.is_ready());
-    let admitted = beside.admit_token(&new, &beside.bind(policy())).await;
+    let admitted = beside
+        .admit_token(&new, &beside.bind(policy()).unwrap())
+        .await;
     assert!(admitted.is_ok());
     assert_eq!(world.entra.count(Endpoint::Keys), fetched + 2);
 }
@@ -105,7 +107,7 @@ async fn remote_keys_of_an_authority_that_is_none_are_refused_at_once() {
 async fn a_policy_of_another_core_admits_no_token() {
     let (world, other) = (World::start().await, World::start().await);
     let token = world.entra.user_token("alice");
-    let foreign = other.core.bind(policy());
+    let foreign = other.core.bind(policy()).unwrap();
     let rejection = world.core.admit_token(&token, &foreign).await.unwrap_err();
     assert_eq!(rejection.status(), StatusCode::BAD_GATEWAY);
 }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{RemoteKeys, RemoteKeysSettings};
 use crate::{
-    Clock, ConfigErrors, Observer, Spawner, SystemClock, TokioSpawner, core::ConfigError,
-    http_client::HttpClient, keys::Documents, observer::Silent, provider::Provider,
+    Clock, ConfigErrors, Observer, Provider, Spawner, SystemClock, TokioSpawner, core::ConfigError,
+    http_client::HttpClient, keys::Documents, observer::Silent,
 };
 
 /// Collects what [`RemoteKeys`] need. A [`CoreBuilder`](crate::CoreBuilder) has one within it, so that
@@ -94,6 +94,10 @@ impl RemoteKeysBuilder {
         problems
             .map(|(setting, problem)| ConfigError { setting, problem })
             .chain(self.settings.problems())
+            .chain(self.http_timeout.is_zero().then(|| ConfigError {
+                setting: "http_timeout",
+                problem: "no call could end in no time at all: 10 s is usual".to_owned(),
+            }))
             .collect()
     }
 
@@ -117,5 +121,24 @@ impl RemoteKeysBuilder {
             spawner,
             Arc::clone(&self.observer),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Entra;
+
+    #[test]
+    fn a_call_is_given_some_time() {
+        let tenant = "11111111-2222-3333-4444-555555555555";
+        let keys = |timeout| {
+            let keys = RemoteKeys::builder(Entra::tenant(tenant));
+            keys.with_http_timeout(timeout).build()
+        };
+        let errors = keys(Duration::ZERO).unwrap_err();
+        let wrong: Vec<_> = errors.iter().map(|error| error.setting).collect();
+        assert_eq!(wrong, ["http_timeout"]);
+        assert!(keys(Duration::from_millis(1)).is_ok());
     }
 }

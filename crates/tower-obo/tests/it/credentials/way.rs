@@ -46,7 +46,7 @@ async fn get_with(entra: Entra, credential: Credential, token: &str) -> Answer {
         .client(demo::API_CLIENT_ID, credential)
         .build()
         .unwrap();
-    let service = core.layer(policy()).layer(Upstream::default());
+    let service = core.layer(policy()).unwrap().layer(Upstream::default());
     Answer::of(service.oneshot(with_token(token)).await.unwrap()).await
 }
 

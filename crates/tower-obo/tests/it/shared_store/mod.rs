@@ -71,7 +71,11 @@ impl Process {
     }
 
     async fn status(&self, token: &str) -> StatusCode {
-        let service = self.core.layer(policy()).layer(self.upstream.clone());
+        let service = self
+            .core
+            .layer(policy())
+            .unwrap()
+            .layer(self.upstream.clone());
         service.oneshot(with_token(token)).await.unwrap().status()
     }
 
@@ -551,6 +555,7 @@ async fn the_applications_own_tokens_are_not_shared() {
         let service = process
             .core
             .layer(crate::application::anybody())
+            .unwrap()
             .layer(process.upstream.clone());
         let answer = service.oneshot(with_token(&token)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);

@@ -1,184 +1,23 @@
 //! A provider that is not Entra ID: its tokens, its token endpoint (RFC 8693), and that neither provider's
 //! tokens pass for the other's.
 
-use std::sync::{Arc, Mutex};
+mod provider;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::HeaderMap,
-    routing::{get, post},
-};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Signer, demo};
-use http::{StatusCode, header::AUTHORIZATION};
+use http::StatusCode;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_obo::{
-    AccessPolicy, Algorithm, Clock as _, Core, CoreBuilder, Credential, Downstream, KeySource as _,
-    Oidc, Policy, RefreshReason, RejectionKind, RemoteKeys, TestClock, TokenDefect, Validator,
+    AccessPolicy, Algorithm, Clock as _, Credential, Downstream, KeySource as _, OboLayer, Policy,
+    RefreshReason, RemoteKeys, TokenDefect, Validator,
 };
 
+use self::provider::{ISSUED, Provider, SECRET, field, policy, secret};
 use crate::{
     answer::Answer,
-    fixture::{Upstream, World, with_token},
+    fixture::{World, with_token},
 };
-
-const SECRET: &str = "s3cret/of:the+shop";
-const ISSUED: &str = "urn:ietf:params:oauth:token-type:access_token";
-
-/// What the stand-in was asked, and what it says.
-#[derive(Debug, Default)]
-struct Said {
-    document: Value,
-    jwks: Value,
-    answer: Option<(u16, Value)>,
-    asked: Vec<(Option<String>, Vec<(String, String)>)>,
-}
-
-/// A provider of OpenID Connect on loopback.
-struct Provider {
-    issuer: String,
-    signer: Signer,
-    said: Arc<Mutex<Said>>,
-    clock: TestClock,
-    upstream: Upstream,
-    server: tokio::task::JoinHandle<()>,
-}
-
-impl Provider {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}/realms/shop", listener.local_addr().unwrap());
-        let signer = Signer::generate().unwrap();
-        let said = Said {
-            document: json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
-                "token_endpoint": format!("{issuer}/token")}),
-            jwks: signer.jwks(),
-            ..Said::default()
-        };
-        let said = Arc::new(Mutex::new(said));
-        let document = |State(said): State<Arc<Mutex<Said>>>| async move {
-            Json(said.lock().unwrap().document.clone())
-        };
-        let keys = |State(said): State<Arc<Mutex<Said>>>| async move {
-            Json(said.lock().unwrap().jwks.clone())
-        };
-        let router = Router::new()
-            .route(
-                "/realms/shop/.well-known/openid-configuration",
-                get(document),
-            )
-            .route("/realms/shop/keys", get(keys))
-            .route("/realms/shop/token", post(token))
-            .with_state(Arc::clone(&said));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self {
-            issuer,
-            signer,
-            said,
-            clock: TestClock::starting_now(),
-            upstream: Upstream::default(),
-            server,
-        }
-    }
-
-    fn oidc(&self) -> Oidc {
-        let oidc = Oidc::issuer(&*self.issuer).allow_http_loopback(true);
-        oidc.roles_claim("realm_access.roles")
-    }
-
-    async fn core(&self, oidc: Oidc, credential: Credential) -> Core {
-        let core = self.cold(oidc, credential, |builder| builder);
-        let garbage = self.token(&json!({"exp": 1}));
-        let answer = self.send(&core, policy(), &garbage).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-        assert!(core.is_ready());
-        core
-    }
-
-    /// Nothing has been fetched yet.
-    fn cold(
-        &self,
-        oidc: Oidc,
-        credential: Credential,
-        configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
-    ) -> Core {
-        let builder = Core::oidc(oidc)
-            .client("shop-api", credential)
-            .with_clock(self.clock.clone());
-        configure(builder).build().unwrap()
-    }
-
-    /// A user's token, with these claims in place of its own.
-    fn token(&self, changes: &Value) -> String {
-        let now = self.clock.now().as_unix();
-        let mut claims = json!({"iss": self.issuer, "aud": "shop-api", "exp": now + 300, "iat": now,
-            "sub": "alice", "azp": "shop-ui", "scope": "openid orders",
-            "realm_access": {"roles": ["customer"]}});
-        for (name, value) in changes.as_object().unwrap() {
-            claims[name] = value.clone();
-        }
-        let header = json!({"alg": "RS256", "typ": "at+jwt", "kid": self.signer.kid()});
-        self.signer.sign(&header, &claims)
-    }
-
-    fn will(&self, status: u16, answer: Value) {
-        self.said.lock().unwrap().answer = Some((status, answer));
-    }
-
-    fn issues(&self, token: &str) {
-        self.will(
-            200,
-            json!({"access_token": token, "token_type": "Bearer", "expires_in": 300,
-                "issued_token_type": ISSUED}),
-        );
-    }
-
-    fn asked(&self) -> Vec<(Option<String>, Vec<(String, String)>)> {
-        self.said.lock().unwrap().asked.clone()
-    }
-
-    async fn send(&self, core: &Core, policy: Policy, token: &str) -> Answer {
-        let service = core.layer(policy).layer(self.upstream.clone());
-        Answer::of(service.oneshot(with_token(token)).await.unwrap()).await
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn token(
-    State(said): State<Arc<Mutex<Said>>>,
-    headers: HeaderMap,
-    body: String,
-) -> (StatusCode, Json<Value>) {
-    let form = url::form_urlencoded::parse(body.as_bytes());
-    let form = form.into_owned().collect();
-    let authorization = headers.get(AUTHORIZATION);
-    let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
-    let mut said = said.lock().unwrap();
-    said.asked.push((authorization, form));
-    let (status, answer) = said.answer.clone().unwrap();
-    (StatusCode::from_u16(status).unwrap(), Json(answer))
-}
-
-fn secret() -> Credential {
-    Credential::secret(SECRET)
-}
-
-fn policy() -> Policy {
-    let orders = Downstream::token_exchange("orders").audience("orders-api");
-    Policy::new(AccessPolicy::any_role(["customer"])).downstream(orders.scope("orders"))
-}
-
-fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let (_, value) = form.iter().find(|(field, _)| field == name)?;
-    Some(value)
-}
 
 #[tokio::test]
 async fn a_users_token_is_exchanged_at_the_endpoint_that_the_issuers_document_names() {
@@ -467,38 +306,50 @@ async fn grants_are_those_that_the_provider_has() {
         200,
         json!({"access_token": "own", "token_type": "Bearer", "expires_in": 300}),
     );
-    let arm = Downstream::azure_resource_manager();
-    for (downstream, good) in [
-        (&own, true),
-        (&arm, false),
-        (&own.clone().audience("a"), false),
-    ] {
-        let answer = provider.send(&core, users(downstream), &alice).await;
-        let expected = if good {
-            StatusCode::OK
-        } else {
-            StatusCode::BAD_GATEWAY
-        };
-        assert_eq!(answer.status, expected, "{downstream:?}");
-    }
+    let answer = provider.send(&core, users(&own), &alice).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     let (_, form) = provider.asked().remove(0);
     assert_eq!(field(&form, "grant_type"), Some("client_credentials"));
     assert_eq!(field(&form, "scope"), Some("orders"));
-    let answer = world
-        .send_by(
-            users(&exchanged),
-            with_token(&world.entra.user_token("alice")),
-        )
-        .await;
-    let rejection = answer.rejection.unwrap();
-    assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
-    assert_eq!(world.exchanges_asked(), 0, "Entra ID is not even asked");
+
+    let arm = Downstream::azure_resource_manager();
+    for (core, downstream, problem) in [
+        (&core, &arm, "On-Behalf-Of is a grant of Entra ID"),
+        (&core, &own.clone().audience("a"), "is for token exchange"),
+        (&world.core, &exchanged, "Entra ID has no token exchange"),
+    ] {
+        let errors = core.bind(users(downstream)).unwrap_err().to_string();
+        assert!(errors.contains(problem), "{errors}");
+    }
+}
+
+/// A layer alone takes another provider as it takes Entra ID.
+#[tokio::test]
+async fn a_layer_exchanges_at_another_provider_without_a_core_of_ones_own() {
+    let provider = Provider::start().await;
+    let layer = OboLayer::builder(provider.oidc())
+        .client("shop-api", secret())
+        .require_scope("orders")
+        .downstream(Downstream::token_exchange("stock").audience("stock-api"))
+        .configure(|core| core.with_clock(provider.clock.clone()))
+        .build()
+        .unwrap();
+    let service = layer.layer(provider.upstream.clone());
+    provider.issues("for.stock.alice");
+    let answer = service.oneshot(with_token(&provider.token(&json!({}))));
+    let answer = Answer::of(answer.await.unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let sent = provider.upstream.last().authorization();
+    assert_eq!(sent, "Bearer for.stock.alice");
+    let (_, form) = provider.asked().remove(0);
+    assert_eq!(field(&form, "audience"), Some("stock-api"));
+    assert_eq!(field(&form, "scope"), None);
 }
 
 #[tokio::test]
 async fn keys_of_another_provider_and_a_validator_do_without_a_core() {
     let provider = Provider::start().await;
-    let keys = RemoteKeys::oidc(provider.oidc()).build().unwrap();
+    let keys = RemoteKeys::builder(provider.oidc()).build().unwrap();
     keys.refresh(RefreshReason::NoKeys).unwrap().await;
     let keys = keys.current().unwrap();
     let validator = Validator::builder()

@@ -1,0 +1,178 @@
+//! A stand-in for a provider that is not Entra ID.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::HeaderMap,
+    routing::{get, post},
+};
+use entra_emulator::Signer;
+use http::{StatusCode, header::AUTHORIZATION};
+use serde_json::{Value, json};
+use tower::{Layer, ServiceExt};
+use tower_obo::{
+    AccessPolicy, Clock as _, Core, CoreBuilder, Credential, Downstream, Oidc, Policy, TestClock,
+};
+
+use crate::{
+    answer::Answer,
+    fixture::{Upstream, with_token},
+};
+
+pub(super) const SECRET: &str = "s3cret/of:the+shop";
+pub(super) const ISSUED: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// What the stand-in was asked, and what it says.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) document: Value,
+    pub(super) jwks: Value,
+    answer: Option<(u16, Value)>,
+    asked: Vec<(Option<String>, Vec<(String, String)>)>,
+}
+
+/// A provider of OpenID Connect on loopback.
+pub(super) struct Provider {
+    pub(super) issuer: String,
+    pub(super) signer: Signer,
+    pub(super) said: Arc<Mutex<Said>>,
+    pub(super) clock: TestClock,
+    pub(super) upstream: Upstream,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Provider {
+    pub(super) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}/realms/shop", listener.local_addr().unwrap());
+        let signer = Signer::generate().unwrap();
+        let said = Said {
+            document: json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
+                "token_endpoint": format!("{issuer}/token")}),
+            jwks: signer.jwks(),
+            ..Said::default()
+        };
+        let said = Arc::new(Mutex::new(said));
+        let document = |State(said): State<Arc<Mutex<Said>>>| async move {
+            Json(said.lock().unwrap().document.clone())
+        };
+        let keys = |State(said): State<Arc<Mutex<Said>>>| async move {
+            Json(said.lock().unwrap().jwks.clone())
+        };
+        let router = Router::new()
+            .route(
+                "/realms/shop/.well-known/openid-configuration",
+                get(document),
+            )
+            .route("/realms/shop/keys", get(keys))
+            .route("/realms/shop/token", post(token))
+            .with_state(Arc::clone(&said));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            issuer,
+            signer,
+            said,
+            clock: TestClock::starting_now(),
+            upstream: Upstream::default(),
+            server,
+        }
+    }
+
+    pub(super) fn oidc(&self) -> Oidc {
+        let oidc = Oidc::issuer(&*self.issuer).allow_http_loopback(true);
+        oidc.roles_claim("realm_access.roles")
+    }
+
+    pub(super) async fn core(&self, oidc: Oidc, credential: Credential) -> Core {
+        let core = self.cold(oidc, credential, |builder| builder);
+        let garbage = self.token(&json!({"exp": 1}));
+        let answer = self.send(&core, policy(), &garbage).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert!(core.is_ready());
+        core
+    }
+
+    /// Nothing has been fetched yet.
+    pub(super) fn cold(
+        &self,
+        oidc: Oidc,
+        credential: Credential,
+        configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
+    ) -> Core {
+        let builder = Core::builder(oidc)
+            .client("shop-api", credential)
+            .with_clock(self.clock.clone());
+        configure(builder).build().unwrap()
+    }
+
+    /// A user's token, with these claims in place of its own.
+    pub(super) fn token(&self, changes: &Value) -> String {
+        let now = self.clock.now().as_unix();
+        let mut claims = json!({"iss": self.issuer, "aud": "shop-api", "exp": now + 300, "iat": now,
+            "sub": "alice", "azp": "shop-ui", "scope": "openid orders",
+            "realm_access": {"roles": ["customer"]}});
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let header = json!({"alg": "RS256", "typ": "at+jwt", "kid": self.signer.kid()});
+        self.signer.sign(&header, &claims)
+    }
+
+    pub(super) fn will(&self, status: u16, answer: Value) {
+        self.said.lock().unwrap().answer = Some((status, answer));
+    }
+
+    pub(super) fn issues(&self, token: &str) {
+        self.will(
+            200,
+            json!({"access_token": token, "token_type": "Bearer", "expires_in": 300,
+                "issued_token_type": ISSUED}),
+        );
+    }
+
+    pub(super) fn asked(&self) -> Vec<(Option<String>, Vec<(String, String)>)> {
+        self.said.lock().unwrap().asked.clone()
+    }
+
+    pub(super) async fn send(&self, core: &Core, policy: Policy, token: &str) -> Answer {
+        let service = core.layer(policy).unwrap().layer(self.upstream.clone());
+        Answer::of(service.oneshot(with_token(token)).await.unwrap()).await
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn token(
+    State(said): State<Arc<Mutex<Said>>>,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, Json<Value>) {
+    let form = url::form_urlencoded::parse(body.as_bytes());
+    let form = form.into_owned().collect();
+    let authorization = headers.get(AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+    let mut said = said.lock().unwrap();
+    said.asked.push((authorization, form));
+    let (status, answer) = said.answer.clone().unwrap();
+    (StatusCode::from_u16(status).unwrap(), Json(answer))
+}
+
+pub(super) fn secret() -> Credential {
+    Credential::secret(SECRET)
+}
+
+pub(super) fn policy() -> Policy {
+    let orders = Downstream::token_exchange("orders").audience("orders-api");
+    Policy::new(AccessPolicy::any_role(["customer"])).downstream(orders.scope("orders"))
+}
+
+pub(super) fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let (_, value) = form.iter().find(|(field, _)| field == name)?;
+    Some(value)
+}
