@@ -118,18 +118,25 @@ impl HttpClient {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| match classify(&error) {
-                CallError::Timeout => CallError::Timeout,
-                _ => CallError::BadBody,
-            })?
-        {
-            if body.len() + chunk.len() > self.max_body {
-                return Err(CallError::BadBody);
+        loop {
+            let ends = match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.max_body => CallError::BadBody,
+                Ok(Some(chunk)) => {
+                    body.extend_from_slice(&chunk);
+                    continue;
+                }
+                Ok(None) => break,
+                Err(error) => match classify(&error) {
+                    CallError::Timeout => CallError::Timeout,
+                    _ => CallError::BadBody,
+                },
+            };
+            // Of those the status and `Retry-After` are what counts, and both have arrived: a throttle
+            // that cannot finish its sentence is a throttle all the same.
+            if asks_to_wait(status) {
+                break;
             }
-            body.extend_from_slice(&chunk);
+            return Err(ends);
         }
         Ok(Answer {
             status,
@@ -137,6 +144,14 @@ impl HttpClient {
             body,
         })
     }
+}
+
+/// Whether the answer says that it is not the request's fault: come again later.
+fn asks_to_wait(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+    ) || status.is_server_error()
 }
 
 /// The certificates of a file, which must have one at least.

@@ -268,6 +268,15 @@ impl Shared {
         }
     }
 
+    /// Whether there are keys that may not be used any more.
+    fn has_outlived(&self) -> bool {
+        let now = self.clock.now();
+        self.set
+            .load()
+            .as_ref()
+            .is_some_and(|keys| !keys.is_trusted(now))
+    }
+
     /// How long to wait before the next fetch without cause.
     fn next_fetch_in(&self) -> Duration {
         let fetching = self.fetching();
@@ -291,6 +300,9 @@ fn back_off(failures: u32) -> Duration {
     let seconds = 1_u64 << failures.saturating_sub(1).min(6);
     Duration::from_secs(seconds.min(60))
 }
+
+/// How often the clock is looked at between two fetches.
+const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
 /// The pause before a fetch that failed is tried once more.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -342,8 +354,22 @@ async fn keep_fresh(kept: KeptFresh, mut alive: watch::Receiver<()>) {
             return;
         };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = until_due(&kept.0, pause) => {}
             _ = alive.changed() => return,
+        }
+    }
+}
+
+/// Waits for that long, or until the keys are too old by the clock, which may jump: a machine that was
+/// suspended for a day has slept a second by its timers, and nobody asks who is not ready.
+async fn until_due(shared: &Weak<Shared>, pause: Duration) {
+    let mut left = pause;
+    while !left.is_zero() {
+        let step = left.min(LOOK_AT_THE_CLOCK);
+        tokio::time::sleep(step).await;
+        left -= step;
+        if shared.upgrade().is_none_or(|shared| shared.has_outlived()) {
+            return;
         }
     }
 }
@@ -392,6 +418,10 @@ mod tests {
     }
 
     fn keys(spawner: Arc<dyn Spawner>) -> RemoteKeys {
+        keys_by(crate::TestClock::at(Timestamp::from_unix(1_000)), spawner)
+    }
+
+    fn keys_by(clock: crate::TestClock, spawner: Arc<dyn Spawner>) -> RemoteKeys {
         let entra = crate::Entra::tenant("t")
             .authority("http://127.0.0.1:1")
             .into();
@@ -399,7 +429,7 @@ mod tests {
             Documents::of(&entra),
             HttpClient::new(Duration::from_secs(1), &entra).unwrap(),
             RemoteKeysSettings::default(),
-            Arc::new(crate::TestClock::at(Timestamp::from_unix(1_000))),
+            Arc::new(clock),
             spawner,
             Arc::new(crate::observer::Silent),
         )
@@ -461,5 +491,41 @@ mod tests {
             shared.fetching().failures = failures;
             assert_eq!(shared.next_fetch_in(), Duration::from_secs(seconds));
         }
+    }
+
+    /// A key set that may be used for a day.
+    fn for_a_day(now: Timestamp) -> KeySet {
+        let jwks = include_bytes!("../../tests/vectors/rfc7520.json");
+        let file: serde_json::Value = serde_json::from_slice(jwks).unwrap();
+        let keys = file["examples"].as_array().unwrap().iter();
+        let keys: Vec<_> = keys.map(|example| example["key"].clone()).collect();
+        let jwks = serde_json::json!({ "keys": keys }).to_string();
+        let issuers = crate::Issuers::new("https://login.example/{tenantid}/v2.0");
+        let day = Duration::from_secs(24 * 3600);
+        KeySet::parse(jwks.as_bytes(), issuers, now, day).unwrap()
+    }
+
+    /// A machine that was suspended: nobody asks a gateway that is not ready, so no request makes it
+    /// fetch.
+    #[tokio::test(start_paused = true)]
+    async fn ks_02_after_a_jump_of_the_clock_keys_that_are_too_old_are_fetched_within_a_minute() {
+        let clock = crate::TestClock::at(Timestamp::from_unix(1_000));
+        let spawner = Arc::new(crate::TokioSpawner::current());
+        let shared = keys_by(clock.clone(), spawner).shared;
+        shared.set.store(Some(Arc::new(for_a_day(clock.now()))));
+        let weak = Arc::downgrade(&shared);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+
+        let begun = tokio::time::Instant::now();
+        until_due(&weak, hours(12)).await;
+        assert_eq!(begun.elapsed(), hours(12), "nothing has happened");
+
+        let begun = tokio::time::Instant::now();
+        let waiting = tokio::spawn(async move { until_due(&weak, hours(12)).await });
+        tokio::time::sleep(hours(1)).await;
+        assert!(!waiting.is_finished());
+        clock.advance(hours(24));
+        waiting.await.unwrap();
+        assert!(begun.elapsed() <= hours(1) + Duration::from_secs(60));
     }
 }

@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_is_due_when_the_server_says_so() {
+        let mut response = TokenResponse::new(Secret::from("t"), Duration::from_secs(1_000));
+        response.refresh_in = Some(Duration::from_secs(300));
+        let token = CachedToken::new(&response, Digest::of(&[]), NOW, at(100_000)).unwrap();
+        assert!(!token.wants_renewal(at(199)) && token.wants_renewal(at(300)));
+        assert_eq!(earliest_renewal(&response), Duration::from_secs(200));
+    }
+
+    #[test]
+    fn tokens_of_one_burst_are_not_renewed_in_another() {
+        let due = |token: &CachedToken| token.renew_at.load(Ordering::Relaxed) - at(0).as_unix();
+        let mut times: Vec<_> = (0..100).map(|_| due(&token(10_000, 100_000))).collect();
+        assert!(times.iter().all(|time| (7_000..=8_000).contains(time)));
+        times.sort_unstable();
+        times.dedup();
+        assert!(times.len() > 10, "{times:?}");
+    }
+
+    #[test]
     fn a_revoked_token_is_dead_for_all_who_hold_it() {
         let token = token(1_000, 1_000);
         token.revoke();

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{TokenDefect, jose::Jws, validator::signer};
-use crate::{Issuers, KeySet, Timestamp};
+use crate::{Algorithm, Issuers, KeySet, Timestamp, Validator};
 
 const NOW: Timestamp = Timestamp::from_unix(1_000);
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -127,6 +127,49 @@ fn every_wycheproof_vector_is_judged_as_it_says() {
             ("none", 0, 4),
         ]
     );
+}
+
+/// Those of algorithms that one does not accept never get as far as their claims, let alone a key.
+#[test]
+fn a_validator_of_three_algorithms_refuses_every_vector_of_another() {
+    const OURS: [&str; 3] = ["RS256", "PS256", "ES256"];
+    use TokenDefect as T;
+    let validator = Validator::builder()
+        .audience("api")
+        .any_tenant()
+        .with_algorithms([Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256])
+        .build();
+    let file = read("wycheproof/json_web_signature_test.json");
+    let mut others = 0;
+    for group in file["testGroups"].as_array().unwrap() {
+        let key = group.get("public").unwrap_or(&group["private"]);
+        let set = json!({ "keys": [key] }).to_string();
+        let issuers = Issuers::new("https://login.example/{tenantid}/v2.0");
+        let Ok(set) = KeySet::parse(set.as_bytes(), issuers, NOW, MAX_AGE) else {
+            continue;
+        };
+        for test in group["tests"].as_array().unwrap() {
+            let token = test["jws"].as_str().unwrap();
+            let algorithm = algorithm(token);
+            if OURS.contains(&&*algorithm) {
+                continue;
+            }
+            let defect = validator.validate(token, &set, NOW).unwrap_err();
+            // What cannot even be read as a header has no algorithm.
+            let read = matches!(
+                defect,
+                T::Form | T::Encoding | T::Json | T::DuplicateMember | T::Critical | T::KeyId
+            );
+            assert!(
+                defect == T::Algorithm || (read && algorithm.is_empty()),
+                "{}: {algorithm:?}: {defect:?}",
+                test["tcId"]
+            );
+            others += usize::from(test["result"] == "valid");
+        }
+    }
+    // RS384, RS512, PS384 and PS512 that a validator of all algorithms accepts, at least.
+    assert!(others >= 16, "{others}");
 }
 
 #[test]

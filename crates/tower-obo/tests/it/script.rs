@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tower_obo::{
-    Entra, Issuers, KeySet, KeySource, RefreshReason, Refreshed, TestClock, Timestamp,
+    CoreBuilder, Entra, Issuers, KeySet, KeySource, RefreshReason, Refreshed, TestClock, Timestamp,
 };
 
 use crate::fixture::{Upstream, World, core_at};
@@ -94,11 +94,19 @@ pub(crate) async fn world_at(authority: &str) -> World {
 }
 
 pub(crate) fn world_of(entra: Emulator, authority: &str) -> World {
+    world_with(entra, authority, |builder| builder)
+}
+
+pub(crate) fn world_with(
+    entra: Emulator,
+    authority: &str,
+    configure: impl FnOnce(CoreBuilder) -> CoreBuilder,
+) -> World {
     let clock = TestClock::starting_now();
     let keys = Fixed::of(&entra);
     let contoso = Entra::tenant(demo::CONTOSO);
     let core = core_at(authority, contoso, &clock, |builder| {
-        builder.with_keys(keys)
+        configure(builder.with_keys(keys))
     });
     World {
         entra,

@@ -1,17 +1,24 @@
 //! EX-07 … EX-10: the connection to Entra ID, and answers that nobody should give.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use entra_emulator::{Endpoint, demo};
+use entra_emulator::{Emulator, Endpoint, demo};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tower_obo::{Event, Observer};
 
 use crate::{
     answer::Answer,
     fixture::{World, with_token},
     forge::Trap,
-    script::{Line, Script, world_at},
+    script::{Line, Script, world_at, world_with},
 };
 
 /// The request is answered without the service behind, and without a word of what went wrong on
@@ -96,6 +103,49 @@ fn answer(changes: &[(&str, Value)]) -> String {
         }
     }
     body.to_string()
+}
+
+/// What counts is in the head, and that has arrived.
+#[tokio::test]
+async fn ex_06_a_throttle_or_a_fault_that_breaks_off_is_one_all_the_same() {
+    for (status, kind, times) in [
+        (429, "throttled", 1),
+        (503, "identity-provider-unavailable", 1),
+        (504, "identity-provider-unavailable", 1),
+    ] {
+        let head = format!(
+            "HTTP/1.1 {status} Status\r\nretry-after: 17\r\ncontent-length: 67108864\r\n\r\n{{"
+        );
+        let endless: &'static str = Box::leak(head.clone().into_boxed_str());
+        for line in [Line::Say(head.into()), Line::Flood(endless)] {
+            let script = Script::start().await;
+            let world = world_at(script.url()).await;
+            script.will(line);
+            let case = status.to_string();
+            let answer = failed(&world, &case, 503, kind).await;
+            assert_eq!(answer.header("retry-after"), Some("17"), "{case}");
+            assert_eq!(script.requests().len(), times, "{case}");
+            // A throttle is everybody's.
+            let other = world.entra.user_token("bob");
+            let asked = usize::from(status != 429);
+            assert_eq!(world.get(&other).await.status.as_u16(), 503, "{case}");
+            assert_eq!(script.requests().len(), times + asked, "{case}");
+        }
+    }
+    // Without a word of how long, a fault is tried once more.
+    let script = Script::start().await;
+    let world = world_at(script.url()).await;
+    script.will(Line::Say(
+        b"HTTP/1.1 500 Status\r\ncontent-length: 999\r\n\r\n{".to_vec(),
+    ));
+    failed(&world, "500", 503, "identity-provider-unavailable").await;
+    assert_eq!(script.requests().len(), 2);
+    // A refusal that breaks off does not say whom it refuses.
+    script.will(Line::Say(
+        b"HTTP/1.1 400 Status\r\ncontent-length: 999\r\n\r\n{".to_vec(),
+    ));
+    let world = world_at(script.url()).await;
+    failed(&world, "400", 502, "unusable-identity-provider").await;
 }
 
 #[tokio::test]
@@ -200,7 +250,11 @@ async fn ex_09_a_redirect_is_not_followed() {
 #[tokio::test]
 async fn ex_10_a_token_of_somebody_else_is_refused() {
     let script = Script::start().await;
-    let world = world_at(script.url()).await;
+    let alarms = Alarms::default();
+    let entra = Emulator::builder().start().await.unwrap();
+    let world = world_with(entra, script.url(), |builder| {
+        builder.observer(alarms.clone())
+    });
     let jwt = |claims: Value| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let own = world.entra.token().sign();
     for (case, token) in [
@@ -229,6 +283,8 @@ async fn ex_10_a_token_of_somebody_else_is_refused() {
         assert_eq!(world.upstream.calls(), 0, "{case}");
         answer.does_not_hold(&token, case);
     }
+    let alarms_of_these = alarms.0.swap(0, Ordering::Relaxed);
+    assert_eq!(alarms_of_these, 4, "one alarm each");
     for token in [
         jwt(json!({"tid": demo::CONTOSO, "oid": demo::ALICE_OID})),
         jwt(json!({"other": 1})),
@@ -237,5 +293,18 @@ async fn ex_10_a_token_of_somebody_else_is_refused() {
         script.will(Line::json(200, &answer(&[("access_token", json!(token))])));
         let fresh = world.entra.token().sign();
         assert_eq!(world.get(&fresh).await.status, StatusCode::OK);
+    }
+    assert_eq!(alarms.0.load(Ordering::Relaxed), 0);
+}
+
+/// How many times a token of somebody else has come.
+#[derive(Clone, Debug, Default)]
+struct Alarms(Arc<AtomicUsize>);
+
+impl Observer for Alarms {
+    fn on(&self, event: &Event<'_>) {
+        if matches!(event, Event::ForeignToken) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
