@@ -1,17 +1,21 @@
-//! The admin listener: `/livez` and `/readyz` for probes, `/metrics` for Prometheus. It runs on the control runtime, so that
-//! it answers however busy the workers are.
+//! The admin listener: `/livez` and `/readyz` for probes, `/metrics` for Prometheus, `/purge` for
+//! whoever is on call. It runs on the control runtime, so that it answers however busy the workers are.
+
+mod guard;
+mod purge;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time};
+use tower_obo::Core;
 
 use crate::{metrics::Exposition, run::Readiness};
 
@@ -23,12 +27,18 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
+const PURGE: &str = "/purge";
 
 /// What it has to tell.
 #[derive(Debug)]
 pub(crate) struct Pages {
     pub(crate) readiness: Readiness,
     pub(crate) exposition: Exposition,
+    pub(crate) core: Core,
+    /// Where the tokens are not Entra ID's.
+    pub(crate) issuer: Option<String>,
+    /// Whether it listens on loopback.
+    pub(crate) loopback: bool,
 }
 
 /// Serves the admin listener for as long as its runtime runs.
@@ -55,7 +65,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
                     if matches!(request.uri().path(), READYZ | METRICS) {
                         pages.readiness.look().await;
                     }
-                    Ok::<_, Infallible>(answer(&request, &pages))
+                    Ok::<_, Infallible>(answer(&request, &pages).await)
                 }
             });
             let served = http1::Builder::new()
@@ -71,40 +81,82 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
     }
 }
 
-fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
-    const TEXT: &str = "text/plain; charset=utf-8";
-    let openmetrics = wants_openmetrics(request);
+async fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, kind, text) = match request.uri().path() {
-        "/livez" | READYZ | METRICS if !reads => {
-            let text = "only GET and HEAD\n".into();
-            (StatusCode::METHOD_NOT_ALLOWED, TEXT, text)
-        }
-        "/livez" => (StatusCode::OK, TEXT, "alive\n".into()),
+    let path = request.uri().path();
+    if let Some(refusal) = guard::refuse(request, pages.loopback) {
+        return refusal.into_response();
+    }
+    let page = match path {
+        PURGE if *request.method() != Method::POST => return not_allowed("POST"),
+        PURGE => purge::purge(request, pages).await,
+        "/livez" | READYZ | METRICS if !reads => return not_allowed("GET, HEAD"),
+        "/livez" => Page::text(StatusCode::OK, "alive\n"),
         READYZ => match pages.readiness.obstacle() {
-            None => (StatusCode::OK, TEXT, "ready\n".into()),
-            Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, obstacle.into_owned()),
+            None => Page::text(StatusCode::OK, "ready\n"),
+            Some(obstacle) => Page::text(StatusCode::SERVICE_UNAVAILABLE, obstacle),
         },
         METRICS => {
+            let openmetrics = wants_openmetrics(request);
             let kind = match openmetrics {
                 true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 false => "text/plain; version=0.0.4; charset=utf-8",
             };
-            (StatusCode::OK, kind, pages.exposition.render(openmetrics))
+            Page {
+                kind,
+                ..Page::text(StatusCode::OK, pages.exposition.render(openmetrics))
+            }
         }
         _ => {
-            let text = "here are /livez, /readyz and /metrics\n".into();
-            (StatusCode::NOT_FOUND, TEXT, text)
+            let text = "here are /livez, /readyz and /metrics, and POST /purge\n";
+            Page::text(StatusCode::NOT_FOUND, text)
         }
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    page.into_response()
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Page {
+    status: StatusCode,
+    kind: &'static str,
+    text: String,
+}
+
+impl Page {
+    fn text(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind: "text/plain; charset=utf-8",
+            text: text.into(),
+        }
     }
+
+    fn json(status: StatusCode, value: &serde_json::Value) -> Self {
+        Self {
+            kind: "application/json",
+            ..Self::text(status, format!("{value}\n"))
+        }
+    }
+
+    fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.text)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+    }
+}
+
+fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
+    let text = format!("only {}\n", methods.replace(", ", " and "));
+    let page = Page::text(StatusCode::METHOD_NOT_ALLOWED, text);
+    let mut response = page.into_response();
+    let allow = HeaderValue::from_static(methods);
+    response.headers_mut().insert(ALLOW, allow);
     response
 }
 

@@ -21,8 +21,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_obo::{
-    AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, Entra, Head, Pending, Policy,
-    Rejection, SystemClock, TokioSpawner,
+    AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, DenyList, Entra, Head,
+    Pending, Policy, Rejection, SystemClock, TokioSpawner,
 };
 use tower_service::Service;
 
@@ -49,6 +49,7 @@ pub(crate) fn core(
     config: &Config,
     control: Handle,
     observer: Arc<LibraryFigures>,
+    deny: DenyList,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {
     let mut builder = match &config.entra.other {
         Some(other) => Core::builder(other.for_library(config)),
@@ -60,6 +61,7 @@ pub(crate) fn core(
     )
     .spawner(TokioSpawner::new(control))
     .shared_observer(observer)
+    .deny_list(deny)
     .with_leeway(config.accept.clock_skew)
     .with_unknown_key_cool_down(config.accept.key_cool_down)
     .with_key_max_age(config.accept.key_max_age)
@@ -188,11 +190,14 @@ fn time_left(admitted: &Admitted) -> Option<Duration> {
 /// A body that has no length may be sent for as long as the caller's token is good, and a tunnel
 /// be used.
 fn stream_ends(exchange: &Exchange, admitted: &Admitted) {
+    if !exchange.has.transfer_encoding && !exchange.has.upgrade {
+        return;
+    }
     let route = exchange.route.as_ref();
-    let ends = route.is_some_and(|route| route.token_ends == TokenEnds::TheStream);
-    if ends && (exchange.has.transfer_encoding || exchange.has.upgrade) {
+    if route.is_some_and(|route| route.token_ends == TokenEnds::TheStream) {
         exchange.watch.end_after(time_left(admitted));
     }
+    exchange.watch.streams_for(admitted.principal());
 }
 
 /// The answer to a request that is not let through. One line joins the library's id of the refusal,
@@ -348,7 +353,10 @@ where
                     let Poll::Ready(Ok(response)) = &mut polled else {
                         return polled;
                     };
-                    response.body().end_with_token(|| time_left(admitted));
+                    let caller = admitted.principal();
+                    response
+                        .body()
+                        .end_with_token(caller, || time_left(admitted));
                     match kept.send_again(admitted, response) {
                         Some(sending) => Self::SentAgain { sending },
                         None => {

@@ -131,6 +131,7 @@ fn run(mut config: Config) -> ExitCode {
             Err(
                 error @ (StartError::Config(_)
                 | StartError::SharedStore(_)
+                | StartError::DenyFile(_)
                 | StartError::Tls(_)
                 | StartError::Upstream { .. }),
             ) => refuse(&error),

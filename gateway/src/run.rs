@@ -17,11 +17,12 @@ use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
 };
-use tower_obo::{ConfigErrors, Core};
+use tower_obo::{ConfigErrors, Core, DenyList};
 
 use crate::{
     admin, authorize,
     config::{Config, Credential},
+    deny_file::{Denied, DenyFile, DenyFileError},
     message::room::Room,
     metrics::{Exposition, Metrics},
     net::{backend::Backend, listen},
@@ -51,6 +52,9 @@ pub enum StartError {
     /// A file of the store that gateways share cannot be used.
     #[error("cache.redis: {0}")]
     SharedStore(String),
+    /// The file that says who is refused cannot be used: whoever is to be kept out would get in.
+    #[error("{0}")]
+    DenyFile(#[from] DenyFileError),
     /// A certificate that the listener should show cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -121,7 +125,10 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let handle = control.handle();
     let metrics = Metrics::new();
     let observer = Arc::clone(&metrics.library);
-    let (core, policies) = authorize::core(&config, handle.clone(), observer)?;
+    let deny_file = DenyFile::load(&config)?;
+    let denied = (deny_file.as_ref()).map_or_else(Denied::default, DenyFile::denied);
+    let deny = denied.list.clone();
+    let (core, policies) = authorize::core(&config, handle.clone(), observer, deny)?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(&config)?;
     let workers = config.workers.max(1);
@@ -162,11 +169,19 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     if let Some(listener) = admin {
         let pages = admin::Pages {
             readiness: readiness.clone(),
+            core: core.clone(),
+            issuer: config
+                .entra
+                .other
+                .as_ref()
+                .map(|other| other.issuer.clone()),
+            loopback: admin_local.is_some_and(|address| address.ip().is_loopback()),
             exposition: Exposition::new(
                 Arc::clone(&metrics),
                 core.clone(),
                 Arc::clone(&requests),
                 readiness.clone(),
+                denied.clone(),
                 config.access_log.as_ref(),
             ),
         };
@@ -180,6 +195,9 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         handle.spawn(reload.run());
         tls
     });
+    if let Some(file) = deny_file {
+        handle.spawn(file.run());
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     let shared = Shared {
         tls,
@@ -192,6 +210,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         config: Arc::new(config),
         core: core.clone(),
         policies: policies.into(),
+        deny: denied.list.clone(),
     };
     let mut running = Running {
         url: url(scheme, local),
@@ -236,7 +255,9 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     let runtime = Builder::new_current_thread()
         .build()
         .map_err(StartError::Thread)?;
-    authorize::core(config, runtime.handle().clone(), Arc::default())?;
+    DenyFile::load(config)?;
+    let (observer, deny) = (Arc::default(), DenyList::default());
+    authorize::core(config, runtime.handle().clone(), observer, deny)?;
     config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(config)
 }

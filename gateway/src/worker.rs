@@ -17,7 +17,7 @@ use tokio::{
     sync::{oneshot, watch},
     task, time,
 };
-use tower_obo::{BoundPolicy, Core};
+use tower_obo::{BoundPolicy, Core, DenyList};
 
 use crate::{
     bounds::Bounds,
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<ServerTls>,
     /// See [`Config::retry_challenges`]; for what is kept of requests meanwhile.
     pub(crate) retry_challenges: Option<Room>,
+    /// Who is cut off, streams included.
+    pub(crate) deny: DenyList,
     /// In the order of the configuration's routes.
     pub(crate) policies: Arc<[Arc<BoundPolicy>]>,
     pub(crate) running: Arc<Running>,
@@ -148,7 +150,8 @@ async fn run(
 ) {
     let config = &*shared.config;
     let limits = &config.limits;
-    let watches = Rc::new(Watches::with_others(limits, shortest(config)));
+    let watches =
+        Rc::new(Watches::with_others(limits, shortest(config)).with_deny_list(shared.deny.clone()));
     let connections = Connections::new(limits.connections.div_ceil(config.workers.max(1)));
     let sweeper = task::spawn_local(sweep(
         Rc::clone(&watches),

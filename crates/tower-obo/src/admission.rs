@@ -1,6 +1,6 @@
 //! Tokens that have been validated: the one look-up of the hot path.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use quick_cache::{Weighter, sync::Cache};
@@ -68,6 +68,11 @@ impl Admission {
     /// The downstream token in the slot with that number.
     pub(crate) fn token(&self, downstream: usize) -> Option<Arc<CachedToken>> {
         self.slots.get(downstream)?.load_full()
+    }
+
+    /// All downstream tokens that are in slots.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Arc<CachedToken>> {
+        self.slots.iter().filter_map(ArcSwapOption::load_full)
     }
 
     /// Puts a downstream token into its slot. A downstream that came after the admission has none,
@@ -144,6 +149,19 @@ impl Admissions {
         let admission = Arc::new(admission);
         self.cache.insert(key, Arc::clone(&admission));
         admission
+    }
+
+    /// Takes out those of principals that are meant.
+    pub(crate) fn purge(&self, meant: impl Fn(&Principal) -> bool) -> Vec<Arc<Admission>> {
+        let purged = RefCell::default();
+        self.cache.retain(|_, admission| {
+            let stays = !meant(&admission.principal);
+            if !stays {
+                Vec::push(&mut purged.borrow_mut(), Arc::clone(admission));
+            }
+            stays
+        });
+        purged.into_inner()
     }
 
     pub(crate) fn usage(&self) -> CacheUsage {

@@ -7,6 +7,7 @@ mod head;
 mod keys;
 mod on_demand;
 mod pending;
+mod purge;
 
 use std::{
     fmt,
@@ -28,10 +29,12 @@ pub use self::{
     config_error::{ConfigError, ConfigErrors},
     head::Head,
     pending::Pending,
+    purge::Purged,
 };
 use crate::{
-    Admitted, BoundPolicy, Clock, Downstream, Event, KeySource, Observer, Policy, Principal,
-    Provider, RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp, Validator,
+    Admitted, BoundPolicy, Clock, DenyList, Downstream, Event, KeySource, Observer, Policy,
+    Principal, Provider, RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp,
+    Validator,
     admission::{self, Admission, Admissions},
     admitted::Tokens,
     bearer,
@@ -112,6 +115,7 @@ struct Inner {
     /// What every downstream ever bound is asked for with; the position is the slot.
     downstreams: Mutex<Vec<Arc<Target>>>,
     started: AtomicBool,
+    deny: DenyList,
 }
 
 impl Core {
@@ -253,6 +257,9 @@ impl Core {
                 Sight::Refused(rejection) => return refuse(rejection),
             },
         };
+        if let Err(cut_off) = self.not_denied(&admission.principal) {
+            return refuse(cut_off);
+        }
         if let Err(denied) = access.check(&admission.principal) {
             return refuse(self.denied(denied, access));
         }

@@ -198,7 +198,10 @@ where
             route: self.route,
         });
         let Ok(mut response) = sending.await;
-        response.body().end_with_token(|| time_left(admitted));
+        let caller = admitted.principal();
+        response
+            .body()
+            .end_with_token(caller, || time_left(admitted));
         challenged(admitted, &mut response, &self.id, self.has.grpc);
         response
     }

@@ -1,6 +1,6 @@
 //! Which tokens are valid: `[accept]`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tower_obo::Algorithm;
 
@@ -24,6 +24,8 @@ pub struct Accept {
     pub key_cool_down: Duration,
     /// How long the last good signing keys serve while none can be fetched.
     pub key_max_age: Duration,
+    /// A file that says who is refused although the token is good, if there is one.
+    pub deny_file: Option<PathBuf>,
 }
 
 /// Users of which tenants may call.
@@ -67,6 +69,7 @@ impl Resolver<'_> {
             audience_lists: self.settings.switch("accept.audience_lists"),
             key_cool_down,
             key_max_age,
+            deny_file: (self.settings.text("accept.deny_file")).map(|given| given.value.into()),
         })
     }
 

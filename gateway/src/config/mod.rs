@@ -27,7 +27,6 @@ mod upstream;
 mod upstreams;
 mod value;
 
-pub(crate) use self::settings::Settings;
 pub use self::{
     accept::{Accept, Tenants},
     cors::{Cors, CorsOrigins},
@@ -40,6 +39,7 @@ pub use self::{
     tls::Tls,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
+pub(crate) use self::{settings::Settings, value::is_guid};
 use crate::{AccessLog, host::HostPattern, net::network::Network, path::Pattern};
 
 /// The name of the upstream that `upstream = "…"` gives.

@@ -33,6 +33,10 @@ pub(super) fn guid(text: &str) -> Option<String> {
     canonical.eq_ignore_ascii_case(text).then_some(canonical)
 }
 
+pub(crate) fn is_guid(text: &str) -> bool {
+    guid(text).is_some()
+}
+
 /// The issuer of another provider than Entra ID; every byte of it counts.
 pub(super) fn issuer(text: &str, allow_http_loopback: bool) -> Result<(), String> {
     let url = url(text)?;

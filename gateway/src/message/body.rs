@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderValue;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tower_obo::Principal;
 
 use crate::{
     headers::Injected,
@@ -258,7 +259,12 @@ impl ResponseBody {
     ///
     /// A stream ends then: whoever has been locked out should not go on listening. A body of known
     /// length is a document that was asked for in time.
-    pub(crate) fn end_with_token(&self, left: impl FnOnce() -> Option<Duration>) {
+    /// Whoever is cut off meanwhile does not go on either, whatever the route says of the token.
+    pub(crate) fn end_with_token(
+        &self,
+        caller: Option<&Principal>,
+        left: impl FnOnce() -> Option<Duration>,
+    ) {
         let Kind::Upstream {
             incoming,
             token_ends,
@@ -268,9 +274,12 @@ impl ResponseBody {
             return;
         };
         if let Some(watch) = &self.watch {
-            let ends =
-                *token_ends == TokenEnds::TheStream && incoming.size_hint().exact().is_none();
+            let streams = incoming.size_hint().exact().is_none();
+            let ends = streams && *token_ends == TokenEnds::TheStream;
             watch.end_after(if ends { left() } else { None });
+            if streams {
+                watch.streams_for(caller);
+            }
         }
     }
 

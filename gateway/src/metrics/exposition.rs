@@ -24,7 +24,7 @@ use super::{
     process::Process,
     text::classic,
 };
-use crate::{AccessLog, run::Readiness, steps::limit::Running};
+use crate::{AccessLog, deny_file::Denied, run::Readiness, steps::limit::Running};
 
 /// Everything that `/metrics` tells.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ impl Exposition {
         core: Core,
         running: Arc<Running>,
         readiness: Readiness,
+        denied: Denied,
         access_log: Option<&AccessLog>,
     ) -> Self {
         let mut registry = Registry::default();
@@ -46,6 +47,7 @@ impl Exposition {
             core,
             running,
             readiness,
+            denied,
             dropped_lines: access_log.map(AccessLog::dropped),
         }));
         Self { registry }
@@ -71,6 +73,7 @@ struct Everything {
     core: Core,
     running: Arc<Running>,
     readiness: Readiness,
+    denied: Denied,
     /// The log itself is its workers': its last lines are written when the last of them is gone.
     dropped_lines: Option<ErrorCounter>,
 }
@@ -104,6 +107,8 @@ impl Everything {
         to.gauge(names::RUNNING, self.running.now())?;
         to.gauge(names::RUNNING_MAX, self.running.most())?;
         to.metric(names::REFUSALS, &metrics.refusals)?;
+        to.gauge(names::DENY_RULES, self.denied.list.len() as u64)?;
+        to.gauge(names::DENY_STALE, u64::from(self.denied.is_stale()))?;
         let upstreams = &metrics.upstreams;
         to.ledger(
             names::UPSTREAM_REQUESTS,

@@ -66,6 +66,8 @@ names! {
     RUNNING: Gauge "obo_requests_running" ("") "Requests whose answer is not written yet";
     RUNNING_MAX: Gauge "obo_requests_running_max" ("") "How many may run at once (limits.requests)";
     REFUSALS: Counter "obo_refusals" ("problem, actor") "Answers of the gateway's own that say what is wrong, by the problem's type and who has to act";
+    DENY_RULES: Gauge "obo_deny_rules" ("") "Lines of accept.deny_file that are in force";
+    DENY_STALE: Gauge "obo_deny_file_stale" ("") "1 while the file has changed to what cannot be used and the old list is in force, else 0";
     UPSTREAM_REQUESTS: Counter "obo_upstream_requests" ("upstream, outcome") "Requests that went to an upstream, by how it answered";
     UPSTREAM_DURATION: Histogram "obo_upstream_duration_seconds" ("upstream") "From sending a request to the beginning of the upstream's answer, or to giving up";
     ADMISSIONS: Counter "obo_admission_lookups" ("result") "Requests by whether their token had been validated before (hit) or not (miss)";

@@ -19,6 +19,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tower_obo::Principal;
 
 use super::tunnel::Tunnel;
 use crate::{bounds::Times, route::Route, steps::limit::Permit};
@@ -85,6 +86,8 @@ pub(crate) struct Watch {
     /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
     /// so.
     end: Cell<u64>,
+    /// Whom a stream or a tunnel is for: who is cut off must not go on with it.
+    caller: RefCell<Option<Principal>>,
     /// When the request is late as a whole; [`NEVER`] where no limit says so.
     deadline: Cell<u64>,
     /// Limits of the request's route, an idle and a response time, that take the place of those of
@@ -148,6 +151,7 @@ impl Watch {
         self.brief.set(false);
         self.late.set(None);
         self.end.set(NEVER);
+        self.caller.take();
         self.enter(Phase::Working);
     }
 
@@ -339,6 +343,11 @@ impl Watch {
     pub(crate) fn end_after(&self, time: Option<Duration>) {
         let end = time.map_or(NEVER, |time| self.clock.now.get().saturating_add(ms(time)));
         self.end.set(end);
+    }
+
+    /// What is under way is a stream or a tunnel of this caller.
+    pub(crate) fn streams_for(&self, caller: Option<&Principal>) {
+        self.caller.replace(caller.cloned());
     }
 
     /// The answer that has begun will not be whole.

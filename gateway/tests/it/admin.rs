@@ -26,7 +26,10 @@ async fn livez_and_readyz_answer_on_the_admin_listener() {
     let mut client = admin(&rig).await;
     assert_eq!(client.get("/livez").await.status, 200);
     assert_eq!(client.get("/readyz").await.status, 200);
-    assert_eq!(client.get("/").await.status, 404);
+    client
+        .send("GET /debug HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 404);
     client
         .send("POST /readyz HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n")
         .await;

@@ -12,6 +12,7 @@ mod access;
 mod access_log;
 mod addresses;
 mod admin;
+mod alerts;
 #[cfg(target_os = "linux")]
 mod big_transfers;
 mod binary;
@@ -25,6 +26,7 @@ mod cors;
 mod credentials;
 #[cfg(unix)]
 mod crowd;
+mod cut_off;
 mod downstreams;
 mod early_answers;
 mod expiry;

@@ -22,7 +22,7 @@ const ROUTES: &str = "[[route]]\npath = '/a/*'\ndownstream = 'arm'\n";
 
 /// Whether it is on this machine; where it is not, that is said aloud, and in CI it fails.
 #[expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
-fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok();
     if !there {
         assert!(env::var_os("CI").is_none(), "{program} is not installed");

@@ -39,6 +39,7 @@ pub struct CoreBuilder {
     max_token_bytes: usize,
     key_wait: Duration,
     claims_challenges: bool,
+    deny: crate::DenyList,
     #[cfg(feature = "redis")]
     shared: Option<crate::RedisStore>,
 }
@@ -68,6 +69,7 @@ impl CoreBuilder {
             max_token_bytes: 16 * 1024,
             key_wait: Duration::from_secs(2),
             claims_challenges: false,
+            deny: crate::DenyList::default(),
             #[cfg(feature = "redis")]
             shared: None,
         }
@@ -112,6 +114,12 @@ impl CoreBuilder {
     /// [`Principal::claim`](crate::Principal::claim).
     pub fn keep_claim(mut self, name: impl Into<String>) -> Self {
         self.keep.push(name.into());
+        self
+    }
+
+    /// Refuses who is on this list, whatever their tokens say. It can be changed later.
+    pub fn deny_list(mut self, deny: crate::DenyList) -> Self {
+        self.deny = deny;
         self
     }
 
@@ -329,6 +337,7 @@ impl CoreBuilder {
             observer,
             downstreams: Mutex::default(),
             started: AtomicBool::new(false),
+            deny: self.deny,
         })))
     }
 

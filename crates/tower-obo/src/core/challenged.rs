@@ -61,6 +61,9 @@ impl Core {
                 .tokens
                 .exchange_for_claims(refused, &challenge, want)
                 .await;
+            let principal = admitted.principal();
+            let cut_off = principal.map_or(Ok(()), |principal| core.not_denied(principal));
+            cut_off.map_err(|rejection| core.report(rejection.for_grpc(grpc)))?;
             match exchange {
                 Ok(token) => Ok(admitted.with_token(challenged.name(), token)),
                 Err(error) => {

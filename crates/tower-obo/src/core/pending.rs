@@ -171,6 +171,7 @@ impl Core {
         policy: &Arc<BoundPolicy>,
         grpc: bool,
     ) -> Result<Admitted, Rejection> {
+        self.not_denied(&admission.principal)?;
         if let Some(access) = &policy.access {
             access
                 .check(&admission.principal)
@@ -215,14 +216,15 @@ impl Core {
         Err(Rejection::exchange(gone(), &self.0.challenge))
     }
 
-    /// Whether the caller's token is still good, for who has waited or runs long.
+    /// Whether the caller's token is still good and the caller is not cut off, for who has waited or
+    /// runs long.
     pub(super) fn still_holds(
         &self,
         admission: &Admission,
         now: Timestamp,
     ) -> Result<(), Rejection> {
         if admission.holds(now) {
-            return Ok(());
+            return self.not_denied(&admission.principal);
         }
         let defect = match now < admission.valid_until {
             true => TokenDefect::UnknownKey,

@@ -22,6 +22,8 @@ pub enum RejectionKind {
     ConsentRequired,
     /// Our own credential is not there at present: a file that cannot be read, say.
     CredentialUnavailable,
+    /// The operator of this service has cut the caller off ([`DenyList`](crate::DenyList)).
+    Denied,
     /// The identity provider did not answer in time.
     IdentityProviderTimeout,
     /// The identity provider is down or out of reach.
@@ -56,7 +58,7 @@ pub enum RejectionKind {
 #[non_exhaustive]
 pub enum Actor {
     /// Whoever sent the request, or an administrator of their tenant: a better token, another user,
-    /// consent, an assignment.
+    /// consent, an assignment, a word with the operator of this service.
     Caller,
     /// Whoever runs this service.
     Gateway,
@@ -92,6 +94,7 @@ impl RejectionKind {
             | Self::ClientNotAllowed
             | Self::ConditionalAccess
             | Self::ConsentRequired
+            | Self::Denied
             | Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::Misconfigured | Self::UnusableIdentityProvider => StatusCode::BAD_GATEWAY,
             Self::CredentialUnavailable
@@ -113,6 +116,7 @@ impl RejectionKind {
             | Self::ClientNotAllowed
             | Self::ConditionalAccess
             | Self::ConsentRequired
+            | Self::Denied
             | Self::InsufficientClaims
             | Self::InsufficientScope
             | Self::InteractionRequired
@@ -139,6 +143,7 @@ impl RejectionKind {
             Self::ConditionalAccess => "conditional-access",
             Self::ConsentRequired => "consent-required",
             Self::CredentialUnavailable => "credential-unavailable",
+            Self::Denied => "denied",
             Self::IdentityProviderTimeout => "identity-provider-timeout",
             Self::IdentityProviderUnavailable => "identity-provider-unavailable",
             Self::InsufficientClaims => "insufficient-claims",
@@ -166,6 +171,7 @@ impl RejectionKind {
             Self::ConditionalAccess => "A policy blocks the access",
             Self::ConsentRequired => "Consent is required",
             Self::CredentialUnavailable => "This service's own credential is not available",
+            Self::Denied => "The operator has cut this caller off",
             Self::IdentityProviderTimeout => "The identity provider did not answer in time",
             Self::IdentityProviderUnavailable => "The identity provider is not available",
             Self::InsufficientClaims => "The user has to prove more at sign-in",
@@ -201,6 +207,7 @@ mod tests {
             (K::ConditionalAccess, A::Caller, 403),
             (K::ConsentRequired, A::Caller, 403),
             (K::CredentialUnavailable, A::Gateway, 503),
+            (K::Denied, A::Caller, 403),
             (K::IdentityProviderTimeout, A::IdentityProvider, 504),
             (K::IdentityProviderUnavailable, A::IdentityProvider, 503),
             (K::InsufficientClaims, A::Caller, 401),

@@ -8,6 +8,7 @@ use std::{
 
 use http::HeaderValue;
 
+use super::Owner;
 use crate::{Timestamp, digest::Digest, exchange::TokenResponse};
 
 /// A token never serves in the last part of its life without an attempt to renew it: the smaller
@@ -36,6 +37,8 @@ pub(crate) struct CachedToken {
     /// `Bearer …`, made once, marked sensitive.
     header: HeaderValue,
     key: Digest,
+    /// `None`: the application's own.
+    owner: Option<Owner>,
     /// Served without question before this time, as long as the token lives.
     use_until: AtomicU64,
     /// Not served at all from this time on; zero once the token has been revoked, for good.
@@ -72,6 +75,7 @@ impl CachedToken {
         Some(Self {
             header,
             key,
+            owner: None,
             ends: now + lifetime,
             use_until: AtomicU64::new(use_until.as_unix()),
             expires_at: AtomicU64::new(expires_at.as_unix()),
@@ -87,6 +91,15 @@ impl CachedToken {
 
     pub(crate) const fn key(&self) -> &Digest {
         &self.key
+    }
+
+    pub(super) fn owned_by(mut self, owner: Option<Owner>) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    pub(super) const fn owner(&self) -> Option<Owner> {
+        self.owner
     }
 
     /// Until when it is served without question.

@@ -4,6 +4,7 @@ mod cached;
 mod challenged;
 mod flight;
 mod holdback;
+mod owner;
 #[cfg(feature = "redis")]
 mod shared;
 #[cfg(not(feature = "redis"))]
@@ -17,5 +18,6 @@ pub use self::shared::RedisStore;
 pub(crate) use self::{
     cached::CachedToken,
     flight::{FromStore, Unavailable, Want},
+    owner::Owner,
     store::{DownstreamTokens, gone},
 };

@@ -1,8 +1,12 @@
 //! The downstream tokens of a core.
 
+mod purge;
 mod refused;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use quick_cache::{Weighter, sync::Cache};
@@ -13,7 +17,7 @@ use tokio::{
 
 use self::refused::OnceAMinute;
 use super::{
-    CachedToken, Unavailable, Want,
+    CachedToken, Owner, Unavailable, Want,
     cached::earliest_renewal,
     challenged::Challenged,
     flight::{Flights, FromStore, Outcome, Start},
@@ -46,6 +50,8 @@ pub(crate) struct DownstreamTokens {
     refused: OnceAMinute,
     /// When claims of a downstream were asked for, by the token's key.
     challenged: OnceAMinute,
+    /// How often a user's tokens have been dropped.
+    purges: AtomicU64,
     /// What downstreams have answered tokens with.
     challenges: Challenged,
     exchanges: Arc<Semaphore>,
@@ -100,6 +106,7 @@ impl DownstreamTokens {
             holdback: Holdback::default(),
             refused: OnceAMinute::default(),
             challenged: OnceAMinute::default(),
+            purges: AtomicU64::default(),
             challenges: Challenged::default(),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             shared: None,
@@ -280,18 +287,16 @@ impl DownstreamTokens {
     }
 
     /// A token from the shared store, or by an exchange.
-    async fn run(&self, want: Want) -> Outcome {
+    async fn find_or_ask(&self, want: &Want) -> Outcome {
         // What is shared is sealed with the caller's own token; the application's tokens have none.
         let shared = self.shared.as_ref();
         let Some(shared) = shared.filter(|_| want.assertion.is_some()) else {
-            return self.ask(&want).await.map(|(token, _)| token);
+            return self.ask(want).await.map(|(token, _)| token);
         };
         if want.from_store != FromStore::Nothing {
-            let found = shared
-                .find(&want, |stored| self.serves(&want, stored))
-                .await;
+            let found = shared.find(want, |stored| self.serves(want, stored)).await;
             if let Some(stored) = found
-                && let Ok(token) = self.keep(&want, &stored)
+                && let Ok(token) = self.keep(want, &stored)
             {
                 shared.took(&stored, &token);
                 return Ok(token);
@@ -303,11 +308,11 @@ impl DownstreamTokens {
             .error(&want.key, &want.group, self.clock.now());
         let outcome = match standing {
             Some(error) => Err(error),
-            None => self.ask(&want).await,
+            None => self.ask(want).await,
         };
         match &outcome {
-            Ok((token, stored)) => shared.keep(&want, stored, token, self.clock.now()),
-            Err(_) => shared.give_up(&want),
+            Ok((token, stored)) => shared.keep(want, stored, token, self.clock.now()),
+            Err(_) => shared.give_up(want),
         }
         outcome.map(|(token, _)| token)
     }
@@ -385,7 +390,8 @@ impl DownstreamTokens {
         }
         let obtained = stored.obtained;
         let token = CachedToken::new(response, want.key, obtained, want.caller_valid_until)
-            .ok_or_else(|| unusable("the token holds characters that no token has"))?;
+            .ok_or_else(|| unusable("the token holds characters that no token has"))?
+            .owned_by(Owner::of(want));
         let token = Arc::new(token);
         self.unchallenged(&token)?;
         self.tokens.insert(want.key, Arc::clone(&token));

@@ -19,6 +19,7 @@ mod claims;
 mod clouds;
 mod codes;
 mod credentials;
+mod cut_off;
 mod downstreams;
 mod echo;
 mod exchange;

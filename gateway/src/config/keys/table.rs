@@ -344,6 +344,14 @@ pub(crate) const KEYS: &[Key] = &[
         help: "How long the last good signing keys serve while none can be fetched, at least 10m [default: 24h]",
     },
     Key {
+        name: "accept.deny_file",
+        kind: Kind::Text,
+        environment: &["OBO_DENY_FILE"],
+        flag: "--deny-file",
+        value: "PATH",
+        help: "Who is refused although the token is good, one a line (tid=… oid=…, azp=…, or uti=…); read anew when it changes [default: nobody]",
+    },
+    Key {
         name: "downstream.arm.scope",
         kind: Kind::Text,
         environment: &["OBO_DOWNSTREAM_SCOPE"],

@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tower_obo::DenyList;
 
 use super::{Late, NEVER, Phase, Watch, ms};
 use crate::config::Limits;
@@ -37,6 +38,7 @@ pub(crate) struct Watches {
     timeouts: Timeouts,
     /// Whether the last sweep came so late that it judged nobody.
     excused: Cell<bool>,
+    deny: DenyList,
 }
 
 impl Watches {
@@ -57,6 +59,7 @@ impl Watches {
             }),
             all: RefCell::default(),
             excused: Cell::new(false),
+            deny: DenyList::default(),
             timeouts: Timeouts {
                 idle: with_tick(limits.idle_timeout),
                 head: with_tick(limits.head_timeout),
@@ -64,6 +67,12 @@ impl Watches {
                 linger: with_tick(LINGER),
             },
         }
+    }
+
+    /// The same, with this list of who is cut off.
+    pub(crate) fn with_deny_list(mut self, deny: DenyList) -> Self {
+        self.deny = deny;
+        self
     }
 
     /// A record for a connection or a request that begins.
@@ -81,6 +90,7 @@ impl Watches {
             late: Cell::new(None),
             overdue: Cell::new(false),
             end: Cell::new(NEVER),
+            caller: RefCell::default(),
             deadline: Cell::new(NEVER),
             own: Cell::new((None, None)),
             body_left: Cell::new(NEVER),
@@ -123,13 +133,30 @@ impl Watches {
         self.excused.set(excused);
         self.all.borrow_mut().retain(|watch| match watch.upgrade() {
             Some(watch) => {
-                if !excused {
+                if self.cuts_off(&watch) {
+                    watch.give_up();
+                } else if !excused {
                     watch.judge(&self.timeouts);
                 }
                 true
             }
             None => false,
         });
+    }
+
+    /// Whether what is under way is a stream of somebody who is cut off.
+    fn cuts_off(&self, watch: &Watch) -> bool {
+        let streams = matches!(
+            watch.phase.get(),
+            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
+        );
+        if self.deny.is_empty() || !streams {
+            return false;
+        }
+        let caller = watch.caller.borrow();
+        caller
+            .as_ref()
+            .is_some_and(|caller| self.deny.covers(caller))
     }
 
     /// Tells every connection to end after the request that runs.

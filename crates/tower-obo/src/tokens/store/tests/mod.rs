@@ -1,5 +1,6 @@
 //! Single flight, renewal and limits, with an exchange that the test holds in its hand.
 
+mod purged;
 mod refused;
 
 use std::{

@@ -1,0 +1,343 @@
+//! The file that says who is refused although the token is good, read anew when it changes.
+//!
+//! One line for whom to refuse, words that all have to fit: `tid=… oid=…` a user, `tid=… oid=*`
+//! everybody of a tenant, `azp=…` an application, `uti=…` one token; with another provider than Entra
+//! ID `sub=…`, `azp=…`, `uti=…` (its `jti`). What follows a `#` is for people.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{task, time};
+use tower_obo::{DenyList, DenyRule};
+
+use crate::config::{Config, is_guid};
+
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why the file cannot be used, one problem a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DenyFileError(String);
+
+/// The list that is in force, and whether it is what the file says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Denied {
+    pub(crate) list: DenyList,
+    /// The file has changed to what cannot be used.
+    is_stale: Arc<AtomicBool>,
+}
+
+impl Denied {
+    pub(crate) fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps a list as its file is.
+#[derive(Debug)]
+pub(crate) struct DenyFile {
+    path: PathBuf,
+    /// Whether the tokens are Entra ID's.
+    entra: bool,
+    denied: Denied,
+    /// What was used last or said to be wrong, so that neither is said twice.
+    known: Result<String, DenyFileError>,
+    /// What was read last.
+    seen: Result<String, DenyFileError>,
+}
+
+impl DenyFile {
+    /// Reads the file; `None` where the configuration names none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or a line of it cannot be meant: whoever is to be kept out would get in.
+    pub(crate) fn load(config: &Config) -> Result<Option<Self>, DenyFileError> {
+        let Some(path) = &config.accept.deny_file else {
+            return Ok(None);
+        };
+        let entra = config.entra.other.is_none();
+        let text = read(path)?;
+        let rules = parse(path, &text, entra)?;
+        let denied = Denied::default();
+        denied.list.replace(rules);
+        Ok(Some(Self {
+            path: path.clone(),
+            entra,
+            denied,
+            known: Ok(text.clone()),
+            seen: Ok(text),
+        }))
+    }
+
+    pub(crate) fn denied(&self) -> Denied {
+        self.denied.clone()
+    }
+
+    /// Looks at the file for ever.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = time::interval(LOOK);
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // A file system may hang; what else runs here must not.
+            let looked = task::spawn_blocking(move || {
+                let found = self.look();
+                (self, found)
+            });
+            let Ok((this, found)) = looked.await else {
+                tracing::error!("the deny file is not read any more");
+                return;
+            };
+            self = this;
+            match found {
+                None => {}
+                Some(Ok(())) => tracing::info!(
+                    rules = self.denied.list.len(),
+                    "the deny file has been read anew and holds from now on"
+                ),
+                Some(Err(error)) => tracing::error!(
+                    key = "accept.deny_file",
+                    %error,
+                    "the deny file has changed and cannot be used; the old list stays in force"
+                ),
+            }
+        }
+    }
+
+    /// Takes what has changed, or finds it wrong; `None` where there is nothing to say.
+    fn look(&mut self) -> Option<Result<(), DenyFileError>> {
+        let found = read(&self.path);
+        // A file is seldom written in one moment, and half of one would let the others in: nothing is
+        // used or said to be wrong before it has been the same twice.
+        let settled = self.seen == found;
+        self.seen.clone_from(&found);
+        if !settled || found == self.known {
+            return None;
+        }
+        self.known.clone_from(&found);
+        let rules = found.and_then(|text| parse(&self.path, &text, self.entra));
+        self.denied
+            .is_stale
+            .store(rules.is_err(), Ordering::Relaxed);
+        Some(rules.map(|rules| self.denied.list.replace(rules)))
+    }
+}
+
+fn read(path: &Path) -> Result<String, DenyFileError> {
+    let problem = |reason: &dyn std::fmt::Display| {
+        DenyFileError(format!(
+            "accept.deny_file: {}: {reason}; a file with nothing in it refuses nobody",
+            path.display()
+        ))
+    };
+    let bytes =
+        fs::read(path).map_err(|error| problem(&format_args!("cannot be read: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| problem(&"is not UTF-8"))
+}
+
+/// The rules of a file, or everything that is wrong with it.
+fn parse(path: &Path, text: &str, entra: bool) -> Result<Vec<DenyRule>, DenyFileError> {
+    let mut rules = Vec::new();
+    let mut problems = String::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let mut words = line.split_whitespace();
+        let words: Vec<&str> = words
+            .by_ref()
+            .take_while(|word| !word.starts_with('#'))
+            .collect();
+        if words.is_empty() {
+            continue;
+        }
+        match rule(&words, entra) {
+            Ok(rule) => rules.push(rule),
+            Err(reason) => {
+                let end = if problems.is_empty() { "" } else { "\n" };
+                // What is written to a text does not fail.
+                let _ = write!(
+                    problems,
+                    "{end}accept.deny_file: {}:{number}: {reason}",
+                    path.display()
+                );
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(rules)
+    } else {
+        Err(DenyFileError(problems))
+    }
+}
+
+/// Which words there are, for messages.
+const ENTRA: &str = "`tid=… oid=…` for a user, `tid=… oid=*` for a tenant, `azp=…` for an application or `uti=…` for a token";
+const OTHER: &str =
+    "`sub=…` for a user, `azp=…` for an application or `uti=…` for a token (its jti)";
+
+fn rule(words: &[&str], entra: bool) -> Result<DenyRule, String> {
+    let known = if entra { ENTRA } else { OTHER };
+    let mut claims = [None; 5];
+    for word in words {
+        let (name, value) = word
+            .split_once('=')
+            .filter(|(_, value)| !value.is_empty())
+            .ok_or_else(|| format!("{word:?} says nothing: write {known}"))?;
+        let at = match name {
+            "tid" if entra => 0,
+            "oid" if entra => 1,
+            "sub" if !entra => 2,
+            "azp" => 3,
+            "uti" => 4,
+            _ => return Err(format!("{name:?} is no word of this file: write {known}")),
+        };
+        let is_guid = is_guid(value) || (name == "oid" && value == "*");
+        if entra && at != 4 && !is_guid {
+            return Err(format!(
+                "{name}: {value:?} is no GUID such as 11111111-2222-3333-4444-555555555555"
+            ));
+        }
+        if claims
+            .get_mut(at)
+            .is_some_and(|claim| claim.replace(value).is_some())
+        {
+            return Err(format!("{name} is there twice; give each its own line"));
+        }
+    }
+    let [tenant, user, subject, application, token] = claims;
+    let user = match (tenant, user) {
+        (Some(tenant), Some("*")) => Some(DenyRule::tenant(tenant)),
+        (Some(tenant), Some(user)) => Some(DenyRule::user(tenant, user)),
+        (Some(_), None) => {
+            return Err(
+                "tid alone is a whole tenant: add oid=… for a user, or oid=* if all are meant"
+                    .to_owned(),
+            );
+        }
+        (None, Some(_)) => {
+            return Err("oid alone is nobody: a user is known by tid and oid together".to_owned());
+        }
+        (None, None) => None,
+    };
+    let rules = [
+        user,
+        subject.map(DenyRule::subject),
+        application.map(DenyRule::application),
+        token.map(DenyRule::token),
+    ];
+    let rule = rules.into_iter().flatten().reduce(DenyRule::and);
+    rule.ok_or_else(|| format!("it names nobody: write {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTOSO: &str = "c0a705a0-0000-4000-8000-000000000001";
+    const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+
+    fn of(text: &str) -> Result<Vec<DenyRule>, String> {
+        parse(Path::new("deny"), text, true).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn each_line_is_somebody() {
+        let text = format!(
+            "# cut off on Friday\n\n  tid={CONTOSO} oid={ALICE}   # Alice's laptop is lost\n\
+             azp={ALICE}\nuti=AbC-_1\ntid={CONTOSO} oid=*\nazp={ALICE} oid={ALICE} tid={CONTOSO}\n"
+        );
+        let application = || DenyRule::application(ALICE);
+        assert_eq!(
+            of(&text).unwrap(),
+            [
+                DenyRule::user(CONTOSO, ALICE),
+                application(),
+                DenyRule::token("AbC-_1"),
+                DenyRule::tenant(CONTOSO),
+                DenyRule::user(CONTOSO, ALICE).and(application()),
+            ]
+        );
+        assert!(of("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_line_that_cannot_be_meant_is_named() {
+        for (line, says) in [
+            (format!("tid={CONTOSO}"), "whole tenant"),
+            (format!("oid={ALICE}"), "tid and oid together"),
+            ("oid=*".to_owned(), "tid and oid together"),
+            ("azp=*".to_owned(), "no GUID"),
+            (format!("tid={CONTOSO} oid=alice"), "no GUID"),
+            ("alice".to_owned(), "says nothing"),
+            ("uti=".to_owned(), "says nothing"),
+            ("upn=alice@contoso.example".to_owned(), "no word"),
+            ("sub=alice".to_owned(), "no word"),
+            ("uti=a uti=b".to_owned(), "twice"),
+        ] {
+            let error = of(&format!("\n{line}\nuti=x")).unwrap_err();
+            assert!(error.contains(says), "{error}");
+            assert!(error.starts_with("accept.deny_file: deny:2: "), "{error}");
+        }
+        assert_eq!(of("a\nb").unwrap_err().lines().count(), 2);
+    }
+
+    #[test]
+    fn another_provider_s_users_are_known_by_sub() {
+        let of = |text| parse(Path::new("deny"), text, false).map_err(|error| error.0);
+        let rules = of("sub=auth0|1#2 azp=shop").unwrap();
+        let expected = DenyRule::subject("auth0|1#2").and(DenyRule::application("shop"));
+        assert_eq!(rules, [expected]);
+        assert!(of("tid=x oid=y").unwrap_err().contains("`sub=…`"));
+    }
+
+    #[test]
+    fn a_file_is_used_when_it_was_the_same_twice_and_a_bad_one_changes_nothing() {
+        let folder = std::env::temp_dir().join(format!("obo-deny-file-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("deny");
+        let write = |text: &str| fs::write(&path, text).unwrap();
+        write("");
+        let denied = Denied::default();
+        let mut file = DenyFile {
+            path: path.clone(),
+            entra: true,
+            denied: denied.clone(),
+            known: Ok(String::new()),
+            seen: Ok(String::new()),
+        };
+        assert_eq!(file.look(), None);
+        write("uti=a\nuti=b");
+        assert_eq!(
+            (file.look(), denied.list.len()),
+            (None, 0),
+            "half a file, perhaps"
+        );
+        assert_eq!((file.look(), denied.list.len()), (Some(Ok(())), 2));
+        assert_eq!(file.look(), None);
+
+        write("uti=c\nalice");
+        assert_eq!(file.look(), None);
+        assert!(matches!(file.look(), Some(Err(_))));
+        assert_eq!(file.look(), None, "it is said once");
+        assert!(denied.list.len() == 2 && denied.is_stale());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.look(), None);
+        let gone = file.look().unwrap().unwrap_err();
+        assert!(gone.0.contains("cannot be read"), "{gone}");
+        assert_eq!(denied.list.len(), 2);
+
+        write("");
+        file.look();
+        assert_eq!(file.look(), Some(Ok(())));
+        assert!(denied.list.is_empty() && !denied.is_stale());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
