@@ -1,4 +1,4 @@
-//! The access log: one line a request, when its answer begins or the client has left.
+//! The access log: one line a request, when the exchange with its client is over.
 //!
 //! Lines are made where the request is, and written by a thread of their own. Where that does not keep
 //! up, lines are dropped and counted: no request waits for a log.
@@ -11,11 +11,13 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, StatusCode};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
-use crate::metrics::Outcome;
+use crate::{
+    metrics::Outcome,
+    record::{Record, Work},
+};
 
 /// The longest path that is written; what is longer is cut, and ends in `…`.
 const LONGEST_PATH: usize = 1_024;
@@ -75,13 +77,13 @@ impl AccessLog {
         self.lines.error_counter()
     }
 
-    pub(crate) fn write(&self, asked: &Asked, answered: &Answered<'_>) {
-        let mut line = String::with_capacity(256);
+    pub(crate) fn write(&self, record: &Record) {
+        let mut line = String::with_capacity(512);
         let mut fields = Fields {
             line: &mut line,
             json: self.json,
         };
-        fields.all(asked, answered);
+        fields.all(record);
         line.push('\n');
         // One that does not fit is counted as dropped.
         let _ = self.lines.clone().write_all(line.as_bytes());
@@ -96,28 +98,6 @@ impl fmt::Debug for AccessLog {
     }
 }
 
-/// What is kept of a request for its line: neither headers nor query.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) id: HeaderValue,
-    pub(crate) method: Method,
-    pub(crate) path: String,
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(crate) struct Answered<'a> {
-    pub(crate) route: Option<&'a str>,
-    /// `None` where the client left.
-    pub(crate) status: Option<StatusCode>,
-    pub(crate) outcome: Outcome,
-    pub(crate) problem: Option<&'static str>,
-    pub(crate) aadsts: Option<u32>,
-    pub(crate) took: Duration,
-    /// Of that, what the upstream took, if it was asked.
-    pub(crate) upstream: Option<Duration>,
-}
-
 /// A line that is being made.
 struct Fields<'a> {
     line: &'a mut String,
@@ -125,28 +105,41 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn all(&mut self, asked: &Asked, answered: &Answered<'_>) {
+    fn all(&mut self, record: &Record) {
         if self.json {
             self.line.push('{');
         }
+        let answer = record.answer.as_ref();
+        let outcome = answer.map_or(Outcome::Abandoned, |answer| answer.outcome);
         self.text("time", &now());
-        self.text("request_id", asked.id.to_str().unwrap_or_default());
-        self.text("method", &cut(asked.method.as_str()));
-        self.text("path", &cut(&asked.path));
-        self.text("route", answered.route.unwrap_or("none"));
-        if let Some(status) = answered.status {
-            self.plain("status", status.as_u16());
+        self.text("request_id", record.id.to_str().unwrap_or_default());
+        self.text("method", &cut(record.method.as_str()));
+        self.text("path", &cut(&record.path));
+        self.text("route", record.route.as_deref().unwrap_or("none"));
+        if let Some(answer) = answer {
+            self.plain("status", answer.status.as_u16());
         }
-        self.text("outcome", answered.outcome.word());
-        if let Some(problem) = answered.problem {
-            self.text("problem", problem);
+        self.text("outcome", outcome.word());
+        if let Some(refusal) = answer.and_then(|answer| answer.refusal) {
+            self.text("problem", refusal.problem);
         }
-        if let Some(code) = answered.aadsts {
+        if let Some(code) = answer.and_then(|answer| answer.aadsts) {
             self.text("aadsts", &format!("AADSTS{code}"));
         }
-        self.plain("duration_ms", Millis(answered.took));
-        if let Some(upstream) = answered.upstream {
-            self.plain("upstream_ms", Millis(upstream));
+        self.text("ended", record.ended.word());
+        self.plain("received_bytes", record.received);
+        self.plain("sent_bytes", record.sent);
+        self.plain("duration_ms", Millis(record.begun.elapsed()));
+        let times = [
+            ("answer_ms", answer.map(|answer| answer.after)),
+            ("validation_ms", record.took(Work::Validation)),
+            ("exchange_ms", record.took(Work::Exchange)),
+            ("upstream_ms", record.took(Work::Upstream)),
+        ];
+        for (name, took) in times {
+            if let Some(took) = took {
+                self.plain(name, Millis(took));
+            }
         }
         if self.json {
             self.line.push('}');

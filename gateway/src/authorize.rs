@@ -6,6 +6,7 @@
 //! exchange is put aside.
 
 mod again;
+mod waits;
 
 use std::{
     convert::Infallible,
@@ -18,7 +19,7 @@ use std::{
 
 use http::{HeaderValue, Response, StatusCode};
 use pin_project_lite::pin_project;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tower_layer::Layer;
 use tower_obo::{
     AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, DenyList, Entra, Head,
@@ -26,7 +27,10 @@ use tower_obo::{
 };
 use tower_service::Service;
 
-use self::again::{Again, Kept, Sending};
+use self::{
+    again::{Again, Kept, Sending},
+    waits::Waits,
+};
 use crate::{
     config::{Access, Config, Route, Tenants},
     message::{
@@ -37,6 +41,7 @@ use crate::{
     },
     metadata,
     metrics::LibraryFigures,
+    record::{Record, Work},
     run::StartError,
 };
 
@@ -181,6 +186,15 @@ fn challenged(
     }
 }
 
+/// How long a decision took that was there at once, or the part of it that nothing was waited for.
+fn note_validation(exchange: &Exchange, decision: &Decision, begun: Instant) {
+    let is_public = matches!(decision, Decision::Admit(admitted) if admitted.principal().is_none());
+    if !is_public {
+        let note = |record: &mut Record| record.add(Work::Validation, begun);
+        exchange.watch.note(note);
+    }
+}
+
 /// How long the caller may still be served.
 fn time_left(admitted: &Admitted) -> Option<Duration> {
     let until = admitted.valid_until()?;
@@ -270,10 +284,14 @@ where
         let Some(route) = &exchange.route else {
             return AuthorizeFuture::refused(exchange.answer(Answer::not_found()));
         };
-        match self
+        let begun = exchange.watch.stopwatch();
+        let decision = self
             .core
-            .decide(&Head::from(&exchange.request), &route.policy)
-        {
+            .decide(&Head::from(&exchange.request), &route.policy);
+        if let Some(begun) = begun {
+            note_validation(&exchange, &decision, begun);
+        }
+        match decision {
             Decision::Admit(admitted) => {
                 let kept = self.keep(&mut exchange);
                 stream_ends(&exchange, &admitted);
@@ -288,12 +306,13 @@ where
                 // The service that was made ready is the one that is called later.
                 let clone = self.inner.clone();
                 AuthorizeFuture::Waiting {
-                    pending,
                     put_aside: Some(Box::new(PutAside {
+                        waits: Waits::new(&pending, &exchange.watch),
                         kept: self.keep(&mut exchange),
                         exchange,
                         inner: std::mem::replace(&mut self.inner, clone),
                     })),
+                    pending,
                 }
             }
             Decision::Refuse(rejection) => {
@@ -325,6 +344,7 @@ struct PutAside<S> {
     exchange: Exchange,
     inner: S,
     kept: Kept<S>,
+    waits: Waits,
 }
 
 impl<S, F> AuthorizeFuture<S, F> {
@@ -375,7 +395,11 @@ where
                     };
                 }
                 AuthorizeFutureProj::Waiting { pending, put_aside } => {
-                    let decided = Pin::new(pending).poll(cx);
+                    let decided = Pin::new(&mut *pending).poll(cx);
+                    if let Some(aside) = put_aside {
+                        let waits = &mut aside.waits;
+                        waits.look(pending, &aside.exchange.watch, decided.is_ready());
+                    }
                     if let Some(late) =
                         put_aside.take_if(|aside| aside.exchange.watch.is_out_of_time())
                     {
@@ -389,6 +413,7 @@ where
                                 mut exchange,
                                 mut inner,
                                 kept,
+                                waits: _,
                             } = *put_aside;
                             stream_ends(&exchange, &admitted);
                             admitted.apply(exchange.request.headers_mut());

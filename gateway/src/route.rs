@@ -29,7 +29,7 @@ pub(crate) struct Route {
     pub(crate) token_ends: TokenEnds,
     pub(crate) bounds: Option<Rc<Bounds>>,
     /// What figures and logs call it.
-    pub(crate) label: Box<str>,
+    pub(crate) label: Rc<str>,
     /// Where this worker counts its requests, and those that went to its upstream.
     pub(crate) figures: Arc<Figures>,
     pub(crate) upstream_figures: Arc<Figures>,

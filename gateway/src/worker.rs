@@ -34,6 +34,7 @@ use crate::{
         tls::TlsError,
         watch::Watches,
     },
+    record::Readers,
     route::{Route, Routes},
     server_tls::ServerTls,
     stack::{Parts, stack},
@@ -167,7 +168,12 @@ async fn run(
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
         head_fields: limits.head_fields,
-        counts: Counts::new(&shared.metrics, config.access_log.clone()),
+        counts: Counts::new(
+            &shared.metrics,
+            Readers {
+                access: config.access_log.clone(),
+            },
+        ),
         allowed: Rc::new(AllowedHosts {
             hosts: config.allowed_hosts.clone(),
             port: config.listen.port(),
@@ -206,6 +212,7 @@ async fn run(
         }
         () = reaches(&mut stage, Stage::Ended) => {}
     }
+    watches.cut();
     sweeper.abort();
 }
 

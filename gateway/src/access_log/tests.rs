@@ -1,43 +1,78 @@
-use super::*;
+use std::rc::Rc;
 
-fn line(json: bool, path: &str) -> String {
-    let asked = Asked {
-        id: HeaderValue::from_static("the-id"),
-        method: Method::GET,
-        path: path.to_owned(),
-    };
-    let answered = Answered {
-        route: Some("GET /a/*"),
-        status: Some(StatusCode::FORBIDDEN),
+use http::{HeaderValue, Method, StatusCode};
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    metrics::Refusal,
+    record::{Begun, Readers},
+};
+
+fn record(path: &str) -> Box<Record> {
+    let readers = Rc::new(Readers::default());
+    let mut record = Record::new(
+        &readers,
+        HeaderValue::from_static("the-id"),
+        Method::GET,
+        path,
+    );
+    record.route = Some("GET /a/*".into());
+    record.answer = Some(Begun {
+        status: StatusCode::FORBIDDEN,
         outcome: Outcome::Refused("caller"),
-        problem: Some("consent-required"),
+        refusal: Some(Refusal {
+            problem: "consent-required",
+            actor: "caller",
+        }),
         aadsts: Some(65001),
-        took: Duration::from_micros(12_034),
-        upstream: None,
-    };
+        after: Duration::from_micros(12_034),
+    });
+    (record.received, record.sent) = (3, 4_000);
+    record
+}
+
+fn line_of(json: bool, record: &Record) -> String {
     let mut line = String::new();
     let mut fields = Fields {
         line: &mut line,
         json,
     };
-    fields.all(&asked, &answered);
+    fields.all(record);
     line
+}
+
+fn line(json: bool, path: &str) -> String {
+    line_of(json, &record(path))
 }
 
 #[test]
 fn a_line_says_who_asked_for_what_and_what_became_of_it() {
-    let text = line(false, "/a/1");
+    let mut record = record("/a/1");
+    let now = Instant::now();
+    for (work, micros) in [(Work::Validation, 40), (Work::Exchange, 11_000)] {
+        record.add_until(work, now, now + Duration::from_micros(micros));
+    }
+    let text = line_of(false, &record);
     let (time, rest) = text.split_once(' ').unwrap();
     assert!(time.starts_with("time=20") && time.ends_with('Z'), "{time}");
+    let (before, took) = rest.split_once("duration_ms=").unwrap();
     assert_eq!(
-        rest,
+        before,
         "request_id=the-id method=GET path=/a/1 route=\"GET /a/*\" status=403 outcome=caller \
-         problem=consent-required aadsts=AADSTS65001 duration_ms=12.034"
+         problem=consent-required aadsts=AADSTS65001 ended=cut-off received_bytes=3 sent_bytes=4000 "
     );
-    let json: serde_json::Value = serde_json::from_str(&line(true, "/a/1")).unwrap();
+    let (_, parts) = took.split_once(' ').unwrap();
+    assert_eq!(
+        parts,
+        "answer_ms=12.034 validation_ms=0.040 exchange_ms=11.000"
+    );
+    let json: serde_json::Value = serde_json::from_str(&line_of(true, &record)).unwrap();
     assert_eq!(json["route"], "GET /a/*");
     assert_eq!(json["status"], 403);
-    assert_eq!(json["duration_ms"], 12.034);
+    assert_eq!(json["sent_bytes"], 4_000);
+    assert_eq!(json["answer_ms"], 12.034);
+    assert!(json["duration_ms"].is_number());
     assert!(json.get("upstream_ms").is_none());
 }
 
@@ -59,6 +94,6 @@ fn lo_02_what_is_long_is_cut() {
     let long = format!("/{}", "é".repeat(500_000));
     for json in [false, true] {
         let line = line(json, &long);
-        assert!(line.len() < 1_500 && line.contains('…'), "{}", line.len());
+        assert!(line.len() < 1_600 && line.contains('…'), "{}", line.len());
     }
 }

@@ -27,6 +27,7 @@ use crate::{
         upload::{KeptBody, Upload},
     },
     net::watch::Watch,
+    record::Work,
     route::Route,
 };
 
@@ -167,11 +168,16 @@ where
         // The limits of the first answer are not those of the exchange.
         self.watch.begin_again(false);
         let mut exchange = pin!(exchange);
+        let begun = self.watch.stopwatch();
         let decided = poll_fn(|cx| match exchange.as_mut().poll(cx) {
             Poll::Pending if self.watch.is_out_of_time() => Poll::Ready(None),
             polled => polled.map(Some),
         });
-        let Some(decided) = decided.await else {
+        let decided = decided.await;
+        if let Some(begun) = begun {
+            self.watch.note(|record| record.add(Work::Exchange, begun));
+        }
+        let Some(decided) = decided else {
             let answer = Answer::out_of_time().for_grpc(self.has.grpc);
             return answer.into_response(&self.id);
         };

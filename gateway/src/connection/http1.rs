@@ -83,7 +83,11 @@ pub(super) async fn serve<T, S>(
     if ended {
         let parts = connection.into_parts();
         after_http(parts.io.into_inner(), parts.read_buf, &watch).await;
+    } else {
+        // With it goes what was left of an answer.
+        drop(connection);
     }
+    watch.end_record();
 }
 
 /// hyper is done with the connection.

@@ -300,6 +300,7 @@ impl Drop for Stream {
         if connection.open.get() == 0 && connection.watch.phase() == Phase::Working {
             connection.watch.enter(Phase::Idle);
         }
+        self.watch.end_record();
         // No answer had begun.
         if matches!(self.watch.phase(), Phase::Working | Phase::Awaiting) {
             connection.taken_back(self.since);

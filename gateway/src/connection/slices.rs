@@ -84,6 +84,15 @@ impl Body for Slices {
     }
 }
 
+impl Drop for Slices {
+    fn drop(&mut self) {
+        let unsent = self.rest.len();
+        if unsent > 0 {
+            self.watch.note(|record| record.unsent = unsent);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::Waker;

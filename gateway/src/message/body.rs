@@ -121,8 +121,11 @@ impl Body for RequestBody {
         match ready!(polled) {
             Some(Ok(frame)) if frame.is_data() => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if is_new && !this.watch.takes(bytes) {
-                    return Poll::Ready(Some(Err(UploadError::TooLarge)));
+                if is_new {
+                    this.watch.note(|record| record.received += bytes as u64);
+                    if !this.watch.takes(bytes) {
+                        return Poll::Ready(Some(Err(UploadError::TooLarge)));
+                    }
                 }
                 if upload.is_end_stream() {
                     this.watch.set_uploaded();
@@ -354,6 +357,9 @@ impl Body for ResponseBody {
         let (incoming, place, broken, injected) = match &mut this.kind {
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
+                if let Some(watch) = &this.watch {
+                    watch.note(|record| record.sent += bytes.len() as u64);
+                }
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
             Kind::Upstream {
@@ -379,6 +385,8 @@ impl Body for ResponseBody {
                 let ended = incoming.is_end_stream();
                 if let Some(watch) = &this.watch {
                     watch.touch();
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    watch.note(|record| record.sent += bytes as u64);
                 }
                 if ended {
                     this.end();
@@ -455,6 +463,11 @@ impl Drop for ResponseBody {
             watch.end_upload(*upload);
         }
         if watch.phase() == Phase::Streaming {
+            let whole = match &self.kind {
+                Kind::Whole(bytes) => bytes.is_empty(),
+                Kind::Upstream { place, broken, .. } => place.is_none() && broken.is_none(),
+            };
+            watch.note(|record| record.whole = whole);
             watch.end();
         }
     }

@@ -291,6 +291,7 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
         self.is_unsent = polled.is_pending();
         if !self.is_unsent && self.watch.flushed() {
+            self.watch.end_record_of_answer();
             // Another head may have come with this one's.
             self.may_be_head = true;
         }

@@ -24,6 +24,9 @@ pub(crate) struct Tunnel {
     /// It counts as a request that runs, of all and of its route. `None` until the client is told
     /// that there is a tunnel.
     permits: Option<[Option<Permit>; 2]>,
+    /// Bytes that came from the upstream, and that went there.
+    down: u64,
+    up: u64,
 }
 
 impl Tunnel {
@@ -32,6 +35,8 @@ impl Tunnel {
             upstream,
             early,
             permits: None,
+            down: 0,
+            up: 0,
         }
     }
 
@@ -47,18 +52,26 @@ impl Tunnel {
     /// Copies both ways until one side has ended both, or the watch says that it is enough.
     pub(crate) async fn run<T: Socket>(mut self, mut client: ClientIo<T>, watch: &Watch) {
         watch.enter(Phase::Tunnel);
-        let mut copying = pin!(copy_bidirectional(&mut client, &mut self));
-        std::future::poll_fn(|cx| {
-            if watch.poll_orders(cx).close {
-                return Poll::Ready(());
-            }
-            copying.as_mut().poll(cx).map(|copied| {
-                if let Err(error) = copied {
-                    tracing::debug!(%error, "a tunnel ended");
+        let ended = {
+            let mut copying = pin!(copy_bidirectional(&mut client, &mut self));
+            std::future::poll_fn(|cx| {
+                if watch.poll_orders(cx).close {
+                    return Poll::Ready(false);
                 }
+                copying.as_mut().poll(cx).map(|copied| match copied {
+                    Ok(_) => true,
+                    Err(error) => {
+                        tracing::debug!(%error, "a tunnel ended");
+                        false
+                    }
+                })
             })
-        })
-        .await;
+            .await
+        };
+        if !ended {
+            watch.set_cut();
+        }
+        watch.note(|record| (record.sent, record.received) = (self.down, self.up));
     }
 }
 
@@ -68,12 +81,16 @@ impl AsyncRead for Tunnel {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.early.is_empty() {
-            return Pin::new(&mut self.upstream).poll_read(cx, buf);
-        }
-        let length = self.early.len().min(buf.remaining());
-        buf.put_slice(&self.early.split_to(length));
-        Poll::Ready(Ok(()))
+        let before = buf.filled().len();
+        let polled = if self.early.is_empty() {
+            Pin::new(&mut self.upstream).poll_read(cx, buf)
+        } else {
+            let length = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(length));
+            Poll::Ready(Ok(()))
+        };
+        self.down += (buf.filled().len() - before) as u64;
+        polled
     }
 }
 
@@ -83,7 +100,11 @@ impl AsyncWrite for Tunnel {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.upstream).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.upstream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.up += *written as u64;
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -22,8 +22,9 @@ use tokio::time::Instant;
 use tower_obo::Principal;
 
 use super::tunnel::Tunnel;
-use crate::{bounds::Times, route::Route, steps::limit::Permit};
+use crate::{bounds::Times, record::Record, route::Route, steps::limit::Permit};
 
+mod account;
 mod watches;
 
 use self::watches::Clock;
@@ -99,8 +100,8 @@ pub(crate) struct Watch {
     too_large: Cell<bool>,
     /// When the request began, and the route that it has got.
     account: Cell<(Option<Instant>, Option<Rc<Route>>)>,
-    /// How long the upstream took, once it has answered or been given up.
-    upstream: Cell<Option<Duration>>,
+    /// What is kept of it, where somebody writes about requests.
+    record: RefCell<Option<Box<Record>>>,
     /// The request's place among those of its route, where their number is limited.
     held: Cell<Option<Permit>>,
     /// The answer is one of our own, which is short.
@@ -237,32 +238,6 @@ impl Watch {
         let deadline =
             own(times.total).map_or(NEVER, |total| self.clock.now.get().saturating_add(total));
         self.deadline.set(deadline);
-    }
-
-    /// The request's time begins.
-    pub(crate) fn open_account(&self) {
-        self.account.set((Some(Instant::now()), None));
-        self.upstream.set(None);
-    }
-
-    pub(crate) fn set_upstream_took(&self, took: Duration) {
-        self.upstream.set(Some(took));
-    }
-
-    pub(crate) fn upstream_took(&self) -> Option<Duration> {
-        self.upstream.get()
-    }
-
-    /// The request has a route.
-    pub(crate) fn charge_to(&self, route: &Rc<Route>) {
-        let (begun, _) = self.account.take();
-        self.account.set((begun, Some(Rc::clone(route))));
-    }
-
-    /// How long the request has taken, and the route it got, if it got one.
-    pub(crate) fn close_account(&self) -> (Duration, Option<Rc<Route>>) {
-        let (begun, route) = self.account.take();
-        (begun.map_or(Duration::ZERO, |begun| begun.elapsed()), route)
     }
 
     /// Keeps a place for the request until its answer is written, or no more than a little of it is

@@ -1,5 +1,5 @@
-//! Counts how each request ended, and how long that took; and writes its line into the access log,
-//! where there is one.
+//! Counts how each request ended, and how long that took; and begins the record of each, where somebody
+//! writes about requests.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -7,11 +7,10 @@ use http::Response;
 use tower_obo::Rejection;
 
 use crate::{
-    AccessLog,
-    access_log::{Answered, Asked},
     message::{body::ResponseBody, exchange::Exchange},
     metrics::{Figures, Metrics, Outcome, Refusal},
     net::watch::Watch,
+    record::{Begun, Readers, Record},
 };
 
 /// Where one worker counts. Not a layer of its own: one more would cost a request more than the counting
@@ -24,34 +23,30 @@ struct Places {
     metrics: Arc<Metrics>,
     /// Requests that got no route.
     unrouted: Arc<Figures>,
-    log: Option<AccessLog>,
+    readers: Rc<Readers>,
 }
 
 impl Counts {
-    pub(crate) fn new(metrics: &Arc<Metrics>, log: Option<AccessLog>) -> Self {
+    pub(crate) fn new(metrics: &Arc<Metrics>, readers: Readers) -> Self {
         Self(Rc::new(Places {
             metrics: Arc::clone(metrics),
             unrouted: metrics.routes.open("none"),
-            log,
+            readers: Rc::new(readers),
         }))
     }
 
     /// A request begins, and has its id.
     pub(crate) fn open(&self, exchange: &Exchange) -> Open {
         let watch = Rc::clone(&exchange.watch);
-        watch.open_account();
-        let asked = self.0.log.as_ref().map(|_| {
+        let readers = &self.0.readers;
+        watch.open_account(readers.any().then(|| {
             let request = &exchange.request;
-            Box::new(Asked {
-                id: exchange.id.clone(),
-                method: request.method().clone(),
-                path: request.uri().path().to_owned(),
-            })
-        });
+            let (id, method) = (exchange.id.clone(), request.method().clone());
+            Record::new(readers, id, method, request.uri().path())
+        }));
         Open {
             places: Rc::clone(&self.0),
             watch: Some(watch),
-            asked,
         }
     }
 }
@@ -61,8 +56,6 @@ impl Counts {
 pub(crate) struct Open {
     places: Rc<Places>,
     watch: Option<Rc<Watch>>,
-    /// For the access log.
-    asked: Option<Box<Asked>>,
 }
 
 impl Open {
@@ -85,18 +78,18 @@ impl Open {
         if let Some(refusal) = refusal {
             self.places.metrics.refused(refusal);
         }
-        if let (Some(log), Some(asked)) = (&self.places.log, self.asked.take()) {
-            let rejection = response.and_then(|response| response.extensions().get::<Rejection>());
-            let answered = Answered {
-                route: route.as_ref().map(|route| &*route.label),
-                status: response.map(Response::status),
-                outcome,
-                problem: refusal.map(|refusal| refusal.problem),
-                aadsts: rejection.and_then(Rejection::aadsts),
-                took,
-                upstream: watch.upstream_took(),
-            };
-            log.write(&asked, &answered);
+        match response {
+            Some(response) => watch.note(|record| {
+                let rejection = response.extensions().get::<Rejection>();
+                record.answer = Some(Begun {
+                    status: response.status(),
+                    outcome,
+                    refusal,
+                    aadsts: rejection.and_then(Rejection::aadsts),
+                    after: took,
+                });
+            }),
+            None => watch.end_record(),
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::{
         pool::{Lease, Place},
         watch::Late,
     },
+    record::Work,
     route::{self, Route},
 };
 
@@ -99,7 +100,7 @@ pub(crate) fn forward(
             Err(answer) => Outcome::Refused(answer.refusal().actor),
         };
         let took = begun.elapsed();
-        watch.set_upstream_took(took);
+        watch.note(|record| record.add_until(Work::Upstream, begun, begun + took));
         route.upstream_figures.count(outcome, took);
         let response = sent.and_then(|(response, place)| {
             let (mut parts, incoming) = response.into_parts();

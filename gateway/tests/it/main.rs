@@ -10,6 +10,7 @@
 
 mod access;
 mod access_log;
+mod access_log_times;
 mod addresses;
 mod admin;
 mod alerts;

@@ -4,7 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -29,13 +32,52 @@ use crate::{
 /// cancels nothing that others wait for.
 ///
 /// It holds no part of the request but the token.
-pub struct Pending(Pin<Box<dyn Future<Output = Result<Admitted, Rejection>> + Send>>);
+pub struct Pending {
+    decision: Pin<Box<dyn Future<Output = Result<Admitted, Rejection>> + Send>>,
+    stage: Stage,
+}
+
+/// Whether the token has been judged. `None`: it had been before there was anything to wait for.
+type Stage = Option<Arc<AtomicBool>>;
 
 impl Pending {
+    /// For a request whose token has been judged.
     pub(super) fn new(
         decision: impl Future<Output = Result<Admitted, Rejection>> + Send + 'static,
     ) -> Self {
-        Self(Box::pin(decision))
+        Self {
+            decision: Box::pin(decision),
+            stage: None,
+        }
+    }
+
+    /// Whether the caller's token has been judged valid, so that what is waited for is a downstream
+    /// token; before that it is keys. For who wants to know where the time goes: looked at whenever it
+    /// has been polled, this tells how long each of the two took.
+    ///
+    /// ```
+    /// use std::{future::{Future, poll_fn}, pin::Pin, time::Instant};
+    /// use tower_obo::{Admitted, Pending, Rejection};
+    ///
+    /// async fn timed(mut pending: Pending) -> Result<Admitted, Rejection> {
+    ///     let mut since = Instant::now();
+    ///     let mut exchanging = pending.is_exchanging();
+    ///     let decided = poll_fn(|cx| {
+    ///         let polled = Pin::new(&mut pending).poll(cx);
+    ///         if pending.is_exchanging() && !exchanging {
+    ///             println!("keys were waited for for {:?}", since.elapsed());
+    ///             (since, exchanging) = (Instant::now(), true);
+    ///         }
+    ///         polled
+    ///     });
+    ///     let decided = decided.await;
+    ///     println!("then it took {:?}", since.elapsed());
+    ///     decided
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_exchanging(&self) -> bool {
+        (self.stage.as_ref()).is_none_or(|judged| judged.load(Ordering::Relaxed))
     }
 }
 
@@ -43,7 +85,7 @@ impl Future for Pending {
     type Output = Result<Admitted, Rejection>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
+        self.decision.as_mut().poll(cx)
     }
 }
 
@@ -140,13 +182,22 @@ impl Core {
         headers: &HeaderMap,
     ) -> Pending {
         let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
-        Pending(Box::pin(async move {
+        let judged = Arc::new(AtomicBool::new(false));
+        let stage = Some(Arc::clone(&judged));
+        let decision = async move {
             let admitted = match core.validate_with_newer_keys(waiting, &token, key).await {
-                Ok(admission) => core.admit(token, admission, &policy, grpc).await,
+                Ok(admission) => {
+                    judged.store(true, Ordering::Relaxed);
+                    core.admit(token, admission, &policy, grpc).await
+                }
                 Err(rejection) => Err(rejection),
             };
             admitted.map_err(|rejection| core.report(rejection.for_grpc(grpc)))
-        }))
+        };
+        Pending {
+            decision: Box::pin(decision),
+            stage,
+        }
     }
 
     pub(super) fn wait_for_tokens(
@@ -157,11 +208,11 @@ impl Core {
         headers: &HeaderMap,
     ) -> Pending {
         let (core, policy, grpc) = (self.clone(), Arc::clone(policy), is_grpc(headers));
-        Pending(Box::pin(async move {
+        Pending::new(async move {
             core.admit(token, admission, &policy, grpc)
                 .await
                 .map_err(|rejection| core.report(rejection.for_grpc(grpc)))
-        }))
+        })
     }
 
     async fn admit(

@@ -96,7 +96,7 @@ impl Watches {
             body_left: Cell::new(NEVER),
             too_large: Cell::new(false),
             account: Cell::default(),
-            upstream: Cell::new(None),
+            record: RefCell::default(),
             held: Cell::new(None),
             brief: Cell::new(false),
             cut: Cell::new(false),
@@ -157,6 +157,13 @@ impl Watches {
         caller
             .as_ref()
             .is_some_and(|caller| self.deny.covers(caller))
+    }
+
+    /// Whatever still runs ends unfinished, and not by its client's doing.
+    pub(crate) fn cut(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.set_cut();
+        }
     }
 
     /// Tells every connection to end after the request that runs.
