@@ -182,16 +182,33 @@ fn challenged(
     }
     let token = admitted.first_downstream();
     if let Some(rejection) = token.and_then(|token| token.challenged(response.headers())) {
+        let caller = admitted.principal();
+        response
+            .body()
+            .note(|record| record.refused(caller, &rejection));
         *response = refusal(rejection.for_grpc(grpc), id);
     }
 }
 
-/// How long a decision took that was there at once, or the part of it that nothing was waited for.
-fn note_validation(exchange: &Exchange, decision: &Decision, begun: Instant) {
-    let is_public = matches!(decision, Decision::Admit(admitted) if admitted.principal().is_none());
-    if !is_public {
-        let note = |record: &mut Record| record.add(Work::Validation, begun);
-        exchange.watch.note(note);
+/// Writes down what was decided, and how long that took.
+fn note_decision(record: &mut Record, decision: &Decision, begun: Option<Instant>) {
+    match decision {
+        // Nothing was judged.
+        Decision::Admit(admitted) if admitted.principal().is_none() => return,
+        Decision::Admit(admitted) => record.admitted(admitted),
+        Decision::Refuse(rejection) => record.refused(None, rejection),
+        Decision::Wait(_) => {}
+    }
+    if let Some(begun) = begun {
+        record.add(Work::Validation, begun);
+    }
+}
+
+/// The same, of one that was waited for.
+fn note_late_decision(record: &Record, decided: &Result<Admitted, Rejection>) {
+    match decided {
+        Ok(admitted) => record.admitted(admitted),
+        Err(rejection) => record.refused(None, rejection),
     }
 }
 
@@ -288,9 +305,9 @@ where
         let decision = self
             .core
             .decide(&Head::from(&exchange.request), &route.policy);
-        if let Some(begun) = begun {
-            note_validation(&exchange, &decision, begun);
-        }
+        exchange
+            .watch
+            .note(|record| note_decision(record, &decision, begun));
         match decision {
             Decision::Admit(admitted) => {
                 let kept = self.keep(&mut exchange);
@@ -407,7 +424,12 @@ where
                         self.set(Self::refused(answer));
                         continue;
                     }
-                    match (ready!(decided), put_aside.take()) {
+                    let decided = ready!(decided);
+                    if let Some(aside) = put_aside {
+                        let watch = &aside.exchange.watch;
+                        watch.note(|record| note_late_decision(record, &decided));
+                    }
+                    match (decided, put_aside.take()) {
                         (Ok(admitted), Some(put_aside)) => {
                             let PutAside {
                                 mut exchange,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use obo_gateway::{
-    AccessLog, Config, Running, StartError,
+    AccessLog, AuditLog, Config, Running, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
     health::{self, Probe},
     open_files,
@@ -101,6 +101,10 @@ fn run(mut config: Config) -> ExitCode {
     config.access_log = config.log.access.then(|| match config.log.json {
         true => AccessLog::json(io::stdout()),
         false => AccessLog::text(io::stdout()),
+    });
+    config.audit_log = config.log.audit.then(|| match config.log.json {
+        true => AuditLog::json(io::stdout()),
+        false => AuditLog::text(io::stdout()),
     });
     let needed = open_files::needed(&config);
     if let Some(most) = open_files::raise_limit().filter(|most| *most < needed) {

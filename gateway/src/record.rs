@@ -9,22 +9,25 @@ use std::{rc::Rc, time::Duration};
 use http::{HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 use tokio::time::Instant;
+use tower_obo::{Admitted, Principal, Rejection};
 
 use crate::{
-    AccessLog,
+    AccessLog, AuditLog,
     metrics::{Outcome, Refusal},
+    route::Names,
 };
 
 /// Who writes about requests.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     pub(crate) access: Option<AccessLog>,
+    pub(crate) audit: Option<AuditLog>,
 }
 
 impl Readers {
     /// Whether anybody does.
     pub(crate) const fn any(&self) -> bool {
-        self.access.is_some()
+        self.access.is_some() || self.audit.is_some()
     }
 }
 
@@ -36,8 +39,8 @@ pub(crate) struct Record {
     pub(crate) method: Method,
     pub(crate) path: Box<str>,
     pub(crate) begun: Instant,
-    /// What the route is called; `None` where there is none.
-    pub(crate) route: Option<Rc<str>>,
+    /// `None` where there is no route.
+    pub(crate) route: Option<Rc<Names>>,
     /// `None` until an answer begins.
     pub(crate) answer: Option<Begun>,
     /// What was waited for, in the order in which it began.
@@ -126,6 +129,31 @@ impl Record {
             // Whoever knows better says so.
             ended: Ended::CutOff,
         })
+    }
+
+    /// What the route is called.
+    pub(crate) fn route_name(&self) -> &str {
+        self.route.as_ref().map_or("none", |route| &route.label)
+    }
+
+    /// What its route's downstreams are called.
+    pub(crate) fn downstreams(&self) -> &str {
+        (self.route.as_ref()).map_or("none", |route| &route.downstreams)
+    }
+
+    /// The caller's token is good; nothing where none was asked for.
+    pub(crate) fn admitted(&self, admitted: &Admitted) {
+        if let (Some(audit), Some(caller)) = (&self.readers.audit, admitted.principal()) {
+            audit.write(self, Some(caller), None);
+        }
+    }
+
+    /// It is not, or was not good enough for the downstream; `caller` is whose it is, where that is
+    /// known.
+    pub(crate) fn refused(&self, caller: Option<&Principal>, refusal: &Rejection) {
+        if let Some(audit) = &self.readers.audit {
+            audit.write(self, caller.or(refusal.caller()), Some(refusal));
+        }
     }
 
     /// That work has taken the time since `begun`.

@@ -28,13 +28,20 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Rc<Cors>>,
     pub(crate) token_ends: TokenEnds,
     pub(crate) bounds: Option<Rc<Bounds>>,
-    /// What figures and logs call it.
-    pub(crate) label: Rc<str>,
+    pub(crate) names: Rc<Names>,
     /// Where this worker counts its requests, and those that went to its upstream.
     pub(crate) figures: Arc<Figures>,
     pub(crate) upstream_figures: Arc<Figures>,
     /// Whether WebSockets may be opened.
     pub(crate) upgrade: bool,
+}
+
+/// What figures and logs call a route, and what it leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) label: Box<str>,
+    /// The names of its downstreams, with commas between them; `none` where it has none.
+    pub(crate) downstreams: Box<str>,
 }
 
 /// What a table of routes has to know of a route.

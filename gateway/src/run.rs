@@ -20,11 +20,11 @@ use tokio::{
 use tower_obo::{ConfigErrors, Core, DenyList};
 
 use crate::{
-    admin, authorize,
+    AccessLog, AuditLog, admin, authorize,
     config::{Config, Credential},
     deny_file::{Denied, DenyFile, DenyFileError},
     message::room::Room,
-    metrics::{Exposition, Metrics},
+    metrics::{Dropped, Exposition, Metrics},
     net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
@@ -182,7 +182,10 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
                 Arc::clone(&requests),
                 readiness.clone(),
                 denied.clone(),
-                config.access_log.as_ref(),
+                Dropped {
+                    access: config.access_log.as_ref().map(AccessLog::dropped),
+                    audit: config.audit_log.as_ref().map(AuditLog::dropped),
+                },
             ),
         };
         let listener = {

@@ -35,7 +35,7 @@ use crate::{
         watch::Watches,
     },
     record::Readers,
-    route::{Route, Routes},
+    route::{Names, Route, Routes},
     server_tls::ServerTls,
     stack::{Parts, stack},
     steps::{count::Counts, limit::Running, route::AllowedHosts},
@@ -172,6 +172,7 @@ async fn run(
             &shared.metrics,
             Readers {
                 access: config.access_log.clone(),
+                audit: config.audit_log.clone(),
             },
         ),
         allowed: Rc::new(AllowedHosts {
@@ -258,7 +259,7 @@ fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
                     cors: (route.cors.as_ref())
                         .map(|cors| Rc::new(Cors::new(cors, &route.methods))),
                     figures: shared.metrics.routes.open(&route.label()),
-                    label: route.label().into(),
+                    names: Rc::new(names(route)),
                     upstream_figures: shared.metrics.upstreams.open(&route.upstream),
                     bounds: Bounds::new(&config.limits, &route.limits, running.clone()),
                 };
@@ -266,6 +267,16 @@ fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
             }),
     )
     .with_metadata(Metadata::new(config))
+}
+
+fn names(route: &config::Route) -> Names {
+    Names {
+        label: route.label().into(),
+        downstreams: match &*route.downstreams {
+            [] => "none".into(),
+            names => names.join(",").into(),
+        },
+    }
 }
 
 /// The shortest time that a route has of its own.

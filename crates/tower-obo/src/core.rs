@@ -258,10 +258,10 @@ impl Core {
             },
         };
         if let Err(cut_off) = self.not_denied(&admission.principal) {
-            return refuse(cut_off);
+            return refuse(cut_off.of_caller(&admission.principal));
         }
         if let Err(denied) = access.check(&admission.principal) {
-            return refuse(self.denied(denied, access));
+            return refuse(self.denied(denied, access).of_caller(&admission.principal));
         }
         match self.ready_tokens(&admission, policy, candidate, now) {
             Ready::All(tokens) => {
@@ -274,7 +274,7 @@ impl Core {
                     on_demand,
                 ))
             }
-            Ready::AppOnly => refuse(self.app_only(access)),
+            Ready::AppOnly => refuse(self.app_only(access).of_caller(&admission.principal)),
             // The bytes have been validated, so they are text.
             Ready::Missing => match std::str::from_utf8(candidate) {
                 Ok(token) => Decision::Wait(self.wait_for_tokens(

@@ -1,12 +1,14 @@
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::*;
 use crate::{
+    lines,
     metrics::Refusal,
     record::{Begun, Readers},
+    route::Names,
 };
 
 fn record(path: &str) -> Box<Record> {
@@ -17,7 +19,10 @@ fn record(path: &str) -> Box<Record> {
         Method::GET,
         path,
     );
-    record.route = Some("GET /a/*".into());
+    record.route = Some(Rc::new(Names {
+        label: "GET /a/*".into(),
+        downstreams: "arm".into(),
+    }));
     record.answer = Some(Begun {
         status: StatusCode::FORBIDDEN,
         outcome: Outcome::Refused("caller"),
@@ -33,13 +38,8 @@ fn record(path: &str) -> Box<Record> {
 }
 
 fn line_of(json: bool, record: &Record) -> String {
-    let mut line = String::new();
-    let mut fields = Fields {
-        line: &mut line,
-        json,
-    };
-    fields.all(record);
-    line
+    let line = lines::line(json, LOG, |fields| fill(fields, record));
+    line.strip_suffix('\n').unwrap().to_owned()
 }
 
 fn line(json: bool, path: &str) -> String {
@@ -59,7 +59,7 @@ fn a_line_says_who_asked_for_what_and_what_became_of_it() {
     let (before, took) = rest.split_once("duration_ms=").unwrap();
     assert_eq!(
         before,
-        "request_id=the-id method=GET path=/a/1 route=\"GET /a/*\" status=403 outcome=caller \
+        "log=access request_id=the-id method=GET path=/a/1 route=\"GET /a/*\" status=403 outcome=caller \
          problem=consent-required aadsts=AADSTS65001 ended=cut-off received_bytes=3 sent_bytes=4000 "
     );
     let (_, parts) = took.split_once(' ').unwrap();

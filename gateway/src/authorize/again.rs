@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower_obo::{Admitted, Core, Head, Pending};
 use tower_service::Service;
 
-use super::{challenged, refusal, time_left};
+use super::{challenged, note_late_decision, refusal, time_left};
 use crate::{
     message::{
         answer::Answer,
@@ -181,6 +181,8 @@ where
             let answer = Answer::out_of_time().for_grpc(self.has.grpc);
             return answer.into_response(&self.id);
         };
+        self.watch
+            .note(|record| note_late_decision(record, &decided));
         match decided {
             Ok(admitted) => self.send(&admitted).await,
             Err(rejection) => refusal(rejection, &self.id),

@@ -40,7 +40,7 @@ pub use self::{
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
 pub(crate) use self::{settings::Settings, value::is_guid};
-use crate::{AccessLog, host::HostPattern, net::network::Network, path::Pattern};
+use crate::{AccessLog, AuditLog, host::HostPattern, net::network::Network, path::Pattern};
 
 /// The name of the upstream that `upstream = "…"` gives.
 pub const DEFAULT_UPSTREAM: &str = "default";
@@ -114,6 +114,8 @@ pub struct Config {
     pub log: Log,
     /// Where each request gets a line, if anywhere. The binary makes it of [`Log::access`].
     pub access_log: Option<AccessLog>,
+    /// Where each decision on a token gets one, if anywhere. The binary makes it of [`Log::audit`].
+    pub audit_log: Option<AuditLog>,
 }
 
 impl Config {
@@ -395,6 +397,8 @@ pub struct Log {
     pub json: bool,
     /// Whether each request gets a line on standard output.
     pub access: bool,
+    /// Whether each decision on a token gets one there.
+    pub audit: bool,
 }
 
 /// The three layers, before they are read.

@@ -87,6 +87,7 @@ impl Resolver<'_> {
             limits,
             log: log?,
             access_log: None,
+            audit_log: None,
         })
     }
 
@@ -321,6 +322,7 @@ impl Resolver<'_> {
             level: level.to_owned(),
             json,
             access: self.settings.switch("log.access"),
+            audit: self.settings.switch("log.audit"),
         })
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         pool::Place,
         watch::{Phase, Watch},
     },
+    record::Record,
     steps::limit::Permit,
 };
 
@@ -283,6 +284,13 @@ impl ResponseBody {
             if streams {
                 watch.streams_for(caller);
             }
+        }
+    }
+
+    /// Writes something down about the request of the upstream's answer, where anything is.
+    pub(crate) fn note(&self, note: impl FnOnce(&mut Record)) {
+        if let Some(watch) = &self.watch {
+            watch.note(note);
         }
     }
 

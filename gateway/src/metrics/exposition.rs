@@ -24,7 +24,7 @@ use super::{
     process::Process,
     text::classic,
 };
-use crate::{AccessLog, deny_file::Denied, run::Readiness, steps::limit::Running};
+use crate::{deny_file::Denied, run::Readiness, steps::limit::Running};
 
 /// Everything that `/metrics` tells.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Exposition {
         running: Arc<Running>,
         readiness: Readiness,
         denied: Denied,
-        access_log: Option<&AccessLog>,
+        dropped: Dropped,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything {
@@ -48,7 +48,7 @@ impl Exposition {
             running,
             readiness,
             denied,
-            dropped_lines: access_log.map(AccessLog::dropped),
+            dropped,
         }));
         Self { registry }
     }
@@ -74,8 +74,15 @@ struct Everything {
     running: Arc<Running>,
     readiness: Readiness,
     denied: Denied,
-    /// The log itself is its workers': its last lines are written when the last of them is gone.
-    dropped_lines: Option<ErrorCounter>,
+    dropped: Dropped,
+}
+
+/// Who counts the lines that could not be written. The logs themselves are the workers': the last lines are
+/// written when the last of them is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    pub(crate) access: Option<ErrorCounter>,
+    pub(crate) audit: Option<ErrorCounter>,
 }
 
 impl Collector for Everything {
@@ -83,9 +90,14 @@ impl Collector for Everything {
         let mut to = Encoder(encoder);
         self.gateway(&mut to)?;
         self.library(&mut to)?;
-        if let Some(lines) = &self.dropped_lines {
-            let dropped = lines.dropped_lines() as u64;
-            counter(&mut to.begin(names::LOG_DROPPED)?, dropped)?;
+        let logs = [
+            (names::LOG_DROPPED, &self.dropped.access),
+            (names::AUDIT_DROPPED, &self.dropped.audit),
+        ];
+        for (name, lines) in logs {
+            if let Some(lines) = lines {
+                counter(&mut to.begin(name)?, lines.dropped_lines() as u64)?;
+            }
         }
         process(&mut to)
     }

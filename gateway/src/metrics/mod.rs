@@ -22,7 +22,7 @@ use prometheus_client::{
 use tower_obo::{Clock as _, SystemClock, Timestamp};
 
 pub(crate) use self::{
-    exposition::Exposition,
+    exposition::{Dropped, Exposition},
     figures::{Figures, Ledger},
     library::LibraryFigures,
     outcome::{Outcome, Refusal},

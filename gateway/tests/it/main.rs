@@ -14,6 +14,7 @@ mod access_log_times;
 mod addresses;
 mod admin;
 mod alerts;
+mod audit_log;
 #[cfg(target_os = "linux")]
 mod big_transfers;
 mod binary;

@@ -67,7 +67,10 @@ impl Core {
             match exchange {
                 Ok(token) => Ok(admitted.with_token(challenged.name(), token)),
                 Err(error) => {
-                    let rejection = Rejection::exchange(error, &core.0.challenge);
+                    let mut rejection = Rejection::exchange(error, &core.0.challenge);
+                    if let Some(caller) = admitted.principal() {
+                        rejection = rejection.of_caller(caller);
+                    }
                     Err(core.report(rejection.for_grpc(grpc)))
                 }
             }

@@ -215,7 +215,21 @@ impl Core {
         })
     }
 
+    /// Admits whoever's token is good, or says whose it was.
     async fn admit(
+        &self,
+        token: Secret,
+        admission: Arc<Admission>,
+        policy: &Arc<BoundPolicy>,
+        grpc: bool,
+    ) -> Result<Admitted, Rejection> {
+        let caller = admission.principal.clone();
+        self.admit_known(token, admission, policy, grpc)
+            .await
+            .map_err(|rejection| rejection.of_caller(&caller))
+    }
+
+    async fn admit_known(
         &self,
         token: Secret,
         admission: Arc<Admission>,

@@ -13,6 +13,7 @@ pub use self::{
     respond::{ProblemResponse, RespondWith},
 };
 use crate::{
+    Principal,
     bearer::BearerError,
     challenge::{Challenge, ChallengeContext},
     exchange::{ExchangeError, ExchangeErrorKind},
@@ -51,6 +52,7 @@ struct Details {
     request_id: Option<Box<str>>,
     context: Arc<ChallengeContext>,
     grpc: bool,
+    caller: Option<Principal>,
 }
 
 /// How long to wait where nobody says.
@@ -72,6 +74,7 @@ impl Rejection {
             request_id: None,
             context: Arc::clone(context),
             grpc: false,
+            caller: None,
         }))
     }
 
@@ -144,6 +147,11 @@ impl Rejection {
         self.edit(|details| details.request_id = Some(id.into()))
     }
 
+    /// Says whose token it was that was found valid.
+    pub(crate) fn of_caller(self, caller: &Principal) -> Self {
+        self.edit(|details| details.caller = Some(caller.clone()))
+    }
+
     fn edit(mut self, edit: impl FnOnce(&mut Details)) -> Self {
         edit(Arc::make_mut(&mut self.0));
         self
@@ -183,6 +191,22 @@ impl Rejection {
     #[must_use]
     pub fn exchange_error(&self) -> Option<&ExchangeError> {
         self.0.exchange.as_ref()
+    }
+
+    /// Who was refused: the caller of a token that was found valid. `None` where there was no such token.
+    /// For a log of decisions; the answer does not tell it.
+    ///
+    /// ```
+    /// use tower_obo::Rejection;
+    ///
+    /// fn audit(rejection: &Rejection) -> String {
+    ///     let object_id = rejection.caller().and_then(|caller| caller.object_id());
+    ///     format!("{} {}", object_id.unwrap_or("nobody"), rejection.kind().name())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn caller(&self) -> Option<&Principal> {
+        self.0.caller.as_ref()
     }
 
     /// The id that joins this answer, our log and, after an exchange, Entra ID's log.

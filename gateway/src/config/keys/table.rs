@@ -544,4 +544,12 @@ pub(crate) const KEYS: &[Key] = &[
         value: "",
         help: "Write a line about each request to standard output, in the form of log.format: neither headers nor query",
     },
+    Key {
+        name: "log.audit",
+        kind: Kind::Switch,
+        environment: &["OBO_LOG_AUDIT"],
+        flag: "--log-audit",
+        value: "",
+        help: "Write a line about each decision on a token to standard output, in the form of log.format: who by the ids that Entra ID's log has, for which downstream, admitted or why not",
+    },
 ];

@@ -24,7 +24,7 @@ impl Watch {
     pub(crate) fn charge_to(&self, route: &Rc<Route>) {
         let (begun, _) = self.account.take();
         self.account.set((begun, Some(Rc::clone(route))));
-        self.note(|record| record.route = Some(Rc::clone(&route.label)));
+        self.note(|record| record.route = Some(Rc::clone(&route.names)));
     }
 
     /// How long the request has taken, and the route it got, if it got one.
