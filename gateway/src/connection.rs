@@ -157,6 +157,7 @@ pin_project! {
         watch: Rc<Watch>,
         // Whether the request's body ends with a chunk, and with trailers perhaps.
         chunked: bool,
+        http1: bool,
     }
 }
 
@@ -175,7 +176,9 @@ where
         // Trailers are where two readers of HTTP/1 may still differ about the end of a request, and
         // what one takes for them is another's next request. So nothing is read behind them, nor
         // where an answer begins before the chunks have ended.
-        if *this.chunked && !this.watch.has_plain_end() {
+        // And at a shutdown the client is to go elsewhere; HTTP/2 says so for the whole connection.
+        let behind_chunks = *this.chunked && !this.watch.has_plain_end();
+        if behind_chunks || *this.http1 && this.watch.is_draining() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

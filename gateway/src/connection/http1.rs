@@ -57,26 +57,21 @@ pub(super) async fn serve<T, S>(
         stack: RefCell::new(stack),
     };
     let mut connection = builder.serve_connection(TokioIo::new(io), front);
-    let mut told_to_drain = false;
     let ended = std::future::poll_fn(|cx| {
         let orders = watch.poll_orders(cx);
         if orders.close {
             return Poll::Ready(false);
         }
-        loop {
-            match Pin::new(&mut connection).poll(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(true),
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "a client connection ended");
-                    return Poll::Ready(false);
-                }
-                // Told after it has read what there is: who has asked gets an answer.
-                Poll::Pending if orders.drain && !told_to_drain => {
-                    told_to_drain = true;
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-                Poll::Pending => return Poll::Pending,
+        // At a shutdown it is not told: it would close what is idle, and a request that is on its way
+        // at that moment would be lost. Answers say that they are the last, and the sweep closes what
+        // stays idle.
+        match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(true),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "a client connection ended");
+                Poll::Ready(false)
             }
+            Poll::Pending => Poll::Pending,
         }
     })
     .await;
@@ -134,6 +129,7 @@ where
             inner: self.stack.borrow_mut().call(exchange),
             watch: Rc::clone(&self.watch),
             chunked,
+            http1: true,
         }
     }
 }

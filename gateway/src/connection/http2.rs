@@ -187,6 +187,7 @@ where
                 inner: self.stack.borrow_mut().call(exchange),
                 watch,
                 chunked: false,
+                http1: false,
             },
         }
     }

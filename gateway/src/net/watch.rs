@@ -391,8 +391,7 @@ impl Watch {
         }
     }
 
-    /// Waits for what a connection begins with. `None` where that takes too long, or where the
-    /// gateway shuts down while nothing has come at all.
+    /// Waits for what a connection begins with. `None` where that takes too long.
     pub(crate) fn before_anything<'a, F: Future>(
         &'a self,
         mut first: Pin<&'a mut F>,
@@ -404,10 +403,14 @@ impl Watch {
             }
             match first.as_mut().poll(cx) {
                 Poll::Ready(first) => Poll::Ready(Some(first)),
-                Poll::Pending if orders.drain && self.phase() == Phase::Idle => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         })
+    }
+
+    /// Whether the gateway shuts down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     fn wake(&self) {

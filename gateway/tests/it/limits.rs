@@ -267,6 +267,29 @@ async fn li_07_a_shutdown_lets_running_requests_finish_and_takes_no_new_ones() {
 }
 
 #[tokio::test]
+async fn li_07_a_request_that_crosses_the_shutdown_is_answered_and_told_that_it_is_the_last() {
+    let rig = Rig::public().await;
+    let mut kept = rig.client().await;
+    assert_eq!(kept.get("/x").await.status, 200);
+    let mut new = rig.client().await;
+    let address = rig.gateway.local_addr();
+    let shutdown = tokio::spawn(rig.gateway.shutdown());
+    in_time(async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for client in [&mut kept, &mut new] {
+        let answer = client.get("/x").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.all("connection"), ["close"]);
+        assert_eq!(client.rest().await, "");
+    }
+    in_time(shutdown).await.unwrap();
+}
+
+#[tokio::test]
 async fn li_07_a_shutdown_ends_at_its_time_out() {
     let rig = Rig::public_with(
         |_| Reply::Hang(String::new()),

@@ -16,6 +16,11 @@ use crate::config::Limits;
 /// How long a connection that is about to close may go on reading what it throws away.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a connection may stay idle at a shutdown. A client that sends its next request meanwhile gets
+/// an answer, which says that it is the last; one whose request crossed the end of the connection would
+/// have to find out whether it was served.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What the sweep moves on.
 pub(super) struct Clock {
     origin: Instant,
@@ -29,6 +34,7 @@ struct Timeouts {
     head: u64,
     response: u64,
     linger: u64,
+    grace: u64,
 }
 
 /// All connections of a worker and their requests.
@@ -65,6 +71,7 @@ impl Watches {
                 head: with_tick(limits.head_timeout),
                 response: with_tick(limits.response_timeout),
                 linger: with_tick(LINGER),
+                grace: with_tick(GRACE),
             },
         }
     }
@@ -170,6 +177,9 @@ impl Watches {
     pub(crate) fn drain(&self) {
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
             watch.draining.set(true);
+            if watch.phase() == Phase::Idle {
+                watch.touch();
+            }
             watch.wake();
         }
     }
@@ -198,6 +208,7 @@ impl Watch {
         let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
+            Phase::Idle if self.draining.get() => limits.idle.min(limits.grace),
             Phase::Idle => limits.idle,
             // What a stream of HTTP/2 keeps of it is held by nothing else.
             Phase::Streaming if self.brief.get() => limits.head.min(limits.idle),
