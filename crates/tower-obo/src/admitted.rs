@@ -27,6 +27,8 @@ pub struct Admitted {
     tokens: Tokens,
     /// What the downstreams need whose tokens the handler asks for.
     on_demand: Option<Arc<OnDemand>>,
+    /// Whether it is a gRPC call, which is refused in the form of gRPC.
+    grpc: bool,
 }
 
 impl Admitted {
@@ -37,6 +39,7 @@ impl Admitted {
             valid_until: None,
             tokens: Tokens::new(),
             on_demand: None,
+            grpc: false,
         }
     }
 
@@ -46,6 +49,7 @@ impl Admitted {
         valid_until: Timestamp,
         tokens: Tokens,
         on_demand: Option<Arc<OnDemand>>,
+        grpc: bool,
     ) -> Self {
         Self {
             policy: Arc::clone(policy),
@@ -53,6 +57,15 @@ impl Admitted {
             valid_until: Some(valid_until),
             tokens,
             on_demand,
+            grpc,
+        }
+    }
+
+    /// What has downstreams to ask for, and no request.
+    pub(crate) fn without_request(policy: &Arc<BoundPolicy>, on_demand: Arc<OnDemand>) -> Self {
+        Self {
+            on_demand: Some(on_demand),
+            ..Self::anonymous(policy)
         }
     }
 
@@ -105,6 +118,7 @@ impl Admitted {
         let refuse = |detail| {
             tracing::error!(downstream = ?name, "a handler asks for a token: {detail}");
             Rejection::new(RejectionKind::Misconfigured, detail, &self.policy.challenge)
+                .for_grpc(self.grpc)
         };
         let (_, bound) = self
             .named(name)
@@ -112,13 +126,14 @@ impl Admitted {
         let token = match (&self.on_demand, &self.policy.access, came) {
             (Some(on_demand), Some(access), _) => on_demand.obtain(bound, access).await?,
             (_, _, Some(came)) => self.in_place_of(&came.token, bound)?,
-            _ => return Err(refuse("a public route has nobody to call a downstream for")),
+            _ => return Err(refuse("the route has nobody to call a downstream for")),
         };
         Ok(DownstreamToken {
             name: Arc::clone(bound.downstream.shared_name()),
             grant: bound.downstream.grant(),
             token,
             policy: Arc::clone(&self.policy),
+            grpc: self.grpc,
         })
     }
 
@@ -131,10 +146,14 @@ impl Admitted {
     ) -> Result<Arc<CachedToken>, Rejection> {
         let (store, challenge) = (&self.policy.store, &self.policy.challenge);
         if self.valid_until.is_some_and(|until| until <= store.now()) {
-            return Err(Rejection::token(TokenDefect::Expired, challenge));
+            let rejection = Rejection::token(TokenDefect::Expired, challenge);
+            return Err(rejection.for_grpc(self.grpc));
         }
         let another = store.in_place_of(token);
-        another.map_err(|error| store.report(Rejection::exchange(bound.judge(error), challenge)))
+        another.map_err(|error| {
+            let rejection = Rejection::exchange(bound.judge(error), challenge);
+            store.report(rejection.for_grpc(self.grpc))
+        })
     }
 
     /// The downstream of that name, with its place among those whose tokens came with the request.
@@ -153,6 +172,7 @@ impl Admitted {
             grant: downstream.grant(),
             token: Arc::clone(self.tokens.get(at)?),
             policy: Arc::clone(&self.policy),
+            grpc: self.grpc,
         })
     }
 
@@ -287,6 +307,7 @@ pub struct DownstreamToken {
     grant: GrantType,
     token: Arc<CachedToken>,
     policy: Arc<BoundPolicy>,
+    grpc: bool,
 }
 
 impl DownstreamToken {
@@ -333,6 +354,8 @@ impl DownstreamToken {
     /// caller could satisfy: that token is dropped in the same way as after a 401 without claims, and
     /// the answer is 502.
     ///
+    /// The answer to a gRPC call has the form of gRPC, as the layer's own refusals have it.
+    ///
     /// ```
     /// # use tower_obo::{DownstreamToken, Rejection};
     /// # use http::{Response, StatusCode};
@@ -363,18 +386,25 @@ impl DownstreamToken {
                     ExchangeErrorKind::Misconfigured,
                     "the downstream wants claims of the application itself",
                 );
-                Some(store.report(Rejection::exchange(error, &self.policy.challenge)))
+                Some(self.refuse(error))
             }
             Some(claims) => {
                 let challenge = ExchangeError::challenge(claims);
                 store.challenge(&self.token, &challenge);
-                Some(store.report(Rejection::exchange(challenge, &self.policy.challenge)))
+                Some(self.refuse(challenge))
             }
             None => {
                 store.revoke_once_a_minute(&self.token);
                 None
             }
         }
+    }
+}
+
+impl DownstreamToken {
+    fn refuse(&self, error: ExchangeError) -> Rejection {
+        let rejection = Rejection::exchange(error, &self.policy.challenge);
+        self.policy.store.report(rejection.for_grpc(self.grpc))
     }
 }
 

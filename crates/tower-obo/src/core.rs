@@ -1,5 +1,6 @@
 //! The policy core: one decision a request, for every shape of proxy.
 
+mod application;
 mod builder;
 mod challenged;
 mod config_error;
@@ -23,7 +24,7 @@ use smallvec::SmallVec;
 use tokio::sync::Semaphore;
 
 use self::head::is_grpc;
-pub(crate) use self::on_demand::OnDemand;
+pub(crate) use self::on_demand::{OnDemand, Standing};
 pub use self::{
     builder::CoreBuilder,
     config_error::{ConfigError, ConfigErrors},
@@ -103,6 +104,8 @@ struct Inner {
     tokens: Arc<DownstreamTokens>,
     authority: Box<str>,
     kind: ProviderKind,
+    /// Those of Entra ID whose users may call.
+    tenants: Option<crate::entra::Tenants>,
     /// What tells the tokens of this client at this authority from others'.
     client: Box<[Box<str>]>,
     /// The claims request of every exchange.
@@ -272,6 +275,7 @@ impl Core {
                     admission.valid_until,
                     tokens,
                     on_demand,
+                    is_grpc(head.headers),
                 ))
             }
             Ready::AppOnly => refuse(self.app_only(access).of_caller(&admission.principal)),
@@ -454,7 +458,12 @@ impl Core {
     ///
     /// The application's own tokens have no caller's in it: all callers of a tenant find the same. The
     /// grant tells them from users', whose token is never empty either.
-    fn token_key(&self, principal: &Principal, bound: &BoundDownstream, token: &[u8]) -> Digest {
+    pub(crate) fn token_key(
+        &self,
+        principal: &Principal,
+        bound: &BoundDownstream,
+        token: &[u8],
+    ) -> Digest {
         let mut fields: SmallVec<[&[u8]; 12]> = SmallVec::new();
         fields.push(if bound.has_subject() { token } else { b"" });
         fields.push(bound.downstream.grant().name().as_bytes());

@@ -321,6 +321,7 @@ impl CoreBuilder {
             tokens: Arc::new(tokens),
             authority: authority.into(),
             kind,
+            tenants: provider.entra().map(|entra| entra.tenants.clone()),
             client: Box::new([
                 authority.into(),
                 client_id.into(),

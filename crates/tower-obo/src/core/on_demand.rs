@@ -6,16 +6,32 @@ use http::HeaderMap;
 
 use super::{Core, is_grpc};
 use crate::{
-    AccessPolicy, BoundPolicy, Event, Rejection, Secret, admission::Admission,
+    AccessPolicy, BoundPolicy, Event, Principal, Rejection, Secret, admission::Admission,
     policy::BoundDownstream, tokens::CachedToken,
 };
 
-/// The caller's part in an exchange to come.
+/// What an exchange to come needs beside its downstream.
 pub(crate) struct OnDemand {
     core: Core,
-    admission: Arc<Admission>,
-    caller: Secret,
+    by: By,
     grpc: bool,
+}
+
+/// For whom it is.
+enum By {
+    /// The caller of a request.
+    Caller {
+        admission: Arc<Admission>,
+        token: Secret,
+    },
+    /// Nobody who has sent a request.
+    Nobody(Standing),
+}
+
+/// Whom tokens are for where there is no request: an application itself, whose own token is empty.
+pub(crate) struct Standing {
+    pub(crate) principal: Principal,
+    pub(crate) token: Secret,
 }
 
 impl OnDemand {
@@ -29,13 +45,21 @@ impl OnDemand {
         if policy.on_demand.is_empty() {
             return None;
         }
-        let (caller, grpc) = caller();
+        let (token, grpc) = caller();
+        let admission = Arc::clone(admission);
         Some(Arc::new(Self {
             core: core.clone(),
-            admission: Arc::clone(admission),
-            caller,
+            by: By::Caller { admission, token },
             grpc,
         }))
+    }
+
+    pub(crate) fn without_request(core: &Core, standing: Standing) -> Arc<Self> {
+        Arc::new(Self {
+            core: core.clone(),
+            by: By::Nobody(standing),
+            grpc: false,
+        })
     }
 
     /// The token, as it would have come with the request.
@@ -53,7 +77,11 @@ impl OnDemand {
         bound: &BoundDownstream,
         access: &AccessPolicy,
     ) -> Result<Arc<CachedToken>, Rejection> {
-        let (core, admission) = (&self.core, &self.admission);
+        let core = &self.core;
+        let (admission, caller) = match &self.by {
+            By::Caller { admission, token } => (admission, token),
+            By::Nobody(standing) => return core.obtain_without_request(standing, bound).await,
+        };
         let inner = &core.0;
         let now = inner.clock.now();
         // A stream may run longer than the token that opened it is good for.
@@ -61,13 +89,13 @@ impl OnDemand {
         if admission.principal.is_app_only() && bound.has_subject() {
             return Err(core.app_only(access));
         }
-        let caller = self.caller.expose().as_bytes();
-        if let Some(token) = core.ready_token(admission, bound, caller, now) {
+        let bytes = caller.expose().as_bytes();
+        if let Some(token) = core.ready_token(admission, bound, bytes, now) {
             inner.observer.on(&Event::Token { hit: true });
             return Ok(token);
         }
-        let token = core.obtain(admission, bound, &self.caller).await?;
-        core.weigh(&self.caller, admission);
+        let token = core.obtain(admission, bound, caller).await?;
+        core.weigh(caller, admission);
         Ok(token)
     }
 }

@@ -97,7 +97,7 @@ impl fmt::Debug for Pending {
 
 /// A fetch of keys to wait for, and the place of who waits.
 pub(super) struct WaitForKeys {
-    refreshed: Refreshed,
+    pub(super) refreshed: Refreshed,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -254,6 +254,7 @@ impl Core {
             admission.valid_until,
             tokens,
             on_demand,
+            grpc,
         ))
     }
 
@@ -309,7 +310,13 @@ impl Core {
         want.follows = admission.token(bound.slot);
         let token = self.0.tokens.obtain(want).await;
         self.still_holds(admission, self.0.clock.now())?;
-        let token = token.map_err(|error| match error {
+        let token = token.map_err(|error| self.unavailable(bound, error))?;
+        admission.set_token(bound.slot, Arc::clone(&token));
+        Ok(token)
+    }
+
+    pub(super) fn unavailable(&self, bound: &BoundDownstream, error: Unavailable) -> Rejection {
+        match error {
             Unavailable::Exchange(error) => {
                 Rejection::exchange(bound.judge(error), &self.0.challenge)
                     .naming_consent(|| bound.downstream.scopes().collect::<Vec<_>>().join(" "))
@@ -318,9 +325,7 @@ impl Core {
                 RejectionKind::Overloaded,
                 "too many requests wait for the identity provider",
             ),
-        })?;
-        admission.set_token(bound.slot, Arc::clone(&token));
-        Ok(token)
+        }
     }
 
     /// Counts an admission with the tokens that it has got.

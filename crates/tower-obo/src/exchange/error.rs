@@ -8,6 +8,29 @@ use crate::http_client::CallError;
 
 /// A failed exchange. Opaque, cheap to clone (all who waited for the exchange share it), and free
 /// of tokens, secrets and of the text that the authorization server wrote for the operator.
+///
+/// A [`TokenExchange`](crate::TokenExchange) of one's own says with it what went wrong, so that the
+/// caller gets the right answer and the caches do the right thing:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_obo::{ExchangeError, ExchangeErrorKind};
+///
+/// fn failed(status: u16, error: &str) -> ExchangeError {
+///     match (status, error) {
+///         (429, _) => ExchangeError::new(ExchangeErrorKind::Throttled, "the broker asks to slow down")
+///             .with_retry_after(Duration::from_secs(30)),
+///         (_, "invalid_grant") => {
+///             ExchangeError::new(ExchangeErrorKind::AssertionRefused, "the broker refuses the token")
+///                 .with_oauth_error(error)
+///         }
+///         _ => ExchangeError::new(ExchangeErrorKind::Unavailable, "the broker is down"),
+///     }
+/// }
+///
+/// assert!(failed(503, "").is_transient());
+/// assert_eq!(failed(400, "invalid_grant").oauth_error(), Some("invalid_grant"));
+/// ```
 #[derive(Clone)]
 pub struct ExchangeError(Arc<Details>);
 
@@ -81,6 +104,32 @@ impl ExchangeError {
     #[must_use]
     pub fn with_claims(self, claims: impl Into<Box<str>>) -> Self {
         self.edit(|details| details.claims = Some(claims.into()))
+    }
+
+    /// Adds the AADSTS code of Entra ID's answer.
+    #[must_use]
+    pub fn with_aadsts(self, code: u32) -> Self {
+        self.edit(|details| details.aadsts = Some(code))
+    }
+
+    /// Adds `error` of the answer (RFC 6749 §5.2), which `invalid_client` for one makes a refusal of
+    /// this service itself: nobody asks again for some seconds then. What is more than a short word is
+    /// left out.
+    #[must_use]
+    pub fn with_oauth_error(self, error: impl Into<Box<str>>) -> Self {
+        self.edit(|details| details.error = plain(error.into()))
+    }
+
+    /// Adds Entra ID's `suberror`, likewise.
+    #[must_use]
+    pub fn with_suberror(self, suberror: impl Into<Box<str>>) -> Self {
+        self.edit(|details| details.suberror = plain(suberror.into()))
+    }
+
+    /// Adds the id that Entra ID's support asks for.
+    #[must_use]
+    pub fn with_trace_id(self, id: impl Into<Box<str>>) -> Self {
+        self.edit(|details| details.trace_id = plain(id.into()))
     }
 
     /// Adds how long to wait before the next attempt.
@@ -297,6 +346,28 @@ mod tests {
         let bare = ExchangeError::new(K::InsufficientClaims, "");
         assert_eq!(bare.kind(), K::InteractionRequired);
         assert_eq!(bare.with_claims("{}").kind(), K::InsufficientClaims);
+    }
+
+    #[test]
+    fn what_is_said_of_an_answer_is_kept_where_it_is_a_short_word() {
+        let error = |text: &str| {
+            ExchangeError::new(K::Misconfigured, "no")
+                .with_aadsts(7_000_215)
+                .with_oauth_error(text)
+                .with_suberror(text)
+                .with_trace_id(text)
+        };
+        let good = error("invalid_client");
+        assert_eq!(good.aadsts(), Some(7_000_215));
+        assert_eq!(good.oauth_error(), Some("invalid_client"));
+        assert_eq!(good.suberror(), good.oauth_error());
+        assert_eq!(good.trace_id(), good.oauth_error());
+        assert!(good.refuses_client());
+        for bad in ["", "a secret: \"s\"", "two\nlines", &"x".repeat(65)] {
+            let bad = error(bad);
+            let kept = [bad.oauth_error(), bad.suberror(), bad.trace_id()];
+            assert_eq!(kept, [None; 3]);
+        }
     }
 
     #[test]

@@ -64,6 +64,13 @@ impl TokenResponse {
             refresh_in: None,
         }
     }
+
+    /// Adds when it should be renewed, counted from now on; without it, at four fifths of its life.
+    #[must_use]
+    pub const fn with_refresh_in(mut self, refresh_in: Duration) -> Self {
+        self.refresh_in = Some(refresh_in);
+        self
+    }
 }
 
 /// The result of an exchange, later.

@@ -54,7 +54,7 @@ pub(crate) struct CachedToken {
 
 impl CachedToken {
     /// `None` if the token cannot stand in a header.
-    pub(super) fn new(
+    pub(crate) fn new(
         response: &TokenResponse,
         key: Digest,
         now: Timestamp,

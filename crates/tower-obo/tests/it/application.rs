@@ -21,7 +21,7 @@ use crate::{
 const ARM_DEFAULT: &str = "https://management.azure.com/.default";
 const JOBS: &str = "Jobs.Run";
 
-fn own() -> Downstream {
+pub(crate) fn own() -> Downstream {
     Downstream::client_credentials("own", [ARM_DEFAULT])
 }
 

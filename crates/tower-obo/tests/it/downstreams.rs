@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::{Router, body::Body as AxumBody, routing::get};
 use entra_emulator::{Endpoint, demo};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use serde_json::Value;
 use tower::{Layer, ServiceExt};
 use tower_obo::{
@@ -414,5 +417,39 @@ async fn a_token_without_a_name_is_that_of_the_downstream_in_authorization_in_an
             audience(header).starts_with("https://management."),
             "{case}"
         );
+    }
+}
+
+/// A client of gRPC reads nothing of an answer in another form, whoever refuses.
+#[tokio::test]
+async fn what_a_handler_passes_on_of_a_grpc_call_has_the_form_of_grpc() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let grpc = |token: &str| {
+        let mut request = with_token(token);
+        let kind = HeaderValue::from_static("application/grpc");
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        request
+    };
+    // The first is admitted after an exchange, the second at once.
+    for case in ["after an exchange", "at once"] {
+        world.send_by(graph_on_demand(), grpc(&token)).await;
+        let admitted = world.upstream.last().admitted.unwrap();
+        let (arm, downstreams) = (admitted.first_downstream().unwrap(), admitted.downstreams());
+        let graph = downstreams.get("graph").await.unwrap();
+        let unknown = downstreams.get("unknown").await.unwrap_err();
+        let challenged = [&arm, &graph].map(|token| token.challenged(&challenge()).unwrap());
+        let [of_arm, of_graph] = ["arm", "graph"].map(|name| {
+            let downstreams = downstreams.clone();
+            async move { downstreams.get(name).await.unwrap_err() }
+        });
+        let refused = [unknown, of_arm.await, of_graph.await];
+        for rejection in challenged.into_iter().chain(refused) {
+            let answer = rejection.to_response::<bytes::Bytes>();
+            assert_eq!(answer.status(), StatusCode::OK, "{case}: {rejection}");
+            assert_eq!(answer.headers()[CONTENT_TYPE], "application/grpc", "{case}");
+            assert!(answer.headers().contains_key("grpc-status"), "{case}");
+        }
+        world.clock.advance(Duration::from_secs(31));
     }
 }

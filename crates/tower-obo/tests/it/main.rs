@@ -26,6 +26,9 @@ mod exchange;
 mod faults;
 mod fixture;
 mod forge;
+#[cfg(feature = "test-util")]
+mod handlers;
+mod job;
 mod jose;
 mod jwt_form;
 mod key_sets;

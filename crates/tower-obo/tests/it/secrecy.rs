@@ -188,6 +188,11 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     shown.add("GrantType", &tower_obo::GrantType::OnBehalfOf);
     let oidc = tower_obo::Oidc::issuer("https://id.example.com");
     shown.add("Oidc", &oidc);
+    #[cfg(feature = "test-util")]
+    shown.add(
+        "TestCaller",
+        &tower_obo::TestCaller::user("u").downstream("d", SECRET),
+    );
     shown.add("Provider", &tower_obo::Provider::from(oidc));
     let usage = core.cache_usage();
     shown.add("CachesUsage", &usage);

@@ -1,7 +1,7 @@
 //! A provider that is not Entra ID: its tokens, its token endpoint (RFC 8693), and that neither provider's
 //! tokens pass for the other's.
 
-mod provider;
+pub(crate) mod provider;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Signer, demo};

@@ -21,30 +21,30 @@ use crate::{
     fixture::{Upstream, with_token},
 };
 
-pub(super) const SECRET: &str = "s3cret/of:the+shop";
-pub(super) const ISSUED: &str = "urn:ietf:params:oauth:token-type:access_token";
+pub(crate) const SECRET: &str = "s3cret/of:the+shop";
+pub(crate) const ISSUED: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// What the stand-in was asked, and what it says.
 #[derive(Debug, Default)]
-pub(super) struct Said {
-    pub(super) document: Value,
-    pub(super) jwks: Value,
+pub(crate) struct Said {
+    pub(crate) document: Value,
+    pub(crate) jwks: Value,
     answer: Option<(u16, Value)>,
     asked: Vec<(Option<String>, Vec<(String, String)>)>,
 }
 
 /// A provider of OpenID Connect on loopback.
-pub(super) struct Provider {
-    pub(super) issuer: String,
-    pub(super) signer: Signer,
-    pub(super) said: Arc<Mutex<Said>>,
-    pub(super) clock: TestClock,
-    pub(super) upstream: Upstream,
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    pub(crate) signer: Signer,
+    pub(crate) said: Arc<Mutex<Said>>,
+    pub(crate) clock: TestClock,
+    pub(crate) upstream: Upstream,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl Provider {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}/realms/shop", listener.local_addr().unwrap());
         let signer = Signer::generate().unwrap();
@@ -80,12 +80,12 @@ impl Provider {
         }
     }
 
-    pub(super) fn oidc(&self) -> Oidc {
+    pub(crate) fn oidc(&self) -> Oidc {
         let oidc = Oidc::issuer(&*self.issuer).allow_http_loopback(true);
         oidc.roles_claim("realm_access.roles")
     }
 
-    pub(super) async fn core(&self, oidc: Oidc, credential: Credential) -> Core {
+    pub(crate) async fn core(&self, oidc: Oidc, credential: Credential) -> Core {
         let core = self.cold(oidc, credential, |builder| builder);
         let garbage = self.token(&json!({"exp": 1}));
         let answer = self.send(&core, policy(), &garbage).await;
@@ -95,7 +95,7 @@ impl Provider {
     }
 
     /// Nothing has been fetched yet.
-    pub(super) fn cold(
+    pub(crate) fn cold(
         &self,
         oidc: Oidc,
         credential: Credential,
@@ -108,7 +108,7 @@ impl Provider {
     }
 
     /// A user's token, with these claims in place of its own.
-    pub(super) fn token(&self, changes: &Value) -> String {
+    pub(crate) fn token(&self, changes: &Value) -> String {
         let now = self.clock.now().as_unix();
         let mut claims = json!({"iss": self.issuer, "aud": "shop-api", "exp": now + 300, "iat": now,
             "sub": "alice", "azp": "shop-ui", "scope": "openid orders",
@@ -120,11 +120,11 @@ impl Provider {
         self.signer.sign(&header, &claims)
     }
 
-    pub(super) fn will(&self, status: u16, answer: Value) {
+    pub(crate) fn will(&self, status: u16, answer: Value) {
         self.said.lock().unwrap().answer = Some((status, answer));
     }
 
-    pub(super) fn issues(&self, token: &str) {
+    pub(crate) fn issues(&self, token: &str) {
         self.will(
             200,
             json!({"access_token": token, "token_type": "Bearer", "expires_in": 300,
@@ -132,11 +132,11 @@ impl Provider {
         );
     }
 
-    pub(super) fn asked(&self) -> Vec<(Option<String>, Vec<(String, String)>)> {
+    pub(crate) fn asked(&self) -> Vec<(Option<String>, Vec<(String, String)>)> {
         self.said.lock().unwrap().asked.clone()
     }
 
-    pub(super) async fn send(&self, core: &Core, policy: Policy, token: &str) -> Answer {
+    pub(crate) async fn send(&self, core: &Core, policy: Policy, token: &str) -> Answer {
         let service = core.layer(policy).unwrap().layer(self.upstream.clone());
         Answer::of(service.oneshot(with_token(token)).await.unwrap()).await
     }
@@ -163,16 +163,16 @@ async fn token(
     (StatusCode::from_u16(status).unwrap(), Json(answer))
 }
 
-pub(super) fn secret() -> Credential {
+pub(crate) fn secret() -> Credential {
     Credential::secret(SECRET)
 }
 
-pub(super) fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let orders = Downstream::token_exchange("orders").audience("orders-api");
     Policy::new(AccessPolicy::any_role(["customer"])).downstream(orders.scope("orders"))
 }
 
-pub(super) fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let (_, value) = form.iter().find(|(field, _)| field == name)?;
     Some(value)
 }
