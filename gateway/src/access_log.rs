@@ -58,6 +58,7 @@ fn fill(fields: &mut Fields<'_>, record: &Record) {
     let outcome = answer.map_or(Outcome::Abandoned, |answer| answer.outcome);
     let problem = answer.and_then(|answer| answer.refusal);
     fields.text("request_id", record.id.to_str().unwrap_or_default());
+    fields.text_of("trace_id", record.trace_id().as_deref());
     fields.text("method", record.method.as_str());
     fields.text("path", &record.path);
     fields.text("route", record.route_name());

@@ -56,6 +56,7 @@ impl AuditLog {
     ) {
         self.0.write(LOG, |fields| {
             fields.text("request_id", record.id.to_str().unwrap_or_default());
+            fields.text_of("trace_id", record.trace_id().as_deref());
             fields.text("route", record.route_name());
             if let Some(caller) = caller {
                 who(fields, caller);

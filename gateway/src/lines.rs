@@ -159,7 +159,7 @@ impl Fields<'_> {
     }
 }
 
-fn cut(text: &str) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return text.into();
     }

@@ -137,6 +137,7 @@ fn run(mut config: Config) -> ExitCode {
                 | StartError::SharedStore(_)
                 | StartError::DenyFile(_)
                 | StartError::Tls(_)
+                | StartError::Traces(_)
                 | StartError::Upstream { .. }),
             ) => refuse(&error),
             Err(error) => {

@@ -7,14 +7,17 @@
 use std::{rc::Rc, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode};
+use opentelemetry::trace::SpanId;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use tower_obo::{Admitted, Principal, Rejection};
 
 use crate::{
     AccessLog, AuditLog,
+    message::exchange::Exchange,
     metrics::{Outcome, Refusal},
     route::Names,
+    trace::{Trace, Traces},
 };
 
 /// Who writes about requests.
@@ -22,12 +25,23 @@ use crate::{
 pub(crate) struct Readers {
     pub(crate) access: Option<AccessLog>,
     pub(crate) audit: Option<AuditLog>,
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Readers {
-    /// Whether anybody does.
-    pub(crate) const fn any(&self) -> bool {
-        self.access.is_some() || self.audit.is_some()
+    /// The record of a request that begins; `None` where nobody writes about it.
+    pub(crate) fn open(self: &Rc<Self>, exchange: &Exchange) -> Option<Box<Record>> {
+        let request = &exchange.request;
+        let scheme = exchange.client.scheme();
+        let trace =
+            (self.traces.as_ref()).and_then(|traces| traces.begin(request.headers(), scheme));
+        if self.access.is_none() && self.audit.is_none() && trace.is_none() {
+            return None;
+        }
+        let (id, method) = (exchange.id.clone(), request.method().clone());
+        let mut record = Record::new(self, id, method, request.uri().path());
+        record.trace = trace;
+        Some(record)
     }
 }
 
@@ -35,6 +49,8 @@ impl Readers {
 #[derive(Debug)]
 pub(crate) struct Record {
     readers: Rc<Readers>,
+    /// Where it stands in a trace that is told of.
+    pub(crate) trace: Option<Trace>,
     pub(crate) id: HeaderValue,
     pub(crate) method: Method,
     pub(crate) path: Box<str>,
@@ -70,7 +86,10 @@ pub(crate) struct Begun {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stage {
     pub(crate) work: Work,
+    pub(crate) begun: Instant,
     pub(crate) took: Duration,
+    /// The id that was told to whoever did it; none where nobody was told.
+    pub(crate) span: SpanId,
 }
 
 /// What the time went into.
@@ -82,6 +101,16 @@ pub(crate) enum Work {
     Exchange,
     /// The upstream: until its answer began, or it was given up.
     Upstream,
+}
+
+impl Work {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Exchange => "exchange",
+            Self::Upstream => "upstream",
+        }
+    }
 }
 
 /// How the exchange with the client ended.
@@ -115,6 +144,7 @@ impl Record {
     ) -> Box<Self> {
         Box::new(Self {
             readers: Rc::clone(readers),
+            trace: None,
             id,
             method,
             path: path.into(),
@@ -134,6 +164,11 @@ impl Record {
     /// What the route is called.
     pub(crate) fn route_name(&self) -> &str {
         self.route.as_ref().map_or("none", |route| &route.label)
+    }
+
+    /// The trace that it is part of, if that is told of.
+    pub(crate) fn trace_id(&self) -> Option<String> {
+        self.trace.as_ref().map(|trace| trace.id.to_string())
     }
 
     /// What its route's downstreams are called.
@@ -165,7 +200,12 @@ impl Record {
     pub(crate) fn add_until(&mut self, work: Work, begun: Instant, ended: Instant) {
         self.stages.push(Stage {
             work,
+            begun,
             took: ended.saturating_duration_since(begun),
+            span: match (&self.trace, work) {
+                (Some(trace), Work::Upstream) => trace.upstream,
+                _ => SpanId::INVALID,
+            },
         });
     }
 
@@ -199,6 +239,9 @@ impl Drop for Record {
         self.sent = self.sent.saturating_sub(unsent);
         if let Some(log) = &self.readers.access {
             log.write(self);
+        }
+        if let (Some(traces), Some(trace)) = (&self.readers.traces, &self.trace) {
+            traces.tell(self, trace);
         }
     }
 }

@@ -28,11 +28,15 @@ use crate::{
     net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
+    trace,
     worker::{Shared, Stage, Worker},
 };
 
 /// How long somebody waits for a file system that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the last spans may take to reach the collector.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,9 @@ pub enum StartError {
         /// What is the matter.
         message: String,
     },
+    /// No client can be made for the collector of traces.
+    #[error("traces.endpoint: {0}")]
+    Traces(String),
     /// The system gives no thread or no event queue.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -131,6 +138,14 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let (core, policies) = authorize::core(&config, handle.clone(), observer, deny)?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(&config)?;
+    let (traces, telling) = match &config.traces {
+        Some(traces) => {
+            let spans = Arc::clone(&metrics.spans);
+            let open = trace::open(traces, &spans, &handle).map_err(StartError::Traces)?;
+            (Some(open.traces), Some(open.task))
+        }
+        None => (None, None),
+    };
     let workers = config.workers.max(1);
     let listeners = match sockets.listen {
         Some(socket) => listen::share(socket, workers),
@@ -186,6 +201,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
                     access: config.access_log.as_ref().map(AccessLog::dropped),
                     audit: config.audit_log.as_ref().map(AuditLog::dropped),
                 },
+                config.traces.is_some(),
             ),
         };
         let listener = {
@@ -206,6 +222,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         tls,
         running: requests,
         metrics,
+        traces,
         running_by_route: (config.routes.iter())
             .map(|route| route.limits.requests.map(RunningRequests::new))
             .collect(),
@@ -222,6 +239,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         readiness,
         stage,
         workers: Vec::new(),
+        telling,
         control,
     };
     // From here on, an error drops `running`, which ends what has begun.
@@ -346,6 +364,8 @@ pub struct Running {
     readiness: Readiness,
     stage: watch::Sender<Stage>,
     workers: Vec<Worker>,
+    /// Sends what is told of requests, until the last worker has ended and all is sent.
+    telling: Option<JoinHandle<()>>,
     control: Control,
 }
 
@@ -382,6 +402,9 @@ impl Running {
         let _ = self.stage.send_replace(Stage::Draining);
         for worker in std::mem::take(&mut self.workers) {
             worker.ended().await;
+        }
+        if let Some(telling) = self.telling.take() {
+            let _ = tokio::time::timeout(LAST_SPANS, telling).await;
         }
         tracing::info!("gateway has ended");
     }

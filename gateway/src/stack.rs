@@ -11,6 +11,7 @@ use crate::{
     authorize::AuthorizeLayer,
     headers::Reserved,
     message::{body::ResponseBody, exchange::Exchange, room::Room},
+    record::Readers,
     route::Routes,
     steps::{
         check::Check,
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) head_fields: usize,
     pub(crate) allowed: Rc<AllowedHosts>,
     pub(crate) counts: Counts,
+    pub(crate) readers: Rc<Readers>,
 }
 
 /// The steps, outermost first.
@@ -87,8 +89,10 @@ pub(crate) fn stack(
             core: parts.core,
             retry_challenges: parts.retry_challenges,
         })
-        // Host, Forwarded, X-Forwarded-*, X-Request-Id.
-        .layer(StepLayer(SetForwarded))
+        // Host, Forwarded, X-Forwarded-*, X-Request-Id, traceparent.
+        .layer(StepLayer(SetForwarded {
+            readers: parts.readers,
+        }))
         // The upstream.
         .service(service_fn(forward))
 }

@@ -39,6 +39,7 @@ use crate::{
     server_tls::ServerTls,
     stack::{Parts, stack},
     steps::{count::Counts, limit::Running, route::AllowedHosts},
+    trace::Traces,
 };
 
 /// How far the gateway is in its life.
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) core: Core,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) tls: Option<ServerTls>,
     /// See [`Config::retry_challenges`]; for what is kept of requests meanwhile.
     pub(crate) retry_challenges: Option<Room>,
@@ -159,6 +161,11 @@ async fn run(
         backends.values().cloned().collect(),
         limits.idle_timeout,
     ));
+    let readers = Rc::new(Readers {
+        access: config.access_log.clone(),
+        audit: config.audit_log.clone(),
+        traces: shared.traces.clone(),
+    });
     let stack = stack(Parts {
         core: shared.core.clone(),
         retry_challenges: shared.retry_challenges.clone(),
@@ -168,13 +175,8 @@ async fn run(
         head_bytes: limits.head_bytes,
         target_bytes: limits.target_bytes,
         head_fields: limits.head_fields,
-        counts: Counts::new(
-            &shared.metrics,
-            Readers {
-                access: config.access_log.clone(),
-                audit: config.audit_log.clone(),
-            },
-        ),
+        counts: Counts::new(&shared.metrics, Rc::clone(&readers)),
+        readers,
         allowed: Rc::new(AllowedHosts {
             hosts: config.allowed_hosts.clone(),
             port: config.listen.port(),

@@ -147,6 +147,12 @@ impl Walk<'_> {
             (Kind::Duration, DeValue::Integer(number)) if number.radix() == 10 => {
                 return Some(Value::Text(format!("{}s", number.as_str())));
             }
+            (Kind::Ratio, DeValue::Float(number)) => {
+                return Some(Value::Text(number.as_str().to_owned()));
+            }
+            (Kind::Ratio, DeValue::Integer(number)) if number.radix() == 10 => {
+                return Some(Value::Text(number.as_str().to_owned()));
+            }
             (Kind::TextOrTrue, DeValue::Boolean(true)) => {
                 return Some(Value::Text("true".to_owned()));
             }
@@ -181,6 +187,7 @@ impl Walk<'_> {
             (Kind::TextOrTrue, DeValue::Boolean(_)) => ("a string or true", "false"),
             (Kind::TextOrTrue, other) => ("a string or true", other.type_str()),
             (Kind::Duration, other) => ("a duration such as \"30s\"", other.type_str()),
+            (Kind::Ratio, other) => ("a number from 0 to 1", other.type_str()),
             (Kind::Switch, other) => ("true or false", other.type_str()),
             (Kind::Number, other) => ("a whole number", other.type_str()),
             (Kind::List, other) => ("a list of strings", other.type_str()),

@@ -56,6 +56,8 @@ pub(crate) enum Kind {
     TextOrTrue,
     /// `"30s"`, `"500ms"`, or a number of seconds.
     Duration,
+    /// A number from 0 to 1.
+    Ratio,
     /// Never repeated in a message, and never in the file itself.
     Secret,
 }

@@ -23,6 +23,7 @@ mod routes;
 mod settings;
 mod shared_store;
 mod tls;
+mod traces;
 mod upstream;
 mod upstreams;
 mod value;
@@ -37,6 +38,7 @@ pub use self::{
     resource::{PublicUrl, PublicUrlError, Resource},
     shared_store::SharedStore,
     tls::Tls,
+    traces::Traces,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
 pub(crate) use self::{settings::Settings, value::is_guid};
@@ -110,6 +112,8 @@ pub struct Config {
     pub retry_challenges: bool,
     /// Limits and time-outs.
     pub limits: Limits,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
     /// What is logged and how; only the binary heeds it.
     pub log: Log,
     /// Where each request gets a line, if anywhere. The binary makes it of [`Log::access`].

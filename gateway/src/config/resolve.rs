@@ -66,6 +66,7 @@ impl Resolver<'_> {
             .map(|given| given.value);
         let shared_store = self.shared_store();
         let limits = self.limits();
+        let traces = self.traces();
         let log = self.log();
         Some(Config {
             listen: listen?,
@@ -85,6 +86,7 @@ impl Resolver<'_> {
             shared_store,
             retry_challenges: self.settings.switch("retry_challenges"),
             limits,
+            traces,
             log: log?,
             access_log: None,
             audit_log: None,

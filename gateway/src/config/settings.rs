@@ -185,7 +185,7 @@ impl Settings {
         let Some(text) = texts.last() else { return };
         let text = text.trim();
         let value = match key.kind {
-            Kind::Text | Kind::TextOrTrue | Kind::Duration | Kind::Secret => {
+            Kind::Text | Kind::TextOrTrue | Kind::Duration | Kind::Ratio | Kind::Secret => {
                 Value::Text(text.to_owned())
             }
             Kind::List | Kind::OneOrList => Value::List(

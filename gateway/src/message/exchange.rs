@@ -71,6 +71,8 @@ pub(crate) struct Has {
     pub(crate) version: Version,
     /// It has gone as far as it may, and is answered instead of being forwarded.
     pub(crate) ends_here: bool,
+    /// `traceparent`, `tracestate` or `client-request-id`, which have to be looked at.
+    pub(crate) ids: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.
     pub(crate) grpc: bool,
 }

@@ -40,6 +40,7 @@ impl Exposition {
         readiness: Readiness,
         denied: Denied,
         dropped: Dropped,
+        traced: bool,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything {
@@ -49,6 +50,7 @@ impl Exposition {
             readiness,
             denied,
             dropped,
+            traced,
         }));
         Self { registry }
     }
@@ -75,6 +77,8 @@ struct Everything {
     readiness: Readiness,
     denied: Denied,
     dropped: Dropped,
+    /// Whether requests are told of at all.
+    traced: bool,
 }
 
 /// Who counts the lines that could not be written. The logs themselves are the workers': the last lines are
@@ -98,6 +102,9 @@ impl Collector for Everything {
             if let Some(lines) = lines {
                 counter(&mut to.begin(name)?, lines.dropped_lines() as u64)?;
             }
+        }
+        if self.traced {
+            to.several(names::SPANS, "result", self.metrics.spans.read())?;
         }
         process(&mut to)
     }

@@ -28,12 +28,15 @@ pub(crate) use self::{
     outcome::{Outcome, Refusal},
 };
 
+use crate::trace::Spans;
+
 /// The figures of one gateway; two in one process have nothing in common.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) routes: Ledger,
     pub(crate) upstreams: Ledger,
     pub(crate) library: Arc<LibraryFigures>,
+    pub(crate) spans: Arc<Spans>,
     refusals: Family<RefusalLabels, Counter>,
     started: Timestamp,
 }
@@ -50,6 +53,7 @@ impl Metrics {
             routes: Ledger::default(),
             upstreams: Ledger::default(),
             library: Arc::default(),
+            spans: Arc::default(),
             refusals: Family::default(),
             started: SystemClock.now(),
         })

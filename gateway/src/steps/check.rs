@@ -5,7 +5,7 @@
 //! before this is reached. What it lets pass and others read otherwise is refused here.
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, Version,
     header::{
         CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
@@ -13,11 +13,14 @@ use http::{
 };
 use tower_obo::Head;
 
-use super::{route::Pages, step::Step};
-use crate::message::{
-    answer::Answer,
-    body::ResponseBody,
-    exchange::{Exchange, Has},
+use super::{forwarded::CLIENT_REQUEST_ID, route::Pages, step::Step};
+use crate::{
+    message::{
+        answer::Answer,
+        body::ResponseBody,
+        exchange::{Exchange, Has},
+    },
+    trace::context::{TRACEPARENT, TRACESTATE},
 };
 
 /// The step.
@@ -175,6 +178,7 @@ fn size(
         has.te |= *name == TE;
         has.trailer |= *name == TRAILER;
         has.upgrade |= *name == UPGRADE;
+        has.ids |= is_id(name);
         // For now: that there is a type at all.
         has.grpc |= *name == CONTENT_TYPE;
     }
@@ -182,6 +186,16 @@ fn size(
         return Err(Answer::head_too_large());
     }
     Ok(has)
+}
+
+/// Whether the header says where the request belongs. By length first, since hardly one does.
+fn is_id(name: &HeaderName) -> bool {
+    match name.as_str().len() {
+        10 => *name == TRACESTATE,
+        11 => *name == TRACEPARENT,
+        17 => *name == CLIENT_REQUEST_ID,
+        _ => false,
+    }
 }
 
 fn framing(headers: &HeaderMap) -> Result<(), Answer> {

@@ -10,7 +10,7 @@ use crate::{
     message::{body::ResponseBody, exchange::Exchange},
     metrics::{Figures, Metrics, Outcome, Refusal},
     net::watch::Watch,
-    record::{Begun, Readers, Record},
+    record::{Begun, Readers},
 };
 
 /// Where one worker counts. Not a layer of its own: one more would cost a request more than the counting
@@ -27,23 +27,18 @@ struct Places {
 }
 
 impl Counts {
-    pub(crate) fn new(metrics: &Arc<Metrics>, readers: Readers) -> Self {
+    pub(crate) fn new(metrics: &Arc<Metrics>, readers: Rc<Readers>) -> Self {
         Self(Rc::new(Places {
             metrics: Arc::clone(metrics),
             unrouted: metrics.routes.open("none"),
-            readers: Rc::new(readers),
+            readers,
         }))
     }
 
     /// A request begins, and has its id.
     pub(crate) fn open(&self, exchange: &Exchange) -> Open {
         let watch = Rc::clone(&exchange.watch);
-        let readers = &self.0.readers;
-        watch.open_account(readers.any().then(|| {
-            let request = &exchange.request;
-            let (id, method) = (exchange.id.clone(), request.method().clone());
-            Record::new(readers, id, method, request.uri().path())
-        }));
+        watch.open_account(self.0.readers.open(exchange));
         Open {
             places: Rc::clone(&self.0),
             watch: Some(watch),

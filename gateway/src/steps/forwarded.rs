@@ -1,24 +1,33 @@
 //! Tells the upstream who called whom. Whatever the client said of that has been removed, unless it is
 //! a proxy that is trusted: then its words stay, and ours are added.
 
+use std::rc::Rc;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{Entry, FORWARDED, HOST, MAX_FORWARDS, VIA},
 };
 
-use super::{check::is_host, step::Step};
-use crate::message::{
-    answer::{Answer, REQUEST_ID},
-    exchange::{Client, Exchange},
+use super::{check::is_host, request_id, step::Step};
+use crate::{
+    message::{
+        answer::{Answer, REQUEST_ID},
+        exchange::{Client, Exchange},
+    },
+    record::Readers,
+    trace,
 };
 
+pub(super) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SetForwarded;
+#[derive(Clone, Debug)]
+pub(crate) struct SetForwarded {
+    pub(crate) readers: Rc<Readers>,
+}
 
 impl Step for SetForwarded {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
@@ -35,6 +44,11 @@ impl Step for SetForwarded {
             set(headers, client, host);
         }
         headers.insert(REQUEST_ID, exchange.id.clone());
+        let traces = self.readers.traces.as_ref();
+        if exchange.has.ids || traces.is_some() {
+            trace::forward(headers, &exchange.watch, traces);
+            keep_client_id(headers, &exchange.id);
+        }
         // RFC 9110 §7.6.3. By which way a request has come is for every proxy to say, trusted or not.
         let via = HeaderValue::from_static(match exchange.has.version {
             Version::HTTP_2 => "2.0 obo-gateway",
@@ -46,6 +60,19 @@ impl Step for SetForwarded {
             exchange.has.ends_here = count_down(exchange.request.headers_mut());
         }
         Ok(())
+    }
+}
+
+/// The id that Azure's clients give a request is passed on where it is well-formed; else it is ours.
+fn keep_client_id(headers: &mut HeaderMap, own: &HeaderValue) {
+    let mut all = headers.get_all(CLIENT_REQUEST_ID).iter();
+    let is_good = match (all.next(), all.next()) {
+        (None, _) => true,
+        (Some(one), None) => request_id::is_well_formed(one),
+        (Some(_), Some(_)) => false,
+    };
+    if !is_good {
+        headers.insert(CLIENT_REQUEST_ID, own.clone());
     }
 }
 

@@ -54,8 +54,8 @@ impl Ids {
     }
 }
 
-/// The id that the client sent, where it is well-formed.
-fn of_client(value: &HeaderValue) -> bool {
+/// Whether an id that the client sent may be taken.
+pub(super) fn is_well_formed(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     (1..=LONGEST).contains(&bytes.len())
         && bytes
@@ -105,7 +105,7 @@ where
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let own = exchange.request.headers().get(REQUEST_ID);
         exchange.id = match own {
-            Some(own) if of_client(own) => own.clone(),
+            Some(own) if is_well_formed(own) => own.clone(),
             _ => self.ids.make(),
         };
         RequestIdFuture {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn lo_05_only_a_well_formed_id_is_taken() {
-        let taken = |text: &str| of_client(&HeaderValue::from_str(text).unwrap());
+        let taken = |text: &str| is_well_formed(&HeaderValue::from_str(text).unwrap());
         assert!(taken("abc-1_2.3"));
         assert!(taken(&"a".repeat(128)));
         assert!(!taken(""));

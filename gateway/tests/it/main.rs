@@ -23,6 +23,7 @@ mod certificates;
 mod challenges;
 mod chaos;
 mod client;
+mod collector;
 mod conformance;
 mod cors;
 mod credentials;
@@ -68,6 +69,7 @@ mod slow_readers;
 mod tls;
 mod tls_upstream;
 mod tonic_service;
+mod traces;
 mod trailers;
 #[cfg(unix)]
 mod unix_upstream;

@@ -552,4 +552,24 @@ pub(crate) const KEYS: &[Key] = &[
         value: "",
         help: "Write a line about each decision on a token to standard output, in the form of log.format: who by the ids that Entra ID's log has, for which downstream, admitted or why not",
     },
+    Key {
+        name: "traces.endpoint",
+        kind: Kind::Text,
+        environment: &[
+            "OBO_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ],
+        flag: "--traces-endpoint",
+        value: "URL",
+        help: "The collector that is told of requests (OTLP over HTTP), http://127.0.0.1:4318 for instance [default: none]",
+    },
+    Key {
+        name: "traces.ratio",
+        kind: Kind::Ratio,
+        environment: &["OBO_TRACES_RATIO"],
+        flag: "--traces-ratio",
+        value: "RATIO",
+        help: "The share of traces begun here that it is told of, from 0 to 1; callers that send a context decide for themselves [default: 1]",
+    },
 ];
