@@ -16,6 +16,7 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
+pub(crate) const PROTOCOL_ERROR: u8 = 1;
 pub(crate) const CANCEL: u8 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u8 = 11;
 

@@ -8,11 +8,11 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{
     client::{Client, in_time},
     frames::{
-        self, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, field,
-        frame, hello, request, status,
+        self, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS,
+        PROTOCOL_ERROR, RST_STREAM, WINDOW_UPDATE, field, frame, hello, request, status,
     },
     rig::Rig,
-    upstream::ok,
+    upstream::{Reply, ok},
 };
 
 /// How a request ended.
@@ -204,6 +204,103 @@ async fn h2_06_pseudo_fields_out_of_place_are_malformed() {
     rig.assert_nothing_reached_the_upstream();
 }
 
+/// Which host it is for, nothing says.
+#[tokio::test]
+async fn h2_01_a_request_with_neither_authority_nor_host_is_refused() {
+    let rig = Rig::public().await;
+    let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/x")];
+    let block: Vec<u8> = (fields.iter())
+        .flat_map(|(name, value)| field(name, value))
+        .collect();
+    let said = refused(&rig, alone(&block), "neither").await;
+    assert_eq!(said, Outcome::Answer(400));
+    rig.assert_nothing_reached_the_upstream();
+}
+
+/// The setting that would allow it (RFC 8441 §3) is never sent.
+#[tokio::test]
+async fn h2_09_extended_connect_opens_no_tunnel() {
+    let upgrade = "[[route]]\npath = '/*'\naccess = 'public'\nupgrade = ['websocket']";
+    let rig = Rig::new(upgrade, |_| ok(), |_| {}).await;
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "gw"),
+        (":path", "/x"),
+        ("sec-websocket-version", "13"),
+    ];
+    let block: Vec<u8> = (fields.iter())
+        .flat_map(|(name, value)| field(name, value))
+        .collect();
+    let head = frame(HEADERS, END_HEADERS, 1, &block);
+    let said = refused(&rig, head, "CONNECT").await;
+    assert_eq!(said, Outcome::Reset);
+    rig.assert_nothing_reached_the_upstream();
+}
+
+/// Each of these requests is reset by the gateway, which no count of the client's own resets sees
+/// (CVE-2025-8671).
+#[tokio::test]
+async fn h2_10_requests_that_are_made_to_be_reset_end_the_connection_and_hardly_reach_the_upstream()
+{
+    for (what, method, fields, flags, then, reason) in [
+        // An increment of nothing, which may end the connection at once (RFC 9113 §5.4.2, §6.9).
+        (
+            "window",
+            "GET",
+            &[][..],
+            END_STREAM,
+            (WINDOW_UPDATE, &[0; 4][..]),
+            PROTOCOL_ERROR,
+        ),
+        // More than was announced (§8.1.1).
+        (
+            "length",
+            "POST",
+            &[("content-length", "1")],
+            0,
+            (DATA, b"hello"),
+            ENHANCE_YOUR_CALM,
+        ),
+        // A second time what has ended (§5.1).
+        (
+            "after the end",
+            "GET",
+            &[],
+            END_STREAM,
+            (DATA, b"hello"),
+            PROTOCOL_ERROR,
+        ),
+    ] {
+        let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;
+        let mut client = rig.client().await;
+        client.send(hello()).await;
+        let mut sent = 0;
+        for stream in (1..2_000).step_by(2) {
+            let block = request(method, "/x", fields);
+            let head = frame(HEADERS, flags | END_HEADERS, stream, &block);
+            let (kind, payload) = then;
+            let both = [head, frame(kind, 0, stream, payload)].concat();
+            if in_time(client.stream.write_all(&both)).await.is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        let frames = client.frames().await;
+        let last = frames.iter().rfind(|frame| frame.kind == GOAWAY);
+        let code = last.and_then(frames::Frame::code);
+        assert_eq!(code, Some(reason), "{what}: {sent} were sent");
+        let seen = rig.upstream.seen().len();
+        assert!(seen <= 200, "{what}: {seen} reached the upstream");
+        // Others are served.
+        let mut other = rig.client().await;
+        other.send([hello(), frames::get(1, "/.")].concat()).await;
+        let served = outcome(&mut other, 1).await;
+        assert_eq!(served, Outcome::Answer(400), "{what}");
+    }
+}
+
 /// A request with a body, whose frames these are.
 async fn with_body(rig: &Rig, more: &[(&str, &str)], rest: &[Vec<u8>]) -> Outcome {
     let mut client = rig.client().await;
@@ -222,22 +319,29 @@ fn data(text: &str, ends: bool) -> Vec<u8> {
 #[tokio::test]
 async fn h2_06_a_pseudo_field_in_trailers_reaches_nobody() {
     let rig = Rig::public().await;
-    for (name, value) in [(":path", "/y"), (":status", "200"), (":x", "/y")] {
+    for (name, value, expected) in [
+        (":path", "/y", Outcome::Answer(200)),
+        (":status", "200", Outcome::Answer(200)),
+        (":x", "/y", Outcome::Gone),
+    ] {
         let trailers = frame(HEADERS, END_STREAM | END_HEADERS, 1, &field(name, value));
-        with_body(
+        let said = with_body(
             &rig,
             &[("trailer", name)],
             &[data("hello", false), trailers],
         )
         .await;
+        assert_eq!(said, expected, "{name}");
     }
-    for seen in rig.upstream.seen() {
+    let all = rig.upstream.seen();
+    assert_eq!(all.iter().filter(|seen| seen.complete).count(), 2);
+    for seen in all {
         assert_eq!(seen.line(), "POST /x HTTP/1.1");
+        if !seen.complete {
+            continue;
+        }
         let body = String::from_utf8(seen.body).unwrap();
-        assert!(
-            !seen.complete || body == "5\r\nhello\r\n0\r\n\r\n",
-            "{body}"
-        );
+        assert_eq!(body, "5\r\nhello\r\n0\r\n\r\n");
     }
 }
 

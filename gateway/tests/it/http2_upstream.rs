@@ -59,6 +59,57 @@ async fn a_request_over_http2_says_what_it_said_over_http1_and_one_connection_se
 }
 
 #[tokio::test]
+async fn what_has_no_body_has_none_from_an_upstream_over_http2_either() {
+    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
+        let answer = Response::builder();
+        let answer = match call.request.uri().path() {
+            "/head" => answer.status(200).header("content-length", "5"),
+            "/204" => answer.status(204),
+            _ => answer.status(304).header("etag", "\"x\""),
+        };
+        let answer = answer.body(()).unwrap();
+        call.respond.send_response(answer, true).map(drop)
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    // Over HTTP/1: on one connection, which a body that is none would put out of step.
+    let mut client = rig.client().await;
+    for _ in 0..2 {
+        for (method, path, status, length) in [
+            ("HEAD", "/head", 200, &["5"][..]),
+            ("GET", "/204", 204, &[]),
+            ("GET", "/304", 304, &[]),
+        ] {
+            client
+                .send(format!("{method} {path} HTTP/1.1\r\nHost: gw\r\n\r\n"))
+                .await;
+            let answer = client.answer_to(method).await.unwrap();
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_eq!(answer.all("content-length"), length, "{answer:?}");
+            assert!(answer.all("transfer-encoding").is_empty(), "{answer:?}");
+        }
+    }
+    // And over HTTP/2.
+    let (mut client, _connection) = connect(&rig).await;
+    for (method, path, status, length) in [
+        ("HEAD", "/head", 200, Some("5")),
+        ("GET", "/204", 204, None),
+        ("GET", "/304", 304, None),
+    ] {
+        let request = Request::builder().method(method);
+        let request = request.uri(format!("http://gw{path}")).body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let answer = in_time(answer).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let said = answer.headers().get("content-length");
+        assert_eq!(said.map(|length| length.to_str().unwrap()), length);
+        let (_, mut body) = answer.into_parts();
+        assert!(in_time(body.data()).await.is_none(), "{path}");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
 async fn bodies_stream_both_ways_over_http2() {
     // Each piece of the request is answered before the next is sent.
     let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {

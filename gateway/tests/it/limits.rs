@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    admin::{admin, with_admin},
     client::in_time,
     rig::{PUBLIC, Rig},
     upstream::{Reply, ok},
@@ -239,9 +240,10 @@ async fn li_07_a_shutdown_lets_running_requests_finish_and_takes_no_new_ones() {
                 " half".to_owned(),
             )
         },
-        |_| {},
+        with_admin,
     )
     .await;
+    let mut probe = admin(&rig).await;
     let mut idle = rig.client().await;
     let mut running = rig.client().await;
     running.send("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n").await;
@@ -256,6 +258,9 @@ async fn li_07_a_shutdown_lets_running_requests_finish_and_takes_no_new_ones() {
     })
     .await;
     assert!(!shutdown.is_finished(), "a request still runs");
+    let ready = probe.get("/readyz").await;
+    assert_eq!((ready.status, &*ready.body), (503, "shutting down\n"));
+    assert_eq!(probe.get("/livez").await.status, 200);
     rig.upstream.go_on();
     assert!(running.until(" half").await.is_some());
     assert_eq!(

@@ -62,6 +62,7 @@ mod route_limits;
 #[cfg(target_os = "linux")]
 #[cfg(unix)]
 mod service_manager;
+mod several_upstreams;
 mod shared_store;
 #[cfg(unix)]
 mod signals;
