@@ -60,8 +60,8 @@ impl TokenExchange for TokenEndpoint {
 
 impl Inner {
     /// One attempt, and a second where it can help: after 1 s when the server timed out or had a
-    /// fault without saying how long to wait, at once when it refused our assertion. A 429 is never
-    /// retried: that lengthens the penalty.
+    /// fault without saying how long to wait, at once when it refused our assertion, or a secret whose
+    /// file holds another one by now. A 429 is never retried: that lengthens the penalty.
     async fn exchange(&self, request: &ExchangeRequest) -> Result<TokenResponse, ExchangeError> {
         use ExchangeErrorKind as K;
         let (audience, proof) = self.prove(request).await?;
@@ -69,10 +69,18 @@ impl Inner {
             // Of another provider every wrong credential looks the same; a secret is not tried again.
             Err(error)
                 if error.refuses_credential()
-                    && (self.provider.entra().is_some()
-                        || matches!(proof, Proof::Assertion(_))) =>
+                    && (self.provider.entra().is_some() || !matches!(proof, Proof::Secret(_))) =>
             {
                 self.credential.refused(&audience, &proof);
+            }
+            Err(error) if error.refuses_client() && matches!(proof, Proof::Secret(_)) => {
+                self.credential.refused(&audience, &proof);
+                return match self.prove(request).await {
+                    Ok((audience, now)) if now.is_another_secret_than(&proof) => {
+                        self.attempt(request, &audience, &now).await
+                    }
+                    _ => Err(error),
+                };
             }
             Err(error)
                 if matches!(error.kind(), K::Timeout | K::Unavailable)

@@ -229,7 +229,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_CLIENT_CERTIFICATE_PASSWORD_FILE"],
         flag: "--client-certificate-password-file",
         value: "PATH",
-        help: "A file that holds the password of a PFX file",
+        help: "A file that holds the password of a PFX file, or of the encrypted key in a PEM file",
     },
     Key {
         name: SEND_X5C,

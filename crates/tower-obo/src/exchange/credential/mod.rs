@@ -12,8 +12,12 @@ mod watched;
 use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
-    callback::Callback, certificate::Certificate, federated::FederatedToken,
-    managed_identity::Identity, secret::SecretText, watched::Watched,
+    callback::Callback,
+    certificate::{Certificate, Signed},
+    federated::FederatedToken,
+    managed_identity::Identity,
+    secret::SecretText,
+    watched::Watched,
 };
 pub use self::{certificate::ClientCertificate, managed_identity::ManagedIdentity};
 use super::{ExchangeError, ExchangeErrorKind, grant::Form};
@@ -62,6 +66,8 @@ pub(super) enum Proof {
     Secret(Secret),
     /// A client assertion (RFC 7523 §2.2).
     Assertion(Secret),
+    /// One that a certificate's key has signed.
+    Signed(Arc<Signed>),
 }
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -87,9 +93,12 @@ impl Credential {
 
     /// A client secret in a file. The file is read for each exchange, unless it is being read, so a
     /// new secret is used at once; while it is empty or cannot be read, the last good secret serves.
-    /// White space at either end is not part of the secret. Register the new secret before it stands
-    /// in the file, and take the old one away some seconds later: that Entra ID calls a secret wrong
-    /// is no reason for a second attempt.
+    /// White space at either end is not part of the secret.
+    ///
+    /// Register the new secret before it stands in the file, and take the old one away afterwards. A
+    /// secret that Entra ID calls wrong is not tried a second time; the file is read again, and the
+    /// exchange is made once more where it holds another one by then. Put the new file in place whole, by
+    /// renaming it or as Kubernetes does: whatever text a file holds is a secret, half of one too.
     #[must_use]
     pub fn secret_file(path: impl Into<PathBuf>) -> Self {
         Kind::SecretFile(Arc::new(Watched::new(path.into(), SecretText))).into()
@@ -274,7 +283,7 @@ impl Credential {
                 Ok(Proof::Secret(Secret::clone(&secret)))
             }
             Kind::Certificate(certificate) => {
-                certificate.assertion(audience).await.map(Proof::Assertion)
+                certificate.assertion(audience).await.map(Proof::Signed)
             }
             Kind::Federated(file) => {
                 let token = file.current(audience.now).await?;
@@ -291,16 +300,20 @@ impl Credential {
     /// again, and what the file holds by then goes into the next. Whoever is refused after others were
     /// changes nothing: the next is made already.
     pub(super) fn refused(&self, audience: &Audience, proof: &Proof) {
-        let Proof::Assertion(refused) = proof else {
-            return;
-        };
-        match &*self.kind {
-            Kind::Secret(_) | Kind::SecretFile(_) | Kind::Assertion(_) => {}
-            Kind::Certificate(certificate) => certificate.refused(audience, refused),
-            Kind::Federated(file) => {
+        match (&*self.kind, proof) {
+            (Kind::SecretFile(file), Proof::Secret(refused)) => {
+                file.refused(|secret| secret.expose() == refused.expose());
+            }
+            (Kind::Certificate(certificate), Proof::Signed(refused)) => {
+                certificate.refused(audience, refused);
+            }
+            (Kind::Federated(file), Proof::Assertion(refused)) => {
                 file.refused(|token| token.jwt.expose() == refused.expose());
             }
-            Kind::ManagedIdentity(identity) => identity.refused(refused, audience.now),
+            (Kind::ManagedIdentity(identity), Proof::Assertion(refused)) => {
+                identity.refused(refused, audience.now);
+            }
+            _ => {}
         }
     }
 }
@@ -310,12 +323,20 @@ impl Proof {
     pub(super) fn write(&self, form: &mut Form) {
         match self {
             Self::Secret(secret) => form.push("client_secret", secret.expose()),
-            Self::Assertion(assertion) => {
-                form.push("client_assertion_type", JWT_BEARER);
-                form.push("client_assertion", assertion.expose());
-            }
+            Self::Assertion(assertion) => write_assertion(assertion, form),
+            Self::Signed(signed) => write_assertion(&signed.assertion, form),
         }
     }
+
+    /// Whether this is a secret, and another one than `before`.
+    pub(super) fn is_another_secret_than(&self, before: &Self) -> bool {
+        matches!((self, before), (Self::Secret(new), Self::Secret(old)) if new.expose() != old.expose())
+    }
+}
+
+fn write_assertion(assertion: &Secret, form: &mut Form) {
+    form.push("client_assertion_type", JWT_BEARER);
+    form.push("client_assertion", assertion.expose());
 }
 
 impl From<Kind> for Credential {

@@ -61,7 +61,7 @@ fn by_secret(get: &impl Fn(&'static str) -> Option<String>) -> Option<Credential
 fn by_certificate(get: &impl Fn(&'static str) -> Option<String>) -> Option<Credential> {
     let name = "AZURE_CLIENT_CERTIFICATE_PATH";
     let mut certificate = ClientCertificate::file(get(name)?);
-    // Without it, a PFX file is refused when it is read.
+    // Without that feature, what needs a password is refused when it is read.
     #[cfg(feature = "pfx")]
     if let Some(password) = get("AZURE_CLIENT_CERTIFICATE_PASSWORD") {
         certificate = certificate.with_password(password);
@@ -123,7 +123,10 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Kind, tests::Lines},
+        *,
+    };
 
     const ALL: [(&str, &str); 5] = [
         ("AZURE_CLIENT_SECRET", "s3cret"),
@@ -165,6 +168,59 @@ mod tests {
         assert_eq!(
             taken(&host).unwrap(),
             "managed identity of http://127.0.0.1:2 (AZURE_POD_IDENTITY_AUTHORITY_HOST)"
+        );
+    }
+
+    /// What is told of a certificate, as its own settings.
+    fn certificate(more: &[(&str, &str)]) -> String {
+        let get = |name: &'static str| {
+            let all = ALL.iter().chain(more);
+            let mut found = all.filter(|(key, _)| *key == name);
+            found.next().map(|(_, value)| (*value).to_owned())
+        };
+        match &*by_certificate(&get).unwrap().kind {
+            Kind::Certificate(certificate) => format!("{:?}", certificate.settings()),
+            _ => panic!("it is another kind"),
+        }
+    }
+
+    #[test]
+    fn azures_variables_say_whether_a_certificate_s_chain_is_sent() {
+        const CHAIN: &str = "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN";
+        for (value, sent) in [
+            (None, false),
+            (Some("true"), true),
+            (Some("True"), true),
+            (Some("1"), true),
+            (Some("false"), false),
+            (Some("0"), false),
+            (Some("yes"), false),
+        ] {
+            let more = value.map(|value| (CHAIN, value));
+            let settings = certificate(more.as_slice());
+            let expected = format!("send_chain: {sent}");
+            assert!(settings.contains(&expected), "{value:?}: {settings}");
+        }
+    }
+
+    #[cfg(feature = "pfx")]
+    #[test]
+    fn azures_variables_have_the_password_of_a_certificate() {
+        assert!(certificate(&[]).contains("password: None"));
+        let settings = certificate(&[("AZURE_CLIENT_CERTIFICATE_PASSWORD", "s3cret")]);
+        assert!(settings.contains("password: Some(Value("), "{settings}");
+        assert!(!settings.contains("s3cret"), "{settings}");
+    }
+
+    #[test]
+    fn the_log_says_which_one_was_taken() {
+        let lines = Lines::default();
+        let _default = tracing::subscriber::set_default(lines.clone());
+        taken(&ALL[1..]).unwrap();
+        assert_eq!(
+            lines.take(),
+            ["INFO message=the credential of the environment is used \
+              credential=certificate in /c.pem (AZURE_CLIENT_CERTIFICATE_PATH)"]
         );
     }
 

@@ -1,8 +1,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
+
+use futures_util::FutureExt as _;
 
 use super::*;
 use crate::SystemClock;
@@ -51,6 +53,39 @@ pub(super) async fn written(credential: &Credential) -> Result<String, Credentia
     Ok(form.into_body().to_string())
 }
 
+/// The lines of the log at info and above that this thread writes: level, message and fields.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Those since the last time.
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::INFO
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = event.metadata().level().to_string();
+        event.record(
+            &mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
+                line += &format!(" {field}={value:?}");
+            },
+        );
+        self.0.lock().unwrap().push(line);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 fn unusable<T>(path: &Path, problem: &str) -> Result<T, CredentialError> {
     let text = format!("{} {problem}", path.display());
     Err(CredentialError::Unusable(text))
@@ -83,6 +118,33 @@ async fn a_secret_file_is_read_anew_and_its_last_good_secret_stays() {
     assert_eq!(written(&credential).await, other);
     fs::remove_file(&path).unwrap();
     assert_eq!(written(&credential).await, other);
+}
+
+#[tokio::test]
+async fn cf_06_a_secret_that_was_refused_is_not_used_again_before_its_file_was_looked_at() {
+    let folder = Folder::new();
+    let path = folder.put("secret", "old");
+    let credential = Credential::secret_file(path);
+    let audience = audience();
+    let Kind::SecretFile(file) = &*credential.kind else {
+        panic!("{credential:?}");
+    };
+    let old = credential.prove(&audience).await.unwrap();
+    folder.put("secret", "new");
+    let looking = file.hold();
+    // While somebody looks, the others go on with what there is.
+    let others = credential.prove(&audience).now_or_never().unwrap().unwrap();
+    assert!(!others.is_another_secret_than(&old));
+    credential.refused(&audience, &old);
+    let mut next = Box::pin(credential.prove(&audience));
+    assert!((&mut next).now_or_never().is_none());
+    drop(looking);
+    let next = next.await.unwrap();
+    assert!(next.is_another_secret_than(&old));
+    // The refusal of the old one comes again, and is no news.
+    credential.refused(&audience, &old);
+    let _looking = file.hold();
+    assert!(credential.prove(&audience).now_or_never().is_some());
 }
 
 #[test]

@@ -4,5 +4,7 @@
 mod certificate;
 mod federated;
 mod kit;
+#[cfg(feature = "pfx")]
+mod openssl;
 mod secret;
 mod way;

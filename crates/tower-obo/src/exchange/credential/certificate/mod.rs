@@ -2,6 +2,8 @@
 //!
 //! <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>
 
+#[cfg(feature = "pfx")]
+mod encrypted;
 mod identity;
 mod jwt;
 mod pem;
@@ -9,11 +11,13 @@ mod pem;
 mod pfx;
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use aws_lc_rs::rsa::KeyPair;
 use quick_cache::sync::Cache;
 
 use self::identity::Identity;
@@ -24,7 +28,8 @@ use super::{
 use crate::{Secret, Timestamp, digest::Digest};
 
 /// A client certificate with its private key, in a file: PEM (key and certificate, with its chain if
-/// wanted, in any order), or PFX with the feature `pfx`. The key must be RSA, of 2048 bits or more.
+/// wanted, in any order), or PFX. The key must be RSA, of 2048 bits or more. PFX files, and keys that a
+/// password encrypts in a PEM file (PKCS#8, RFC 5958 §3), need the feature `pfx`.
 ///
 /// See [`Credential::certificate`](crate::Credential::certificate).
 #[derive(Clone, Debug)]
@@ -54,7 +59,7 @@ impl ClientCertificate {
         }
     }
 
-    /// The password of a PFX file.
+    /// The password of a PFX file, or of the encrypted key in a PEM file.
     #[cfg(feature = "pfx")]
     #[cfg_attr(docsrs, doc(cfg(feature = "pfx")))]
     #[must_use]
@@ -63,8 +68,8 @@ impl ClientCertificate {
         self
     }
 
-    /// A file that holds the password of the PFX file; white space at either end is not part of it.
-    /// It is read whenever the PFX file is.
+    /// A file that holds this password; white space at either end is not part of it. It is read
+    /// whenever the certificate's file is.
     #[cfg(feature = "pfx")]
     #[cfg_attr(docsrs, doc(cfg(feature = "pfx")))]
     #[must_use]
@@ -83,25 +88,42 @@ impl ClientCertificate {
 
     #[cfg(feature = "pfx")]
     fn parse_pfx(&self, bytes: &[u8]) -> Result<Identity, String> {
-        let read;
-        let password = match &self.password {
-            None => "",
-            Some(Password::Value(password)) => password.expose(),
-            Some(Password::File(path)) => {
-                read = super::watched::read(path)
-                    .and_then(|bytes| super::secret::parse(&bytes))
-                    .map_err(|error| {
-                        format!("cannot be opened: its password: {} {error}", path.display())
-                    })?;
-                read.expose()
-            }
-        };
+        let password = self.password()?;
+        let password = password.as_ref().map_or("", Secret::expose);
         pfx::parse(bytes, password)
     }
 
     #[cfg(not(feature = "pfx"))]
     fn parse_pfx(&self, _: &[u8]) -> Result<Identity, String> {
         Err("is no PEM file; PFX files need the feature `pfx` of tower-obo".to_owned())
+    }
+
+    /// Opens the encrypted key of a PEM file.
+    #[cfg(feature = "pfx")]
+    fn open(&self, der: &[u8]) -> Result<KeyPair, String> {
+        let Some(password) = self.password()? else {
+            return Err("has an encrypted private key, and its password is not given".to_owned());
+        };
+        encrypted::open(der, password.expose())
+    }
+
+    #[cfg(not(feature = "pfx"))]
+    fn open(&self, _: &[u8]) -> Result<KeyPair, String> {
+        Err("has an encrypted private key, which needs the feature `pfx` of tower-obo".to_owned())
+    }
+
+    #[cfg(feature = "pfx")]
+    fn password(&self) -> Result<Option<Secret>, String> {
+        match &self.password {
+            None => Ok(None),
+            Some(Password::Value(password)) => Ok(Some(password.clone())),
+            Some(Password::File(path)) => super::watched::read(path)
+                .and_then(|bytes| super::secret::parse(&bytes))
+                .map(Some)
+                .map_err(|error| {
+                    format!("cannot be opened: its password: {} {error}", path.display())
+                }),
+        }
     }
 }
 
@@ -115,7 +137,7 @@ impl Format for ClientCertificate {
         now: Timestamp,
     ) -> Result<Parsed<Identity>, Bad> {
         let identity = if pem::is_pem(bytes) {
-            pem::parse(bytes)
+            pem::parse(bytes, |der| self.open(der))
         } else {
             self.parse_pfx(bytes)
         }?;
@@ -181,8 +203,9 @@ pub(super) struct Certificate {
     assertions: Cache<Digest, Arc<Signed>>,
 }
 
-struct Signed {
-    assertion: Secret,
+/// An assertion.
+pub(in super::super) struct Signed {
+    pub(in super::super) assertion: Secret,
     expires: Timestamp,
     /// By which certificate. After a rotation the old one's assertions are of no use.
     by: Arc<Identity>,
@@ -200,17 +223,22 @@ impl Certificate {
         self.file.path()
     }
 
+    #[cfg(test)]
+    pub(super) fn settings(&self) -> &ClientCertificate {
+        self.file.format()
+    }
+
     pub(super) async fn assertion(
         self: &Arc<Self>,
         audience: &Audience,
-    ) -> Result<Secret, CredentialError> {
+    ) -> Result<Arc<Signed>, CredentialError> {
         let identity = self.file.current(audience.now).await?;
         let key = key(audience);
         if let Some(signed) = self.assertions.get(&key)
             && Arc::ptr_eq(&signed.by, &identity)
             && signed.expires > audience.now + MARGIN
         {
-            return Ok(signed.assertion.clone());
+            return Ok(signed);
         }
         let (this, audience) = (Arc::clone(self), audience.clone());
         // A signature takes longer than others should wait for.
@@ -224,34 +252,37 @@ impl Certificate {
         key: Digest,
         by: Arc<Identity>,
         audience: &Audience,
-    ) -> Result<Secret, CredentialError> {
+    ) -> Result<Arc<Signed>, CredentialError> {
         let expires = audience.now + jwt::LIFETIME;
         let assertion = jwt::sign(&by, audience, self.file.format().send_chain)
             .map_err(|error| format!("{} {error}", self.path().display()))
             .map_err(CredentialError::Unusable)?;
-        self.assertions.insert(
-            key,
-            Arc::new(Signed {
-                assertion: assertion.clone(),
-                expires,
-                by,
-            }),
-        );
-        Ok(assertion)
+        let signed = Arc::new(Signed {
+            assertion,
+            expires,
+            by,
+        });
+        self.assertions.insert(key, Arc::clone(&signed));
+        Ok(signed)
     }
 
     pub(super) fn check(&self, now: Timestamp) -> Result<(), CredentialError> {
         self.file.check(now)
     }
 
-    /// That assertion is not used again, and its certificate only after the file was looked at anew.
-    pub(super) fn refused(&self, audience: &Audience, assertion: &Secret) {
-        let key = key(audience);
-        let refused = |signed: &Arc<Signed>| signed.assertion.expose() == assertion.expose();
-        if let Some((_, signed)) = self.assertions.remove_if(&key, refused) {
-            self.file
-                .refused(|identity| Arc::ptr_eq(identity, &signed.by));
-        }
+    /// That assertion is not used again, and its certificate only after the file was looked at anew: of several
+    /// that were signed at the same time one is kept, but any of them may be the one that is refused.
+    pub(super) fn refused(&self, audience: &Audience, refused: &Arc<Signed>) {
+        let is_it = |kept: &Arc<Signed>| Arc::ptr_eq(kept, refused);
+        self.assertions.remove_if(&key(audience), is_it);
+        self.file
+            .refused(|identity| Arc::ptr_eq(identity, &refused.by));
+    }
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signed(…)")
     }
 }
 

@@ -2,6 +2,7 @@ use std::fs;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entra_emulator::Signer;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -13,13 +14,13 @@ fn pem(signer: &Signer) -> String {
     signer.private_key_pem() + &signer.certificate_pem()
 }
 
-fn part(assertion: &Secret, at: usize) -> Value {
-    let part = assertion.expose().split('.').nth(at).unwrap();
+fn part(signed: &Signed, at: usize) -> Value {
+    let part = signed.assertion.expose().split('.').nth(at).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-fn x5t(assertion: &Secret) -> Value {
-    part(assertion, 0)["x5t#S256"].take()
+fn x5t(signed: &Signed) -> Value {
+    part(signed, 0)["x5t#S256"].take()
 }
 
 fn thumbprint(signer: &Signer) -> Value {
@@ -80,12 +81,12 @@ async fn an_assertion_serves_one_token_endpoint_until_shortly_before_its_end() {
     let folder = Folder::new();
     let path = folder.put("c.pem", pem(&Signer::generate().unwrap()));
     let certificate = at_work(path);
-    let sign = async |audience: &Audience| {
-        let assertion = certificate.assertion(audience).await.unwrap();
-        assertion.expose().to_owned()
-    };
+    let sign = async |audience: &Audience| certificate.assertion(audience).await.unwrap();
+    let text = |signed: Arc<Signed>| signed.assertion.expose().to_owned();
     let mut audience = audience();
-    let first = sign(&audience).await;
+    let refused = sign(&audience).await;
+    let sign = async |audience: &Audience| text(sign(audience).await);
+    let first = text(Arc::clone(&refused));
     assert_eq!(sign(&audience).await, first);
 
     let elsewhere = Audience {
@@ -106,10 +107,37 @@ async fn an_assertion_serves_one_token_endpoint_until_shortly_before_its_end() {
     let next = sign(&audience).await;
     assert_ne!(next, first);
 
-    certificate.refused(&audience, &first.into());
+    certificate.refused(&audience, &refused);
     assert_eq!(sign(&audience).await, next, "another one was refused");
-    certificate.refused(&audience, &next.clone().into());
+    let refused = certificate.assertion(&audience).await.unwrap();
+    certificate.refused(&audience, &refused);
     assert_ne!(sign(&audience).await, next, "it was refused");
+}
+
+/// Two who need an assertion at the same time sign one each, and one of the two is kept. The other's refusal tells as much
+/// of the certificate.
+#[tokio::test]
+async fn cf_06_an_assertion_that_was_not_kept_and_is_refused_has_the_certificate_read_again() {
+    let folder = Folder::new();
+    let [old, new] = [(); 2].map(|()| Signer::generate().unwrap());
+    let path = folder.put("c.pem", pem(&old));
+    let certificate = at_work(path);
+    let now = audience();
+    let kept = certificate.assertion(&now).await.unwrap();
+    let refused = certificate
+        .sign(key(&now), Arc::clone(&kept.by), &now)
+        .unwrap();
+    certificate.assertions.insert(key(&now), kept);
+    folder.put("c.pem", pem(&new));
+    let looking = certificate.file.hold();
+    certificate.refused(&now, &refused);
+    let mut next = Box::pin(certificate.assertion(&now));
+    assert!(
+        (&mut next).now_or_never().is_none(),
+        "the old certificate is used on"
+    );
+    drop(looking);
+    assert_eq!(x5t(&next.await.unwrap()), thumbprint(&new));
 }
 
 #[tokio::test]
@@ -170,6 +198,11 @@ async fn key_and_certificates_may_come_in_any_order_and_either_form() {
     }
 }
 
+#[cfg(feature = "pfx")]
+const ENCRYPTED: &str = "has an encrypted private key, and its password is not given";
+#[cfg(not(feature = "pfx"))]
+const ENCRYPTED: &str = "has an encrypted private key, which needs the feature `pfx` of tower-obo";
+
 #[tokio::test]
 async fn what_is_wrong_with_a_certificate_is_said() {
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -194,7 +227,24 @@ async fn what_is_wrong_with_a_certificate_is_said() {
         (key.replace("PRIVATE", "EC PRIVATE") + &own, pem::NOT_RSA),
         (
             key.replace("PRIVATE", "ENCRYPTED PRIVATE") + &own,
-            "has an encrypted private key; take the password off, or use a PFX file",
+            ENCRYPTED,
+        ),
+        (
+            key.replace("PRIVATE", "ENCRYPTED PRIVATE")
+                .replace('+', "!")
+                + &own,
+            "is damaged PEM",
+        ),
+        (
+            format!("{own}-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII="),
+            "is damaged PEM",
+        ),
+        (
+            own.clone()
+                + "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+                   DEK-Info: AES-256-CBC,00\n\nMII=\n-----END RSA PRIVATE KEY-----\n",
+            "has a private key that is encrypted in OpenSSL's old form; write it as PKCS#8 \
+             (`openssl pkcs8 -topk8`), or use a PFX file",
         ),
         (
             format!("{key}-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),

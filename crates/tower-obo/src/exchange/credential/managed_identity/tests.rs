@@ -6,7 +6,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{super::tests::audience, *};
+use super::{
+    super::tests::{Lines, audience},
+    *,
+};
 
 /// A stand-in that answers with these lines, the last of them for ever, and keeps what it was asked.
 struct Platform {
@@ -122,18 +125,20 @@ async fn imds_is_asked_to_the_letter() {
                  &resource=api%3A%2F%2FAzureADTokenExchange{query} HTTP/1.1"
             )
         );
-        let head: Vec<_> = head.trim_end().split("\r\n").collect();
-        let host = format!("host: {}", platform.url.trim_start_matches("http://"));
-        assert!(
-            head.contains(&"metadata: true") && head.contains(&&*host),
-            "{head:?}"
-        );
-        let more = ["accept: ", "user-agent: "];
-        let more = head
-            .iter()
-            .filter(|line| more.iter().any(|name| line.starts_with(name)));
-        assert_eq!(more.count() + 2, head.len(), "{head:?}");
+        only_these(head, &platform, "metadata: true");
     }
+}
+
+/// These header fields, and what HTTP has of its own.
+fn only_these(head: &str, platform: &Platform, own: &str) {
+    let head: Vec<_> = head.trim_end().split("\r\n").collect();
+    let host = format!("host: {}", platform.url.trim_start_matches("http://"));
+    assert!(head.contains(&own) && head.contains(&&*host), "{head:?}");
+    let more = ["accept: ", "user-agent: "];
+    let more = head
+        .iter()
+        .filter(|line| more.iter().any(|name| line.starts_with(name)));
+    assert_eq!(more.count() + 2, head.len(), "{head:?}");
 }
 
 #[tokio::test]
@@ -150,18 +155,13 @@ async fn app_service_is_asked_to_the_letter() {
     let mut audience = audience();
     assert_eq!(identity.assertion(&audience).await.unwrap().expose(), "t");
     let asked = platform.asked().pop().unwrap();
-    assert!(
-        asked.starts_with(
-            "GET /msi/token?api-version=2019-08-01&resource=api%3A%2F%2FAzureADTokenExchange\
-             &client_id=22222222-0000-4000-8000-000000000002 HTTP/1.1\r\n"
-        ),
-        "{asked}"
+    let (line, head) = asked.split_once("\r\n").unwrap();
+    assert_eq!(
+        line,
+        "GET /msi/token?api-version=2019-08-01&resource=api%3A%2F%2FAzureADTokenExchange\
+         &client_id=22222222-0000-4000-8000-000000000002 HTTP/1.1"
     );
-    assert!(
-        asked.contains("\r\nx-identity-header: 853b9a84\r\n"),
-        "{asked}"
-    );
-    assert!(!asked.contains("metadata"), "{asked}");
+    only_these(head, &platform, "x-identity-header: 853b9a84");
 
     // The end that it names is kept to.
     audience.now = Timestamp::from_unix(4_102_444_800 - 61);
@@ -253,7 +253,9 @@ async fn a_token_is_kept_and_renewed_before_its_end() {
     audience.now = start + Duration::from_secs(43_198);
     assert_eq!(used(&audience).await, ("first".to_owned(), 1));
 
-    // The platform is away for a while: nobody notices, and it is not asked all the time.
+    // The platform is away for a while: no caller notices, the log does, and it is not asked all the time.
+    let lines = Lines::default();
+    let said = tracing::subscriber::set_default(lines.clone());
     platform.will(&[(500, "")]);
     audience.now = start + Duration::from_secs(43_199);
     assert_eq!(used(&audience).await, ("first".to_owned(), 2));
@@ -264,6 +266,14 @@ async fn a_token_is_kept_and_renewed_before_its_end() {
     platform.will(&[(200, &token("second"))]);
     audience.now = audience.now + PAUSE;
     assert_eq!(used(&audience).await, ("second".to_owned(), 4));
+    let warnings = lines.take();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for warning in warnings {
+        let expected = "WARN message=the managed identity's token stays in use error=";
+        assert!(warning.starts_with(expected), "{warning}");
+        assert!(warning.contains("500"), "{warning}");
+    }
+    drop(said);
 
     platform.will(&[(200, &token("third"))]);
     identity.refused(&"first".into(), audience.now);

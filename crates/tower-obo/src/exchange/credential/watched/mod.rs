@@ -225,6 +225,12 @@ impl<F: Format> Watched<F> {
         }
     }
 
+    /// While this is kept, somebody looks at the file.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Drop + use<F> {
+        Arc::clone(&self.looking).try_lock_owned().unwrap()
+    }
+
     /// What may be used without a look at the file.
     fn usable(&self, now: Timestamp) -> Option<Arc<Good<F::Value>>> {
         let refusals = self.refusals.load(Ordering::SeqCst);

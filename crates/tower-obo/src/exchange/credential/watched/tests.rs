@@ -9,7 +9,10 @@ use std::{
 
 use futures_util::FutureExt as _;
 
-use super::{super::tests::Folder, *};
+use super::{
+    super::tests::{Folder, Lines},
+    *,
+};
 
 /// Texts, of which those that begin with `bad` are bad.
 #[derive(Default)]
@@ -229,4 +232,67 @@ async fn after_a_refusal_a_look_that_had_begun_before_is_not_enough() {
     go_on.send(()).unwrap();
     assert_ne!(before.await.unwrap(), "old");
     assert_eq!(after.await.unwrap(), "newer");
+}
+
+#[test]
+fn cf_06_each_change_to_something_bad_is_one_line_of_the_log() {
+    let lines = Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let folder = Folder::new();
+    // There is no good one that would stay in use: whoever asks gets to know.
+    let file = file(folder.put("f", "bad from the beginning"));
+    assert!(file.check(NOW).is_err());
+    let good = |text: &str, now: Timestamp| {
+        folder.put("f", text);
+        file.check(now).unwrap();
+    };
+    good("good", NOW);
+    assert_eq!(lines.take(), [""; 0]);
+
+    let warning = format!(
+        "WARN message=the last good credential stays in use error=\"{} is bad\"",
+        file.path().display()
+    );
+    for bad in ["bad s3cret", "bad in another way"] {
+        good(bad, NOW);
+        assert_eq!(lines.take(), [&*warning], "{bad}");
+        for now in [NOW, NOW + REREAD] {
+            file.check(now).unwrap();
+        }
+        assert_eq!(lines.take(), [""; 0], "{bad}: again");
+    }
+    good("good again", NOW + REREAD);
+    assert_eq!(lines.take(), [""; 0]);
+    fs::remove_file(file.path()).unwrap();
+    file.check(NOW + REREAD).unwrap();
+    let said = lines.take();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("cannot be read"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cf_06_a_file_that_hangs_is_said() {
+    let lines = Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let folder = Folder::new();
+    let path = folder.put("f", "old");
+    let file = file(path.clone());
+    assert_eq!(used(&file, NOW).await, "old");
+    fs::remove_file(&path).unwrap();
+    let pipe = Pipe::at(&path);
+    let first = tokio::spawn({
+        let file = Arc::clone(&file);
+        async move { used(&file, NOW).await }
+    });
+    settled().await;
+    tokio::time::advance(PATIENCE).await;
+    assert_eq!(first.await.unwrap(), "old");
+    pipe.write("new");
+    assert_eq!(
+        lines.take(),
+        [format!(
+            "WARN message=the last good credential stays in use error=\"{} could not be read in time\"",
+            path.display()
+        )]
+    );
 }
