@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use entra_emulator::{Endpoint, Fault, Signature, demo as ids};
 use obo_demo::{Demo, Options};
-use obo_tests::api::client;
-use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use serde_json::json;
 
-use crate::capture::Capture;
+use crate::{
+    capture::Capture,
+    credentials::{self, logs},
+    shown::{COOKIE_VALUE, QUERY, Shown},
+};
 
-const COOKIE_VALUE: &str = "cookie-that-nobody-may-see";
-const QUERY: &str = "query-that-nobody-may-see";
 const OPERATOR: &str = "words-for-the-operator";
 const GARBAGE: &str = "garbage-on-the-wire";
 const MADE_UP_KID: &str = "kid-that-somebody-made-up";
@@ -19,14 +19,14 @@ const MADE_UP_KID: &str = "kid-that-somebody-made-up";
 /// Who travels, and what they have shown and been told on the way.
 struct Journey {
     demo: Demo,
-    answers: String,
-    /// What must be nowhere.
-    secrets: Vec<(String, String)>,
+    shown: Shown,
 }
 
 impl Journey {
-    async fn start() -> Self {
-        let demo = Demo::start(Options::free_ports()).await.unwrap();
+    async fn start(log: &Capture) -> Self {
+        let log = log.clone();
+        let options = Options::free_ports().gateway(move |config| logs(config, &log));
+        let demo = Demo::start(options).await.unwrap();
         let kid = demo.emulator().current_kid();
         let secrets = [
             ("the client secret", ids::API_CLIENT_SECRET),
@@ -37,46 +37,25 @@ impl Journey {
             ("a made-up key id", MADE_UP_KID),
             ("a key id", &*kid),
         ];
-        let secrets = secrets.map(|(what, secret)| (what.to_owned(), secret.to_owned()));
-        Self {
-            demo,
-            answers: String::new(),
-            secrets: secrets.into(),
+        let mut shown = Shown::default();
+        for (what, secret) in secrets {
+            shown.secret(what, secret);
         }
+        Self { demo, shown }
     }
 
     /// The request with these `Authorization` lines; the status of the answer.
     async fn send(&mut self, lines: &[String]) -> u16 {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(AUTHORIZATION, HeaderValue::from_str(line).unwrap());
-            for word in line.split([' ', ',']) {
-                self.secret("a credential", word);
-            }
-        }
-        headers.insert(COOKIE, format!("session={COOKIE_VALUE}").parse().unwrap());
-        let url = format!("{}/subscriptions?x={QUERY}", self.demo.gateway().url());
-        let request = client().get(url).headers(headers);
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = answer.text().await.unwrap();
-        self.answers
-            .push_str(&format!("{status} {headers:?}\n{body}\n"));
-        status
+        let url = self.demo.gateway().url().to_owned();
+        self.shown.send(&url, lines).await
     }
 
     async fn send_token(&mut self, token: String) -> u16 {
         self.send(&[format!("Bearer {token}")]).await
     }
 
-    /// The whole, its payload and its signature: the header is the same in all good tokens.
     fn secret(&mut self, what: &str, text: &str) {
-        let parts = text.split('.').skip(1);
-        for part in [text].into_iter().chain(parts) {
-            if part.len() > 8 && !self.secrets.iter().any(|(_, known)| known == part) {
-                self.secrets.push((what.to_owned(), part.to_owned()));
-            }
-        }
+        self.shown.token(what, text);
     }
 
     /// An exchange that fails like this; the status of the answer.
@@ -241,18 +220,17 @@ async fn served_and_challenged(journey: &mut Journey) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lo_01_nothing_secret_is_answered_logged_or_shown() {
     let log = Capture::start();
-    let mut journey = Journey::start().await;
+    let mut journey = Journey::start(&log).await;
     refused_before_any_exchange(&mut journey).await;
     served_and_challenged(&mut journey).await;
     refused_by_entra(&mut journey).await;
     journey.learn_downstream_tokens();
-    let shown = format!("{:?} {:?}", journey.demo.gateway(), journey.demo.backend());
-    let Journey {
-        demo,
-        answers,
-        secrets,
-    } = journey;
+    let Journey { demo, mut shown } = journey;
+    shown.debug(demo.gateway());
+    shown.debug(demo.backend());
+    shown.metrics(demo.gateway().admin_url().unwrap()).await;
     demo.shutdown().await;
+    credentials::travel(&log, &mut shown).await;
 
     let log = log.text();
     // It is the log of the gateway and of the library, and it is verbose.
@@ -262,21 +240,12 @@ async fn lo_01_nothing_secret_is_answered_logged_or_shown() {
         "TRACE",
         "request refused",
         "exchange failed",
+        "log=access",
+        "log=audit",
     ] {
         assert!(log.contains(word), "{word}: {} bytes of log", log.len());
     }
-    assert!(secrets.len() > 60, "{}", secrets.len());
-    let mut found = String::new();
-    for (what, secret) in &secrets {
-        for (place, text) in [
-            ("an answer", &answers),
-            ("the log", &log),
-            ("Debug", &shown),
-        ] {
-            if let Some(line) = text.lines().find(|line| line.contains(secret)) {
-                found.push_str(&format!("{place} has {what} ({secret:.40}): {line:.200}\n"));
-            }
-        }
-    }
+    let found = shown.found(&log);
     assert!(found.is_empty(), "{found}");
+    shown.finds_each();
 }
