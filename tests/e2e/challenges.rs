@@ -1,10 +1,11 @@
 //! What Resource Manager refuses a token for reaches whoever can mend it.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Endpoint, Fault};
 use obo_demo::{Demo, Options};
 use obo_tests::api::subscriptions;
 use reqwest::header::WWW_AUTHENTICATE;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `{"access_token":{}}`
 const CLAIMS: &str = "eyJhY2Nlc3NfdG9rZW4iOnt9fQ==";
@@ -66,6 +67,62 @@ async fn ex_12_a_claims_challenge_of_the_upstream_reaches_the_caller_and_the_tok
     // A user who has done what was asked comes with a new one.
     let new = emulator.user_token("alice");
     assert_eq!(subscriptions(gateway, Some(&new)).await.status(), 200);
+    demo.shutdown().await;
+}
+
+/// Continuous access evaluation, from end to end: who says `cp1` gets tokens that a revoked session ends at
+/// once, and the user's client is told what to bring.
+#[tokio::test]
+async fn ex_12_a_session_that_is_revoked_ends_at_the_next_request_and_a_new_sign_in_goes_on() {
+    let options = |capable: bool| {
+        let options = Options::free_ports();
+        options.gateway(move |config| config.entra.answer_claims_challenges = capable)
+    };
+    let demo = Demo::start(options(true)).await.unwrap();
+    let emulator = demo.emulator();
+    let gateway = demo.gateway().url();
+    emulator.grant_consent("alice");
+    let sign_in = || {
+        let token = emulator.token().user("alice");
+        token.claim("xms_cc", json!(["cp1"])).sign()
+    };
+    let token = sign_in();
+    assert_eq!(subscriptions(gateway, Some(&token)).await.status(), 200);
+    let request = &emulator.requests(Endpoint::Token)[0];
+    let declared = request.parameter("claims").unwrap();
+    assert!(declared.contains("cp1"), "{declared}");
+
+    emulator.revoke_sessions("alice");
+    for _ in 0..3 {
+        let answer = subscriptions(gateway, Some(&token)).await;
+        assert_eq!(answer.status(), 401);
+        let challenge = answer.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        let challenges = http_auth::parse_challenges(challenge).unwrap();
+        let value = |name: &str| {
+            let mut params = challenges[0].params.iter();
+            let (_, value) = params.find(|(known, _)| *known == name).unwrap();
+            value.to_unescaped()
+        };
+        assert_eq!(value("error"), "insufficient_claims");
+        let claims = STANDARD.decode(value("claims")).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(claims["access_token"]["nbf"]["essential"], true, "{claims}");
+    }
+    // Resource Manager has seen the token once more, and nobody since.
+    let arm = emulator.count(Endpoint::Arm);
+    assert_eq!((arm, emulator.count(Endpoint::Token)), (2, 1));
+
+    let again = sign_in();
+    assert_eq!(subscriptions(gateway, Some(&again)).await.status(), 200);
+    demo.shutdown().await;
+
+    // Who does not say it keeps the token until it ends, as Entra ID has it.
+    let demo = Demo::start(options(false)).await.unwrap();
+    let gateway = demo.gateway().url();
+    let token = demo.emulator().user_token("alice");
+    assert_eq!(subscriptions(gateway, Some(&token)).await.status(), 200);
+    demo.emulator().revoke_sessions("alice");
+    assert_eq!(subscriptions(gateway, Some(&token)).await.status(), 200);
     demo.shutdown().await;
 }
 
