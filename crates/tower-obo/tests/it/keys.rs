@@ -237,6 +237,49 @@ async fn ks_03_made_up_key_ids_cause_one_fetch_during_a_fault_too() {
         .await;
 }
 
+/// Nobody's requests hammer an authority that has given no keys yet, whatever they name.
+#[tokio::test]
+async fn ks_01_ks_03_made_up_key_ids_cause_no_more_fetches_where_there_are_no_keys() {
+    let contoso = Entra::tenant(demo::CONTOSO);
+    let world = World::without_keys(contoso, |builder| builder).await;
+    let world = Arc::new(world);
+    let entra = &world.entra;
+    entra.fail(Endpoint::Discovery, Fault::status(503), 1_000_000);
+    let good = entra.user_token("alice");
+    let asked = || world.entra.count(Endpoint::Discovery);
+    // Asked for again after 1, 2, 4 and 8 seconds, then every 10.
+    for (seconds, fetches) in [
+        (0, 1),
+        (1, 2),
+        (1, 2),
+        (1, 3),
+        (4, 4),
+        (8, 5),
+        (9, 5),
+        (1, 6),
+    ] {
+        world.clock.advance(Duration::from_secs(seconds));
+        let mut tasks = JoinSet::new();
+        for batch in 0..20 {
+            let (world, good) = (Arc::clone(&world), good.clone());
+            tasks.spawn(async move {
+                for at in 0..20 {
+                    let header = json!({"alg": "RS256", "kid": format!("made-up-{batch}-{at}")});
+                    let [_, payload, signature] = parts(&good);
+                    let header = base64url(header.to_string());
+                    let token = format!("{header}.{payload}.{signature}");
+                    assert_eq!(world.get(&token).await.status.as_u16(), 503);
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        assert_eq!(asked(), fetches, "{seconds} s later");
+    }
+    assert_eq!(world.exchanges_asked(), 0);
+}
+
 /// A passing fault while the keys rotate must not cost everybody with a new token a whole cool-down.
 #[tokio::test]
 async fn ks_04_a_fetch_that_failed_is_tried_once_more_while_its_requests_wait() {

@@ -96,7 +96,11 @@ pub(super) async fn once(
         return read(&answer.body)
             .ok_or_else(|| Failed::Refused(format!("{settings}: the answer is no token")));
     }
-    let text = format!("{settings}: status {status}{}", said(&answer.body));
+    let hint = match status {
+        StatusCode::BAD_REQUEST => "; is the identity assigned to this machine or app?",
+        _ => "",
+    };
+    let text = format!("{settings}: status {status}{}{hint}", said(&answer.body));
     let again = matches!(status.as_u16(), 404 | 410 | 429) || status.is_server_error();
     Err(if again {
         Failed::Retry(text)
@@ -128,18 +132,64 @@ fn seconds(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// What the service says of its error, as far as it fits into a line of a log.
+/// The codes of an error, by which it can be looked up. The platform's prose is not for a log: it hands on
+/// what Entra ID says to the operator.
 fn said(body: &[u8]) -> String {
-    const MAX: usize = 300;
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = ["error_description", "message", "error"]
+    let code = body["error"].as_str().or(body["error"]["code"].as_str());
+    let code = code.filter(|code| is_code(code));
+    let prose = ["error_description", "message"]
         .iter()
         .find_map(|name| body[name].as_str());
-    let text = text.unwrap_or_default().chars().filter(|c| !c.is_control());
-    let text: String = text.take(MAX).collect();
-    if text.is_empty() {
-        text
-    } else {
-        format!(": {text}")
+    let mut text = String::new();
+    for part in code.into_iter().chain(prose.and_then(aadsts)) {
+        text.push_str(if text.is_empty() { ": " } else { ", " });
+        text.push_str(part);
+    }
+    text
+}
+
+fn is_code(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// The first code of Entra ID's in a text, `AADSTS` and all.
+fn aadsts(text: &str) -> Option<&str> {
+    const NAME: &str = "AADSTS";
+    let code = &text[text.find(NAME)?..];
+    let digits = code[NAME.len()..].bytes();
+    let digits = digits.take(9).take_while(u8::is_ascii_digit).count();
+    (digits > 0).then(|| &code[..NAME.len() + digits])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn of_an_error_its_codes_are_said_and_none_of_its_prose() {
+        for (body, expected) in [
+            (
+                r#"{"error":"invalid_request","error_description":"Identity not found"}"#,
+                ": invalid_request",
+            ),
+            (
+                r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid secret hint-1"}"#,
+                ": invalid_client, AADSTS7000215",
+            ),
+            (r#"{"error":"two words","message":"AADSTS"}"#, ""),
+            (
+                r#"{"error":{"code":"Conflict","message":"prose"}}"#,
+                ": Conflict",
+            ),
+            (
+                r#"{"message":"see AADSTS700016123456789 there"}"#,
+                ": AADSTS700016123",
+            ),
+            ("<html>", ""),
+        ] {
+            assert_eq!(said(body.as_bytes()), expected, "{body}");
+        }
     }
 }
