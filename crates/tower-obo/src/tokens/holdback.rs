@@ -160,10 +160,15 @@ impl Holdback {
         if groups.len() >= MAX_GROUPS {
             groups.retain(|_, held| held.stands(now));
         }
-        if groups.len() < MAX_GROUPS {
-            let error = error.clone().without_ids();
-            groups.insert(*group, Held::new(error, now, wait));
+        if groups.len() >= MAX_GROUPS && !groups.contains_key(group) {
+            // The one that would be over first: nobody was told to wait shorter.
+            let first = groups.iter().min_by_key(|(_, held)| held.until);
+            if let Some(first) = first.map(|(group, _)| *group) {
+                groups.remove(&first);
+            }
         }
+        let error = error.clone().without_ids();
+        groups.insert(*group, Held::new(error, now, wait));
     }
 
     fn hold_user(&self, key: &Digest, error: &ExchangeError, now: Timestamp, wait: Duration) {
@@ -353,14 +358,22 @@ mod tests {
             remember(number, 100, NOW);
         }
         assert!(held(0, NOW) && held(MAX_GROUPS - 1, NOW));
+        remember(1, 200, NOW);
+        assert!(
+            held(0, NOW),
+            "a longer wait of one that is known takes no room"
+        );
         remember(MAX_GROUPS, 100, NOW);
-        assert!(!held(MAX_GROUPS, NOW), "there is no room");
-
-        let later = NOW + Duration::from_secs(10);
-        remember(MAX_GROUPS, 100, later);
-        assert!(held(MAX_GROUPS, later), "what is over makes room");
-        assert!(!held(0, later), "what is over is gone");
+        assert!(held(MAX_GROUPS, NOW));
+        assert!(!held(0, NOW), "what would be over first makes room");
+        let later = NOW + Duration::from_secs(100);
+        remember(MAX_GROUPS + 1, 100, later);
+        assert!(held(MAX_GROUPS + 1, later));
         assert!(held(1, later), "what stands stays");
-        assert_eq!(holdback.groups.lock().unwrap().len(), MAX_GROUPS);
+        assert_eq!(
+            holdback.groups.lock().unwrap().len(),
+            2,
+            "what is over is gone"
+        );
     }
 }
