@@ -22,10 +22,14 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Which one it is, for a log: never what it holds.
+    /// Which one it is, and the variable that told of it, for a log: never what it holds.
     #[must_use]
     pub fn describe(&self) -> String {
-        self.for_library().describe()
+        let text = self.for_library().describe();
+        match self.place() {
+            (Origin::Environment(name), _) => format!("{text} ({name})"),
+            _ => text,
+        }
     }
 
     pub(crate) fn for_library(&self) -> tower_obo::Credential {
@@ -52,7 +56,7 @@ impl Credential {
     /// Where the configuration names it.
     pub(super) fn place(&self) -> (Origin, &'static str) {
         match self {
-            Self::Secret(_) => (Origin::Nowhere, keys::SECRET),
+            Self::Secret(secret) => (secret.origin.clone(), keys::SECRET),
             Self::SecretFile(file) => (file.origin().clone(), keys::SECRET_FILE),
             Self::Other(other) => (other.origin.clone(), other.key),
         }
@@ -107,17 +111,28 @@ impl OtherCredential {
 
 /// A client secret, which no message shows.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    origin: Origin,
+}
 
 impl Secret {
     /// Takes the secret.
     #[must_use]
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self {
+            text: secret.into(),
+            origin: Origin::Nowhere,
+        }
+    }
+
+    pub(super) fn told_by(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
     }
 
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 

@@ -77,7 +77,7 @@ impl Resolver<'_> {
         }
         let other = |key, credential| OtherCredential::new(key, given.origin.clone(), credential);
         Some(match form {
-            SECRET => Credential::Secret(Secret::new(text)),
+            SECRET => Credential::Secret(Secret::new(text).told_by(given.origin.clone())),
             SECRET_FILE => Credential::SecretFile(SecretFile::new(text, given.origin.clone())),
             CERTIFICATE => {
                 let mut certificate = tower_obo::ClientCertificate::file(text);

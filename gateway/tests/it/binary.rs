@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read as _},
     net::SocketAddr,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use entra_emulator::{Emulator, demo as ids};
@@ -228,20 +228,13 @@ fn listen_address(log: &mut impl BufRead) -> SocketAddr {
     }
 }
 
-/// Starts it with these limits of open files, soft and hard, and says what it made of them, and what
-/// it said before it listened.
-#[cfg(target_os = "linux")]
-fn open_files_of_a_gateway(soft: u32, hard: u32) -> (String, String) {
-    let run = format!(
-        "ulimit -Sn {soft} && ulimit -Hn {hard} && exec {}",
-        env!("CARGO_BIN_EXE_obo-gateway")
-    );
-    let mut child = Command::new("sh")
-        .args(["-c", &run])
+/// Starts it with that one variable for the credential, and waits until it listens; what it said until then.
+fn started(mut command: Command, variable: &str, value: &str) -> (Child, String) {
+    let mut child = command
         .env_clear()
         .env("AZURE_TENANT_ID", ids::CONTOSO)
         .env("AZURE_CLIENT_ID", ids::API_CLIENT_ID)
-        .env("AZURE_CLIENT_SECRET", "x")
+        .env(variable, value)
         .env("OBO_LISTEN", "127.0.0.1:0")
         .env("OBO_UPSTREAM", "http://127.0.0.1:9")
         .env("OBO_AUTHORITY", "http://127.0.0.1:9")
@@ -255,6 +248,45 @@ fn open_files_of_a_gateway(soft: u32, hard: u32) -> (String, String) {
     while !said.contains("gateway listens") {
         assert!(log.read_line(&mut said).unwrap() > 0, "it ended: {said}");
     }
+    (child, said)
+}
+
+#[test]
+fn the_log_says_at_the_start_which_credential_was_taken_and_what_told_of_it() {
+    for (variable, value, expected) in [
+        ("AZURE_CLIENT_SECRET", "s3cret", "client secret"),
+        ("OBO_CLIENT_SECRET", "s3cret", "client secret"),
+        (
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "/nowhere/token",
+            "federated token in /nowhere/token",
+        ),
+    ] {
+        let command = Command::new(env!("CARGO_BIN_EXE_obo-gateway"));
+        let (mut child, said) = started(command, variable, value);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let line = said
+            .lines()
+            .find(|line| line.contains("gateway listens"))
+            .unwrap();
+        let expected = format!("credential=\"{expected} ({variable})\"");
+        assert!(line.contains(&expected), "{line}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+}
+
+/// Starts it with these limits of open files, soft and hard, and says what it made of them, and what
+/// it said before it listened.
+#[cfg(target_os = "linux")]
+fn open_files_of_a_gateway(soft: u32, hard: u32) -> (String, String) {
+    let run = format!(
+        "ulimit -Sn {soft} && ulimit -Hn {hard} && exec {}",
+        env!("CARGO_BIN_EXE_obo-gateway")
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &run]);
+    let (mut child, said) = started(command, "AZURE_CLIENT_SECRET", "x");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();

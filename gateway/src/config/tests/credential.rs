@@ -45,7 +45,8 @@ fn a_credential_has_one_of_five_forms() {
         assert_eq!(described(form, &[]), expected, "{form}");
     }
     let secret = [("AZURE_CLIENT_SECRET", "x")];
-    assert_eq!(described("", &secret), "client secret");
+    let expected = "client secret (AZURE_CLIENT_SECRET)";
+    assert_eq!(described("", &secret), expected);
     let host = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:2")];
     let form = "managed_identity = true";
     assert_eq!(
@@ -102,7 +103,7 @@ fn the_selection_counts_for_a_secret_of_the_environment_too() {
             "EnvironmentCredential",
             "client secret (AZURE_CLIENT_SECRET)",
         ),
-        (" ", "client secret"),
+        (" ", "client secret (AZURE_CLIENT_SECRET)"),
     ] {
         assert_eq!(described("", &both(selection)), expected, "{selection}");
     }
@@ -139,8 +140,22 @@ fn what_only_goes_with_a_certificate_leaves_that_of_an_earlier_layer() {
     let form = "certificate = '/c.pfx', password_file = '/p'";
     assert_eq!(
         described(form, &[("OBO_FEDERATED_TOKEN_FILE", "/t")]),
-        "federated token in /t"
+        "federated token in /t (OBO_FEDERATED_TOKEN_FILE)"
     );
+}
+
+#[test]
+fn the_variable_that_told_of_a_credential_is_named() {
+    for (variable, value, expected) in [
+        ("OBO_CLIENT_SECRET", "s3cret", "client secret"),
+        ("AZURE_CLIENT_SECRET", "s3cret", "client secret"),
+        ("OBO_CLIENT_SECRET_FILE", "/s", "client secret in /s"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/c", "certificate in /c"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/t", "federated token in /t"),
+    ] {
+        let expected = format!("{expected} ({variable})");
+        assert_eq!(described("", &[(variable, value)]), expected);
+    }
 }
 
 #[test]
