@@ -5,6 +5,15 @@ import fields
 from meanings import MEANINGS
 
 OURS = "tower-obo"
+KEYCLOAK = """
+## Keycloak
+
+`scripts/keycloak`, the other half of `make interop`, starts a Keycloak of its own and puts the gateway before an API, with `[oidc]`: with the
+client's secret in the body and in the header. Tokens of Keycloak's users are exchanged (RFC
+8693) for ones of another audience, once for all requests; one for somebody else, an ID token and a refresh token of our own client, a user
+without the role, an altered signature, altered claims, a token past its end and a session that was ended are refused, each with its status;
+the application's own token (client credentials) is the same for all; and a token that is signed with a new key of the realm is served.
+"""
 HEAD = """\
 # Interoperability
 
@@ -12,7 +21,8 @@ HEAD = """\
 emulator records their token requests, which are compared here field by field; tokens of managed identities are asked for at a stand-in of
 Azure's two endpoints, which records, too. This page is made by that suite
 (`UPDATE_DOCS=1 make interop`), which fails when the page is not what it would make, or when a request differs in a field that
-nobody has given a reason for. Values in ‹› are of the run.
+nobody has given a reason for. Values in ‹› are of the run. `AuthorizationCodeCredential` of azure-identity and of @azure/identity takes a
+client secret or nothing, so that it is here with a secret alone. tower-obo doesn't sign users in and has no authorization code.
 """
 
 
@@ -32,7 +42,7 @@ def page(results, facts, versions):
     if stale:
         raise Problem(f"meanings.py explains what is no difference: {', '.join(stale)}")
     text += ["## Why\n", "| field | why it differs |", "|---|---|", *reasons()]
-    return "\n".join(text) + "\n"
+    return "\n".join(text) + "\n" + KEYCLOAK
 
 
 def runs(results, versions):
@@ -55,7 +65,7 @@ def reasons():
 
 
 def section(grant, credential, results, facts, explained, shown):
-    """The rows that no section before has shown."""
+    """The rows with something that no section before has shown."""
     clients = {client: None for client in dict.fromkeys(result["client"] for result in results)}
     for result in results:
         if (result["grant"], result["credential"]) != (grant, credential):
@@ -68,13 +78,17 @@ def section(grant, credential, results, facts, explained, shown):
         clients[result["client"]] = {"token requests": str(len(requests))} | found
     clients = {client: sent for client, sent in clients.items() if sent}
     names = sorted({name for client in clients.values() for name in client}, key=order)
-    same, differing = [], []
+    same, differing, now_shown = [], [], set()
     for name in names:
         values = {}
         for client, sent in clients.items():
             values.setdefault(sent.get(name), []).append(client)
+        facts_of_row = {(name, client, value) for value, who in values.items() for client in who}
+        is_new = not facts_of_row <= shown
+        now_shown |= facts_of_row
         if len(values) == 1:
-            same.append(f"| {name} | {cell(next(iter(values)))} |")
+            if is_new:
+                same.append(f"| {name} | {cell(next(iter(values)))} |")
             continue
         if name not in MEANINGS:
             raise Problem(f"{name} differs and has no meaning: {values} ({grant}, {credential})")
@@ -85,15 +99,18 @@ def section(grant, credential, results, facts, explained, shown):
             for value, all_who in values.items()
             if (who := [one for one in all_who if one != OURS])
         )
-        differing.append(f"| {name} | {cell(ours)} | {others} |")
+        if is_new:
+            differing.append(f"| {name} | {cell(ours)} | {others} |")
     text = [f"## {grant[0].upper()}{grant[1:]}, {credential}\n"]
-    if rows := [row for row in same if row not in shown]:
+    if same:
         besides = ", besides what is the same above" if shown else ""
-        text += [f"The same in {', '.join(clients)}{besides}:\n", "| field | value |", "|---|---|", *rows, ""]
-    if rows := [row for row in differing if row not in shown]:
+        text += [f"The same in {', '.join(clients)}{besides}:\n", "| field | value |", "|---|---|", *same, ""]
+    if differing:
         besides = ", besides what differs above" if shown else ""
-        text += [f"What differs{besides}:\n", f"| field | {OURS} | others |", "|---|---|---|", *rows, ""]
-    shown.update(same, differing)
+        text += [f"What differs{besides}:\n", f"| field | {OURS} | others |", "|---|---|---|", *differing, ""]
+    if not same and not differing:
+        text += [f"In {', '.join(clients)}, every field is as it is above.\n"]
+    shown |= now_shown
     return text
 
 

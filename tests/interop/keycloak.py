@@ -22,15 +22,21 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+BRIEF = 8  # seconds that a token of the client brief-ui lives
+SKEW = 1  # seconds of leeway that the gateway has
 START = 240  # seconds that Keycloak may take to start
 PASSWORD = secrets.token_urlsafe()
 SECRET = secrets.token_urlsafe() + "/+:"
 
 
+class Json(list):
+    """A list that is sent as JSON."""
+
+
 def call(method, url, body=None, token=None):
     """Status, headers and body of one request; a dict is sent as JSON, a list of pairs as a form."""
     headers = {}
-    if isinstance(body, dict):
+    if isinstance(body, (dict, Json)):
         headers["Content-Type"], body = "application/json", json.dumps(body).encode()
     elif body is not None:
         body = urllib.parse.urlencode(body).encode()
@@ -65,9 +71,12 @@ def until(what, seconds, process):
     raise SystemExit(f"{process.args[0]} was not ready after {seconds} s")
 
 
+def decoded(part):
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
 def claims(token):
-    part = token.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return json.loads(decoded(token.split(".")[1]))
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
@@ -85,7 +94,7 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 
 class Keycloak:
-    """Keycloak on loopback, with a realm, three clients and a user, made by its admin API."""
+    """Keycloak on loopback, with a realm, its clients and two users, made by its admin API."""
 
     def __init__(self, home, folder):
         # What a run before has left, its administrator and all.
@@ -125,21 +134,24 @@ class Keycloak:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
 
-    def token(self, client, user, realm="shop", password=PASSWORD, **more):
+    def token(self, client, user, realm="shop", kind="access_token", **more):
         form = {
             "grant_type": "password",
             "client_id": client,
             "username": user,
-            "password": password,
+            "password": PASSWORD,
             **more,
         }
         url = f"{self.url}/realms/{realm}/protocol/openid-connect/token"
         status, _, body = call("POST", url, list(form.items()))
         assert status == 200, (status, body)
-        return json.loads(body)["access_token"]
+        return json.loads(body)[kind]
 
     def admin(self, method, path, body=None):
         token = self.token("admin-cli", "admin", "master")
+        if isinstance(body, list):
+            # Not a form, here.
+            body = Json(body)
         status, headers, answer = call(method, f"{self.url}/admin/realms{path}", body, token)
         assert status in (200, 201, 204), (method, path, status, answer)
         return headers, json.loads(answer) if answer else None
@@ -162,6 +174,9 @@ class Keycloak:
             "clientId": "shop-api",
             "enabled": True,
             "secret": SECRET,
+            "serviceAccountsEnabled": True,
+            # So that there are ID tokens for it.
+            "directAccessGrantsEnabled": True,
             "attributes": {"standard.token.exchange.enabled": "true"},
             "protocolMappers": [audience("orders-api")],
         }
@@ -169,31 +184,35 @@ class Keycloak:
         ui = {"clientId": "shop-ui", "protocolMappers": [audience("shop-api")]}
         self.admin("POST", "/shop/clients", {**ui, **login})
         self.admin("POST", "/shop/clients", {"clientId": "other-ui", **login})
+        brief = {"clientId": "brief-ui", "attributes": {"access.token.lifespan": str(BRIEF)}}
+        self.admin("POST", "/shop/clients", {**ui, **brief, **login})
         self.admin("POST", "/shop/roles", {"name": "customer"})
+        self.alice, _ = self.user("alice"), self.user("bob")
+        _, role = self.admin("GET", "/shop/roles/customer")
+        self.admin("POST", f"/shop/users/{self.alice}/role-mappings/realm", [role])
+
+    def user(self, name):
         user = {
-            "username": "alice",
+            "username": name,
             "enabled": True,
-            "email": "alice@shop.example",
+            "email": f"{name}@shop.example",
             "emailVerified": True,
-            "firstName": "Alice",
+            "firstName": name.capitalize(),
             "lastName": "Example",
             "credentials": [{"type": "password", "value": PASSWORD}],
         }
         headers, _ = self.admin("POST", "/shop/users", user)
-        self.alice = headers["Location"].rsplit("/", 1)[1]
-        _, role = self.admin("GET", "/shop/roles/customer")
-        roles = f"{self.url}/admin/realms/shop/users/{self.alice}/role-mappings/realm"
-        request = urllib.request.Request(
-            roles,
-            json.dumps([role]).encode(),
-            {
-                "Content-Type": "application/json",
-                "Authorization": f"Bearer {self.token('admin-cli', 'admin', 'master')}",
-            },
-            method="POST",
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert answer.status == 204
+        return headers["Location"].rsplit("/", 1)[1]
+
+    def rotate(self, priority):
+        """From now on the realm signs with a new key."""
+        key = {
+            "name": f"key-{priority}",
+            "providerId": "rsa-generated",
+            "providerType": "org.keycloak.keys.KeyProvider",
+            "config": {"priority": [str(priority)], "algorithm": ["RS256"]},
+        }
+        self.admin("POST", "/shop/components", key)
 
 
 class Gateway:
@@ -219,6 +238,11 @@ allow_http_loopback = true
 
 [accept]
 roles = ["customer"]
+clock_skew = "{SKEW}s"
+
+[downstream.own]
+grant = "client_credentials"
+scope = "email"
 
 [downstream.orders]
 grant    = "token_exchange"
@@ -232,6 +256,10 @@ audience = "nobody"
 path             = "/orders"
 downstream       = "orders"
 identity_headers = {{ sub = "X-Sub", iss = "X-Iss" }}
+
+[[route]]
+path       = "/own"
+downstream = "own"
 
 [[route]]
 path       = "/nobody"
@@ -306,6 +334,52 @@ def judge(keycloak, gateway, how):
     check(f"{how}: who has signed in again is served", answer[0] == 200, answer)
 
 
+def judge_more(keycloak, gateway, how, priority):
+    """What is wrong with a token in one respect alone."""
+    Upstream.seen.clear()
+    alice = keycloak.token("shop-ui", "alice")
+
+    def refused(what, status, token):
+        answer = gateway.get("/orders", token)
+        check(f"{how}: {what} is {status}", answer[0] == status, answer)
+
+    # For the gateway's own client and by the same key: but for `typ` it would be a token without the role.
+    own = keycloak.token("shop-api", "alice", kind="id_token", client_secret=SECRET, scope="openid")
+    check(f"{how}: an ID token is for the client alone", claims(own)["aud"] == "shop-api", claims(own))
+    refused("an ID token", 401, own)
+    refresh = keycloak.token("shop-ui", "alice", kind="refresh_token")
+    refused("a refresh token", 401, refresh)
+    refused("a user without the role", 403, keycloak.token("shop-ui", "bob"))
+    header, payload, signature = alice.split(".")
+    middle = len(signature) // 2
+    other = "A" if signature[middle] != "A" else "B"
+    refused("an altered signature", 401, ".".join([header, payload, signature[:middle] + other + signature[middle + 1 :]]))
+    longer = json.dumps(claims(alice) | {"exp": claims(alice)["exp"] + 3600}).encode()
+    longer = base64.urlsafe_b64encode(longer).decode().rstrip("=")
+    refused("a token that was made to live longer", 401, ".".join([header, longer, signature]))
+    check(f"{how}: none of them reached the upstream", not Upstream.seen, Upstream.seen)
+
+    brief = keycloak.token("brief-ui", "alice")
+    refused("a token before its end", 200, brief)
+    time.sleep(max(0, claims(brief)["exp"] + SKEW + 1 - time.time()))
+    refused("the same token after it", 401, brief)
+
+    Upstream.seen.clear()
+    answers = [gateway.get("/own", keycloak.token("shop-ui", user)) for user in ("alice", "alice")]
+    check(f"{how}: the application has a token of its own", all(a[0] == 200 for a in answers), answers)
+    tokens = {seen["authorization"].removeprefix("Bearer ") for seen in Upstream.seen}
+    check(f"{how}: it is the same for all", len(tokens) == 1)
+    name = claims(tokens.pop())["preferred_username"]
+    check(f"{how}: it is no user's", name == "service-account-shop-api", name)
+
+    before = json.loads(decoded(alice.split(".")[0]))["kid"]
+    keycloak.rotate(priority)
+    alice = keycloak.token("shop-ui", "alice")
+    kid = json.loads(decoded(alice.split(".")[0]))["kid"]
+    check(f"{how}: the realm has a new key", kid != before)
+    refused("a token by the realm's new key", 200, alice)
+
+
 def main():
     binaries, home = map(pathlib.Path, sys.argv[1:])
     folder = pathlib.Path(tempfile.mkdtemp(prefix="obo-keycloak-"))
@@ -317,10 +391,15 @@ def main():
     good = False
     try:
         keycloak.set_up()
-        for how, more in [("secret in the body", ""), ("secret in the header", "secret_in_header = true")]:
+        ways = [
+            ("secret in the body", ""),
+            ("secret in the header", "secret_in_header = true"),
+        ]
+        for number, (how, more) in enumerate(ways):
             name = how.replace(" ", "-")
             gateway = Gateway(binaries, folder, keycloak, address, name, more)
             judge(keycloak, gateway, how)
+            judge_more(keycloak, gateway, how, 200 + number)
             gateway.stop()
         for log in folder.glob("*.log"):
             text = log.read_text(errors="replace")

@@ -26,9 +26,9 @@ MEANINGS = {
     "form `client_info`": "Brings an account id for MSAL's cache, which is by account. tower-obo caches by the caller's whole token.",
     "form `scope`": "`offline_access` would bring a refresh token that could leak, `openid` and `profile` an ID token that nobody "
     "reads: tower-obo asks for the resource only. Order is of no importance.",
-    "form `claims`": "MSAL adds the capability that it was configured with (`cp1`, in capitals or not) and, for Node, "
-    "members about the ID token. The gateway and the library declare `cp1` where they were told to "
-    "(`answer_claims_challenges`), which the recorded ones were not. What the challenge asked for is the same.",
+    "form `claims`": "The gateway and the library declare the capability `cp1` where they are told to (`answer_claims_challenges`), as "
+    "these were, and as Microsoft's clients were; azure-identity for Python writes it in capitals. MSAL for Node adds members about the "
+    "ID token, which nobody reads here. What the challenge asked for is the same.",
     "form `x-client-SKU`": _NAMES_ITSELF,
     "form `x-client-VER`": _NAMES_ITSELF,
     "form `x-client-OS`": _NAMES_ITSELF,
@@ -36,6 +36,8 @@ MEANINGS = {
     "header `x-client-sku`": _NAMES_ITSELF,
     "header `x-client-ver`": _NAMES_ITSELF,
     "header `x-client-os`": _NAMES_ITSELF,
+    "form `x-client-current-telemetry`": _TELEMETRY,
+    "form `x-client-last-telemetry`": _TELEMETRY,
     "header `x-client-current-telemetry`": _TELEMETRY,
     "header `x-client-last-telemetry`": _TELEMETRY,
     "form `x-ms-lib-capability`": _THROTTLED,

@@ -117,6 +117,15 @@ for (const credential of Object.keys(credentials)) {
   });
 }
 
+await check("msal-node", "on behalf of, with a capability", "secret", async () => {
+  const app = application(api, settings.api_secret, "secret", { clientCapabilities: ["cp1"] });
+  const result = await app.acquireTokenOnBehalfOf({
+    oboAssertion: settings.assertion,
+    scopes: [armScope],
+  });
+  expect(result.accessToken, { oid: alice, xms_cc: ["cp1"] });
+});
+
 await check("msal-node", "on behalf of, with claims", "secret", async () => {
   const capable = { clientCapabilities: ["cp1"] };
   const app = application(api, settings.api_secret, "secret", capable);
@@ -199,6 +208,12 @@ for (const [kind, credential] of Object.entries({
     expect(token, { aud: "https://management.azure.com", oid: alice, appid: api });
   });
 }
+
+await check("@azure/identity", "on behalf of, with a capability", "secret", async () => {
+  const credential = onBehalfOf({ clientSecret: settings.api_secret });
+  const { token } = await credential.getToken(armScope, { enableCae: true });
+  expect(token, { oid: alice, xms_cc: ["cp1"] });
+});
 
 await check("@azure/identity", "on behalf of, with claims", "secret", async () => {
   const credential = onBehalfOf({ clientSecret: settings.api_secret });

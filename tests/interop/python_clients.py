@@ -30,6 +30,7 @@ AUTHORITY = f"{HTTPS}/{TENANT}"
 ARM_SCOPE, API_SCOPE = "https://management.azure.com/.default", f"api://{API}/.default"
 GRAPH_SCOPE = "https://graph.microsoft.com/User.Read"
 PEM = open(settings["pem_file"], "rb").read()
+PFX = open(settings["pfx_file"], "rb").read()
 FEDERATED = open(settings["federated_file"]).read()
 REDIRECT = settings["redirect_uri"]
 ISSUER_V1, ISSUER_V2 = f"{AUTHORITY}/", f"{AUTHORITY}/v2.0"
@@ -111,6 +112,13 @@ def _():
     expect(succeeded(result), oid=ALICE, xms_cc=["cp1"])
 
 
+@check("msal-python", "on behalf of, with a capability", "secret")
+def _():
+    app = application(API, settings["api_secret"], "secret", client_capabilities=["cp1"])
+    result = app.acquire_token_on_behalf_of(settings["assertion"], [ARM_SCOPE])
+    expect(succeeded(result), oid=ALICE, xms_cc=["cp1"])
+
+
 @check("msal-python", "instance discovery", "secret")
 def _():
     instance = f"{HTTPS}/common/discovery/instance"
@@ -174,16 +182,13 @@ for kind, credential in {
         expect(token, aud=API, azp=UI, idtyp="app", roles=["Subscriptions.Read.All"])
 
 
-for kind, variables in {
-    "secret": {"AZURE_CLIENT_SECRET": settings["ui_secret"]},
-    "certificate": {"AZURE_CLIENT_CERTIFICATE_PATH": settings["pem_file"]},
-}.items():
+for kind, variables in settings["environments"].items():
 
     @check("azure-identity (Python)", "client credentials, from the environment", kind)
     def _():
-        common = {"AZURE_AUTHORITY_HOST": HTTPS, "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": UI}
-        with unittest.mock.patch.dict(os.environ, common | variables):
-            credential = EnvironmentCredential(disable_instance_discovery=True)
+        with unittest.mock.patch.dict(os.environ, variables):
+            kind_of = WorkloadIdentityCredential if kind == "federated" else EnvironmentCredential
+            credential = kind_of(disable_instance_discovery=True)
             token = credential.get_token(API_SCOPE).token
         expect(token, aud=API, azp=UI, idtyp="app")
 
@@ -191,6 +196,7 @@ for kind, variables in {
 ON_BEHALF_OF = {
     "secret": {"client_secret": settings["api_secret"]},
     "certificate": {"client_certificate": PEM},
+    "PFX file": {"client_certificate": PFX, "password": settings["password"]},
     "federated": {"client_assertion_func": lambda: FEDERATED},
 }
 
@@ -238,6 +244,12 @@ for kind in ON_BEHALF_OF:
 def _():
     asked = {"claims": settings["claims"], "enable_cae": True}
     token = asyncio.run(on_behalf_of_async("secret", **asked))
+    expect(token, oid=ALICE, xms_cc=["CP1"])
+
+
+@check("azure-identity (Python)", "on behalf of, with a capability", "secret")
+def _():
+    token = on_behalf_of("secret").get_token(ARM_SCOPE, enable_cae=True).token
     expect(token, oid=ALICE, xms_cc=["CP1"])
 
 

@@ -18,6 +18,7 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 import compare
 from emulator import Emulator, sign_in_server
@@ -28,7 +29,10 @@ HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "interop.md"
 TENANT = "c0a70500-0000-4000-8000-000000000001"
 API, UI = "a9100000-0000-4000-8000-00000000000a", "b1e00000-0000-4000-8000-00000000000b"
-API_SECRET = "emulator-api-secret"
+API_SECRET, UI_SECRET = "emulator-api-secret", "emulator-ui-secret"
+# Of the files with a private key that have one.
+PASSWORD = "pass word/+:"
+ENCRYPTION = serialization.BestAvailableEncryption(PASSWORD.encode())
 ISSUER, SUBJECT = "https://issuer.example/cluster", "system:serviceaccount:shop:api"
 # What Resource Manager challenges with when a session was revoked.
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}'
@@ -54,12 +58,13 @@ def key_and_certificate():
     key_pem = key.private_bytes(
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return key, key_pem, certificate.public_bytes(pem)
+    return key, key_pem, certificate
 
 
 def credentials(emulator, folder):
     """Registers a certificate and a federated credential for both applications; files of them."""
-    key, key_pem, certificate_pem = key_and_certificate()
+    key, key_pem, certificate = key_and_certificate()
+    certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
     issuer = rsa.generate_private_key(65537, 2048)
     jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(issuer.public_key()))
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -87,12 +92,44 @@ def credentials(emulator, folder):
         "pem_file": key_pem + certificate_pem,
         "federated_file": federated.encode(),
         "secret_file": API_SECRET.encode(),
+        "ui_secret_file": UI_SECRET.encode(),
+        # With a password: as Windows and Key Vault keep it, and as OpenSSL does.
+        "pfx_file": pkcs12.serialize_key_and_certificates(b"api", key, certificate, None, ENCRYPTION),
+        "encrypted_pem_file": key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, ENCRYPTION
+        )
+        + certificate_pem,
+        "password_file": PASSWORD.encode(),
     }.items():
         path = folder / name
         path.touch(mode=0o600)
         path.write_bytes(content)
         files[name] = str(path)
     return files | {"federated": federated}
+
+
+def environments(emulator, files):
+    """What AZURE_* variables tell of the web app, by the credential."""
+    common = {
+        "AZURE_AUTHORITY_HOST": emulator.https,
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": UI,
+    }
+    path, password = "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_CERTIFICATE_PASSWORD"
+    return {
+        credential: common | variables
+        for credential, variables in {
+            "secret": {"AZURE_CLIENT_SECRET": UI_SECRET},
+            "certificate": {path: files["pem_file"]},
+            "certificate with its chain": {
+                path: files["pem_file"],
+                "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN": "true",
+            },
+            "certificate with a password": {path: files["encrypted_pem_file"], password: PASSWORD},
+            "PFX file": {path: files["pfx_file"], password: PASSWORD},
+            "federated": {"AZURE_FEDERATED_TOKEN_FILE": files["federated_file"]},
+        }.items()
+    }
 
 
 def run(command, environment, emulator, identities, results):
@@ -196,7 +233,9 @@ def main(binaries, node_folder):
                 "api": API,
                 "api_secret": API_SECRET,
                 "ui": UI,
-                "ui_secret": "emulator-ui-secret",
+                "ui_secret": UI_SECRET,
+                "password": PASSWORD,
+                "environments": environments(emulator, files),
                 "alice": "a11ce000-0000-4000-8000-000000000011",
                 "redirect_uri": "http://localhost:8000/account/callback",
                 "sign_in": f"http://127.0.0.1:{server.server_port}",

@@ -3,6 +3,7 @@ those of Microsoft's clients."""
 
 import base64
 import contextlib
+import http.server
 import os
 import pathlib
 import re
@@ -12,40 +13,70 @@ import threading
 
 import requests
 
-from checks import check, settings
+from checks import check, expect, settings
 
 CLIENT = "tower-obo"
-# As the gateway's file names them, and the file of this run.
+# As the gateway's file says it, in the file of this run.
 CREDENTIALS = {
-    "secret": ("secret_file", "secret_file"),
-    "certificate": ("certificate", "pem_file"),
-    "federated": ("federated_token_file", "federated_file"),
-    "managed identity": ("managed_identity", "identity"),
+    "secret": '{{ secret_file = "{secret_file}" }}',
+    "certificate": '{{ certificate = "{pem_file}" }}',
+    "PFX file": '{{ certificate = "{pfx_file}", password_file = "{password_file}" }}',
+    "federated": '{{ federated_token_file = "{federated_file}" }}',
+    "managed identity": '{{ managed_identity = "{identity}" }}',
+    "secret of the web app": '{{ secret_file = "{ui_secret_file}" }}',
 }
 # How long the gateway may take to start, and to end.
 PATIENCE = 30
 
 
+class Echo(http.server.BaseHTTPRequestHandler):
+    """An upstream that says what it was authorized with."""
+
+    def do_GET(self):
+        answer = self.headers["authorization"].encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+threading.Thread(target=echo.serve_forever, daemon=True).start()
+ECHO = f"http://127.0.0.1:{echo.server_port}"
+
+
 @contextlib.contextmanager
-def gateway(credential, *flags, environment={}):
-    """A running gateway with that credential; its address."""
-    key, file = CREDENTIALS[credential]
+def gateway(credential, more="", client=settings["api"], downstream=None, environment={}):
+    """A running gateway with that credential, or with what the environment tells of; its address. `more` goes
+    under [entra]."""
+    entra = f"""
+authority = "{settings["https"]}"
+tenant = "{settings["tenant"]}"
+client_id = "{client}"
+credential = {CREDENTIALS[credential].format(**settings)}
+""" if credential else ""
+    downstream = downstream or '''
+[downstream.arm]
+scope = "https://management.azure.com/.default"
+'''
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "gateway.toml"
         config.write_text(f"""
 listen = "127.0.0.1:0"
 upstream = "{settings["arm"]}"
 workers = 1
+retry_challenges = true
 [entra]
-authority = "{settings["https"]}"
-tenant = "{settings["tenant"]}"
-client_id = "{settings["api"]}"
 ca_file = "{settings["ca_file"]}"
-credential = {{ {key} = "{settings[file]}" }}
+{entra}
+{more}
 [accept]
 scopes = ["access_as_user"]
-[downstream.arm]
-scope = "https://management.azure.com/.default"
+audiences = ["{settings["api"]}"]
+{downstream}
 [[route]]
 path = "/subscriptions"
 downstream = "arm"
@@ -53,9 +84,15 @@ upstream = "arm"
 [upstreams.arm]
 url = "{settings["arm"]}"
 ca_file = "{settings["ca_file"]}"
+[[route]]
+path = "/application"
+downstream = "arm"
+upstream = "echo"
+[upstreams.echo]
+url = "{ECHO}"
 """)
         process = subprocess.Popen(
-            [settings["gateway"], "--config", str(config), *flags],
+            [settings["gateway"], "--config", str(config)],
             env=os.environ | {"RUST_LOG": "info"} | environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -94,29 +131,85 @@ def subscriptions(address):
     return sorted(one["displayName"] for one in answer.json()["value"])
 
 
-for credential in ["secret", "certificate", "federated"]:
+def challenged():
+    """The next request to Resource Manager is challenged."""
+    challenge = base64.b64encode(settings["claims"].encode()).decode()
+    header = f'Bearer realm="", error="insufficient_claims", claims="{challenge}"'
+    order = requests.post(
+        f"{settings['https']}/emulator/endpoints/arm/faults",
+        json={"status": 401, "headers": {"www-authenticate": header}},
+        verify=settings["ca_file"],
+        timeout=PATIENCE,
+    )
+    assert order.status_code == 204, order.text
+
+
+def application_token(address):
+    """The token that the upstream gets is the application's own."""
+    answer = requests.get(
+        f"{address}/application",
+        headers={"authorization": f"Bearer {settings['assertion']}"},
+        timeout=PATIENCE,
+    )
+    assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
+    token = answer.text.removeprefix("Bearer ")
+    expect(token, aud=settings["api"], azp=settings["ui"], idtyp="app", roles=["Subscriptions.Read.All"])
+
+
+ALICES = ["Alice Production", "Alice Sandbox"]
+
+for credential in ["secret", "certificate", "PFX file", "federated"]:
 
     @check(CLIENT, "on behalf of", credential)
     def _():
         with gateway(credential) as address:
             found = subscriptions(address)
-        assert found == ["Alice Production", "Alice Sandbox"], found
+        assert found == ALICES, found
+
+
+CAPABLE = "answer_claims_challenges = true"
+
+
+@check(CLIENT, "on behalf of, with a capability", "secret")
+def _():
+    with gateway("secret", CAPABLE) as address:
+        found = subscriptions(address)
+    assert found == ALICES, found
 
 
 @check(CLIENT, "on behalf of, with claims", "secret")
 def _():
-    challenge = base64.b64encode(settings["claims"].encode()).decode()
-    header = f'Bearer realm="", error="insufficient_claims", claims="{challenge}"'
-    with gateway("secret", "--retry-challenges") as address:
-        order = requests.post(
-            f"{settings['https']}/emulator/endpoints/arm/faults",
-            json={"status": 401, "headers": {"www-authenticate": header}},
-            verify=settings["ca_file"],
-            timeout=PATIENCE,
-        )
-        assert order.status_code == 204, order.text
+    with gateway("secret", CAPABLE) as address:
+        challenged()
         found = subscriptions(address)
-    assert found == ["Alice Production", "Alice Sandbox"], found
+    assert found == ALICES, found
+
+
+# The web app's own tokens for the API, which Microsoft's clients ask for here, too.
+OWN = f'''
+[downstream.arm]
+grant = "client_credentials"
+scope = "api://{settings["api"]}/.default"
+'''
+
+for credential, of_the_web_app in {
+    "secret": "secret of the web app",
+    "certificate": "certificate",
+    "federated": "federated",
+}.items():
+
+    @check(CLIENT, "client credentials", credential)
+    def _():
+        with gateway(of_the_web_app, client=settings["ui"], downstream=OWN) as address:
+            application_token(address)
+
+
+for credential, variables in settings["environments"].items():
+
+    @check(CLIENT, "client credentials, from the environment", credential)
+    def _():
+        with gateway(None, downstream=OWN, environment=variables) as address:
+            application_token(address)
 
 
 for platform, variables in settings["platforms"].items():
@@ -125,4 +218,4 @@ for platform, variables in settings["platforms"].items():
     def _():
         with gateway("managed identity", environment=variables) as address:
             found = subscriptions(address)
-        assert found == ["Alice Production", "Alice Sandbox"], found
+        assert found == ALICES, found
