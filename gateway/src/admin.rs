@@ -58,6 +58,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
             }
         };
         let pages = Arc::clone(&pages);
+        let counted = pages.exposition.admin_connection();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let pages = Arc::clone(&pages);
@@ -76,7 +77,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
             if let Err(error) = served {
                 tracing::debug!(%error, "an admin connection ended");
             }
-            drop(place);
+            drop((place, counted));
         });
     }
 }

@@ -20,11 +20,11 @@ use tokio::{
 use tower_obo::{ConfigErrors, Core, DenyList};
 
 use crate::{
-    AccessLog, AuditLog, admin, authorize,
+    admin, authorize,
     config::{Config, Credential},
     deny_file::{Denied, DenyFile, DenyFileError},
     message::room::Room,
-    metrics::{Dropped, Exposition, Metrics},
+    metrics::{Configured, Exposition, Metrics},
     net::{backend::Backend, listen},
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
@@ -197,11 +197,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
                 Arc::clone(&requests),
                 readiness.clone(),
                 denied.clone(),
-                Dropped {
-                    access: config.access_log.as_ref().map(AccessLog::dropped),
-                    audit: config.audit_log.as_ref().map(AuditLog::dropped),
-                },
-                config.traces.is_some(),
+                Configured::of(&config),
             ),
         };
         let listener = {

@@ -155,7 +155,10 @@ async fn run(
     let limits = &config.limits;
     let watches =
         Rc::new(Watches::with_others(limits, shortest(config)).with_deny_list(shared.deny.clone()));
-    let connections = Connections::new(limits.connections.div_ceil(config.workers.max(1)));
+    let connections = Connections::new(
+        limits.connections.div_ceil(config.workers.max(1)),
+        Arc::clone(&shared.metrics),
+    );
     let sweeper = task::spawn_local(sweep(
         Rc::clone(&watches),
         backends.values().cloned().collect(),

@@ -12,10 +12,13 @@ const BOUNDS: [u64; 16] = [
     2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
+/// How many classes there are.
+pub(super) const CLASSES: usize = BOUNDS.len() + 1;
+
 /// A histogram.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
-    classes: [AtomicU64; BOUNDS.len() + 1],
+    classes: [AtomicU64; CLASSES],
     microseconds: AtomicU64,
 }
 
@@ -30,15 +33,8 @@ pub(super) struct Read {
 
 impl Durations {
     pub(crate) fn record(&self, took: Duration) {
-        let took = took
-            .as_secs()
-            .saturating_mul(1_000_000)
-            .saturating_add(u64::from(took.subsec_micros()));
-        let class = BOUNDS
-            .iter()
-            .position(|bound| took <= *bound)
-            .unwrap_or(BOUNDS.len());
-        if let Some(class) = self.classes.get(class) {
+        let took = microseconds(took);
+        if let Some(class) = self.classes.get(class_of(took)) {
             class.fetch_add(1, Ordering::Relaxed);
         }
         self.microseconds.fetch_add(took, Ordering::Relaxed);
@@ -71,6 +67,23 @@ impl Durations {
             classes,
         }
     }
+}
+
+/// The class of a duration.
+pub(super) fn class(took: Duration) -> usize {
+    class_of(microseconds(took))
+}
+
+fn class_of(microseconds: u64) -> usize {
+    (BOUNDS.iter())
+        .position(|bound| microseconds <= *bound)
+        .unwrap_or(BOUNDS.len())
+}
+
+fn microseconds(took: Duration) -> u64 {
+    took.as_secs()
+        .saturating_mul(1_000_000)
+        .saturating_add(u64::from(took.subsec_micros()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     fmt::Error,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,20 +17,29 @@ use tower_obo::Core;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::{
-    Metrics,
+    Metrics, OneMore,
     durations::{Durations, Read},
+    exemplars::{self, Row},
     figures::Ledger,
     names::{self, Name},
     process::Process,
     text::classic,
 };
-use crate::{deny_file::Denied, run::Readiness, steps::limit::Running};
+use crate::{
+    AccessLog, AuditLog, config::Config, deny_file::Denied, run::Readiness, steps::limit::Running,
+};
 
 /// Everything that `/metrics` tells.
 #[derive(Debug)]
 pub(crate) struct Exposition {
     registry: Registry,
+    metrics: Arc<Metrics>,
+    /// Those of the text that is being written, in its order; one writes at a time.
+    rows: Rows,
+    writing: Mutex<()>,
 }
+
+type Rows = Arc<Mutex<Vec<Row>>>;
 
 impl Exposition {
     pub(crate) fn new(
@@ -39,30 +48,42 @@ impl Exposition {
         running: Arc<Running>,
         readiness: Readiness,
         denied: Denied,
-        dropped: Dropped,
-        traced: bool,
+        configured: Configured,
     ) -> Self {
+        let rows = Rows::default();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything {
-            metrics,
+            metrics: Arc::clone(&metrics),
+            rows: Arc::clone(&rows),
             core,
             running,
             readiness,
             denied,
-            dropped,
-            traced,
+            configured,
         }));
-        Self { registry }
+        Self {
+            registry,
+            metrics,
+            rows,
+            writing: Mutex::default(),
+        }
+    }
+
+    /// Somebody asks the admin listener.
+    pub(crate) fn admin_connection(&self) -> OneMore {
+        self.metrics.connections.admin()
     }
 
     /// OpenMetrics 1.0, or the older text format.
     pub(crate) fn render(&self, openmetrics: bool) -> String {
+        let _alone = self.writing.lock();
         let mut rendered = String::new();
         if let Err(error) = text::encode(&mut rendered, &self.registry) {
             tracing::error!(%error, "the metrics cannot be written");
         }
+        let rows = self.rows.lock().map(|mut rows| std::mem::take(&mut *rows));
         if openmetrics {
-            rendered
+            exemplars::put(&rendered, &rows.unwrap_or_default())
         } else {
             classic(&rendered)
         }
@@ -72,21 +93,35 @@ impl Exposition {
 #[derive(Debug)]
 struct Everything {
     metrics: Arc<Metrics>,
+    rows: Rows,
     core: Core,
     running: Arc<Running>,
     readiness: Readiness,
     denied: Denied,
-    dropped: Dropped,
-    /// Whether requests are told of at all.
-    traced: bool,
+    configured: Configured,
 }
 
-/// Who counts the lines that could not be written. The logs themselves are the workers': the last lines are
-/// written when the last of them is gone.
-#[derive(Debug, Default)]
-pub(crate) struct Dropped {
-    pub(crate) access: Option<ErrorCounter>,
-    pub(crate) audit: Option<ErrorCounter>,
+/// What the configuration says about what is told.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    /// Who counts the lines that could not be written. The logs themselves are the workers': the last lines
+    /// are written when the last of them is gone.
+    access: Option<ErrorCounter>,
+    audit: Option<ErrorCounter>,
+    /// Whether traces tell of requests.
+    traced: bool,
+    connections_max: u64,
+}
+
+impl Configured {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            access: config.access_log.as_ref().map(AccessLog::dropped),
+            audit: config.audit_log.as_ref().map(AuditLog::dropped),
+            traced: config.traces.is_some(),
+            connections_max: config.limits.connections as u64,
+        }
+    }
 }
 
 impl Collector for Everything {
@@ -95,15 +130,15 @@ impl Collector for Everything {
         self.gateway(&mut to)?;
         self.library(&mut to)?;
         let logs = [
-            (names::LOG_DROPPED, &self.dropped.access),
-            (names::AUDIT_DROPPED, &self.dropped.audit),
+            (names::LOG_DROPPED, &self.configured.access),
+            (names::AUDIT_DROPPED, &self.configured.audit),
         ];
         for (name, lines) in logs {
             if let Some(lines) = lines {
                 counter(&mut to.begin(name)?, lines.dropped_lines() as u64)?;
             }
         }
-        if self.traced {
+        if self.configured.traced {
             to.several(names::SPANS, "result", self.metrics.spans.read())?;
         }
         process(&mut to)
@@ -111,6 +146,18 @@ impl Collector for Everything {
 }
 
 impl Everything {
+    fn connections(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
+        let connections = &self.metrics.connections;
+        let open = [
+            ("public", read(&connections.public)),
+            ("admin", read(&connections.admin)),
+        ];
+        to.gauges(names::CONNECTIONS, "listener", open)?;
+        to.gauge(names::CONNECTIONS_MAX, self.configured.connections_max)?;
+        let full = read(&connections.full);
+        counter(&mut to.begin(names::CONNECTIONS_FULL)?, full)
+    }
+
     fn gateway(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
         let metrics = &*self.metrics;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
@@ -122,9 +169,11 @@ impl Everything {
             names::REQUEST_DURATION,
             "route",
             &metrics.routes,
+            &self.rows,
         )?;
         to.gauge(names::RUNNING, self.running.now())?;
         to.gauge(names::RUNNING_MAX, self.running.most())?;
+        self.connections(to)?;
         to.metric(names::REFUSALS, &metrics.refusals)?;
         to.gauge(names::DENY_RULES, self.denied.list.len() as u64)?;
         to.gauge(names::DENY_STALE, u64::from(self.denied.is_stale()))?;
@@ -134,6 +183,7 @@ impl Everything {
             names::UPSTREAM_DURATION,
             "upstream",
             upstreams,
+            &Rows::default(),
         )
     }
 
@@ -252,6 +302,7 @@ impl Encoder<'_> {
         durations: Name,
         label: &str,
         ledger: &Ledger,
+        rows: &Rows,
     ) -> Result<(), Error> {
         let all = ledger.read();
         if all.is_empty() {
@@ -263,6 +314,12 @@ impl Encoder<'_> {
                 let labels = [(label, &**name), ("outcome", outcome)];
                 counter(&mut family.encode_family(&labels)?, count)?;
             }
+        }
+        if let Ok(mut rows) = rows.lock() {
+            *rows = all
+                .iter()
+                .map(|(_, figures)| figures.exemplars.read())
+                .collect();
         }
         let mut family = self.begin(durations)?;
         for (name, figures) in &all {

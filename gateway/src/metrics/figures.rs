@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     durations::Durations,
+    exemplars::{Exemplar, Exemplars},
     outcome::{OUTCOMES, Outcome},
 };
 
@@ -19,6 +20,7 @@ use super::{
 pub(crate) struct Figures {
     outcomes: [AtomicU64; OUTCOMES.len()],
     pub(super) durations: Durations,
+    pub(super) exemplars: Exemplars,
 }
 
 impl Figures {
@@ -28,6 +30,11 @@ impl Figures {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.durations.record(took);
+    }
+
+    /// Takes note of a request that a trace tells of.
+    pub(crate) fn note(&self, exemplar: Exemplar) {
+        self.exemplars.record(exemplar);
     }
 
     /// By outcome, those that were.
@@ -47,6 +54,7 @@ impl Figures {
             own.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.durations.add(&other.durations);
+        self.exemplars.add(&other.exemplars);
     }
 }
 

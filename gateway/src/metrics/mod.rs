@@ -4,7 +4,9 @@
 //! touches what another worker writes. Places are found when a route is built, never by a label while
 //! a request runs. What is rare (refusals, exchanges) is counted by label.
 
+mod connections;
 mod durations;
+mod exemplars;
 mod exposition;
 mod figures;
 mod library;
@@ -22,7 +24,9 @@ use prometheus_client::{
 use tower_obo::{Clock as _, SystemClock, Timestamp};
 
 pub(crate) use self::{
-    exposition::{Dropped, Exposition},
+    connections::{Connections, OneMore},
+    exemplars::Exemplar,
+    exposition::{Configured, Exposition},
     figures::{Figures, Ledger},
     library::LibraryFigures,
     outcome::{Outcome, Refusal},
@@ -37,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) upstreams: Ledger,
     pub(crate) library: Arc<LibraryFigures>,
     pub(crate) spans: Arc<Spans>,
+    pub(crate) connections: Connections,
     refusals: Family<RefusalLabels, Counter>,
     started: Timestamp,
 }
@@ -54,6 +59,7 @@ impl Metrics {
             upstreams: Ledger::default(),
             library: Arc::default(),
             spans: Arc::default(),
+            connections: Connections::default(),
             refusals: Family::default(),
             started: SystemClock.now(),
         })

@@ -65,6 +65,9 @@ names! {
     REQUEST_DURATION: Histogram "obo_request_duration_seconds" ("route") "From a request's head to the beginning of its answer";
     RUNNING: Gauge "obo_requests_running" ("") "Requests whose answer is not written yet";
     RUNNING_MAX: Gauge "obo_requests_running_max" ("") "How many may run at once (limits.requests)";
+    CONNECTIONS: Gauge "obo_connections" ("listener") "Open connections: of clients (public), and of whoever asks the admin listener (admin)";
+    CONNECTIONS_MAX: Gauge "obo_connections_max" ("") "How many clients may have (limits.connections)";
+    CONNECTIONS_FULL: Counter "obo_connections_limit_reached" ("") "Times that a worker took no more connections, because its part of limits.connections was open";
     REFUSALS: Counter "obo_refusals" ("problem, actor") "Answers of the gateway's own that say what is wrong, by the problem's type and who has to act";
     DENY_RULES: Gauge "obo_deny_rules" ("") "Lines of accept.deny_file that are in force";
     DENY_STALE: Gauge "obo_deny_file_stale" ("") "1 while the file has changed to what cannot be used and the old list is in force, else 0";

@@ -3,7 +3,7 @@
 //! On Linux every worker has a socket of its own on the same port (`SO_REUSEPORT`) and the kernel
 //! spreads connections over them. Elsewhere the workers share one socket.
 
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -11,6 +11,8 @@ use tokio::{
     sync::Notify,
     time,
 };
+
+use crate::metrics::{Metrics, OneMore};
 
 /// Connections that wait to be accepted, for each worker.
 const BACKLOG: i32 = 1024;
@@ -88,24 +90,32 @@ pub(crate) struct Connections {
     open: Cell<usize>,
     most: usize,
     changed: Notify,
+    metrics: Arc<Metrics>,
 }
 
 impl Connections {
-    pub(crate) fn new(most: usize) -> Rc<Self> {
+    pub(crate) fn new(most: usize, metrics: Arc<Metrics>) -> Rc<Self> {
         Rc::new(Self {
             open: Cell::new(0),
             most,
+            metrics,
             changed: Notify::new(),
         })
     }
 
     /// Waits until there is room for one more, and takes it.
     pub(crate) async fn room(self: &Rc<Self>) -> Place {
+        if self.open.get() >= self.most {
+            self.metrics.connections.full();
+        }
         while self.open.get() >= self.most {
             self.changed.notified().await;
         }
         self.open.set(self.open.get() + 1);
-        Place(Rc::clone(self))
+        Place {
+            connections: Rc::clone(self),
+            counted: None,
+        }
     }
 
     /// Waits until no connection is left.
@@ -118,12 +128,19 @@ impl Connections {
 
 /// One connection's place among those that are allowed.
 #[derive(Debug)]
-pub(crate) struct Place(Rc<Connections>);
+pub(crate) struct Place {
+    connections: Rc<Connections>,
+    /// Once it is taken.
+    counted: Option<OneMore>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
-        self.0.changed.notify_one();
+        let connections = &self.connections;
+        connections
+            .open
+            .set(connections.open.get().saturating_sub(1));
+        connections.changed.notify_one();
     }
 }
 
@@ -132,7 +149,7 @@ pub(crate) async fn accept(
     listener: &TcpListener,
     connections: &Rc<Connections>,
 ) -> (TcpStream, SocketAddr, Place) {
-    let place = connections.room().await;
+    let mut place = connections.room().await;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -140,6 +157,7 @@ pub(crate) async fn accept(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection ended before it was served");
                 }
+                place.counted = Some(connections.metrics.connections.public());
                 return (stream, peer, place);
             }
             Err(error) if is_of_one_connection(&error) => {}

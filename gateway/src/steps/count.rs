@@ -70,6 +70,11 @@ impl Open {
             None => &self.places.unrouted,
         };
         figures.count(outcome, took);
+        watch.note(|record| {
+            if let Some(trace) = &record.trace {
+                figures.note(trace.exemplar(took));
+            }
+        });
         if let Some(refusal) = refusal {
             self.places.metrics.refused(refusal);
         }

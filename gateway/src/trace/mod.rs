@@ -7,7 +7,10 @@ pub(crate) mod context;
 mod export;
 mod spans;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 use opentelemetry::trace::{SpanId, TraceId, TraceState};
@@ -15,7 +18,7 @@ use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SpanData};
 use tokio::sync::mpsc;
 
 pub(crate) use self::export::{Spans, open};
-use crate::{net::watch::Watch, record::Record};
+use crate::{metrics::Exemplar, net::watch::Watch, record::Record};
 
 /// Which requests are told of, and where that goes.
 #[derive(Clone, Debug)]
@@ -40,6 +43,17 @@ pub(crate) struct Trace {
     pub(crate) upstream: SpanId,
     began_at: SystemTime,
     scheme: &'static str,
+}
+
+impl Trace {
+    /// What stands for the request where its duration is counted.
+    pub(crate) fn exemplar(&self, took: Duration) -> Exemplar {
+        Exemplar {
+            trace: self.id,
+            took,
+            at: self.began_at.checked_add(took).unwrap_or(self.began_at),
+        }
+    }
 }
 
 impl Traces {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     access_log::Written,
+    client::in_time,
     rig::Rig,
     upstream::{Reply, Seen, ok},
 };
@@ -149,5 +150,35 @@ async fn lo_01_the_audit_log_has_neither_tokens_nor_names_nor_queries() {
     }
     for secret in secrets {
         assert!(!text.contains(&secret), "{secret} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn lo_02_what_stands_in_claims_makes_no_second_line_and_tells_a_terminal_nothing() {
+    let hostile = "a\r\n{\"log\":\"audit\"}\u{1b}[2J\u{85}\u{2028}\"";
+    for json in [true, false] {
+        let written = Written::default();
+        let log = match json {
+            true => AuditLog::json(written.clone()),
+            false => AuditLog::text(written.clone()),
+        };
+        let rig = Rig::new(ROUTES, script, |config| config.audit_log = Some(log)).await;
+        let token = rig.emulator.as_ref().unwrap().token();
+        let long = "b".repeat(5_000);
+        let token = token.claim("uti", hostile).claim("azp", long).sign();
+        ask(&rig, "/other", &token).await;
+        in_time(async {
+            while !written.text().contains('\n') {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let text = written.text();
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(line.len() < 3_000, "{}", line.len());
+        let bad = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        assert!(!line.contains(bad), "{line:?}");
+        assert!(line.contains("uti") && line.contains('…'), "{line}");
     }
 }

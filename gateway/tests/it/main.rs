@@ -32,6 +32,7 @@ mod crowd;
 mod cut_off;
 mod downstreams;
 mod early_answers;
+mod exemplars;
 mod expiry;
 mod forwarding;
 mod frames;

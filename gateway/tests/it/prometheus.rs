@@ -14,6 +14,7 @@ use tokio::{sync::oneshot, time};
 use crate::{
     admin::{admin, with_admin},
     client::{Client, in_time},
+    collector::Collector,
     rig::Rig,
     upstream::ok,
 };
@@ -33,7 +34,9 @@ pub(crate) fn is_installed(program: &str) -> bool {
 
 /// A gateway that has served one request and refused one.
 async fn rig() -> Rig {
-    let rig = Rig::new(ROUTES, |_| ok(), with_admin).await;
+    let collector = Collector::start().await;
+    let traces = format!("[traces]\nendpoint = 'http://{}'\n", collector.address);
+    let rig = Rig::new(&format!("{traces}{ROUTES}"), |_| ok(), with_admin).await;
     let authorization = format!("Authorization: Bearer {}\r\n", rig.token("alice"));
     for (authorization, status) in [(&*authorization, 200), ("", 401)] {
         let request = format!("GET /a/1 HTTP/1.1\r\nHost: gw\r\n{authorization}\r\n");
@@ -89,6 +92,7 @@ impl Prometheus {
                 folder.join("data").display()
             ))
             .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
+            .arg("--enable-feature=exemplar-storage")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -158,4 +162,11 @@ async fn prometheus_scrapes_what_was_sent_and_answers_a_query_about_it() {
         })
         .await;
     }
+    // Each request is in a trace, and Prometheus knows which.
+    let query = "query=obo_request_duration_seconds_bucket&start=0&end=9999999999";
+    let path = format!("/api/v1/query_exemplars?{query}");
+    let answer = Client::connect(address).await.get(&path).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let trace = &answer["data"][0]["exemplars"][0]["labels"]["trace_id"];
+    assert_eq!(trace.as_str().map(str::len), Some(32), "{answer}");
 }
