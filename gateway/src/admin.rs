@@ -15,9 +15,8 @@ use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time};
-use tower_obo::Core;
 
-use crate::{metrics::Exposition, run::Readiness};
+use crate::{metrics::Exposition, readiness::Readiness};
 
 /// Probes are few.
 const CONNECTIONS: usize = 64;
@@ -34,9 +33,6 @@ const PURGE: &str = "/purge";
 pub(crate) struct Pages {
     pub(crate) readiness: Readiness,
     pub(crate) exposition: Exposition,
-    pub(crate) core: Core,
-    /// Where the tokens are not Entra ID's.
-    pub(crate) issuer: Option<String>,
     /// Whether it listens on loopback.
     pub(crate) loopback: bool,
 }

@@ -45,7 +45,8 @@ use crate::{
     run::StartError,
 };
 
-/// Makes the core, whose network work runs on `control`, and one policy for each route.
+/// Makes the core, whose network work runs on `control`, and one policy for each route. Where there is an
+/// `earlier` one of the same client, it goes on with what that has.
 ///
 /// # Errors
 ///
@@ -55,6 +56,7 @@ pub(crate) fn core(
     control: Handle,
     observer: Arc<LibraryFigures>,
     deny: DenyList,
+    earlier: Option<&Core>,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {
     let mut builder = match &config.entra.other {
         Some(other) => Core::builder(other.for_library(config)),
@@ -99,11 +101,14 @@ pub(crate) fn core(
     if let Some(bytes) = config.cache_max_bytes {
         builder = builder.cache_max_bytes(bytes);
     }
-    if let Some(store) = &config.shared_store {
+    if let Some(store) = config.shared_store.as_ref().filter(|_| earlier.is_none()) {
         let store = store.read().map_err(StartError::SharedStore)?;
         builder = builder.shared_store(store);
     }
-    let core = builder.build()?;
+    let core = match earlier {
+        None => builder.build()?,
+        Some(earlier) => builder.build_succeeding(earlier)?,
+    };
     let policies = config
         .routes
         .iter()

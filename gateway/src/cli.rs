@@ -46,6 +46,9 @@ The same as a file, with a public route and one more downstream (obo-gateway --c
   path       = \"/me/*\"
   downstream = \"graph\"
 
+The file is read anew when it changes, and everything is on SIGHUP; what is wrong then changes nothing
+and is said in the log. SIGTERM and SIGINT let running requests finish; a second one ends at once.
+
 Exit code 64: the configuration is wrong; every problem is named at once.";
 
 /// What the command line asks for.
@@ -124,6 +127,32 @@ where
     })
 }
 
+/// The configuration's file, where the command line or the environment names one.
+///
+/// ```
+/// let file = obo_gateway::cli::file(["obo-gateway", "--config", "gateway.toml"]);
+/// assert_eq!(file, Some("gateway.toml".into()));
+/// ```
+#[must_use]
+pub fn file<I, T>(arguments: I) -> Option<PathBuf>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    let matches = command().try_get_matches_from(arguments).ok()?;
+    let inner = matches.subcommand().map(|(_, matches)| matches);
+    path(inner.unwrap_or(&matches))
+}
+
+fn path(matches: &ArgMatches) -> Option<PathBuf> {
+    let given = matches.get_one::<PathBuf>("config").cloned();
+    given.or_else(|| {
+        env::var_os("OBO_CONFIG")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    })
+}
+
 fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
     let mut sources = sources(matches)?;
     if check {
@@ -135,12 +164,7 @@ fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
 /// The three layers as this process has them.
 fn sources(matches: &ArgMatches) -> Result<Sources<'static>, CliError> {
     let mut sources = Sources::new().environment(|name| env::var(name).ok());
-    let path = matches.get_one::<PathBuf>("config").cloned().or_else(|| {
-        env::var_os("OBO_CONFIG")
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
-    });
-    if let Some(path) = path {
+    if let Some(path) = path(matches) {
         let text =
             fs::read_to_string(&path).map_err(|error| CliError::File(path.clone(), error))?;
         sources = sources.file(path.display().to_string(), text);

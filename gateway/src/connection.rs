@@ -24,7 +24,6 @@ use crate::{
     },
     net::{
         io::ClientIo,
-        network::Network,
         sniff::{self, Protocol},
         watch::{Phase, Watch, Watches},
     },
@@ -42,8 +41,6 @@ pub(crate) struct Serving {
     http2: http2::Settings,
     watches: Rc<Watches>,
     tls: Option<ServerTls>,
-    /// The peers that are believed when they say who the client is.
-    proxies: Box<[Network]>,
 }
 
 impl Serving {
@@ -53,7 +50,6 @@ impl Serving {
             http1: http1::builder(&config.limits),
             http2: http2::Settings::new(&config.limits),
             watches,
-            proxies: config.trusted_proxies.as_slice().into(),
         })
     }
 
@@ -71,8 +67,7 @@ impl Serving {
         let serving = Rc::clone(self);
         let watch = self.watches.add();
         async move {
-            let trusted = (serving.proxies.iter()).any(|network| network.contains(peer.ip()));
-            let client = Rc::new(Client::new(peer, serving.tls.is_some(), trusted));
+            let client = Rc::new(Client::new(peer, serving.tls.is_some()));
             // Boxed is what should not make the future of a plain connection larger.
             if let Some(tls) = &serving.tls {
                 Box::pin(serving.secure(stream, tls, client, watch, stack)).await;

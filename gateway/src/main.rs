@@ -1,6 +1,7 @@
 //! `obo-gateway`: reads its configuration, starts the gateway, waits for a signal.
 
 use std::{
+    convert::Infallible,
     env,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use obo_gateway::{
-    AccessLog, AuditLog, Config, Running, StartError,
+    AccessLog, AuditLog, Config, ConfigFile, Running, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
     health::{self, Probe},
     open_files,
@@ -17,6 +18,8 @@ use obo_gateway::{
     start_on,
 };
 use tokio::runtime::Builder;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -115,6 +118,7 @@ fn run(mut config: Config) -> ExitCode {
              the limit (`ulimit -Hn`, systemd's LimitNOFILE) or lower limits.connections"
         );
     }
+    let file = cli::file(env::args_os()).map(ConfigFile::new);
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -131,7 +135,7 @@ fn run(mut config: Config) -> ExitCode {
             }
         };
         match start_on(config, sockets).await {
-            Ok(gateway) => serve(gateway, signals).await,
+            Ok(gateway) => serve(gateway, signals, file).await,
             Err(
                 error @ (StartError::Config(_)
                 | StartError::SharedStore(_)
@@ -148,21 +152,56 @@ fn run(mut config: Config) -> ExitCode {
     })
 }
 
-async fn serve(gateway: Running, mut signals: Signals) -> ExitCode {
+async fn serve(gateway: Running, mut signals: Signals, mut file: Option<ConfigFile>) -> ExitCode {
     service_manager::tell(Phase::Listening);
-    tokio::select! {
-        () = signals.next() => {}
-        never = tell_when_ready(&gateway) => match never {},
+    {
+        let Signals { end, reload } = &mut signals;
+        tokio::select! {
+            () = end.next() => {}
+            never = tell_when_ready(&gateway) => match never {},
+            never = reload_when_asked(&gateway, reload, file.as_mut()) => match never {},
+        }
     }
     service_manager::tell(Phase::Stopping);
     tracing::info!("shutting down: running requests may finish; a second signal ends at once");
     tokio::select! {
         () = gateway.shutdown() => ExitCode::SUCCESS,
-        () = signals.next() => ExitCode::FAILURE,
+        () = signals.end.next() => ExitCode::FAILURE,
     }
 }
 
-async fn tell_when_ready(gateway: &Running) -> std::convert::Infallible {
+/// Reads the configuration anew on SIGHUP, and when its file has changed.
+async fn reload_when_asked(
+    gateway: &Running,
+    asked: &mut Reload,
+    mut file: Option<&mut ConfigFile>,
+) -> Infallible {
+    loop {
+        tokio::select! {
+            () = asked.next() => {}
+            () = changed(file.as_deref_mut()) => {}
+        }
+        // A file system may hang, and a signal has to end the gateway then, too.
+        let read = tokio::task::spawn_blocking(|| cli::read(env::args_os()));
+        match read.await {
+            Ok(Ok(Invocation::Run(config))) => {
+                // It has said what became of it.
+                let _ = gateway.reload(*config).await;
+            }
+            Ok(Err(error)) => gateway.reload_failed(&error),
+            Ok(Ok(_)) | Err(_) => {}
+        }
+    }
+}
+
+async fn changed(file: Option<&mut ConfigFile>) {
+    match file {
+        Some(file) => file.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tell_when_ready(gateway: &Running) -> Infallible {
     while !gateway.is_ready() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -185,17 +224,31 @@ fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     result.map_err(|error| error.to_string().into())
 }
 
+/// What may come from outside.
+struct Signals {
+    end: End,
+    reload: Reload,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            end: End::new()?,
+            reload: Reload::new()?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT; elsewhere than on Unix, Ctrl-C.
 #[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+struct End {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 #[cfg(unix)]
-impl Signals {
+impl End {
     fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -210,11 +263,26 @@ impl Signals {
     }
 }
 
-#[cfg(not(unix))]
-struct Signals;
+/// SIGHUP; there is none elsewhere than on Unix.
+#[cfg(unix)]
+struct Reload(Signal);
+
+#[cfg(unix)]
+impl Reload {
+    fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    async fn next(&mut self) {
+        let _ = self.0.recv().await;
+    }
+}
 
 #[cfg(not(unix))]
-impl Signals {
+struct End;
+
+#[cfg(not(unix))]
+impl End {
     fn new() -> io::Result<Self> {
         Ok(Self)
     }
@@ -223,5 +291,19 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(not(unix))]
+struct Reload;
+
+#[cfg(not(unix))]
+impl Reload {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        std::future::pending().await
     }
 }

@@ -1,39 +1,34 @@
 //! Starting and stopping.
 
 use std::{
-    borrow::Cow,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle, Runtime},
-    sync::{Mutex, watch},
+    sync::watch,
     task::JoinHandle,
 };
-use tower_obo::{ConfigErrors, Core, DenyList};
+use tower_obo::{ConfigErrors, DenyList};
 
 use crate::{
     admin, authorize,
-    config::{Config, Credential},
+    config::Config,
     deny_file::{Denied, DenyFile, DenyFileError},
-    message::room::Room,
+    generation::{Generation, Live},
     metrics::{Configured, Exposition, Metrics},
     net::{backend::Backend, listen},
+    readiness::{PATIENCE, Readiness},
+    reload::Reloading,
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
     trace,
     worker::{Shared, Stage, Worker},
 };
-
-/// How long somebody waits for a file system that hangs.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the last spans may take to reach the collector.
 const LAST_SPANS: Duration = Duration::from_secs(3);
@@ -76,6 +71,9 @@ pub enum StartError {
     /// The system gives no thread or no event queue.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+    /// A reload cannot be carried out, though nothing is wrong with the configuration.
+    #[error("{0}")]
+    Reload(String),
 }
 
 /// Starts a gateway and comes back once it accepts connections.
@@ -131,11 +129,9 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     ));
     let handle = control.handle();
     let metrics = Metrics::new();
-    let observer = Arc::clone(&metrics.library);
     let deny_file = DenyFile::load(&config)?;
     let denied = (deny_file.as_ref()).map_or_else(Denied::default, DenyFile::denied);
-    let deny = denied.list.clone();
-    let (core, policies) = authorize::core(&config, handle.clone(), observer, deny)?;
+    let made = Generation::parts(&config, &handle, &metrics, &denied.list, None)?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(&config)?;
     let (traces, telling) = match &config.traces {
@@ -159,6 +155,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         .first()
         .map_or(Ok(config.listen), std::net::TcpListener::local_addr)
         .map_err(StartError::Thread)?;
+    let asked = config.listen;
     // Which port is ours matters to whoever compares hosts.
     config.listen = local;
     let admin = match sockets.admin {
@@ -175,29 +172,25 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         .map_err(StartError::Thread)?;
 
     let (stage, stages) = watch::channel(Stage::Serving);
+    let requests = RunningRequests::new(config.limits.requests);
+    let configured = Configured::of(&config);
+    // The logs are the workers' alone: their last lines are written when the last of them is gone.
+    let (access_log, audit_log) = (config.access_log.take(), config.audit_log.take());
+    let live = Live::new(Generation::new(config, made, &handle, None));
     let readiness = Readiness {
-        core: core.clone(),
-        credential: AwaitedCredential::new(&config.entra.credential, handle.clone()),
+        live: live.clone(),
         stage: stages.clone(),
     };
-    let requests = RunningRequests::new(config.limits.requests);
     if let Some(listener) = admin {
         let pages = admin::Pages {
             readiness: readiness.clone(),
-            core: core.clone(),
-            issuer: config
-                .entra
-                .other
-                .as_ref()
-                .map(|other| other.issuer.clone()),
             loopback: admin_local.is_some_and(|address| address.ip().is_loopback()),
             exposition: Exposition::new(
                 Arc::clone(&metrics),
-                core.clone(),
                 Arc::clone(&requests),
                 readiness.clone(),
                 denied.clone(),
-                Configured::of(&config),
+                configured,
             ),
         };
         let listener = {
@@ -219,13 +212,9 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         running: requests,
         metrics,
         traces,
-        running_by_route: (config.routes.iter())
-            .map(|route| route.limits.requests.map(RunningRequests::new))
-            .collect(),
-        retry_challenges: config.retry_challenges.then(Room::default),
-        config: Arc::new(config),
-        core: core.clone(),
-        policies: policies.into(),
+        access_log,
+        audit_log,
+        generation: live.now(),
         deny: denied.list.clone(),
     };
     let mut running = Running {
@@ -234,6 +223,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         admin: admin_local.map(|address| (address, url("http", address))),
         readiness,
         stage,
+        reloading: Reloading::new(live, asked, &shared),
         workers: Vec::new(),
         telling,
         control,
@@ -245,15 +235,16 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
             .map_err(StartError::Thread)?;
         running.workers.push(worker);
     }
-    warn_of(&shared.config, &handle).await;
+    let generation = &shared.generation;
+    warn_of(&generation.config, &handle).await;
     running.readiness.look().await;
-    core.start();
-    announce(&running, &shared.config);
+    generation.core.start();
+    announce(&running, &generation.config);
     Ok(running)
 }
 
 /// Files that hang are no reason not to start: what is wrong with them is said when it is known.
-async fn warn_of(config: &Arc<Config>, control: &Handle) {
+pub(crate) async fn warn_of(config: &Arc<Config>, control: &Handle) {
     let config = Arc::clone(config);
     let looking = control.spawn_blocking(move || {
         for warning in &config.warnings() {
@@ -274,12 +265,12 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         .map_err(StartError::Thread)?;
     DenyFile::load(config)?;
     let (observer, deny) = (Arc::default(), DenyList::default());
-    authorize::core(config, runtime.handle().clone(), observer, deny)?;
+    authorize::core(config, runtime.handle().clone(), observer, deny, None)?;
     config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(config)
 }
 
-fn check_upstreams(config: &Config) -> Result<(), StartError> {
+pub(crate) fn check_upstreams(config: &Config) -> Result<(), StartError> {
     for (name, upstream) in &config.upstreams {
         Backend::new(upstream, &config.limits).map_err(|error| StartError::Upstream {
             name: name.clone(),
@@ -359,10 +350,11 @@ pub struct Running {
     admin: Option<(SocketAddr, String)>,
     readiness: Readiness,
     stage: watch::Sender<Stage>,
-    workers: Vec<Worker>,
+    pub(crate) reloading: Reloading,
+    pub(crate) workers: Vec<Worker>,
     /// Sends what is told of requests, until the last worker has ended and all is sent.
     telling: Option<JoinHandle<()>>,
-    control: Control,
+    pub(crate) control: Control,
 }
 
 impl Running {
@@ -413,86 +405,12 @@ impl Drop for Running {
     }
 }
 
-/// Whether the gateway can serve.
-#[derive(Clone, Debug)]
-pub(crate) struct Readiness {
-    core: Core,
-    credential: AwaitedCredential,
-    stage: watch::Receiver<Stage>,
-}
-
-impl Readiness {
-    /// Looks whether the credential has come, where that is not known yet; for a short while.
-    pub(crate) async fn look(&self) {
-        if let Some(looking) = self.credential.look() {
-            let _ = tokio::time::timeout(PATIENCE, looking).await;
-        }
-    }
-
-    /// What stands in the way, as a line for a person.
-    pub(crate) fn obstacle(&self) -> Option<Cow<'static, str>> {
-        if *self.stage.borrow() != Stage::Serving {
-            return Some("shutting down\n".into());
-        }
-        if !self.credential.has_been_there() {
-            // Whoever asks again gets to know.
-            let _ = self.credential.look();
-            let credential = self.credential.credential.describe();
-            return Some(format!("credential: the {credential} cannot be used yet\n").into());
-        }
-        (!self.core.is_ready())
-            .then(|| "the identity provider's signing keys are not loaded yet\n".into())
-    }
-}
-
-/// A credential whose files may appear after the start. Once it was there it counts as there: the last
-/// good one stays in use, whatever becomes of the files.
-#[derive(Clone, Debug)]
-struct AwaitedCredential {
-    credential: Credential,
-    seen: Arc<AtomicBool>,
-    /// Who has it looks at the files, in a thread that may block.
-    looking: Arc<Mutex<()>>,
-    control: Handle,
-}
-
-impl AwaitedCredential {
-    fn new(credential: &Credential, control: Handle) -> Self {
-        Self {
-            credential: credential.clone(),
-            seen: Arc::default(),
-            looking: Arc::default(),
-            control,
-        }
-    }
-
-    fn has_been_there(&self) -> bool {
-        self.seen.load(Ordering::Relaxed)
-    }
-
-    /// Begins to look at the files, if somebody has to and nobody does: one that hangs keeps one thread
-    /// and no more.
-    fn look(&self) -> Option<JoinHandle<()>> {
-        if self.has_been_there() {
-            return None;
-        }
-        let place = Arc::clone(&self.looking).try_lock_owned().ok()?;
-        let (credential, seen) = (self.credential.clone(), Arc::clone(&self.seen));
-        Some(self.control.spawn_blocking(move || {
-            if credential.look().is_ok() {
-                seen.store(true, Ordering::Relaxed);
-            }
-            drop(place);
-        }))
-    }
-}
-
 /// The runtime for the core's network work and the admin listener.
 #[derive(Debug)]
-struct Control(Option<Runtime>);
+pub(crate) struct Control(Option<Runtime>);
 
 impl Control {
-    fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> Handle {
         match &self.0 {
             Some(runtime) => runtime.handle().clone(),
             None => Handle::current(),

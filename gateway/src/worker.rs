@@ -2,9 +2,10 @@
 //! the upstreams. It shares nothing with other workers but the policy core and three counters.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -14,18 +15,21 @@ use http::{HeaderName, header::AUTHORIZATION};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, LocalOptions, LocalRuntime},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task, time,
 };
-use tower_obo::{BoundPolicy, Core, DenyList};
+use tower_obo::DenyList;
 
 use crate::{
+    AccessLog, AuditLog,
     bounds::Bounds,
     config::{self, Config, Upstream},
     connection::Serving,
     cors::Cors,
+    generation::Generation,
     headers::Reserved,
-    message::{body::TokenEnds, room::Room},
+    latest::{Current, Latest},
+    message::body::TokenEnds,
     metadata::Metadata,
     metrics::Metrics,
     net::{
@@ -55,20 +59,25 @@ pub(crate) enum Stage {
 /// What all workers are given.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: Arc<Config>,
-    pub(crate) core: Core,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Option<Traces>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) audit_log: Option<AuditLog>,
     pub(crate) tls: Option<ServerTls>,
-    /// See [`Config::retry_challenges`]; for what is kept of requests meanwhile.
-    pub(crate) retry_challenges: Option<Room>,
     /// Who is cut off, streams included.
     pub(crate) deny: DenyList,
-    /// In the order of the configuration's routes.
-    pub(crate) policies: Arc<[Arc<BoundPolicy>]>,
     pub(crate) running: Arc<Running>,
-    /// In the same order; `None` where the route has no limit of its own.
-    pub(crate) running_by_route: Arc<[Option<Arc<Running>>]>,
+    /// What they begin with.
+    pub(crate) generation: Arc<Generation>,
+}
+
+/// Has a worker take another generation: it says whether it can, waits until all can, and says when it has.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) prepared: oneshot::Sender<Result<(), String>>,
+    pub(crate) committed: oneshot::Receiver<()>,
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// A worker that runs.
@@ -76,6 +85,7 @@ pub(crate) struct Shared {
 pub(crate) struct Worker {
     thread: JoinHandle<()>,
     ended: oneshot::Receiver<()>,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
 impl Worker {
@@ -92,18 +102,20 @@ impl Worker {
     ) -> io::Result<Self> {
         let (started, has_started) = oneshot::channel();
         let (end, ended) = oneshot::channel();
+        let (orders, to_do) = mpsc::unbounded_channel();
         let thread = thread::Builder::new()
             .name(format!("obo-worker-{number}"))
             .spawn(move || {
                 let opened = runtime().and_then(|runtime| {
                     let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
-                    let backends = backends(&shared.config).map_err(io::Error::other)?;
+                    let backends =
+                        backends(&shared.generation.config, None).map_err(io::Error::other)?;
                     Ok((runtime, listener, backends))
                 });
                 match opened {
                     Ok((runtime, listener, backends)) => {
                         let _ = started.send(Ok(()));
-                        runtime.block_on(run(listener, backends, shared, stage));
+                        runtime.block_on(run(listener, backends, shared, to_do, stage));
                         // A name that is asked for would be waited for otherwise, for as long as the
                         // system takes.
                         runtime.shutdown_background();
@@ -117,7 +129,16 @@ impl Worker {
         has_started
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the worker ended while it started")))?;
-        Ok(Self { thread, ended })
+        Ok(Self {
+            thread,
+            ended,
+            orders,
+        })
+    }
+
+    /// One that has ended drops it.
+    pub(crate) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
     }
 
     /// Waits until the worker has ended.
@@ -138,57 +159,49 @@ fn runtime() -> io::Result<LocalRuntime> {
 /// All upstreams, by name.
 type Backends = BTreeMap<String, Rc<Backend>>;
 
-fn backends(config: &Config) -> Result<Backends, TlsError> {
+/// Those of an `earlier` configuration that are the same go on, with their connections.
+fn backends(config: &Config, earlier: Option<(&Config, &Backends)>) -> Result<Backends, TlsError> {
+    let same_limits = |of: &Config| {
+        let (own, other) = (&config.limits, &of.limits);
+        own.connect_timeout == other.connect_timeout && own.requests == other.requests
+    };
+    let earlier = earlier.filter(|(config, _)| same_limits(config));
     let backend = |(name, upstream): (&String, &Upstream)| {
-        Backend::new(upstream, &config.limits).map(|backend| (name.clone(), backend))
+        let same = earlier.and_then(|(_, backends)| backends.get(name));
+        let backend = match same.filter(|same| same.upstream() == upstream) {
+            Some(same) => Rc::clone(same),
+            None => Backend::new(upstream, &config.limits)?,
+        };
+        Ok((name.clone(), backend))
     };
     config.upstreams.iter().map(backend).collect()
 }
 
 async fn run(
     listener: TcpListener,
-    backends: Backends,
+    mut backends: Backends,
     shared: Shared,
+    mut orders: mpsc::UnboundedReceiver<Order>,
     mut stage: watch::Receiver<Stage>,
 ) {
-    let config = &*shared.config;
+    let mut config = Arc::clone(&shared.generation.config);
     let limits = &config.limits;
-    let watches =
-        Rc::new(Watches::with_others(limits, shortest(config)).with_deny_list(shared.deny.clone()));
+    let watches = Watches::with_others(limits, shortest(&config));
+    let watches = Rc::new(watches.with_deny_list(shared.deny.clone()));
     let connections = Connections::new(
         limits.connections.div_ceil(config.workers.max(1)),
         Arc::clone(&shared.metrics),
     );
-    let sweeper = task::spawn_local(sweep(
-        Rc::clone(&watches),
-        backends.values().cloned().collect(),
-        limits.idle_timeout,
-    ));
-    let readers = Rc::new(Readers {
-        access: config.access_log.clone(),
-        audit: config.audit_log.clone(),
-        traces: shared.traces.clone(),
-    });
-    let stack = stack(Parts {
-        core: shared.core.clone(),
-        retry_challenges: shared.retry_challenges.clone(),
-        running: Arc::clone(&shared.running),
-        routes: Rc::new(routes(config, &shared, &backends)),
-        reserved: Rc::new(reserved(config)),
-        head_bytes: limits.head_bytes,
-        target_bytes: limits.target_bytes,
-        head_fields: limits.head_fields,
-        counts: Counts::new(&shared.metrics, Rc::clone(&readers)),
-        readers,
-        allowed: Rc::new(AllowedHosts {
-            hosts: config.allowed_hosts.clone(),
-            port: config.listen.port(),
-        }),
-    });
-    let serving = Serving::new(config, Rc::clone(&watches), shared.tls.clone());
+    let swept = Rc::new(Swept::new(&backends, limits.idle_timeout));
+    let sweeper = task::spawn_local(sweep(Rc::clone(&watches), Rc::clone(&swept)));
+    let current = Current::new(
+        stack(parts(&shared, &shared.generation, &backends)),
+        &config.trusted_proxies,
+    );
+    let mut serving = Serving::new(&config, Rc::clone(&watches), shared.tls.clone());
 
-    let spawn = |stream, peer, place| {
-        let serving = serving.serve(stream, peer, stack.clone());
+    let spawn = |serving: &Rc<Serving>, stream, peer, place| {
+        let serving = serving.serve(stream, peer, Latest::of(&current));
         task::spawn_local(async move {
             serving.await;
             drop(place);
@@ -196,7 +209,27 @@ async fn run(
     };
     loop {
         tokio::select! {
-            (stream, peer, place) = listen::accept(&listener, &connections) => spawn(stream, peer, place),
+            (stream, peer, place) = listen::accept(&listener, &connections) => spawn(&serving, stream, peer, place),
+            Some(order) = orders.recv() => {
+                let Order { generation: next, prepared, committed, done } = order;
+                let of_next = match self::backends(&next.config, Some((&config, &backends))) {
+                    Ok(of_next) => of_next,
+                    Err(error) => {
+                        let _ = prepared.send(Err(error.to_string()));
+                        continue;
+                    }
+                };
+                if prepared.send(Ok(())).is_err() || committed.await.is_err() {
+                    continue;
+                }
+                backends = of_next;
+                config = Arc::clone(&next.config);
+                watches.keep_to(&config.limits, shortest(&config));
+                swept.add(&backends, config.limits.idle_timeout);
+                serving = Serving::new(&config, Rc::clone(&watches), shared.tls.clone());
+                current.replace(stack(parts(&shared, &next, &backends)), &config.trusted_proxies);
+                let _ = done.send(());
+            }
             () = reaches(&mut stage, Stage::Draining) => break,
         }
     }
@@ -205,7 +238,7 @@ async fn run(
     while let Ok((stream, peer, place)) =
         time::timeout(Duration::ZERO, listen::accept(&listener, &connections)).await
     {
-        spawn(stream, peer, place);
+        spawn(&serving, stream, peer, place);
     }
     drop(listener);
     // Those just accepted are told after they have begun to read, so that they are not idle.
@@ -229,26 +262,86 @@ async fn reaches(stage: &mut watch::Receiver<Stage>, wanted: Stage) {
     let _ = stage.wait_for(there).await;
 }
 
-async fn sweep(watches: Rc<Watches>, backends: Vec<Rc<Backend>>, idle: Duration) {
-    let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-    let mut ticks = time::interval(watches.tick());
-    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        watches.sweep();
-        for backend in &backends {
-            backend.sweep(watches.now(), idle);
+/// Whose idle connections are closed, those too that only a request that runs still uses.
+struct Swept {
+    backends: RefCell<Vec<Weak<Backend>>>,
+    idle: Cell<Duration>,
+}
+
+impl Swept {
+    fn new(backends: &Backends, idle: Duration) -> Self {
+        Self {
+            backends: RefCell::new(backends.values().map(Rc::downgrade).collect()),
+            idle: Cell::new(idle),
         }
+    }
+
+    fn add(&self, backends: &Backends, idle: Duration) {
+        self.idle.set(idle);
+        let mut known = self.backends.borrow_mut();
+        for backend in backends.values() {
+            let backend = Rc::downgrade(backend);
+            if !known.iter().any(|known| known.ptr_eq(&backend)) {
+                known.push(backend);
+            }
+        }
+    }
+
+    fn sweep(&self, now: u64) {
+        let idle = u64::try_from(self.idle.get().as_millis()).unwrap_or(u64::MAX);
+        self.backends.borrow_mut().retain(|backend| {
+            let backend = backend.upgrade();
+            if let Some(backend) = &backend {
+                backend.sweep(now, idle);
+            }
+            backend.is_some()
+        });
     }
 }
 
-fn routes(config: &Config, shared: &Shared, backends: &Backends) -> Routes {
+async fn sweep(watches: Rc<Watches>, swept: Rc<Swept>) {
+    loop {
+        time::sleep(watches.tick()).await;
+        watches.sweep();
+        swept.sweep(watches.now());
+    }
+}
+
+/// What the steps share.
+fn parts(shared: &Shared, generation: &Generation, backends: &Backends) -> Parts {
+    let config = &*generation.config;
+    let limits = &config.limits;
+    let readers = Rc::new(Readers {
+        access: shared.access_log.clone(),
+        audit: shared.audit_log.clone(),
+        traces: shared.traces.clone(),
+    });
+    Parts {
+        core: generation.core.clone(),
+        retry_challenges: generation.retry_challenges.clone(),
+        running: Arc::clone(&shared.running),
+        routes: Rc::new(routes(shared, generation, backends)),
+        reserved: Rc::new(reserved(config)),
+        head_bytes: limits.head_bytes,
+        target_bytes: limits.target_bytes,
+        head_fields: limits.head_fields,
+        counts: Counts::new(&shared.metrics, Rc::clone(&readers)),
+        readers,
+        allowed: Rc::new(AllowedHosts {
+            hosts: config.allowed_hosts.clone(),
+            port: config.listen.port(),
+        }),
+    }
+}
+
+fn routes(shared: &Shared, generation: &Generation, backends: &Backends) -> Routes {
+    let config = &*generation.config;
     Routes::new(
         config
             .routes
             .iter()
-            .zip(&*shared.policies)
-            .zip(&*shared.running_by_route)
+            .zip(&generation.policies)
+            .zip(&generation.running_by_route)
             .filter_map(|((route, policy), running)| {
                 let ready = Route {
                     methods: route.methods.clone(),

@@ -9,6 +9,7 @@ mod keys;
 mod on_demand;
 mod pending;
 mod purge;
+mod succeeding;
 
 use std::{
     fmt,
@@ -97,7 +98,9 @@ pub struct Core(Arc<Inner>);
 struct Inner {
     validator: Validator,
     keys: Arc<dyn KeySource>,
-    seen_keys: keys::Seen,
+    /// What tells that source from others; `None` where it was given.
+    origin_of_keys: Option<String>,
+    seen_keys: Arc<keys::Seen>,
     /// Requests that may wait for a key that is not known.
     key_waiters: Arc<Semaphore>,
     admissions: Arc<Admissions>,
@@ -116,7 +119,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     /// What every downstream ever bound is asked for with; the position is the slot.
-    downstreams: Mutex<Vec<Arc<Target>>>,
+    downstreams: Arc<Mutex<Vec<Arc<Target>>>>,
     started: AtomicBool,
     deny: DenyList,
 }

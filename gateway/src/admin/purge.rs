@@ -27,11 +27,14 @@ impl fmt::Display for User {
 
 pub(super) async fn purge<B>(request: &Request<B>, pages: &Pages) -> Page {
     let query = request.uri().query().unwrap_or_default();
-    let user = match parse(query, pages.issuer.is_none()) {
+    let now = pages.readiness.live.now();
+    let other = now.config.entra.other.as_ref();
+    let user = match parse(query, other.is_none()) {
         Ok(user) => user,
         Err(text) => return Page::text(StatusCode::BAD_REQUEST, text),
     };
-    let (core, issuer) = (pages.core.clone(), pages.issuer.clone().unwrap_or_default());
+    let issuer = other.map_or_else(String::new, |other| other.issuer.clone());
+    let core = now.core.clone();
     let whose = user.to_string();
     // All that is kept is looked at.
     let purged = tokio::task::spawn_blocking(move || match &user {

@@ -245,7 +245,7 @@ mod tests {
                 .header("authorization", "Bearer secret")
                 .body(Upload::default())
                 .unwrap(),
-            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false, false)),
+            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false)),
             watch,
             id: HeaderValue::from_static("the-id"),
             has: Has::default(),

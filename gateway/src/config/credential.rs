@@ -40,6 +40,21 @@ impl Credential {
         }
     }
 
+    /// Whether it proves the same by the same means, wherever the configuration names it.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(own), Self::Secret(other)) => own.expose() == other.expose(),
+            (Self::SecretFile(own), Self::SecretFile(other)) => own.path() == other.path(),
+            (Self::Other(own), Self::Other(other)) => {
+                let paths = |of: &OtherCredential| of.private_files.clone();
+                own.credential.describe() == other.credential.describe()
+                    && own.sends_chain == other.sends_chain
+                    && paths(own) == paths(other)
+            }
+            _ => false,
+        }
+    }
+
     /// Reads its files once, only to see whether they are good.
     ///
     /// # Errors
@@ -87,6 +102,8 @@ pub struct OtherCredential {
     origin: Origin,
     /// Its files that nobody else should read, with the settings that name them.
     private_files: Vec<(&'static str, PathBuf)>,
+    /// Whether a certificate's chain goes with what it signs.
+    sends_chain: bool,
 }
 
 impl OtherCredential {
@@ -100,7 +117,13 @@ impl OtherCredential {
             key,
             origin,
             private_files: Vec::new(),
+            sends_chain: false,
         }
+    }
+
+    pub(super) const fn with_chain(mut self) -> Self {
+        self.sends_chain = true;
+        self
     }
 
     pub(super) fn with_private_file(mut self, key: &'static str, path: impl Into<PathBuf>) -> Self {

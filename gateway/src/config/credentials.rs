@@ -90,6 +90,9 @@ impl Resolver<'_> {
                 }
                 let credential = tower_obo::Credential::certificate(certificate);
                 let mut other = other(CERTIFICATE, credential).with_private_file(CERTIFICATE, text);
+                if self.settings.switch(SEND_X5C) {
+                    other = other.with_chain();
+                }
                 if let Some(file) = password {
                     other = other.with_private_file(PASSWORD_FILE, file.value);
                 }

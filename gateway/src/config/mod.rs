@@ -19,6 +19,7 @@ mod oidc;
 mod problem;
 mod resolve;
 mod resource;
+mod restart;
 mod routes;
 mod settings;
 mod shared_store;
@@ -392,7 +393,7 @@ impl Default for Limits {
 }
 
 /// What the binary logs and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Log {
     /// A filter as `tracing-subscriber` reads it, `info` for instance.

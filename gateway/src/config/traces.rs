@@ -5,7 +5,7 @@ use url::Url;
 use super::{problem::Origin, resolve::Resolver};
 
 /// Where traces go (OTLP over HTTP), and which of those that begin here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Traces {
     /// The whole address, `http://127.0.0.1:4318/v1/traces` for instance.

@@ -1,13 +1,21 @@
 //! A request on its way through the stack, with what the steps have learned about it.
 
-use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use http::{HeaderValue, Request, Version, header::HOST};
 use hyper::body::Body as _;
 use tower_obo::Head;
 
 use super::{answer::Answer, upload::Upload};
-use crate::{net::watch::Watch, route::Route};
+use crate::{
+    net::{network::Network, watch::Watch},
+    route::Route,
+};
 
 /// One request. A type of its own, so that what the steps add needs no allocation, as the
 /// request's extensions would.
@@ -82,8 +90,9 @@ pub(crate) struct Has {
 pub(crate) struct Client {
     /// Whether it speaks TLS.
     pub(crate) secure: bool,
+    peer: IpAddr,
     /// Whether it is a proxy that says truly who the client is.
-    pub(crate) trusted: bool,
+    trusted: Cell<bool>,
     /// The client's address as a header value.
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
@@ -93,7 +102,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, secure: bool, trusted: bool) -> Self {
+    /// Nobody is trusted before [`trust`](Self::trust) has been told whom to.
+    pub(crate) fn new(peer: SocketAddr, secure: bool) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = peer.ip().to_canonical();
         let text = ip.to_string();
@@ -104,11 +114,22 @@ impl Client {
         };
         Self {
             secure,
-            trusted,
+            peer: peer.ip(),
+            trusted: Cell::new(false),
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
             forwarded: RefCell::new(None),
         }
+    }
+
+    /// Takes its word for who the client is if it is one of these, and else not any more.
+    pub(crate) fn trust(&self, proxies: &[Network]) {
+        let trusted = proxies.iter().any(|network| network.contains(self.peer));
+        self.trusted.set(trusted);
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted.get()
     }
 
     /// `https` or `http`.

@@ -13,7 +13,6 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text},
     registry::Registry,
 };
-use tower_obo::Core;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::{
@@ -26,7 +25,8 @@ use super::{
     text::classic,
 };
 use crate::{
-    AccessLog, AuditLog, config::Config, deny_file::Denied, run::Readiness, steps::limit::Running,
+    AccessLog, AuditLog, config::Config, deny_file::Denied, readiness::Readiness,
+    steps::limit::Running,
 };
 
 /// Everything that `/metrics` tells.
@@ -44,7 +44,6 @@ type Rows = Arc<Mutex<Vec<Row>>>;
 impl Exposition {
     pub(crate) fn new(
         metrics: Arc<Metrics>,
-        core: Core,
         running: Arc<Running>,
         readiness: Readiness,
         denied: Denied,
@@ -55,7 +54,6 @@ impl Exposition {
         registry.register_collector(Box::new(Everything {
             metrics: Arc::clone(&metrics),
             rows: Arc::clone(&rows),
-            core,
             running,
             readiness,
             denied,
@@ -94,7 +92,6 @@ impl Exposition {
 struct Everything {
     metrics: Arc<Metrics>,
     rows: Rows,
-    core: Core,
     running: Arc<Running>,
     readiness: Readiness,
     denied: Denied,
@@ -164,6 +161,15 @@ impl Everything {
         to.begin(names::BUILD)?.encode_info(&version)?;
         to.gauge(names::STARTED, metrics.started.as_unix())?;
         to.gauge(names::READY, u64::from(self.readiness.obstacle().is_none()))?;
+        to.counters(
+            names::RELOADS,
+            "result",
+            ["ok", "failed", ""],
+            &metrics.reloads,
+        )?;
+        let configured = metrics.is_configured.load(Ordering::Relaxed);
+        to.gauge(names::CONFIGURED, u64::from(configured))?;
+        to.gauge(names::CONFIGURED_AT, read(&metrics.configured_at))?;
         to.ledger(
             names::REQUESTS,
             names::REQUEST_DURATION,
@@ -198,7 +204,7 @@ impl Everything {
             results,
             &library.shared_store,
         )?;
-        let usage = self.core.cache_usage();
+        let usage = self.readiness.live.now().core.cache_usage();
         let caches = [("admissions", usage.admissions), ("tokens", usage.tokens)];
         let each = |of: fn(&tower_obo::CacheUsage) -> u64| {
             caches.each_ref().map(|(name, usage)| (*name, of(usage)))

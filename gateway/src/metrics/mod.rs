@@ -15,7 +15,10 @@ mod outcome;
 mod process;
 mod text;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -44,6 +47,12 @@ pub(crate) struct Metrics {
     pub(crate) connections: Connections,
     refusals: Family<RefusalLabels, Counter>,
     started: Timestamp,
+    /// Those that succeeded, and those that did not.
+    reloads: [AtomicU64; 2],
+    /// When the configuration that holds was read, in seconds since 1970.
+    configured_at: AtomicU64,
+    /// Whether the last one that was read holds.
+    is_configured: AtomicBool,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -54,6 +63,7 @@ struct RefusalLabels {
 
 impl Metrics {
     pub(crate) fn new() -> Arc<Self> {
+        let now = SystemClock.now();
         Arc::new(Self {
             routes: Ledger::default(),
             upstreams: Ledger::default(),
@@ -61,8 +71,23 @@ impl Metrics {
             spans: Arc::default(),
             connections: Connections::default(),
             refusals: Family::default(),
-            started: SystemClock.now(),
+            started: now,
+            reloads: Default::default(),
+            configured_at: AtomicU64::new(now.as_unix()),
+            is_configured: AtomicBool::new(true),
         })
+    }
+
+    /// Counts a reload.
+    pub(crate) fn reloaded(&self, succeeded: bool) {
+        let [ok, failed] = &self.reloads;
+        let count = if succeeded { ok } else { failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.is_configured.store(succeeded, Ordering::Relaxed);
+        if succeeded {
+            let now = SystemClock.now().as_unix();
+            self.configured_at.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Counts an answer that says what is wrong.

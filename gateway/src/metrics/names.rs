@@ -61,6 +61,9 @@ names! {
     BUILD: Info "obo_build" ("version") "The version that runs";
     STARTED: Gauge "obo_start_time_seconds" ("") "When the gateway started, in seconds since 1970";
     READY: Gauge "obo_ready" ("") "1 where /readyz says that it is ready, else 0";
+    RELOADS: Counter "obo_config_reloads" ("result") "Reloads of the configuration: ok or failed";
+    CONFIGURED: Gauge "obo_config_last_reload_successful" ("") "1 where the configuration that was read last holds, 0 where it was wrong and an older one holds";
+    CONFIGURED_AT: Gauge "obo_config_last_reload_success_timestamp_seconds" ("") "When the configuration that holds was read, in seconds since 1970";
     REQUESTS: Counter "obo_requests" ("route, outcome") "Requests, when their answer began or the client left before";
     REQUEST_DURATION: Histogram "obo_request_duration_seconds" ("route") "From a request's head to the beginning of its answer";
     RUNNING: Gauge "obo_requests_running" ("") "Requests whose answer is not written yet";

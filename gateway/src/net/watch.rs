@@ -232,7 +232,7 @@ impl Watch {
 
     /// Gives the request that runs limits of its own.
     pub(crate) fn keep_to(&self, times: &Times) {
-        let tick = self.clock.tick;
+        let tick = self.clock.tick.get();
         let own = |time: Option<Duration>| time.map(|time| ms(time + tick));
         self.own.set((own(times.idle), own(times.response)));
         let deadline =

@@ -38,7 +38,7 @@ impl Step for SetForwarded {
         let headers = exchange.request.headers_mut();
         let host = headers.insert(HOST, own);
         let client = &exchange.client;
-        if client.trusted {
+        if client.is_trusted() {
             add(headers, client, host);
         } else {
             set(headers, client, host);

@@ -27,14 +27,14 @@ use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
 #[derive(Debug)]
 pub(crate) struct Running {
     now: AtomicUsize,
-    most: usize,
+    most: AtomicUsize,
 }
 
 impl Running {
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             now: AtomicUsize::new(0),
-            most,
+            most: AtomicUsize::new(most),
         })
     }
 
@@ -44,14 +44,20 @@ impl Running {
     }
 
     /// How many may.
-    pub(crate) const fn most(&self) -> u64 {
-        self.most as u64
+    pub(crate) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed) as u64
+    }
+
+    /// Another limit, which those that run already are not held to.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
         // Made first, so that it gives back what it took when it is refused.
         let permit = Permit(Arc::clone(self));
-        (self.now.fetch_add(1, Ordering::Relaxed) < self.most).then_some(permit)
+        (self.now.fetch_add(1, Ordering::Relaxed) < self.most.load(Ordering::Relaxed))
+            .then_some(permit)
     }
 }
 

@@ -31,7 +31,7 @@ impl Step for Strip {
         } else {
             None
         };
-        let trusted = exchange.client.trusted;
+        let trusted = exchange.client.is_trusted();
         headers::strip_connection_and(headers, |name| {
             *name != AUTHORIZATION
                 && self.0.contains(name)

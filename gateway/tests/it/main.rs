@@ -56,6 +56,8 @@ mod overload;
 mod paths;
 mod prometheus;
 mod proxies;
+mod reload;
+mod reload_of_the_binary;
 mod reuse;
 mod rig;
 mod rng;

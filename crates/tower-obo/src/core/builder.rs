@@ -2,7 +2,7 @@
 //! request.
 
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -23,21 +23,21 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct CoreBuilder {
-    source: RemoteKeysBuilder,
+    pub(super) source: RemoteKeysBuilder,
     algorithms: Vec<Algorithm>,
     audience_lists: bool,
-    client: Option<(String, Credential)>,
+    pub(super) client: Option<(String, Credential)>,
     audiences: Vec<String>,
     keep: Vec<String>,
     leeway: Duration,
     realm: String,
     resource_metadata: Option<String>,
-    max_bytes: u64,
+    pub(super) max_bytes: u64,
     max_exchanges: usize,
-    keys: Option<Arc<dyn KeySource>>,
+    pub(super) keys: Option<Arc<dyn KeySource>>,
     exchange: Option<Arc<dyn TokenExchange>>,
     max_token_bytes: usize,
-    key_wait: Duration,
+    pub(super) key_wait: Duration,
     claims_challenges: bool,
     deny: crate::DenyList,
     #[cfg(feature = "redis")]
@@ -246,9 +246,6 @@ impl CoreBuilder {
     ///
     /// Everything that is wrong, all at once.
     pub fn build(mut self) -> Result<Core, ConfigErrors> {
-        if let (Some((client_id, _)), Some(_)) = (&mut self.client, self.source.provider.entra()) {
-            client_id.make_ascii_lowercase();
-        }
         let problems = self.problems();
         let http = self.source.http(&problems)?;
         let Some((client_id, credential)) = self.client.clone() else {
@@ -259,6 +256,8 @@ impl CoreBuilder {
         }
         let validator = self.validator(&client_id);
         let kind = self.kind();
+        let challenge = Arc::new(self.challenge());
+        let (origin, claims) = (self.origin_of_keys(), self.claims());
         let spawner = self.source.shared_spawner();
         let given = self.keys;
         let keys =
@@ -302,20 +301,13 @@ impl CoreBuilder {
         if let Some(shared) = shared {
             tokens.share(shared);
         }
-        let claims: Option<Arc<str>> = self.claims_challenges.then(|| CP1.into());
+        let claims: Option<Arc<str>> = claims.map(Into::into);
         let authority = provider.name();
-        let authorization_uri = provider.entra().map(|entra| {
-            let sign_in_tenant = match &entra.tenants {
-                Tenants::One(tenant) => tenant,
-                Tenants::Listed(_) => "organizations",
-                Tenants::Any => "common",
-            };
-            format!("{authority}/{sign_in_tenant}/oauth2/v2.0/authorize")
-        });
         Ok(Core(Arc::new(Inner {
             validator,
             keys,
-            seen_keys: super::keys::Seen::default(),
+            origin_of_keys: origin,
+            seen_keys: Arc::default(),
             key_waiters: Arc::new(tokio::sync::Semaphore::new(super::MAX_KEY_WAITERS)),
             admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
             tokens: Arc::new(tokens),
@@ -329,17 +321,46 @@ impl CoreBuilder {
             ]),
             claims,
             key_wait: self.key_wait,
-            challenge: Arc::new(ChallengeContext {
-                realm: self.realm.into(),
-                authorization_uri: authorization_uri.map(Into::into),
-                resource_metadata: self.resource_metadata.map(Into::into),
-            }),
+            challenge,
             clock,
             observer,
-            downstreams: Mutex::default(),
+            downstreams: Arc::default(),
             started: AtomicBool::new(false),
             deny: self.deny,
         })))
+    }
+
+    /// What challenges say, refusals apart.
+    pub(super) fn challenge(&self) -> ChallengeContext {
+        let authorization_uri = self.source.provider.entra().map(|entra| {
+            let authority = self.source.provider.name();
+            let sign_in_tenant = match &entra.tenants {
+                Tenants::One(tenant) => tenant,
+                Tenants::Listed(_) => "organizations",
+                Tenants::Any => "common",
+            };
+            format!("{authority}/{sign_in_tenant}/oauth2/v2.0/authorize")
+        });
+        ChallengeContext {
+            realm: self.realm.as_str().into(),
+            authorization_uri: authorization_uri.map(Into::into),
+            resource_metadata: self.resource_metadata.as_deref().map(Into::into),
+        }
+    }
+
+    /// The claims request of every exchange.
+    pub(super) const fn claims(&self) -> Option<&'static str> {
+        if self.claims_challenges {
+            Some(CP1)
+        } else {
+            None
+        }
+    }
+
+    /// Where the keys come from, so that those of another core are known to be the same; `None` where
+    /// they were given.
+    pub(super) fn origin_of_keys(&self) -> Option<String> {
+        self.keys.is_none().then(|| self.source.origin())
     }
 
     /// Whose grants there are.
@@ -350,7 +371,7 @@ impl CoreBuilder {
         }
     }
 
-    fn validator(&self, client_id: &str) -> Validator {
+    pub(super) fn validator(&self, client_id: &str) -> Validator {
         let mut validator = Validator::builder()
             .audience(client_id)
             .with_algorithms(self.algorithms.iter().copied())
@@ -379,7 +400,10 @@ impl CoreBuilder {
         validator.build()
     }
 
-    fn problems(&mut self) -> Vec<ConfigError> {
+    pub(super) fn problems(&mut self) -> Vec<ConfigError> {
+        if let (Some((client_id, _)), Some(_)) = (&mut self.client, self.source.provider.entra()) {
+            client_id.make_ascii_lowercase();
+        }
         let mut problems = self.source.problems();
         let is_entra = self.source.provider.entra().is_some();
         if let Which::Oidc(oidc) = &self.source.provider.0

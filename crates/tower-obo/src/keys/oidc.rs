@@ -27,6 +27,14 @@ impl Documents {
         }
     }
 
+    /// What tells them from other documents.
+    pub(crate) fn origin(&self) -> String {
+        match self {
+            Self::Entra(discovery) => format!("{discovery:?}"),
+            Self::Oidc(oidc) => oidc.issuer.to_string(),
+        }
+    }
+
     pub(super) async fn fetch(&self, http: &HttpClient) -> Result<Found, DiscoveryError> {
         let oidc = match self {
             Self::Entra(entra) => return entra.fetch(http).await,

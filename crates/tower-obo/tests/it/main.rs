@@ -44,6 +44,7 @@ mod script;
 mod secrecy;
 #[cfg(feature = "redis")]
 mod shared_store;
+mod succeeding;
 mod tcp;
 mod tenants;
 mod throttle;

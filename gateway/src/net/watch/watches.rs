@@ -24,11 +24,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What the sweep moves on.
 pub(super) struct Clock {
     origin: Instant,
-    pub(super) tick: Duration,
+    pub(super) tick: Cell<Duration>,
     pub(super) now: Cell<u64>,
 }
 
 /// In milliseconds, a tick included: `since` may be a tick old.
+#[derive(Clone, Copy)]
 struct Timeouts {
     idle: u64,
     head: u64,
@@ -37,11 +38,30 @@ struct Timeouts {
     grace: u64,
 }
 
+/// How often to sweep, and what has waited for too long then.
+fn times(limits: &Limits, shortest: Duration) -> (Duration, Timeouts) {
+    let shortest = limits
+        .idle_timeout
+        .min(limits.head_timeout)
+        .min(limits.response_timeout)
+        .min(shortest);
+    let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
+    let with_tick = |limit: Duration| ms(limit + tick);
+    let timeouts = Timeouts {
+        idle: with_tick(limits.idle_timeout),
+        head: with_tick(limits.head_timeout),
+        response: with_tick(limits.response_timeout),
+        linger: with_tick(LINGER),
+        grace: with_tick(GRACE),
+    };
+    (tick, timeouts)
+}
+
 /// All connections of a worker and their requests.
 pub(crate) struct Watches {
     clock: Rc<Clock>,
     pub(super) all: RefCell<Vec<Weak<Watch>>>,
-    timeouts: Timeouts,
+    timeouts: Cell<Timeouts>,
     /// Whether the last sweep came so late that it judged nobody.
     excused: Cell<bool>,
     deny: DenyList,
@@ -50,29 +70,17 @@ pub(crate) struct Watches {
 impl Watches {
     /// Where routes have times of their own, `shortest` is the shortest of them.
     pub(crate) fn with_others(limits: &Limits, shortest: Duration) -> Self {
-        let shortest = limits
-            .idle_timeout
-            .min(limits.head_timeout)
-            .min(limits.response_timeout)
-            .min(shortest);
-        let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
-        let with_tick = |limit: Duration| ms(limit + tick);
+        let (tick, timeouts) = times(limits, shortest);
         Self {
             clock: Rc::new(Clock {
                 origin: Instant::now(),
-                tick,
+                tick: Cell::new(tick),
                 now: Cell::new(0),
             }),
             all: RefCell::default(),
             excused: Cell::new(false),
             deny: DenyList::default(),
-            timeouts: Timeouts {
-                idle: with_tick(limits.idle_timeout),
-                head: with_tick(limits.head_timeout),
-                response: with_tick(limits.response_timeout),
-                linger: with_tick(LINGER),
-                grace: with_tick(GRACE),
-            },
+            timeouts: Cell::new(timeouts),
         }
     }
 
@@ -80,6 +88,13 @@ impl Watches {
     pub(crate) fn with_deny_list(mut self, deny: DenyList) -> Self {
         self.deny = deny;
         self
+    }
+
+    /// Other limits, for what runs too.
+    pub(crate) fn keep_to(&self, limits: &Limits, shortest: Duration) {
+        let (tick, timeouts) = times(limits, shortest);
+        self.clock.tick.set(tick);
+        self.timeouts.set(timeouts);
     }
 
     /// A record for a connection or a request that begins.
@@ -123,7 +138,7 @@ impl Watches {
     }
 
     pub(crate) fn tick(&self) -> Duration {
-        self.clock.tick
+        self.clock.tick.get()
     }
 
     /// Moves the clock and wakes all that have waited too long.
@@ -134,16 +149,17 @@ impl Watches {
     /// A sweep that comes late finds a thread that stood still: what others have sent meanwhile has not
     /// been read yet, and nobody is to blame. The next one judges, however late it is.
     pub(super) fn sweep_at(&self, now: u64) {
-        let late = now.saturating_sub(self.clock.now.get()) > ms(self.clock.tick * 4);
+        let late = now.saturating_sub(self.clock.now.get()) > ms(self.clock.tick.get() * 4);
         self.clock.now.set(now);
         let excused = late && !self.excused.get();
         self.excused.set(excused);
+        let timeouts = self.timeouts.get();
         self.all.borrow_mut().retain(|watch| match watch.upgrade() {
             Some(watch) => {
                 if self.cuts_off(&watch) {
                     watch.give_up();
                 } else if !excused {
-                    watch.judge(&self.timeouts);
+                    watch.judge(&timeouts);
                 }
                 true
             }
@@ -250,7 +266,7 @@ impl Watches {
     pub(crate) fn later(&self, ms: u64) {
         self.clock.now.set(self.clock.now.get() + ms);
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            watch.judge(&self.timeouts);
+            watch.judge(&self.timeouts.get());
         }
     }
 }
@@ -265,7 +281,7 @@ impl Watch {
 impl fmt::Debug for Watches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watches")
-            .field("tick", &self.clock.tick)
+            .field("tick", &self.clock.tick.get())
             .finish_non_exhaustive()
     }
 }

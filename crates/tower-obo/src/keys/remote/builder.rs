@@ -107,6 +107,12 @@ impl RemoteKeysBuilder {
             .map_err(|problem| ConfigErrors::new("http", problem, problems.to_vec()))
     }
 
+    /// What tells these keys from those of another authority, or with other times.
+    pub(crate) fn origin(&self) -> String {
+        let documents = Documents::of(&self.provider).origin();
+        format!("{documents} {:?} {:?}", self.settings, self.http_timeout)
+    }
+
     pub(crate) fn shared_spawner(&self) -> Arc<dyn Spawner> {
         let given = self.spawner.as_ref().map(Arc::clone);
         given.unwrap_or_else(|| Arc::new(TokioSpawner::current()))

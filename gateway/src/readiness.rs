@@ -1,0 +1,96 @@
+//! Whether the gateway can serve, and what stands in the way.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
+
+use crate::{config::Credential, generation::Live, worker::Stage};
+
+/// How long somebody waits for a file system that hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether the gateway can serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Readiness {
+    pub(crate) live: Live,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+impl Readiness {
+    /// Looks whether the credential has come, where that is not known yet; for a short while.
+    pub(crate) async fn look(&self) {
+        let looking = self.live.now().credential.look();
+        if let Some(looking) = looking {
+            let _ = tokio::time::timeout(PATIENCE, looking).await;
+        }
+    }
+
+    /// What stands in the way, as a line for a person.
+    pub(crate) fn obstacle(&self) -> Option<Cow<'static, str>> {
+        if *self.stage.borrow() != Stage::Serving {
+            return Some("shutting down\n".into());
+        }
+        let now = self.live.now();
+        if !now.credential.has_been_there() {
+            // Whoever asks again gets to know.
+            let _ = now.credential.look();
+            let credential = now.credential.credential.describe();
+            return Some(format!("credential: the {credential} cannot be used yet\n").into());
+        }
+        (!now.core.is_ready())
+            .then(|| "the identity provider's signing keys are not loaded yet\n".into())
+    }
+}
+
+/// A credential whose files may appear after the start. Once it was there it counts as there: the last
+/// good one stays in use, whatever becomes of the files.
+#[derive(Clone, Debug)]
+pub(crate) struct AwaitedCredential {
+    credential: Credential,
+    seen: Arc<AtomicBool>,
+    /// Who has it looks at the files, in a thread that may block.
+    looking: Arc<Mutex<()>>,
+    control: Handle,
+}
+
+impl AwaitedCredential {
+    pub(crate) fn new(credential: &Credential, control: Handle) -> Self {
+        Self {
+            credential: credential.clone(),
+            seen: Arc::default(),
+            looking: Arc::default(),
+            control,
+        }
+    }
+
+    fn has_been_there(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Begins to look at the files, if somebody has to and nobody does: one that hangs keeps one thread
+    /// and no more.
+    fn look(&self) -> Option<JoinHandle<()>> {
+        if self.has_been_there() {
+            return None;
+        }
+        let place = Arc::clone(&self.looking).try_lock_owned().ok()?;
+        let (credential, seen) = (self.credential.clone(), Arc::clone(&self.seen));
+        Some(self.control.spawn_blocking(move || {
+            if credential.look().is_ok() {
+                seen.store(true, Ordering::Relaxed);
+            }
+            drop(place);
+        }))
+    }
+}

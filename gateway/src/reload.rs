@@ -1,0 +1,197 @@
+//! Another configuration for a gateway that runs.
+
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, oneshot},
+    time,
+};
+use tower_obo::DenyList;
+
+use crate::{
+    config::Config,
+    generation::{Generation, Live},
+    metrics::Metrics,
+    run::{self, Running, StartError},
+    steps::limit::Running as RunningRequests,
+    worker::{Order, Shared},
+};
+
+/// How long files that are read may take.
+const FILES: Duration = Duration::from_secs(10);
+
+/// How long the old configuration goes on while signing keys from elsewhere are fetched.
+const KEYS: Duration = Duration::from_secs(5);
+
+/// What a reload needs to know of the gateway.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    live: Live,
+    /// What was to be listened on; port 0 stands for any.
+    asked: SocketAddr,
+    metrics: Arc<Metrics>,
+    running: Arc<RunningRequests>,
+    deny: DenyList,
+    /// One at a time.
+    turn: Mutex<()>,
+}
+
+impl Reloading {
+    pub(crate) fn new(live: Live, asked: SocketAddr, shared: &Shared) -> Self {
+        Self {
+            live,
+            asked,
+            metrics: Arc::clone(&shared.metrics),
+            running: Arc::clone(&shared.running),
+            deny: shared.deny.clone(),
+            turn: Mutex::default(),
+        }
+    }
+}
+
+/// What has become of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Settings, or tables of them, that are others and count after a restart only.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Running {
+    /// Goes on with another configuration. It holds for every request that begins after this, on connections that
+    /// are open too; requests that run keep what they began with. Tokens and keys that are known stay
+    /// known where authority, client and credential are the same, as far as the new rules let them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let load = |more: &str| obo_gateway::Sources::new().file("gw.toml", format!("
+    /// # listen = '127.0.0.1:0'\n upstream = 'http://127.0.0.1:9'\n accept.scopes = ['s']\n{more}\n [entra]
+    /// # tenant = '00000000-0000-0000-0000-000000000001'\n client_id = '00000000-0000-0000-0000-000000000002'
+    /// # credential = {{ secret_file = '/nowhere' }}")).load();
+    /// let gateway = obo_gateway::start(load("")?).await?;
+    /// let reloaded = gateway.reload(load("workers = 2\n limits.requests = 10")?).await?;
+    /// assert_eq!(reloaded.needs_restart, ["workers"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot work. Nothing has changed then.
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
+        let reloaded = self.take(config).await;
+        match &reloaded {
+            Ok(reloaded) => {
+                self.reloading.metrics.reloaded(true);
+                let needs_restart = reloaded.needs_restart.join(", ");
+                if needs_restart.is_empty() {
+                    tracing::info!("the configuration has been read anew and holds");
+                } else {
+                    tracing::warn!(
+                        needs_restart,
+                        "the configuration has been read anew and holds, but for what needs a restart"
+                    );
+                }
+            }
+            Err(error) => self.reload_failed(error),
+        }
+        reloaded
+    }
+
+    /// Says and counts that there is no configuration to go on with: its file cannot be read, or is wrong.
+    pub fn reload_failed(&self, error: &dyn Error) {
+        self.reloading.metrics.reloaded(false);
+        tracing::error!(
+            "the configuration has changed and cannot be used; the old one stays in use: {error}"
+        );
+    }
+
+    async fn take(&self, mut config: Config) -> Result<Reloaded, StartError> {
+        let Reloading {
+            live,
+            metrics,
+            running,
+            turn,
+            ..
+        } = &self.reloading;
+        let _turn = turn.lock().await;
+        let before = live.now();
+        let mut asked = (*before.config).clone();
+        asked.listen = self.reloading.asked;
+        let needs_restart = config.keep_what_needs_a_restart(&asked);
+        config.listen = before.config.listen;
+
+        let control = self.control.handle();
+        let made = {
+            let deny = self.reloading.deny.clone();
+            let (control, metrics, before) =
+                (control.clone(), Arc::clone(metrics), Arc::clone(&before));
+            self.control.handle().spawn_blocking(move || {
+                let parts = Generation::parts(&config, &control, &metrics, &deny, Some(&before))?;
+                Ok::<_, StartError>(Generation::new(config, parts, &control, Some(&before)))
+            })
+        };
+        let next = match time::timeout(FILES, made).await {
+            Ok(Ok(made)) => Arc::new(made?),
+            Ok(Err(_)) => {
+                return Err(failed(
+                    "the new configuration made it panic, which is a defect",
+                ));
+            }
+            Err(_) => {
+                return Err(failed(
+                    "a file that the configuration names cannot be read within 10 s",
+                ));
+            }
+        };
+        next.core.start();
+        if before.core.is_ready() {
+            let _ = time::timeout(KEYS, ready(&next)).await;
+        }
+        self.hand_over(&next).await?;
+        next.limit(running);
+        live.replace(Arc::clone(&next));
+        run::warn_of(&next.config, &control).await;
+        Ok(Reloaded { needs_restart })
+    }
+
+    /// All workers take it, or none does.
+    async fn hand_over(&self, next: &Arc<Generation>) -> Result<(), StartError> {
+        let mut ready = Vec::new();
+        for worker in &self.workers {
+            let (prepared, is_prepared) = oneshot::channel();
+            let (commit, committed) = oneshot::channel();
+            let (done, is_done) = oneshot::channel();
+            worker.order(Order {
+                generation: Arc::clone(next),
+                prepared,
+                committed,
+                done,
+            });
+            match is_prepared.await {
+                Ok(Ok(())) => ready.push((commit, is_done)),
+                Ok(Err(error)) => return Err(StartError::Reload(error)),
+                Err(_) => return Err(failed("a worker has ended")),
+            }
+        }
+        let mut done = Vec::new();
+        for (commit, is_done) in ready {
+            let _ = commit.send(());
+            done.push(is_done);
+        }
+        for done in done {
+            let _ = done.await;
+        }
+        Ok(())
+    }
+}
+
+async fn ready(generation: &Generation) {
+    while !generation.core.is_ready() {
+        time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn failed(why: &str) -> StartError {
+    StartError::Reload(why.to_owned())
+}
