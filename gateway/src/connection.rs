@@ -172,8 +172,12 @@ where
         // what one takes for them is another's next request. So nothing is read behind them, nor
         // where an answer begins before the chunks have ended.
         // And at a shutdown the client is to go elsewhere; HTTP/2 says so for the whole connection.
+        // A tunnel is not an answer that could be the last: `Upgrade` has to stand there.
         let behind_chunks = *this.chunked && !this.watch.has_plain_end();
-        if behind_chunks || *this.http1 && this.watch.is_draining() {
+        let is_last = *this.http1
+            && this.watch.is_draining()
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if behind_chunks || is_last {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

@@ -136,6 +136,10 @@ pub(super) async fn serve<T, S>(
             if orders.close && streams.0.is_over.get() && !farewell.get() {
                 farewell.set(true);
                 watch.reprieve();
+            } else if orders.close && writes.phase() == Phase::Streaming {
+                // Answers are on their way to a client that takes its time, and `writes` has a limit of
+                // its own.
+                watch.reprieve();
             } else if orders.close {
                 if told_to_end || watch.phase() != Phase::Idle {
                     return Poll::Ready(());

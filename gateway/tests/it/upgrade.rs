@@ -322,6 +322,28 @@ async fn up_05_a_tunnel_ends_with_the_callers_token_unless_the_route_lets_it_liv
 }
 
 #[tokio::test]
+async fn li_07_a_tunnel_that_is_asked_for_while_the_gateway_drains_opens() {
+    let rig = Rig::new(OPEN, echo, |config| config.drain_timeout = SHORT * 20).await;
+    let mut kept = rig.client().await;
+    assert_eq!(kept.get("/x").await.status, 200);
+    let address = rig.gateway.local_addr();
+    let shutdown = tokio::spawn(rig.gateway.shutdown());
+    in_time(async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    kept.send(wish("/ws/x", "")).await;
+    let answer = kept.answer().await.unwrap();
+    assert_eq!(answer.status, 101, "{answer:?}");
+    assert_eq!(answer.all("connection"), ["upgrade"], "{answer:?}");
+    ping(&mut kept).await;
+    in_time(shutdown).await.unwrap();
+    ends(&mut kept).await;
+}
+
+#[tokio::test]
 async fn li_07_a_tunnel_goes_on_while_the_gateway_drains_and_ends_with_that() {
     // Twice as long as an idle connection may stay.
     let rig = Rig::new(OPEN, echo, |config| config.drain_timeout = SHORT * 20).await;

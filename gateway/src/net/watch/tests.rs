@@ -141,3 +141,23 @@ fn an_upload_may_go_on_until_its_answer_or_the_next_request() {
     watch.begin_again(true);
     assert!(!watch.may_upload(second));
 }
+
+#[test]
+fn li_07_at_a_shutdown_who_is_idle_has_a_second_and_an_answer_that_is_on_its_way_has_more() {
+    let watches = watches();
+    let (idle, slow) = (watches.add(), watches.add());
+    idle.enter(Phase::Idle);
+    slow.begin(false);
+    // hyper has taken all of its answer, and not written all of it.
+    slow.enter(Phase::Idle);
+    watches.drain();
+    watches.later(1_500);
+    assert!(!idle.overdue.get());
+    watches.later(1);
+    assert!(idle.overdue.get());
+    assert!(!slow.overdue.get());
+    // Now it has.
+    assert!(slow.flushed());
+    watches.later(1);
+    assert!(slow.overdue.get());
+}

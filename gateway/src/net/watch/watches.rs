@@ -224,7 +224,10 @@ impl Watch {
         let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
-            Phase::Idle if self.draining.get() => limits.idle.min(limits.grace),
+            // Not where the last answer is still on its way to a client that takes its time.
+            Phase::Idle if self.draining.get() && !self.answering.get() => {
+                limits.idle.min(limits.grace)
+            }
             Phase::Idle => limits.idle,
             // What a stream of HTTP/2 keeps of it is held by nothing else.
             Phase::Streaming if self.brief.get() => limits.head.min(limits.idle),
