@@ -9,7 +9,7 @@ KEYCLOAK = """
 ## Keycloak
 
 `scripts/keycloak`, the other half of `make interop`, starts a Keycloak of its own and puts the gateway before an API, with `[oidc]`: with the
-client's secret in the body and in the header. Tokens of Keycloak's users are exchanged (RFC
+client's secret in the body, in the header, and with a certificate (`private_key_jwt`, PS256). Tokens of Keycloak's users are exchanged (RFC
 8693) for ones of another audience, once for all requests; one for somebody else, an ID token and a refresh token of our own client, a user
 without the role, an altered signature, altered claims, a token past its end and a session that was ended are refused, each with its status;
 the application's own token (client credentials) is the same for all; and a token that is signed with a new key of the realm is served.

@@ -180,7 +180,8 @@ class Keycloak:
             "attributes": {"standard.token.exchange.enabled": "true"},
             "protocolMappers": [audience("orders-api")],
         }
-        self.admin("POST", "/shop/clients", api)
+        headers, _ = self.admin("POST", "/shop/clients", api)
+        self.api = headers["Location"].rsplit("/", 1)[1]
         ui = {"clientId": "shop-ui", "protocolMappers": [audience("shop-api")]}
         self.admin("POST", "/shop/clients", {**ui, **login})
         self.admin("POST", "/shop/clients", {"clientId": "other-ui", **login})
@@ -203,6 +204,17 @@ class Keycloak:
         }
         headers, _ = self.admin("POST", "/shop/users", user)
         return headers["Location"].rsplit("/", 1)[1]
+
+    def wants_assertions(self, certificate):
+        """From now on the gateway's client has that certificate in place of a secret (private_key_jwt)."""
+        _, client = self.admin("GET", f"/shop/clients/{self.api}")
+        client["clientAuthenticatorType"] = "client-jwt"
+        body = certificate.split("-----BEGIN CERTIFICATE-----")[1].split("-----END")[0].replace("\n", "")
+        client["attributes"] |= {
+            "jwt.credential.certificate": body,
+            "token.endpoint.auth.signing.alg": "PS256",
+        }
+        self.admin("PUT", f"/shop/clients/{self.api}", client)
 
     def rotate(self, priority):
         """From now on the realm signs with a new key."""
@@ -266,7 +278,9 @@ path       = "/nobody"
 downstream = "nobody"
 """
         )
-        environment = dict(os.environ, OBO_CLIENT_SECRET=SECRET)
+        environment = dict(os.environ)
+        if "credential" not in more:
+            environment["OBO_CLIENT_SECRET"] = SECRET
         self.log = open(folder / f"{name}.log", "wb")
         self.process = subprocess.Popen(
             [binaries / "obo-gateway", "--config", file],
@@ -380,6 +394,15 @@ def judge_more(keycloak, gateway, how, priority):
     refused("a token by the realm's new key", 200, alice)
 
 
+def key_and_certificate(folder):
+    """A file with both."""
+    file = folder / "api.pem"
+    file.touch(mode=0o600)
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop-api -days 2 -keyout - -out -"
+    file.write_bytes(subprocess.run(made.split(), check=True, capture_output=True).stdout)
+    return file
+
+
 def main():
     binaries, home = map(pathlib.Path, sys.argv[1:])
     folder = pathlib.Path(tempfile.mkdtemp(prefix="obo-keycloak-"))
@@ -401,6 +424,12 @@ def main():
             judge(keycloak, gateway, how)
             judge_more(keycloak, gateway, how, 200 + number)
             gateway.stop()
+        certificate = key_and_certificate(folder)
+        keycloak.wants_assertions(certificate.read_text())
+        more = f'credential = {{ certificate = "{certificate}" }}'
+        gateway = Gateway(binaries, folder, keycloak, address, "certificate", more)
+        judge(keycloak, gateway, "certificate")
+        gateway.stop()
         for log in folder.glob("*.log"):
             text = log.read_text(errors="replace")
             check(f"{log.name} holds no secret", SECRET not in text and "eyJ" not in text)

@@ -100,6 +100,7 @@ impl Inner {
             token_endpoint: self.address(request)?,
             client_id: Arc::clone(&self.client_id),
             now: self.clock.now(),
+            single_use: self.provider.entra().is_none(),
         };
         let proof = self
             .credential

@@ -59,6 +59,8 @@ pub(super) struct Audience {
     pub(super) token_endpoint: Arc<str>,
     pub(super) client_id: Arc<str>,
     pub(super) now: Timestamp,
+    /// Whether an assertion may be shown once only, as OpenID Connect Core has it (§9).
+    pub(super) single_use: bool,
 }
 
 /// What goes into the token request.

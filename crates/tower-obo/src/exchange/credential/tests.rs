@@ -44,6 +44,7 @@ pub(super) fn audience() -> Audience {
         token_endpoint: Arc::from("https://login.example/tenant/oauth2/v2.0/token"),
         client_id: Arc::from("11111111-0000-4000-8000-000000000001"),
         now: SystemClock.now(),
+        single_use: false,
     }
 }
 

@@ -84,9 +84,16 @@ async fn the_client_shows_its_secret_in_the_header_or_signs_where_that_was_chose
     let core = provider
         .core(provider.oidc().secret_in_header(), signed)
         .await;
-    let answer = provider.send(&core, policy(), &alice).await;
+    let other = provider.token(&json!({"jti": "another"}));
+    for token in [&alice, &other] {
+        let answer = provider.send(&core, policy(), token).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let asked = provider.asked();
+    let assertions = [1, 2].map(|at| field(&asked[at].1, "client_assertion").unwrap());
+    // Its `jti` is for one use (OpenID Connect Core §9).
+    assert_ne!(assertions[0], assertions[1]);
     let (authorization, form) = provider.asked().remove(1);
     assert_eq!(authorization, None);
     assert_eq!(field(&form, "client_id"), Some("shop-api"));

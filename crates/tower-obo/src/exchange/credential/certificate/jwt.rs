@@ -13,8 +13,11 @@ use uuid::Uuid;
 use super::{super::Audience, identity::Identity};
 use crate::Secret;
 
-/// Microsoft asks for five to ten minutes.
-pub(super) const LIFETIME: Duration = Duration::from_secs(600);
+/// Microsoft asks for five to ten minutes. What is shown once needs no more than a clock may be off, and Keycloak
+/// refuses what ends more than five minutes later.
+pub(super) fn lifetime(audience: &Audience) -> Duration {
+    Duration::from_secs(if audience.single_use { 60 } else { 600 })
+}
 
 pub(super) fn sign(
     identity: &Identity,
@@ -30,14 +33,17 @@ pub(super) fn sign(
         let chain = identity.chain.iter().map(|der| STANDARD.encode(der));
         header["x5c"] = chain.collect();
     }
-    let claims = json!({
+    let mut claims = json!({
         "aud": *audience.token_endpoint,
         "iss": *audience.client_id,
         "sub": *audience.client_id,
         "jti": Uuid::new_v4().to_string(),
         "nbf": audience.now.as_unix(),
-        "exp": (audience.now + LIFETIME).as_unix(),
+        "exp": (audience.now + lifetime(audience)).as_unix(),
     });
+    if audience.single_use {
+        claims["iat"] = audience.now.as_unix().into();
+    }
     let mut jwt = format!(
         "{}.{}",
         URL_SAFE_NO_PAD.encode(header.to_string()),

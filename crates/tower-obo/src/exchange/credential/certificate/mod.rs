@@ -234,7 +234,8 @@ impl Certificate {
     ) -> Result<Arc<Signed>, CredentialError> {
         let identity = self.file.current(audience.now).await?;
         let key = key(audience);
-        if let Some(signed) = self.assertions.get(&key)
+        if !audience.single_use
+            && let Some(signed) = self.assertions.get(&key)
             && Arc::ptr_eq(&signed.by, &identity)
             && signed.expires > audience.now + MARGIN
         {
@@ -253,7 +254,7 @@ impl Certificate {
         by: Arc<Identity>,
         audience: &Audience,
     ) -> Result<Arc<Signed>, CredentialError> {
-        let expires = audience.now + jwt::LIFETIME;
+        let expires = audience.now + jwt::lifetime(audience);
         let assertion = jwt::sign(&by, audience, self.file.format().send_chain)
             .map_err(|error| format!("{} {error}", self.path().display()))
             .map_err(CredentialError::Unusable)?;
@@ -262,7 +263,9 @@ impl Certificate {
             expires,
             by,
         });
-        self.assertions.insert(key, Arc::clone(&signed));
+        if !audience.single_use {
+            self.assertions.insert(key, Arc::clone(&signed));
+        }
         Ok(signed)
     }
 

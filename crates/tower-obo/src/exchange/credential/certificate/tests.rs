@@ -76,6 +76,26 @@ async fn the_assertion_says_who_signs_and_for_whom_and_no_more() {
     assert_eq!(part(&assertion, 0)["x5c"], json!([der]));
 }
 
+/// OpenID Connect Core §9, which providers other than Entra ID go by.
+#[tokio::test]
+async fn where_an_assertion_is_for_one_use_each_is_a_new_one_and_ends_soon() {
+    let folder = Folder::new();
+    let path = folder.put("c.pem", pem(&Signer::generate().unwrap()));
+    let certificate = at_work(path);
+    let audience = Audience {
+        single_use: true,
+        ..audience()
+    };
+    let first = certificate.assertion(&audience).await.unwrap();
+    let second = certificate.assertion(&audience).await.unwrap();
+    assert_ne!(part(&first, 1)["jti"], part(&second, 1)["jti"]);
+    assert_eq!(certificate.assertions.len(), 0);
+    let now = audience.now.as_unix();
+    let claims = part(&second, 1);
+    let times = ["nbf", "iat", "exp"].map(|name| claims[name].as_u64().unwrap());
+    assert_eq!(times, [now, now, now + 60]);
+}
+
 #[tokio::test]
 async fn an_assertion_serves_one_token_endpoint_until_shortly_before_its_end() {
     let folder = Folder::new();
