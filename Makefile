@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page bench-ir bench-micro mutants soak fuzz deny clean
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench-ir bench-micro mutants soak fuzz deny clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ screenshots: ## the pictures in docs/, taken anew by the browser tests
 
 errors-page: ## docs/errors.md, made anew from the table that the code uses
 	UPDATE_DOCS=1 cargo test -p obo-tests --test e2e the_page_of_errors
+
+configuration-page: ## docs/configuration.md, made anew from the table by which the gateway reads its settings
+	UPDATE_DOCS=1 cargo test -p obo-gateway --lib the_page_of_settings
 
 bench-ir: ## instructions per cached request under callgrind, against the recorded figure
 	scripts/bench-ir

@@ -59,6 +59,8 @@ pub enum Invocation {
     Run(Box<Config>),
     /// The configuration has been checked and is right.
     Check(Box<Config>),
+    /// Print the JSON Schema of the file.
+    Schema,
     /// Ask the gateway whose admin listener is here.
     Health(SocketAddr, Probe),
 }
@@ -105,6 +107,9 @@ where
     let matches = command()
         .try_get_matches_from(arguments)
         .map_err(CliError::Usage)?;
+    if let Some(("schema", _)) = matches.subcommand() {
+        return Ok(Invocation::Schema);
+    }
     if let Some(("health", matches)) = matches.subcommand() {
         let address = sources(matches)?
             .admin_listen()
@@ -204,6 +209,14 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Ask /livez instead: whether the process answers at all"),
         );
+    let schema = Command::new("schema")
+        .about("Print a JSON Schema of the file, for editors")
+        .long_about(
+            "Prints a JSON Schema (2020-12) of the TOML file, made from the table by which it is read. \
+             Editors complete and check with it: `obo-gateway schema > gateway.schema.json`, and \
+             `#:schema ./gateway.schema.json` as the file's first line. What settings mean for each other \
+             only `obo-gateway check` finds.",
+        );
     with_flags(Command::new("obo-gateway"))
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -211,6 +224,7 @@ pub fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(with_flags(run))
         .subcommand(with_flags(check))
+        .subcommand(schema)
         .subcommand(with_flags(health))
 }
 

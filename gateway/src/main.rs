@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     match cli::read(env::args_os()) {
         Ok(Invocation::Run(config)) => run(*config),
         Ok(Invocation::Check(config)) => check(&config),
+        Ok(Invocation::Schema) => print_schema(),
         Ok(Invocation::Health(address, probe)) => health(address, probe),
         Ok(_) => ExitCode::from(EX_USAGE),
         Err(CliError::Usage(error)) => {
@@ -66,6 +67,13 @@ fn check(config: &Config) -> ExitCode {
         io::stdout(),
         "The configuration is right: {routes} route(s)."
     ) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn print_schema() -> ExitCode {
+    match writeln!(io::stdout(), "{:#}", obo_gateway::schema()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -12,10 +12,9 @@ use toml::{
 
 use super::{
     DEFAULT_DOWNSTREAM,
-    keys::{self, KEYS, Kind, ROUTE_KEYS},
+    keys::{self, DOWNSTREAM_KEYS, KEYS, Key, Kind, ROUTE_KEYS, SHARED_WITH_OIDC, UPSTREAM_KEYS},
     problem::{Origin, Problems},
     settings::{DownstreamTable, Given, RouteTable, Settings, UpstreamTable, Value, Values},
-    upstreams::UPSTREAM_FIELDS,
 };
 
 type Entry<'a, 'i> = (&'a str, usize, &'a Spanned<DeValue<'i>>);
@@ -83,7 +82,6 @@ impl Walk<'_> {
 
     /// `[oidc]`: what it shares with `[entra]` is the same setting.
     fn oidc(&mut self, at: usize, value: &Spanned<DeValue<'_>>) {
-        const SHARED: [&str; 4] = ["client_id", "credential", "ca_file", "allow_http_loopback"];
         let DeValue::Table(table) = value.get_ref() else {
             let message = format!("a table is wanted, not {}", a(value.get_ref().type_str()));
             return self.problem(at, "oidc", message);
@@ -93,7 +91,7 @@ impl Walk<'_> {
             self.problem(at, "oidc.issuer", message);
         }
         for (key, at, value) in entries(table) {
-            let group = if SHARED.contains(&key) {
+            let group = if SHARED_WITH_OIDC.contains(&key) {
                 "entra"
             } else {
                 "oidc"
@@ -256,7 +254,7 @@ impl Walk<'_> {
                     "grant" => read.grant = self.text(&path, value),
                     "audience" => read.audience = self.one_or_list(&path, value),
                     "resource" => read.resource = self.one_or_list(&path, value),
-                    _ => self.unknown(at, path, &DOWNSTREAM_FIELDS),
+                    _ => self.unknown(at, path, &names(DOWNSTREAM_KEYS)),
                 }
             }
             if name == DEFAULT_DOWNSTREAM
@@ -282,14 +280,13 @@ impl Walk<'_> {
             };
             for (key, at, value) in entries(table) {
                 let path = format!("upstreams.{name}.{key}");
-                let Some((field, kind)) = UPSTREAM_FIELDS.iter().find(|(field, _)| *field == key)
-                else {
-                    self.unknown(at, path, &UPSTREAM_FIELDS.map(|(field, _)| field));
+                let Some(known) = UPSTREAM_KEYS.iter().find(|known| known.name == key) else {
+                    self.unknown(at, path, &names(UPSTREAM_KEYS));
                     continue;
                 };
                 let origin = self.origin(value.span().start);
-                if let Some(value) = self.value(&path, *kind, value) {
-                    read.values.0.insert(field, Given::new(value, origin));
+                if let Some(value) = self.value(&path, known.kind, value) {
+                    read.values.0.insert(known.name, Given::new(value, origin));
                 }
             }
             self.settings.upstreams.insert(name.to_owned(), read);
@@ -461,16 +458,9 @@ const FILE_TABLES: [&str; 2] = ["upstreams", "route"];
 /// Names that say who a user is for a person, and that their owner or an administrator can change.
 const MUTABLE_CLAIMS: [&str; 4] = ["upn", "email", "preferred_username", "unique_name"];
 
-/// What a `[downstream.<name>]` may have.
-const DOWNSTREAM_FIELDS: [&str; 7] = [
-    "scope",
-    "scopes",
-    "resource_url",
-    "header",
-    "grant",
-    "audience",
-    "resource",
-];
+fn names(keys: &[Key]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.name).collect()
+}
 
 /// Names that have a meaning and no effect yet; `*` stands for a name of the user's choice.
 const NOT_YET: &[&str] = &["metrics"];

@@ -5,8 +5,13 @@
 
 mod route;
 mod table;
+mod tables;
 
-pub(crate) use self::{route::ROUTE_KEYS, table::KEYS};
+pub(crate) use self::{
+    route::ROUTE_KEYS,
+    table::KEYS,
+    tables::{DOWNSTREAM_KEYS, UPSTREAM_KEYS},
+};
 
 /// One setting.
 #[derive(Debug)]
@@ -79,6 +84,10 @@ pub(crate) const FORMS: [&str; 5] = [
     FEDERATED_TOKEN_FILE,
     MANAGED_IDENTITY,
 ];
+
+/// What `[oidc]` shares with `[entra]`, where the table has it.
+pub(crate) const SHARED_WITH_OIDC: [&str; 4] =
+    ["client_id", "credential", "ca_file", "allow_http_loopback"];
 
 /// The setting called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Key> {

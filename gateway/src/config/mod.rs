@@ -17,10 +17,13 @@ mod grants;
 pub(crate) mod keys;
 mod oidc;
 mod problem;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod resource;
 mod restart;
 mod routes;
+mod schema;
 mod settings;
 mod shared_store;
 mod tls;
@@ -37,6 +40,7 @@ pub use self::{
     oidc::OtherProvider,
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, PublicUrlError, Resource},
+    schema::schema,
     shared_store::SharedStore,
     tls::Tls,
     traces::Traces,

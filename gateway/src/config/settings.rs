@@ -89,7 +89,7 @@ pub(crate) struct DownstreamTable {
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamTable {
     pub(crate) origin: Origin,
-    /// By field of [`super::upstreams::UPSTREAM_FIELDS`].
+    /// By field of [`super::keys::UPSTREAM_KEYS`].
     pub(crate) values: Values,
 }
 

@@ -4,20 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     ClientCertificate, DEFAULT_UPSTREAM, Protocol, Upstream, UpstreamTls,
-    keys::Kind,
     resolve::Resolver,
     settings::{Given, UpstreamTable},
     upstream,
 };
-
-/// The fields of `[upstreams.<name>]`.
-pub(super) const UPSTREAM_FIELDS: [(&str, Kind); 5] = [
-    ("url", Kind::Text),
-    ("addresses", Kind::List),
-    ("ca_file", Kind::Text),
-    ("client_certificate", Kind::Text),
-    ("client_key", Kind::Text),
-];
 
 impl Resolver<'_> {
     pub(super) fn upstreams(&mut self) -> BTreeMap<String, Upstream> {

@@ -4,116 +4,116 @@ use super::{Key, Kind};
 
 /// The settings of a `[[route]]`, in the file only. `identity_headers` stands beside them: its keys are claims.
 pub(crate) const ROUTE_KEYS: &[Key] = &[
-    route(
+    in_the_file(
         "path",
         Kind::Text,
         "Which paths: `/x` is that path, `/x/*` is it and all below",
     ),
-    route(
+    in_the_file(
         "hosts",
         Kind::List,
         "Which hosts, `api.example.com` or `*.example.com` [default: any]",
     ),
-    route("methods", Kind::List, "Which methods [default: all]"),
-    route(
+    in_the_file("methods", Kind::List, "Which methods [default: all]"),
+    in_the_file(
         "access",
         Kind::Text,
         "Who may: `required` (a user), `app-only` (an application), `public` (anybody) [default: required]",
     ),
-    route(
+    in_the_file(
         "scopes",
         Kind::List,
         "Scopes of which a caller needs one [default: accept.scopes]",
     ),
-    route(
+    in_the_file(
         "roles",
         Kind::List,
         "App roles of which a caller needs one [default: accept.roles]",
     ),
-    route(
+    in_the_file(
         "clients",
         Kind::List,
         "Applications that may call, by client id [default: accept.clients]",
     ),
-    route(
+    in_the_file(
         "upstream",
         Kind::Text,
         "The name of the upstream [default: the one that `upstream` gives]",
     ),
-    route(
+    in_the_file(
         "downstream",
         Kind::OneOrList,
         "The downstream whose token the upstream gets, or a list of them [default: none]",
     ),
-    route(
+    in_the_file(
         "pass_caller_token",
         Kind::Switch,
         "Forward the caller's own token: the upstream can then call this API as the user",
     ),
-    route(
+    in_the_file(
         "upgrade",
         Kind::List,
         "To which protocols callers may change; \"websocket\" is the only one [default: none]",
     ),
-    route(
+    in_the_file(
         "outlive_token",
         Kind::Switch,
         "Let streams go on after the caller's token has expired",
     ),
-    route(
+    in_the_file(
         "cors.origins",
         Kind::List,
         "Web pages of which origins may read the answers; `*` alone: of any",
     ),
-    route(
+    in_the_file(
         "cors.methods",
         Kind::List,
         "Methods that pages may use [default: those of the route]",
     ),
-    route(
+    in_the_file(
         "cors.headers",
         Kind::List,
         "Request headers that pages may set [default: authorization, content-type]",
     ),
-    route(
+    in_the_file(
         "cors.expose",
         Kind::List,
         "Headers of answers that pages may read, besides WWW-Authenticate, Retry-After and X-Request-Id",
     ),
-    route(
+    in_the_file(
         "cors.max_age",
         Kind::Duration,
         "How long a browser may remember the answer to a preflight",
     ),
-    route("cors.credentials", Kind::Switch, "Let pages send cookies"),
-    route(
+    in_the_file("cors.credentials", Kind::Switch, "Let pages send cookies"),
+    in_the_file(
         "limits.body_bytes",
         Kind::Number,
         "The largest request body; beyond: 413 [default: limits.body_bytes]",
     ),
-    route(
+    in_the_file(
         "limits.requests",
         Kind::Number,
         "Requests of this route at once; beyond: 503 [default: any number]",
     ),
-    route(
+    in_the_file(
         "limits.response_timeout",
         Kind::Duration,
         "How long the upstream may take to begin its answer [default: limits.response_timeout]",
     ),
-    route(
+    in_the_file(
         "limits.idle_timeout",
         Kind::Duration,
         "How long a body may stand still [default: limits.idle_timeout]",
     ),
-    route(
+    in_the_file(
         "limits.total_timeout",
         Kind::Duration,
         "How long a request may take from its head to the end of its answer [default: limits.total_timeout]",
     ),
 ];
 
-const fn route(name: &'static str, kind: Kind, help: &'static str) -> Key {
+pub(super) const fn in_the_file(name: &'static str, kind: Kind, help: &'static str) -> Key {
     Key {
         name,
         kind,
