@@ -274,6 +274,10 @@ fn remedy(code: u32) -> Option<(&'static str, &'static str)> {
             "administrator",
             "consent to the API's permissions for the downstream",
         )),
+        500_131 => Some((
+            "operator",
+            "accept only audiences of this app registration: a new sign-in ends in the same answer",
+        )),
         700_025 => Some((
             "operator",
             "register the API as a confidential client, or use the registration that is one",

@@ -60,3 +60,36 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::{RefreshReason, Refreshed};
+
+    /// Notes whether the core would let another thread take a set at this moment.
+    #[derive(Debug)]
+    struct Asked(Arc<Seen>, AtomicBool);
+
+    impl KeySource for Asked {
+        fn current(&self) -> Option<Arc<KeySet>> {
+            let is_free = self.0.sets.try_lock().is_ok();
+            self.1.store(is_free, Ordering::Relaxed);
+            None
+        }
+
+        fn refresh(&self, _: RefreshReason) -> Option<Refreshed> {
+            None
+        }
+    }
+
+    #[test]
+    fn no_other_thread_takes_a_set_between_the_question_and_the_answer() {
+        let seen = Arc::new(Seen::default());
+        let source = Asked(Arc::clone(&seen), AtomicBool::new(true));
+        assert!(seen.take(&source, Timestamp::from_unix(1)).is_none());
+        assert!(!source.1.load(Ordering::Relaxed));
+        assert!(seen.sets.try_lock().is_ok());
+    }
+}

@@ -178,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn ks_06_each_key_that_is_passed_over_is_said_once_with_its_place() {
+        let lines = crate::lines::Lines::default();
+        let _subscribed = tracing::subscriber::set_default(lines.clone());
+        let _ = set(&[json!({"kty": "OKP"}), key("good", 1), json!(7)], NOW);
+        let said = lines.take();
+        assert_eq!(said.len(), 2, "{said:?}");
+        for (line, position) in said.iter().zip(["position=0", "position=2"]) {
+            assert!(line.starts_with("WARN"), "{line}");
+            assert!(line.contains(position), "{line}");
+        }
+    }
+
+    #[test]
     fn what_is_no_key_set_is_told_in_a_fixed_sentence() {
         let many = json!({"keys": vec![json!({}); MAX_KEYS + 1]}).to_string();
         for (text, reason) in [

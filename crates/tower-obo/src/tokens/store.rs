@@ -367,6 +367,12 @@ impl DownstreamTokens {
                 correlation_id = error.correlation_id(),
                 "an exchange failed"
             );
+            if error.aadsts() == Some(OTHER_AUDIENCE) {
+                tracing::warn!(
+                    "Entra ID holds an audience that is accepted here for another application's: accept \
+                     only those of this registration, or its users sign in again and again"
+                );
+            }
             self.holdback
                 .remember(&want.key, &want.group, error, self.clock.now());
             // A renewal that is refused tells as much about the token that it was to follow: a
@@ -410,6 +416,10 @@ impl DownstreamTokens {
         }
     }
 }
+
+/// The caller's token is for another application, though it has passed here: nothing that its user does
+/// helps.
+const OTHER_AUDIENCE: u32 = 500_131;
 
 fn too_slow() -> ExchangeError {
     ExchangeError::new(ExchangeErrorKind::Timeout, "the exchange took too long")

@@ -1,6 +1,12 @@
 //! Several downstreams for one request: in headers of one's choice, and on demand.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body as AxumBody, routing::get};
 use entra_emulator::{Endpoint, demo};
@@ -11,8 +17,9 @@ use http::{
 use serde_json::Value;
 use tower::{Layer, ServiceExt};
 use tower_obo::{
-    AccessPolicy, Admitted, Credential, Downstream, DownstreamToken, Downstreams, Entra, OboLayer,
-    OboLayerBuilder, Policy, RejectionKind, TokenDefect,
+    AccessPolicy, Admitted, Credential, Downstream, DownstreamToken, Downstreams, Entra, Event,
+    ExchangeRequest, Exchanging, OboLayer, OboLayerBuilder, Observer, Policy, RejectionKind,
+    Secret, TokenDefect, TokenExchange, TokenResponse,
 };
 
 use crate::{
@@ -451,5 +458,56 @@ async fn what_a_handler_passes_on_of_a_grpc_call_has_the_form_of_grpc() {
             assert!(answer.headers().contains_key("grpc-status"), "{case}");
         }
         world.clock.advance(Duration::from_secs(31));
+    }
+}
+
+/// What a handler asks for counts as what comes with a request does: as a hit, and with its bytes.
+#[tokio::test]
+async fn ca_07_a_token_on_demand_is_counted_as_a_hit_and_with_its_bytes() {
+    const TOKEN: usize = 20_000;
+
+    #[derive(Debug)]
+    struct Large;
+
+    impl TokenExchange for Large {
+        fn exchange(&self, _: ExchangeRequest) -> Exchanging {
+            let token = Secret::from("x".repeat(TOKEN));
+            let token = TokenResponse::new(token, Duration::from_secs(3_600));
+            Box::pin(async { Ok(token) })
+        }
+    }
+
+    let hits = Hits::default();
+    let counted = hits.clone();
+    let world = World::with(|core| core.with_exchange(Large).observer(counted)).await;
+    let access = AccessPolicy::any_scope([demo::API_SCOPE]);
+    let on_demand = Policy::new(access).downstream_on_demand(graph());
+    let token = world.entra.user_token("alice");
+    let downstreams = admitted(&world, on_demand, &token).await.downstreams();
+    let bytes = || world.core.cache_usage().admissions.bytes;
+    let before = bytes();
+    downstreams.get("graph").await.unwrap();
+    assert!(bytes() >= before + TOKEN as u64 / 2, "{}", bytes());
+    assert_eq!(hits.0.load(Ordering::Relaxed), 0);
+    downstreams.get("graph").await.unwrap();
+    assert_eq!(hits.0.load(Ordering::Relaxed), 1);
+
+    let own = Downstream::client_credentials("own", ["https://graph.microsoft.com/.default"]);
+    let job = world.core.application([own]).unwrap();
+    job.get("own").await.unwrap();
+    assert_eq!(hits.0.load(Ordering::Relaxed), 1);
+    job.get("own").await.unwrap();
+    assert_eq!(hits.0.load(Ordering::Relaxed), 2);
+}
+
+/// How often a downstream token was there.
+#[derive(Clone, Debug, Default)]
+struct Hits(Arc<AtomicUsize>);
+
+impl Observer for Hits {
+    fn on(&self, event: &Event<'_>) {
+        if matches!(event, Event::Token { hit: true, .. }) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

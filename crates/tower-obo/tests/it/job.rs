@@ -23,6 +23,8 @@ async fn a_job_has_the_applications_token_without_a_caller_and_the_one_that_requ
     assert_eq!(grant.as_deref(), Some("client_credentials"));
     assert!(request.path.contains(demo::CONTOSO), "{}", request.path);
     assert!(!world.core.is_ready(), "keys are for callers");
+    let elsewhere = world.core.application_in(demo::FABRIKAM, [own()]);
+    assert!(elsewhere.is_err(), "the core has one tenant");
 
     let user = world.entra.user_token("alice");
     let answer = world.send_by(anybody(), with_token(&user)).await;

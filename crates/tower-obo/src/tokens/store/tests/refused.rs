@@ -252,3 +252,18 @@ async fn ex_13_a_401_of_a_token_that_is_gone_says_nothing_about_its_successor() 
         assert!(!second.is_alive(f.clock.now()), "{case}");
     }
 }
+
+/// Its users cannot mend it, so that whoever runs the service must hear of it.
+#[tokio::test]
+async fn ex_04_an_audience_that_is_anothers_is_told_to_whoever_accepts_it() {
+    let lines = crate::lines::Lines::default();
+    let _subscribed = tracing::subscriber::set_default(lines.clone());
+    let f = fixture(2, 128);
+    for (code, warnings) in [(50_013, 0), (500_131, 1)] {
+        f.exchange.answers(Answer::Code(code));
+        assert!(f.store.obtain(want(&code.to_string())).await.is_err());
+        let said = lines.take();
+        let warned = said.iter().filter(|line| line.starts_with("WARN"));
+        assert_eq!(warned.count(), warnings, "{code}: {said:?}");
+    }
+}
