@@ -73,6 +73,10 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
 
     let core = &world.core;
     shown.add("Core", core);
+    let rule = tower_obo::DenyRule::user(demo::CONTOSO, "00000000-0000-0000-0000-00000000000a");
+    shown.add("DenyRule", &rule);
+    shown.add("DenyList", &tower_obo::DenyList::default());
+    shown.add("Purged", &tower_obo::Purged::default());
     let contoso = || Entra::tenant(demo::CONTOSO).authority(world.entra.url());
     shown.add("Entra", &contoso());
     let secret = || Credential::secret(SECRET);
