@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_secret_has_a_flag() {
+    fn lo_06_no_secret_has_a_flag() {
         for key in KEYS {
             assert_eq!(
                 // An address may hold a password.

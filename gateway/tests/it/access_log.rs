@@ -33,6 +33,20 @@ impl Written {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
+    /// Every field of the lines is in `docs/logs.md`.
+    pub(crate) fn assert_documented(&self) {
+        let page = include_str!("../../../docs/logs.md");
+        for line in self.text().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            for name in line.as_object().unwrap().keys() {
+                assert!(
+                    page.contains(&format!("`{name}`")),
+                    "docs/logs.md has no {name}"
+                );
+            }
+        }
+    }
+
     /// The lines, once there are so many.
     pub(crate) async fn lines(&self, count: usize) -> Vec<Value> {
         in_time(async {
@@ -95,6 +109,7 @@ async fn each_request_has_one_line_that_says_what_became_of_it() {
             assert_eq!(line[part].is_number(), there, "{part} of {line}");
         }
     }
+    written.assert_documented();
     assert_eq!(consent["aadsts"], "AADSTS65001");
     assert_eq!(consent["problem"], "consent-required");
     assert_eq!(served["request_id"].as_str().unwrap().len(), 32);

@@ -97,6 +97,7 @@ async fn each_decision_has_one_line_that_says_whom_it_was_about() {
         assert_eq!(line["actor"].is_string(), refused, "{line}");
         assert_eq!(line["correlation_id"].is_string(), refused, "{line}");
     }
+    written.assert_documented();
     assert_eq!(lines[0]["tid"], ids::CONTOSO);
     assert_eq!(lines[2]["aadsts"], "AADSTS65001");
     // One request, two decisions.

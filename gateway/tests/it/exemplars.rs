@@ -33,7 +33,7 @@ async fn metrics(rig: &Rig, openmetrics: bool) -> String {
 async fn the_class_of_a_request_that_a_trace_tells_of_has_it_as_its_exemplar() {
     let collector = Collector::start().await;
     let file = format!(
-        "[traces]\nendpoint = 'http://{}'\nratio = 0\n[[route]]\npath = '/first'\naccess = 'public'\n\
+        "[traces]\nendpoint = 'http://{}'\nratio = 0\n[[route]]\npath = '/other'\naccess = 'public'\n\
          [[route]]\npath = '/open'\naccess = 'public'",
         collector.address
     );
