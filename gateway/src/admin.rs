@@ -1,21 +1,35 @@
-//! The admin listener: `/livez` and `/readyz` for probes, `/metrics` for Prometheus, `/purge` for
-//! whoever is on call. It runs on the control runtime, so that it answers however busy the workers are.
+//! The admin listener: `/livez` and `/readyz` for probes, `/metrics` for Prometheus; for whoever is on
+//! call `/`, `/config` and `/purge`. It runs on the control runtime, so that it answers however busy the workers are.
 
+mod effective;
+mod figures;
 mod guard;
 mod purge;
+mod status;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time};
+use tower_obo::{Clock as _, SystemClock};
 
+use self::{
+    figures::{Figures, Recent},
+    status::Facts,
+};
 use crate::{metrics::Exposition, readiness::Readiness};
 
 /// Probes are few.
@@ -27,6 +41,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const PURGE: &str = "/purge";
+const CONFIG: &str = "/config";
+const STATUS: &str = "/";
 
 /// What it has to tell.
 #[derive(Debug)]
@@ -41,6 +57,8 @@ pub(crate) struct Pages {
 pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let pages = Arc::new(pages);
+    let recent = Arc::<Mutex<Recent>>::default();
+    tokio::spawn(note(Arc::clone(&pages), Arc::clone(&recent)));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
@@ -53,16 +71,16 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
                 continue;
             }
         };
-        let pages = Arc::clone(&pages);
+        let (pages, recent) = (Arc::clone(&pages), Arc::clone(&recent));
         let counted = pages.exposition.admin_connection();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let pages = Arc::clone(&pages);
+                let (pages, recent) = (Arc::clone(&pages), Arc::clone(&recent));
                 async move {
-                    if matches!(request.uri().path(), READYZ | METRICS) {
+                    if matches!(request.uri().path(), READYZ | METRICS | STATUS) {
                         pages.readiness.look().await;
                     }
-                    Ok::<_, Infallible>(answer(&request, &pages).await)
+                    Ok::<_, Infallible>(answer(&request, &pages, &recent).await)
                 }
             });
             let served = http1::Builder::new()
@@ -78,7 +96,11 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
     }
 }
 
-async fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
+async fn answer<B>(
+    request: &Request<B>,
+    pages: &Pages,
+    recent: &Mutex<Recent>,
+) -> Response<Full<Bytes>> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let path = request.uri().path();
     if let Some(refusal) = guard::refuse(request, pages.loopback) {
@@ -87,7 +109,7 @@ async fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>>
     let page = match path {
         PURGE if *request.method() != Method::POST => return not_allowed("POST"),
         PURGE => purge::purge(request, pages).await,
-        "/livez" | READYZ | METRICS if !reads => return not_allowed("GET, HEAD"),
+        "/livez" | READYZ | METRICS | CONFIG | STATUS if !reads => return not_allowed("GET, HEAD"),
         "/livez" => Page::text(StatusCode::OK, "alive\n"),
         READYZ => match pages.readiness.obstacle() {
             None => Page::text(StatusCode::OK, "ready\n"),
@@ -104,12 +126,69 @@ async fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>>
                 ..Page::text(StatusCode::OK, pages.exposition.render(openmetrics))
             }
         }
+        CONFIG => Page::json(
+            StatusCode::OK,
+            &effective::effective(&pages.readiness.live.now().config),
+        ),
+        STATUS => return status(pages, recent),
         _ => {
-            let text = "here are /livez, /readyz and /metrics, and POST /purge\n";
+            let text = "here are /, /livez, /readyz, /metrics and /config, and POST /purge\n";
             Page::text(StatusCode::NOT_FOUND, text)
         }
     };
     page.into_response()
+}
+
+/// Notes the figures every so often, for the rates of the status page.
+async fn note(pages: Arc<Pages>, recent: Arc<Mutex<Recent>>) {
+    let mut ticks = time::interval(figures::EVERY);
+    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = Figures::parse(&pages.exposition.render(true));
+        recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(now);
+    }
+}
+
+fn status(pages: &Pages, recent: &Mutex<Recent>) -> Response<Full<Bytes>> {
+    let generation = pages.readiness.live.now();
+    let config = &generation.config;
+    let provider = match &config.entra.other {
+        Some(other) => ("issuer", other.issuer.clone()),
+        None => ("tenant", config.entra.tenant.clone()),
+    };
+    let upstreams = config.upstreams.iter();
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        obstacle: (pages.readiness.obstacle()).map(|text| text.trim_end().to_owned()),
+        settings: vec![
+            ("listens on", config.listen.to_string()),
+            provider,
+            ("client id", config.entra.client_id.clone()),
+            ("credential", config.entra.credential.describe()),
+        ],
+        upstreams: upstreams
+            .map(|(name, to)| (name.clone(), to.to_string()))
+            .collect(),
+        now: SystemClock.now().as_unix(),
+    };
+    let figures = Figures::parse(&pages.exposition.render(true));
+    let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+    let page = Page {
+        kind: "text/html; charset=utf-8",
+        ..Page::text(StatusCode::OK, status::page(&facts, &figures, &recent))
+    };
+    drop(recent);
+    let mut response = page.into_response();
+    let nothing = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    let policy = HeaderValue::from_static(nothing);
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 /// An answer.

@@ -162,3 +162,37 @@ async fn a_port_that_is_taken_is_an_error_even_if_it_could_be_shared() {
     let error = obo_gateway::start(config).await.unwrap_err();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
 }
+
+#[tokio::test]
+async fn people_get_a_page_and_the_configuration_that_is_in_force() {
+    let rig = Rig::new("", |_| ok(), with_admin).await;
+    let token = rig.token("alice");
+    let request = format!("GET /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n");
+    assert_eq!(rig.exchange(request).await.status, 200);
+    let mut client = admin(&rig).await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+
+    client.send(get("/")).await;
+    let page = client.answer().await.unwrap();
+    assert_eq!(page.status, 200);
+    assert_eq!(page.all("content-type"), ["text/html; charset=utf-8"]);
+    assert!(page.all("content-security-policy")[0].contains("default-src 'none'"));
+    let upstream = format!("http://{}", rig.upstream.address);
+    for text in ["ready", ids::CONTOSO, &upstream, "/*", "client secret"] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    client.send(get("/config")).await;
+    let config = client.answer().await.unwrap();
+    assert_eq!(config.all("content-type"), ["application/json"]);
+    let shown: serde_json::Value = serde_json::from_str(&config.body).unwrap();
+    assert_eq!(shown["upstreams"]["default"]["url"], upstream);
+    assert_eq!(shown["limits"]["requests"], 1024);
+    for page in [&page.body, &config.body] {
+        assert!(!page.contains(ids::API_CLIENT_SECRET), "{page}");
+        assert!(!page.contains(&token), "{page}");
+    }
+    // Of another name they are not to be had (DNS rebinding).
+    for path in ["/", "/config"] {
+        assert_eq!(client.get(path).await.status, 421, "{path}");
+    }
+}
