@@ -179,7 +179,7 @@ fn ca_07_tokens_that_share_nothing_stay_within_the_configured_bytes() {
 }
 
 #[test]
-#[ignore = "an hour: `make soak`"]
+#[ignore = "an hour: `make soak-cache`"]
 fn ca_07_a_million_valid_tokens_stay_within_the_configured_bytes() {
     run(many_tokens(1_000_000, usual));
 }

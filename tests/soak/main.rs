@@ -1,0 +1,147 @@
+//! A long run with everything that happens in a year: callers of several users at a fixed rate, while
+//! Entra ID and the upstream fail and come back, signing keys and the client secret are rotated, the
+//! configuration is read anew, and gateways are restarted in turn behind one socket. No answer may be
+//! another user's, no request may be lost that HTTP lets us keep, and the gateway that runs all the time
+//! must not grow.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement, run by hand"
+)]
+
+mod client;
+#[path = "../rolling/gateways.rs"]
+mod gateways;
+mod resources;
+mod tally;
+mod traffic;
+mod trouble;
+mod upstream;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use entra_emulator::{Emulator, demo as ids};
+use tokio::time::Instant;
+
+use self::{
+    gateways::Fleet,
+    resources::Samples,
+    tally::Tally,
+    traffic::User,
+    trouble::{Files, Troubles},
+    upstream::Upstream,
+};
+
+/// So many callers begin a request each so often: 200 a second.
+const CALLERS: usize = 40;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Of the tokens of users and downstreams: they are renewed several times.
+const LIFETIME: Duration = Duration::from_secs(120);
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let binary: PathBuf = arguments
+        .next()
+        .expect("the path of the release binary of obo-gateway")
+        .into();
+    let seconds: u64 = arguments.next().map_or(600, |text| {
+        let text = text.to_str().expect("a number of seconds");
+        text.parse().expect("a number of seconds")
+    });
+    assert!(seconds >= 60, "less than a minute shows nothing");
+
+    let emulator = Emulator::builder().token_lifetime(LIFETIME);
+    let emulator = Arc::new(emulator.start().await.unwrap());
+    let upstream = Upstream::start().await;
+    let files = Files::new(&emulator, upstream.address);
+    let fleet = Fleet::new(&binary, files.arguments(), Vec::new());
+    // It runs all the time, and is watched.
+    let elder = fleet.start().await;
+    let users = users(&emulator);
+    let tally = Tally::default();
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let samples = Samples::begin(elder.id(), Duration::from_secs(seconds));
+    let troubles = Troubles {
+        emulator: Arc::clone(&emulator),
+        upstream: upstream.clone(),
+        files,
+        users: users.clone(),
+        tally: tally.clone(),
+    };
+    let (happened, ()) = tokio::join!(
+        troubles.run(&fleet, &elder, end),
+        traffic::run(fleet.address, &users, CALLERS, PAUSE, end, &tally)
+    );
+    // What still runs may end; connections that were kept are closed with their callers.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let resources = samples.end();
+    let metrics = elder.get("/metrics").await.1;
+    elder.stop().await;
+
+    println!("{seconds} s, {CALLERS} callers, one request each {PAUSE:?}: {happened}\n");
+    println!("| what became of requests | how many |\n|---|---|");
+    for (what, count) in tally.counts() {
+        println!("| {what} | {count} |");
+    }
+    println!("\n{resources}");
+    let mut failures = resources.growth();
+    let (wrong, first) = tally.all_wrong();
+    if wrong > 0 {
+        failures.push(format!(
+            "{wrong} requests were not as they had to be, for instance"
+        ));
+        failures.extend(first);
+    }
+    if tally
+        .counts()
+        .get("served")
+        .is_none_or(|served| *served < seconds * 50)
+    {
+        failures.push("far fewer were served than were sent".to_owned());
+    }
+    for line in [
+        "obo_requests_running 0",
+        "obo_foreign_tokens_total 0",
+        "obo_ready 1",
+    ] {
+        if !metrics.lines().any(|has| has == line) {
+            failures.push(format!("/metrics does not say {line:?} at the end"));
+        }
+    }
+    if metrics.contains("problem=\"internal-error\"") {
+        failures.push("there were internal errors".to_owned());
+    }
+    for failure in &failures {
+        println!("FAILED: {failure}");
+    }
+    match failures.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// A user for each caller: four people, each with several tokens.
+fn users(emulator: &Emulator) -> Vec<Arc<User>> {
+    let people = [
+        ("alice", ids::ALICE_OID),
+        ("bob", ids::BOB_OID),
+        ("frank", ids::FRANK_OID),
+        ("grace", ids::GRACE_OID),
+    ];
+    let user = |number: usize| {
+        let (name, oid) = people[number % people.len()];
+        let token = RwLock::new(emulator.user_token(name));
+        Arc::new(User { name, oid, token })
+    };
+    (0..CALLERS).map(user).collect()
+}
