@@ -12,6 +12,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -36,12 +37,14 @@ use crate::{
     message::{
         answer::Answer,
         body::{ResponseBody, TokenEnds},
-        exchange::Exchange,
+        exchange::{Exchange, Has},
         room::Room,
     },
     metadata,
     metrics::LibraryFigures,
+    net::watch::Watch,
     record::{Record, Work},
+    route,
     run::StartError,
 };
 
@@ -223,17 +226,21 @@ fn time_left(admitted: &Admitted) -> Option<Duration> {
     Some(until.saturating_since(SystemClock.now()))
 }
 
+fn stream_ends_of(exchange: &Exchange, admitted: &Admitted) {
+    let route = exchange.route.as_ref();
+    stream_ends(route, exchange.has, &exchange.watch, admitted);
+}
+
 /// A body that has no length may be sent for as long as the caller's token is good, and a tunnel
 /// be used.
-fn stream_ends(exchange: &Exchange, admitted: &Admitted) {
-    if !exchange.has.transfer_encoding && !exchange.has.upgrade {
+fn stream_ends(route: Option<&Rc<route::Route>>, has: Has, watch: &Watch, admitted: &Admitted) {
+    if !has.transfer_encoding && !has.upgrade {
         return;
     }
-    let route = exchange.route.as_ref();
     if route.is_some_and(|route| route.token_ends == TokenEnds::TheStream) {
-        exchange.watch.end_after(time_left(admitted));
+        watch.end_after(time_left(admitted));
     }
-    exchange.watch.streams_for(admitted.principal());
+    watch.streams_for(admitted.principal());
 }
 
 /// The answer to a request that is not let through. One line joins the library's id of the refusal,
@@ -316,7 +323,7 @@ where
         match decision {
             Decision::Admit(admitted) => {
                 let kept = self.keep(&mut exchange);
-                stream_ends(&exchange, &admitted);
+                stream_ends_of(&exchange, &admitted);
                 admitted.apply(exchange.request.headers_mut());
                 AuthorizeFuture::Passed {
                     inner: self.inner.call(exchange),
@@ -442,7 +449,7 @@ where
                                 kept,
                                 waits: _,
                             } = *put_aside;
-                            stream_ends(&exchange, &admitted);
+                            stream_ends_of(&exchange, &admitted);
                             admitted.apply(exchange.request.headers_mut());
                             Self::Passed {
                                 inner: inner.call(exchange),

@@ -6,11 +6,12 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -24,10 +25,12 @@ use crate::{
     },
     net::{
         io::ClientIo,
+        peers::Peers,
         sniff::{self, Protocol},
         watch::{Phase, Watch, Watches},
     },
     server_tls::ServerTls,
+    steps::count::Counts,
 };
 
 mod http1;
@@ -41,11 +44,21 @@ pub(crate) struct Serving {
     http2: http2::Settings,
     watches: Rc<Watches>,
     tls: Option<ServerTls>,
+    peers: Arc<Peers>,
+    counts: Counts,
 }
 
 impl Serving {
-    pub(crate) fn new(config: &Config, watches: Rc<Watches>, tls: Option<ServerTls>) -> Rc<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        watches: Rc<Watches>,
+        tls: Option<ServerTls>,
+        peers: Arc<Peers>,
+        counts: Counts,
+    ) -> Rc<Self> {
         Rc::new(Self {
+            peers,
+            counts,
             tls,
             http1: http1::builder(&config.limits),
             http2: http2::Settings::new(&config.limits),
@@ -67,7 +80,8 @@ impl Serving {
         let serving = Rc::clone(self);
         let watch = self.watches.add();
         async move {
-            let client = Rc::new(Client::new(peer, serving.tls.is_some()));
+            let share = serving.peers.of(peer.ip());
+            let client = Rc::new(Client::new(peer, serving.tls.is_some(), Some(share)));
             // Boxed is what should not make the future of a plain connection larger.
             if let Some(tls) = &serving.tls {
                 Box::pin(serving.secure(stream, tls, client, watch, stack)).await;
@@ -80,7 +94,7 @@ impl Serving {
             };
             match protocol {
                 Some(Protocol::Http1) => {
-                    http1::serve(&serving.http1, io, client, watch, stack).await;
+                    http1::serve(&serving, io, client, watch, stack).await;
                 }
                 Some(Protocol::Http2) => {
                     Box::pin(http2::serve(&serving, io, client, watch, stack)).await;
@@ -122,7 +136,7 @@ impl Serving {
         if is_http2 {
             http2::serve(self, io, client, watch, stack).await;
         } else {
-            http1::serve(&self.http1, io, client, watch, stack).await;
+            http1::serve(self, io, client, watch, stack).await;
         }
     }
 }
@@ -150,10 +164,21 @@ pin_project! {
         #[pin]
         inner: F,
         watch: Rc<Watch>,
-        // Whether the request's body ends with a chunk, and with trailers perhaps.
-        chunked: bool,
-        http1: bool,
+        framing: Framing,
     }
+}
+
+/// How the end of a request's body is told, where the connection is not used again before it.
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    /// By the stream's.
+    Http2,
+    /// There is none.
+    Nothing,
+    /// By a last chunk, and with trailers perhaps.
+    Chunked,
+    /// By a length.
+    Length(u64),
 }
 
 impl<F> Future for FrontFuture<F>
@@ -168,16 +193,25 @@ where
         let Poll::Ready(Ok(response)) = &mut polled else {
             return polled;
         };
-        // Trailers are where two readers of HTTP/1 may still differ about the end of a request, and
-        // what one takes for them is another's next request. So nothing is read behind them, nor
-        // where an answer begins before the chunks have ended.
+        let behind = match *this.framing {
+            Framing::Http2 | Framing::Nothing => false,
+            // Trailers are where two readers of HTTP/1 may still differ about the end of a request, and
+            // what one takes for them is another's next request. So nothing is read behind them, nor
+            // where an answer begins before the chunks have ended.
+            Framing::Chunked => !this.watch.has_plain_end(),
+            // hyper closes behind an answer that ends while more of the body has to come than is there
+            // already, and whoever keeps connections should know (RFC 9112 §9.6).
+            Framing::Length(length) => {
+                let ends_first = !this.watch.is_uploaded() && response.body().is_end_stream();
+                ends_first && length > this.watch.came_along()
+            }
+        };
         // And at a shutdown the client is to go elsewhere; HTTP/2 says so for the whole connection.
         // A tunnel is not an answer that could be the last: `Upgrade` has to stand there.
-        let behind_chunks = *this.chunked && !this.watch.has_plain_end();
-        let is_last = *this.http1
+        let is_last = !matches!(*this.framing, Framing::Http2)
             && this.watch.is_draining()
             && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-        if behind_chunks || is_last {
+        if behind || is_last {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

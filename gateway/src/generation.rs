@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     message::room::Room,
     metrics::Metrics,
+    net::peers::Peers,
     readiness::AwaitedCredential,
     run::{StartError, check_upstreams},
     steps::limit::Running,
@@ -95,8 +96,9 @@ impl Generation {
     }
 
     /// Holds those that run already to the limits of this configuration.
-    pub(crate) fn limit(&self, all: &Running) {
+    pub(crate) fn limit(&self, all: &Running, peers: &Peers) {
         all.set_most(self.config.limits.requests);
+        peers.set_most(self.config.limits.of_one_client());
         for (route, running) in self.config.routes.iter().zip(&self.running_by_route) {
             if let (Some(running), Some(most)) = (running, route.limits.requests) {
                 running.set_most(most);

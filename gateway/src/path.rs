@@ -112,8 +112,8 @@ const MAX_READINGS: usize = 64;
 const MAX_READ: usize = 64 * 1024;
 const FEWEST_READINGS: usize = 8;
 
-/// Refuses the path unless every reading of it, in whatever order its reader goes about, is UTF-8
-/// and `is_same`.
+/// Refuses the path unless every reading of it, in whatever order its reader goes about, is UTF-8,
+/// has no dot segment and `is_same`.
 ///
 /// The order matters: Tomcat cuts parameters before it decodes, others after. UTF-8 does too: a
 /// lenient decoder finds `.` and `/` in overlong sequences (`%c0%ae`, `%c0%af`).
@@ -130,6 +130,9 @@ fn refuse_other_readings(path: &[u8], is_same: impl Fn(&[u8]) -> bool) -> Result
             }
             if std::str::from_utf8(&other).is_err() {
                 return Err(BadPath::NotUtf8);
+            }
+            if has_dot_segment(&other) {
+                return Err(BadPath::DotSegment);
             }
             if !is_same(&other) || readings.len() == most {
                 return Err(BadPath::OtherReading);

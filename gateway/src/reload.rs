@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     generation::{Generation, Live},
     metrics::Metrics,
+    net::peers::Peers,
     run::{self, Running, StartError},
     steps::limit::Running as RunningRequests,
     worker::{Order, Shared},
@@ -31,6 +32,7 @@ pub(crate) struct Reloading {
     asked: SocketAddr,
     metrics: Arc<Metrics>,
     running: Arc<RunningRequests>,
+    peers: Arc<Peers>,
     deny: DenyList,
     /// One at a time.
     turn: Mutex<()>,
@@ -43,6 +45,7 @@ impl Reloading {
             asked,
             metrics: Arc::clone(&shared.metrics),
             running: Arc::clone(&shared.running),
+            peers: Arc::clone(&shared.peers),
             deny: shared.deny.clone(),
             turn: Mutex::default(),
         }
@@ -149,7 +152,7 @@ impl Running {
             let _ = time::timeout(KEYS, ready(&next)).await;
         }
         self.hand_over(&next).await?;
-        next.limit(running);
+        next.limit(running, &self.reloading.peers);
         live.replace(Arc::clone(&next));
         run::warn_of(&next.config, &control).await;
         Ok(Reloaded { needs_restart })

@@ -21,7 +21,7 @@ use crate::{
     deny_file::{Denied, DenyFile, DenyFileError},
     generation::{Generation, Live},
     metrics::{Configured, Exposition, Metrics},
-    net::{backend::Backend, listen},
+    net::{backend::Backend, listen, peers::Peers},
     readiness::{PATIENCE, Readiness},
     reload::Reloading,
     server_tls::{ServerTls, TlsError},
@@ -210,6 +210,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let shared = Shared {
         tls,
         running: requests,
+        peers: Peers::new(live.now().config.limits.of_one_client()),
         metrics,
         traces,
         access_log,

@@ -35,6 +35,7 @@ use crate::{
     net::{
         backend::Backend,
         listen::{self, Connections},
+        peers::Peers,
         tls::TlsError,
         watch::Watches,
     },
@@ -67,6 +68,7 @@ pub(crate) struct Shared {
     /// Who is cut off, streams included.
     pub(crate) deny: DenyList,
     pub(crate) running: Arc<Running>,
+    pub(crate) peers: Arc<Peers>,
     /// What they begin with.
     pub(crate) generation: Arc<Generation>,
 }
@@ -198,7 +200,19 @@ async fn run(
         stack(parts(&shared, &shared.generation, &backends)),
         &config.trusted_proxies,
     );
-    let mut serving = Serving::new(&config, Rc::clone(&watches), shared.tls.clone());
+    // Of what is refused before it is a request of any generation.
+    let counts = Counts::new(&shared.metrics, Rc::new(readers(&shared)));
+    let serve = |config: &Config| {
+        let (watches, tls) = (Rc::clone(&watches), shared.tls.clone());
+        Serving::new(
+            config,
+            watches,
+            tls,
+            Arc::clone(&shared.peers),
+            counts.clone(),
+        )
+    };
+    let mut serving = serve(&config);
 
     let spawn = |serving: &Rc<Serving>, stream, peer, place| {
         let serving = serving.serve(stream, peer, Latest::of(&current));
@@ -226,7 +240,7 @@ async fn run(
                 config = Arc::clone(&next.config);
                 watches.keep_to(&config.limits, shortest(&config));
                 swept.add(&backends, config.limits.idle_timeout);
-                serving = Serving::new(&config, Rc::clone(&watches), shared.tls.clone());
+                serving = serve(&config);
                 current.replace(stack(parts(&shared, &next, &backends)), &config.trusted_proxies);
                 let _ = done.send(());
             }
@@ -308,14 +322,18 @@ async fn sweep(watches: Rc<Watches>, swept: Rc<Swept>) {
 }
 
 /// What the steps share.
-fn parts(shared: &Shared, generation: &Generation, backends: &Backends) -> Parts {
-    let config = &*generation.config;
-    let limits = &config.limits;
-    let readers = Rc::new(Readers {
+fn readers(shared: &Shared) -> Readers {
+    Readers {
         access: shared.access_log.clone(),
         audit: shared.audit_log.clone(),
         traces: shared.traces.clone(),
-    });
+    }
+}
+
+fn parts(shared: &Shared, generation: &Generation, backends: &Backends) -> Parts {
+    let config = &*generation.config;
+    let limits = &config.limits;
+    let readers = Rc::new(readers(shared));
     Parts {
         core: generation.core.clone(),
         retry_challenges: generation.retry_challenges.clone(),

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use crate::upstream;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -26,10 +27,12 @@ pub(crate) enum Trouble {
     SlowReaders,
     Resets,
     RapidReset,
+    Unread,
+    Downloads,
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::None,
         Self::Idle,
         Self::SlowHeads,
@@ -37,6 +40,8 @@ impl Trouble {
         Self::SlowReaders,
         Self::Resets,
         Self::RapidReset,
+        Self::Unread,
+        Self::Downloads,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -48,6 +53,8 @@ impl Trouble {
             Self::SlowReaders => "200 downloads of 64 MiB, read at 1 KiB a second",
             Self::Resets => "a flood of connections, reset in the middle of the head",
             Self::RapidReset => "HTTP/2 streams, reset as soon as they are opened",
+            Self::Unread => "200 HTTP/2 connections with a window of 0, 100 requests a second each",
+            Self::Downloads => "8 downloads of 1 GiB, again and again, at full speed",
         }
     }
 
@@ -55,9 +62,9 @@ impl Trouble {
         match self {
             Self::None => 0,
             Self::Idle => 2_000,
-            Self::SlowHeads | Self::SlowUploads | Self::SlowReaders => 200,
+            Self::SlowHeads | Self::SlowUploads | Self::SlowReaders | Self::Unread => 200,
             Self::Resets => 32,
-            Self::RapidReset => 8,
+            Self::RapidReset | Self::Downloads => 8,
         }
     }
 }
@@ -127,11 +134,27 @@ async fn client(kind: Trouble, gateway: SocketAddr, token: &str) -> io::Result<(
                 .await
         }
         Trouble::RapidReset => rapid_reset(&mut stream, token).await,
+        Trouble::Unread => unread(stream, token).await,
+        Trouble::Downloads => {
+            let head = format!("GET /huge HTTP/1.1\r\nHost: gw\r\n{authorization}\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            let mut buffer = vec![0; 65_536];
+            let mut left = upstream::HUGE;
+            while left > 0 {
+                match stream.read(&mut buffer).await? {
+                    0 => break,
+                    length => left = left.saturating_sub(length),
+                }
+            }
+            Ok(())
+        }
     }
 }
 
 async fn connect(kind: Trouble, gateway: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    // Not the good caller's: whoever has the same address has the same share of requests at once.
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
     if kind == Trouble::SlowReaders {
         // Else the kernel takes megabytes on its behalf.
         socket.set_recv_buffer_size(4_096)?;
@@ -152,21 +175,55 @@ async fn trickle(stream: &mut TcpStream, bytes: &[u8], each: usize) -> io::Resul
     wait_for_the_end(stream).await
 }
 
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Asks for answers of some kilobytes, and lets none of them come (RFC 9113 §6.9.2): new requests
+/// every second, of which the gateway takes as many at once as it likes.
+async fn unread(stream: TcpStream, token: &str) -> io::Result<()> {
+    const INITIAL_WINDOW_SIZE: u8 = 4;
+    let (mut reading, mut writing) = stream.into_split();
+    writing.write_all(PREFACE).await?;
+    let no_window = [0, INITIAL_WINDOW_SIZE, 0, 0, 0, 0];
+    writing
+        .write_all(&frame(SETTINGS, 0, 0, &no_window))
+        .await?;
+    let block = head(b"/page", token);
+    let asking = async {
+        for id in (1..).step_by(2) {
+            writing.write_all(&frame(HEADERS, 5, id, &block)).await?;
+            if id % 200 == 199 {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+        Ok(())
+    };
+    let mut buffer = [0; 4_096];
+    tokio::select! {
+        asked = asking => asked,
+        // The ends of streams, until that of the connection.
+        ended = async { while reading.read(&mut buffer).await? > 0 {} Ok(()) } => ended,
+    }
+}
+
+/// GET, http, and three literals without index (RFC 7541 §6.2.2): `:path`, `:authority` and
+/// `authorization` by their places in the static table.
+fn head(path: &[u8], token: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86];
+    literal(&mut block, 4, path);
+    literal(&mut block, 1, b"gw");
+    literal(&mut block, 23, format!("Bearer {token}").as_bytes());
+    block
+}
+
 /// CVE-2023-44487: each stream is reset right behind its head, so that no limit of streams at once
 /// is ever reached.
 async fn rapid_reset(stream: &mut TcpStream, token: &str) -> io::Result<()> {
-    const HEADERS: u8 = 1;
-    const RST_STREAM: u8 = 3;
-    const SETTINGS: u8 = 4;
-    stream
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .await?;
+    stream.write_all(PREFACE).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
-    // GET, http, /, and two literals without index (RFC 7541 §6.2.2): `:authority` and
-    // `authorization` by their places in the static table.
-    let mut block = vec![0x82, 0x86, 0x84];
-    literal(&mut block, 1, b"gw");
-    literal(&mut block, 23, format!("Bearer {token}").as_bytes());
+    let block = head(b"/", token);
     let mut id = 1;
     loop {
         let mut bytes = Vec::new();

@@ -8,6 +8,10 @@ use tokio::{
 };
 
 const LOT: usize = 64 * 1024 * 1024;
+pub(crate) const HUGE: usize = 1024 * 1024 * 1024;
+
+/// Without a length, so that only what comes behind it tells its end.
+const PAGE: usize = 6_000;
 
 pub(crate) async fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -23,25 +27,33 @@ pub(crate) async fn start() -> SocketAddr {
 async fn serve(stream: TcpStream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
-        let (mut line, mut length, mut big) = (String::new(), 0, false);
+        let (mut line, mut length, mut path) = (String::new(), 0, String::new());
         while line != "\r\n" {
             line.clear();
             if stream.read_line(&mut line).await? == 0 {
                 return Ok(());
             }
-            big |= line.starts_with("GET /big ");
+            if path.is_empty() {
+                path = line.split(' ').nth(1).unwrap_or("/").to_owned();
+            }
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap_or(0);
             }
         }
         let mut body = (&mut stream).take(length);
         tokio::io::copy(&mut body, &mut tokio::io::sink()).await?;
-        if big {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LOT}\r\n\r\n");
+        if let "/big" | "/huge" = &*path {
+            let lot = if path == "/big" { LOT } else { HUGE };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {lot}\r\n\r\n");
             stream.write_all(head.as_bytes()).await?;
-            for _ in 0..LOT / 65_536 {
+            for _ in 0..lot / 65_536 {
                 stream.write_all(&[b'x'; 65_536]).await?;
             }
+        } else if path == "/page" {
+            let page = "x".repeat(PAGE);
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            let answer = format!("{head}{PAGE:x}\r\n{page}\r\n0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await?;
         } else {
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nan item";
             stream.write_all(answer).await?;

@@ -312,6 +312,7 @@ fn pages(cors: &Cors) -> Value {
 fn limited(limits: &Limits) -> Value {
     let Limits {
         requests,
+        requests_per_client: _,
         connections,
         exchanges,
         token_bytes,
@@ -329,6 +330,7 @@ fn limited(limits: &Limits) -> Value {
     } = limits;
     json!({
         "requests": requests,
+        "requests_per_client": limits.of_one_client(),
         "connections": connections,
         "exchanges": exchanges,
         "token_bytes": token_bytes,

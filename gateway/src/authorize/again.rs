@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower_obo::{Admitted, Core, Head, Pending};
 use tower_service::Service;
 
-use super::{challenged, note_late_decision, refusal, time_left};
+use super::{challenged, note_late_decision, refusal, stream_ends, time_left};
 use crate::{
     message::{
         answer::Answer,
@@ -193,6 +193,7 @@ where
         admitted.apply(&mut self.headers);
         let body = self.body.map(|body| body.take()).unwrap_or_default();
         self.watch.begin_again(!body.is_empty());
+        stream_ends(self.route.as_ref(), self.has, &self.watch, admitted);
         let mut request = Request::new(Upload::Whole(body));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
@@ -245,7 +246,7 @@ mod tests {
                 .header("authorization", "Bearer secret")
                 .body(Upload::default())
                 .unwrap(),
-            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false)),
+            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false, None)),
             watch,
             id: HeaderValue::from_static("the-id"),
             has: Has::default(),

@@ -344,6 +344,9 @@ pub struct RouteLimits {
 pub struct Limits {
     /// Requests at once in the whole process; beyond: 503.
     pub requests: usize,
+    /// Requests at once of one client address (of IPv6: one /64), unless it is a trusted proxy;
+    /// beyond: 503. `None`: half of all.
+    pub requests_per_client: Option<usize>,
     /// Client connections at once; new ones wait beyond.
     pub connections: usize,
     /// Token exchanges at once; callers wait a bounded time beyond, then 503.
@@ -374,10 +377,19 @@ pub struct Limits {
     pub keys_timeout: Duration,
 }
 
+impl Limits {
+    /// Requests at once of one client address.
+    pub(crate) fn of_one_client(&self) -> usize {
+        self.requests_per_client
+            .unwrap_or_else(|| self.requests.div_ceil(2))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             requests: 1024,
+            requests_per_client: None,
             connections: 10_000,
             exchanges: 128,
             token_bytes: 16 * 1024,

@@ -280,6 +280,8 @@ impl Resolver<'_> {
         let default = Limits::default();
         Limits {
             requests: self.count("limits.requests", default.requests, 1_000_000),
+            requests_per_client: (self.settings.number("limits.requests_per_client").is_some())
+                .then(|| self.count("limits.requests_per_client", 1, 1_000_000)),
             connections: self.count("limits.connections", default.connections, 1_000_000),
             exchanges: self.count("limits.exchanges", default.exchanges, 100_000),
             token_bytes: self.count("limits.token_bytes", default.token_bytes, MOST_BYTES),

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWrite as _;
 use tower_service::Service;
 
-use super::{FrontFuture, exchange};
+use super::{Framing, FrontFuture, Serving, exchange};
 use crate::{
     config::Limits,
     message::{
@@ -42,7 +42,7 @@ pub(super) fn builder(limits: &Limits) -> Builder {
 }
 
 pub(super) async fn serve<T, S>(
-    builder: &Builder,
+    serving: &Serving,
     io: ClientIo<T>,
     client: Rc<Client>,
     watch: Rc<Watch>,
@@ -56,7 +56,7 @@ pub(super) async fn serve<T, S>(
         watch: Rc::clone(&watch),
         stack: RefCell::new(stack),
     };
-    let mut connection = builder.serve_connection(TokioIo::new(io), front);
+    let mut connection = serving.http1.serve_connection(TokioIo::new(io), front);
     let ended = std::future::poll_fn(|cx| {
         let orders = watch.poll_orders(cx);
         if orders.close {
@@ -65,7 +65,11 @@ pub(super) async fn serve<T, S>(
         // At a shutdown it is not told: it would close what is idle, and a request that is on its way
         // at that moment would be lost. Answers say that they are the last, and the sweep closes what
         // stays idle.
-        match Pin::new(&mut connection).poll(cx) {
+        let polled = Pin::new(&mut connection).poll(cx);
+        if let Some(refused) = watch.take_unparsed() {
+            serving.counts.unparsed(&refused);
+        }
+        match polled {
             Poll::Ready(Ok(())) => Poll::Ready(true),
             Poll::Ready(Err(error)) => {
                 tracing::debug!(%error, "a client connection ended");
@@ -122,14 +126,17 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let body = request.body();
         let has_body = !body.is_end_stream();
-        let chunked = has_body && body.size_hint().exact().is_none();
+        let framing = match (has_body, body.size_hint().exact()) {
+            (false, _) => Framing::Nothing,
+            (true, None) => Framing::Chunked,
+            (true, Some(length)) => Framing::Length(length),
+        };
         self.watch.begin(has_body);
         let exchange = exchange(request, &self.client, &self.watch);
         FrontFuture {
             inner: self.stack.borrow_mut().call(exchange),
             watch: Rc::clone(&self.watch),
-            chunked,
-            http1: true,
+            framing,
         }
     }
 }

@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::task;
 use tower_service::Service;
 
-use super::{FrontFuture, Serving, exchange, slices::Slices};
+use super::{Framing, FrontFuture, Serving, exchange, slices::Slices};
 use crate::{
     config::Limits,
     message::{
@@ -50,10 +50,12 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// milliseconds give it one more.
 ///
 /// One taken back costs us a request to the upstream and the client a few bytes (CVE-2023-44487).
-/// Requests that were answered do not make up for it: the cheapest are those that are refused.
+/// Requests that were refused do not make up for it, since they cost nothing. Of those that the upstream
+/// has answered, so many do for one: a proxy with many clients behind it passes on what they take back.
 /// `h2` counts those that are taken back before they are seen here; this counts the others.
 const TAKEN_BACK: u32 = 100;
 const ONE_MORE_EVERY: u64 = 100;
+const ONE_MORE_FOR: u32 = 4;
 
 /// Soon, in milliseconds. Whoever takes back an older request has waited in vain.
 const SOON: u64 = 1_000;
@@ -77,7 +79,8 @@ impl Settings {
         let mut builder = Builder::new(executor);
         builder
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(self.head_bytes)
+            // A step of the stack judges the size, and says so in a document; this is where reading ends.
+            .max_header_list_size(self.head_bytes.saturating_mul(2))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
@@ -115,6 +118,7 @@ pub(super) async fn serve<T, S>(
         open: Cell::new(0),
         budget: Cell::new(TAKEN_BACK),
         budget_of: Cell::new(serving.watches.now()),
+        answered: Cell::new(0),
         is_over: Cell::new(false),
         begun: Cell::new(None),
     }));
@@ -190,8 +194,7 @@ where
             inner: FrontFuture {
                 inner: self.stack.borrow_mut().call(exchange),
                 watch,
-                chunked: false,
-                http1: false,
+                framing: Framing::Http2,
             },
         }
     }
@@ -230,6 +233,8 @@ struct Shared {
     /// How many requests may still be taken back, and when that was so.
     budget: Cell<u32>,
     budget_of: Cell<u64>,
+    /// How many requests have been answered since the last that gave one more.
+    answered: Cell<u32>,
     /// More were. What comes is not looked at any more.
     is_over: Cell<bool>,
     /// The request that has been seen and whose task has not begun: hyper asks for both in one breath.
@@ -274,6 +279,20 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The upstream has answered a request.
+    fn answered(&self) {
+        let answered = self.answered.get() + 1;
+        if answered < ONE_MORE_FOR {
+            self.answered.set(answered);
+            return;
+        }
+        self.answered.set(0);
+        self.budget
+            .set(self.budget.get().saturating_add(1).min(TAKEN_BACK));
+    }
+}
+
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, future: F) {
         // Without a request it would be the tunnel of a CONNECT, which is always refused, or it came
@@ -309,6 +328,8 @@ impl Drop for Stream {
         // No answer had begun.
         if matches!(self.watch.phase(), Phase::Working | Phase::Awaiting) {
             connection.taken_back(self.since);
+        } else if self.watch.is_served() {
+            connection.answered();
         }
     }
 }

@@ -203,6 +203,10 @@ impl Answer {
     }
 
     /// What it tells, for who counts and logs.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(crate) const fn refusal(&self) -> Refusal {
         Refusal {
             problem: self.name,

@@ -169,9 +169,10 @@ impl Body for RequestBody {
 
 /// A response's body on its way to the client.
 ///
-/// As long as it lives, its connection's [`Watch`] counts the request as running. For the limits of
-/// requests at once it runs until the upstream has nothing more to say and all but a little of that is
-/// on its way: a client that does not read has no part of what the others are served with.
+/// As long as it lives, its connection's [`Watch`] counts the request as running, and so do those of its
+/// client's address. For the limits of requests at once of all it runs until the upstream has nothing more
+/// to say and all but a little of that is on its way: a client that does not read has no part of what the
+/// others are served with.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     kind: Kind,
@@ -193,6 +194,8 @@ enum Kind {
     Upstream {
         incoming: Incoming,
         place: Option<Place>,
+        /// What comes next, where that is known already; `None` in it is the end.
+        ahead: Option<Ahead>,
         /// The answer broke off, and what came before that is still being written.
         broken: Option<AnswerError>,
         /// That of its request, as the watch numbers them.
@@ -202,6 +205,8 @@ enum Kind {
         token_ends: TokenEnds,
     },
 }
+
+type Ahead = Option<hyper::Result<Frame<Bytes>>>;
 
 /// The longest end of an answer, in bytes, that may wait for its client while the request counts as
 /// over. No more than what else is kept of a stream.
@@ -245,6 +250,7 @@ impl ResponseBody {
             kind: Kind::Upstream {
                 incoming,
                 place: Some(place),
+                ahead: None,
                 broken: None,
                 upload: watch.upload(),
                 injected,
@@ -279,8 +285,12 @@ impl ResponseBody {
         };
         if let Some(watch) = &self.watch {
             let streams = incoming.size_hint().exact().is_none();
-            let ends = streams && *token_ends == TokenEnds::TheStream;
-            watch.end_after(if ends { left() } else { None });
+            if streams && *token_ends == TokenEnds::TheStream {
+                watch.end_after(left());
+            } else if watch.is_uploaded() {
+                // What is still sent has an end of its own.
+                watch.end_after(None);
+            }
             if streams {
                 watch.streams_for(caller);
             }
@@ -322,9 +332,38 @@ impl ResponseBody {
 
     /// The request is over for the limits of requests at once.
     fn release(&mut self) {
-        self.permit = None;
+        if let Some(permit) = &mut self.permit {
+            permit.end();
+        }
         if let Some(watch) = &self.watch {
             watch.release();
+        }
+    }
+
+    /// Whether the upstream has more to say. An end that comes by itself (a last chunk, an empty frame,
+    /// trailers) would be seen only when the client has read what came before it.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        let Kind::Upstream {
+            incoming,
+            place,
+            ahead,
+            ..
+        } = &mut self.kind
+        else {
+            return;
+        };
+        let Poll::Ready(next) = poll_incoming(incoming, place.as_mut(), cx) else {
+            return;
+        };
+        let ends = match &next {
+            None => !is_cut(incoming, place.as_ref()),
+            Some(Ok(frame)) => frame.is_trailers(),
+            Some(Err(_)) => false,
+        };
+        *ahead = Some(next);
+        if ends {
+            self.end();
+            self.release();
         }
     }
 
@@ -347,6 +386,22 @@ impl ResponseBody {
     }
 }
 
+fn poll_incoming(
+    incoming: &mut Incoming,
+    place: Option<&mut Place>,
+    cx: &mut Context<'_>,
+) -> Poll<Ahead> {
+    match place {
+        Some(Place::Http1(lease)) => lease.poll_frame(incoming, cx),
+        _ => Pin::new(incoming).poll_frame(cx),
+    }
+}
+
+/// Whether a body that has come to its end broke off there.
+fn is_cut(incoming: &Incoming, place: Option<&Place>) -> bool {
+    matches!(place, Some(Place::Http2(_))) && !incoming.is_end_stream()
+}
+
 impl From<Bytes> for ResponseBody {
     fn from(bytes: Bytes) -> Self {
         Self::whole(bytes)
@@ -362,7 +417,7 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let this = &mut *self;
-        let (incoming, place, broken, injected) = match &mut this.kind {
+        let (incoming, place, ahead, broken, injected) = match &mut this.kind {
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 if let Some(watch) = &this.watch {
@@ -373,10 +428,11 @@ impl Body for ResponseBody {
             Kind::Upstream {
                 incoming,
                 place,
+                ahead,
                 broken,
                 injected,
                 ..
-            } => (incoming, place, broken, injected),
+            } => (incoming, place, ahead, broken, injected),
         };
         if let Some(error) = broken.take() {
             if let Some(watch) = &this.watch {
@@ -384,11 +440,11 @@ impl Body for ResponseBody {
             }
             return Poll::Ready(Some(Err(error)));
         }
-        let polled = match place {
-            Some(Place::Http1(lease)) => lease.poll_frame(incoming, cx),
-            _ => Pin::new(&mut *incoming).poll_frame(cx),
+        let next = match ahead.take() {
+            Some(next) => next,
+            None => ready!(poll_incoming(incoming, place.as_mut(), cx)),
         };
-        match ready!(polled) {
+        match next {
             Some(Ok(frame)) if frame.is_data() => {
                 let ended = incoming.is_end_stream();
                 if let Some(watch) = &this.watch {
@@ -396,14 +452,16 @@ impl Body for ResponseBody {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     watch.note(|record| record.sent += bytes as u64);
                 }
+                let is_short = frame
+                    .data_ref()
+                    .is_none_or(|data| data.len() <= MOST_UNREAD);
                 if ended {
                     this.end();
-                    if frame
-                        .data_ref()
-                        .is_none_or(|data| data.len() <= MOST_UNREAD)
-                    {
+                    if is_short {
                         this.release();
                     }
+                } else if is_short {
+                    this.look_ahead(cx);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -414,7 +472,7 @@ impl Body for ResponseBody {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            None if matches!(place, Some(Place::Http2(_))) && !incoming.is_end_stream() => {
+            None if is_cut(incoming, place.as_ref()) => {
                 *broken = Some(AnswerError::Reset);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -441,9 +499,13 @@ impl Body for ResponseBody {
             Kind::Upstream {
                 incoming,
                 place,
+                ahead,
                 broken,
                 ..
-            } => broken.is_none() && (place.is_none() || incoming.is_end_stream()),
+            } => {
+                let is_over = place.is_none() || incoming.is_end_stream();
+                is_over && broken.is_none() && !matches!(ahead, Some(Some(_)))
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     rc::Rc,
+    sync::Arc,
 };
 
 use http::{HeaderValue, Request, Version, header::HOST};
@@ -15,6 +16,7 @@ use super::{answer::Answer, upload::Upload};
 use crate::{
     net::{network::Network, watch::Watch},
     route::Route,
+    steps::limit::Running,
 };
 
 /// One request. A type of its own, so that what the steps add needs no allocation, as the
@@ -93,6 +95,8 @@ pub(crate) struct Client {
     peer: IpAddr,
     /// Whether it is a proxy that says truly who the client is.
     trusted: Cell<bool>,
+    /// The running requests of its address; `None` where nobody counts them.
+    share: Option<Arc<Running>>,
     /// The client's address as a header value.
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
@@ -103,7 +107,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Nobody is trusted before [`trust`](Self::trust) has been told whom to.
-    pub(crate) fn new(peer: SocketAddr, secure: bool) -> Self {
+    pub(crate) fn new(peer: SocketAddr, secure: bool, share: Option<Arc<Running>>) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = peer.ip().to_canonical();
         let text = ip.to_string();
@@ -116,6 +120,7 @@ impl Client {
             secure,
             peer: peer.ip(),
             trusted: Cell::new(false),
+            share,
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
             forwarded: RefCell::new(None),
@@ -130,6 +135,11 @@ impl Client {
 
     pub(crate) fn is_trusted(&self) -> bool {
         self.trusted.get()
+    }
+
+    /// The running requests of its address, unless it is a proxy, which has many clients.
+    pub(crate) fn share(&self) -> Option<&Arc<Running>> {
+        self.share.as_ref().filter(|_| !self.is_trusted())
     }
 
     /// `https` or `http`.

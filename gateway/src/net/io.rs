@@ -130,6 +130,13 @@ impl<T: Socket> ClientIo<T> {
     }
 
     fn remember(&mut self, read: &[u8]) {
+        self.tail_of(read);
+        let behind_a_head = if self.is_between() { 0 } else { read.len() };
+        self.watch
+            .set_came_along(u64::try_from(behind_a_head).unwrap_or(u64::MAX));
+    }
+
+    fn tail_of(&mut self, read: &[u8]) {
         if let Some(tail) = read.last_chunk() {
             self.tail = *tail;
             return;
@@ -151,9 +158,16 @@ impl<T: Socket> ClientIo<T> {
     /// Writes `own`, which hyper says by itself, with a document that it does not write.
     fn poll_explain(&mut self, cx: &mut Context<'_>, own: &[u8]) -> Poll<io::Result<usize>> {
         let has_body = !self.may_be_head;
-        let mut rest = (self.explained.take())
-            .or_else(|| unparsed::explain(own, has_body))
-            .unwrap_or_else(|| Bytes::copy_from_slice(own));
+        let mut rest = match self.explained.take() {
+            Some(rest) => rest,
+            None => match unparsed::explain(own, has_body) {
+                Some(explained) => {
+                    self.watch.set_unparsed(explained.refused);
+                    explained.bytes
+                }
+                None => Bytes::copy_from_slice(own),
+            },
+        };
         while !rest.is_empty() {
             let polled = Pin::new(&mut self.stream).poll_write(cx, &rest);
             self.wrote(&polled);

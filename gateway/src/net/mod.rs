@@ -10,6 +10,7 @@ pub(crate) mod listen;
 pub(crate) mod multiplexed;
 pub(crate) mod names;
 pub(crate) mod network;
+pub(crate) mod peers;
 pub(crate) mod pool;
 pub(crate) mod sniff;
 mod socket;

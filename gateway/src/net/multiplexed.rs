@@ -40,10 +40,17 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 const MOST_HEAD_BYTES: u32 = 64 * 1024;
 
-/// A request that was given up after it had waited for so long, without a byte from the upstream, has
-/// found out that nobody is there any more: a process that hangs, a machine that a load balancer still
-/// speaks for. The system sees neither, since what is sent is taken.
+/// A request that was given up after it had waited for so long, without a byte from the upstream, may
+/// have found out that nobody is there any more: a process that hangs, a machine that a load balancer
+/// still speaks for. The system sees neither, since what is sent is taken.
+const WAITED: Duration = Duration::from_millis(100);
+
+/// One such request alone may as well have been slow, and its client in a hurry. A connection that has
+/// been silent for so long, and on which another was sent after that and given up too, is deaf.
 const SILENT: Duration = Duration::from_secs(1);
+
+/// After so long one request is enough.
+const LONG_SILENT: Duration = Duration::from_secs(10);
 
 /// The connections.
 #[derive(Debug, Default)]
@@ -60,11 +67,22 @@ struct Connection {
     line: Rc<Line>,
     /// Nobody is there: it gets no more requests.
     deaf: Cell<bool>,
+    /// Of the first request that was given up after it had waited in vain.
+    doubt: Cell<Option<Doubt>>,
     running: Cell<usize>,
     /// How many requests the upstream takes at once.
     most: Cell<usize>,
     /// Milliseconds on the worker's clock since which none has run; 0 until a sweep sees it.
     since: Cell<u64>,
+}
+
+/// A request that was sent and given up, and nothing was heard meanwhile.
+#[derive(Clone, Copy)]
+struct Doubt {
+    sent: Instant,
+    given_up: Instant,
+    /// How often the connection had been heard of.
+    heard: u32,
 }
 
 impl Multiplexed {
@@ -139,6 +157,7 @@ impl Multiplexed {
             sender,
             line,
             deaf: Cell::new(false),
+            doubt: Cell::new(None),
             running: Cell::new(0),
             most: Cell::new(0),
             since: Cell::new(0),
@@ -189,6 +208,32 @@ impl Multiplexed {
     }
 }
 
+impl Connection {
+    /// A request that was sent at `since`, when the connection had been heard of so often, has been given
+    /// up without an answer.
+    fn gave_up(&self, since: Instant, heard: u32) {
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(since);
+        if waited < WAITED || self.line.heard() != heard {
+            return;
+        }
+        let known = self.doubt.get().filter(|doubt| doubt.heard == heard);
+        if waited >= LONG_SILENT
+            || known.is_some_and(|doubt| {
+                doubt.given_up <= since && now.saturating_duration_since(doubt.sent) >= SILENT
+            })
+        {
+            self.deaf.set(true);
+        } else if known.is_none() {
+            self.doubt.set(Some(Doubt {
+                sent: since,
+                given_up: now,
+                heard,
+            }));
+        }
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -232,9 +277,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let running = &self.connection.running;
         running.set(running.get().saturating_sub(1));
-        let in_vain = !self.answered.get() && self.since.elapsed() >= SILENT;
-        if in_vain && self.connection.line.heard() == self.heard {
-            self.connection.deaf.set(true);
+        if !self.answered.get() {
+            self.connection.gave_up(self.since, self.heard);
         }
     }
 }

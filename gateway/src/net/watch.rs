@@ -22,7 +22,9 @@ use tokio::time::Instant;
 use tower_obo::Principal;
 
 use super::tunnel::Tunnel;
-use crate::{bounds::Times, record::Record, route::Route, steps::limit::Permit};
+use crate::{
+    bounds::Times, message::unparsed::Unparsed, record::Record, route::Route, steps::limit::Permit,
+};
 
 mod account;
 mod watches;
@@ -78,6 +80,8 @@ pub(crate) struct Watch {
     answering: Cell<bool>,
     /// The request had one, so that what was read last may be of it.
     had_body: Cell<bool>,
+    /// How much was read last, at most, behind the head of a request.
+    came_along: Cell<u64>,
     /// Which of the connection's uploads may go on. One that outlives its answer has an older number.
     upload: Cell<u32>,
     /// Who waits for more of the upload.
@@ -102,6 +106,10 @@ pub(crate) struct Watch {
     account: Cell<(Option<Instant>, Option<Rc<Route>>)>,
     /// What is kept of it, where somebody writes about requests.
     record: RefCell<Option<Box<Record>>>,
+    /// The upstream has answered.
+    served: Cell<bool>,
+    /// What came was no request, and has been refused.
+    unparsed: Cell<Option<Box<Unparsed>>>,
     /// The request's place among those of its route, where their number is limited.
     held: Cell<Option<Permit>>,
     /// The answer is one of our own, which is short.
@@ -206,6 +214,15 @@ impl Watch {
         self.had_body.get()
     }
 
+    pub(crate) fn set_came_along(&self, bytes: u64) {
+        self.came_along.set(bytes);
+    }
+
+    /// How many bytes of a body may have come together with its head. Over HTTP/1.
+    pub(crate) fn came_along(&self) -> u64 {
+        self.came_along.get()
+    }
+
     pub(crate) fn is_uploaded(&self) -> bool {
         self.uploaded.get()
     }
@@ -238,6 +255,24 @@ impl Watch {
         let deadline =
             own(times.total).map_or(NEVER, |total| self.clock.now.get().saturating_add(total));
         self.deadline.set(deadline);
+    }
+
+    pub(crate) fn set_unparsed(&self, refused: Unparsed) {
+        self.unparsed.set(Some(Box::new(refused)));
+    }
+
+    /// The refusal of what was no request, if there is one that has not been counted.
+    pub(crate) fn take_unparsed(&self) -> Option<Box<Unparsed>> {
+        self.unparsed.take()
+    }
+
+    /// The upstream's answer is passed on.
+    pub(crate) fn set_served(&self) {
+        self.served.set(true);
+    }
+
+    pub(crate) fn is_served(&self) -> bool {
+        self.served.get()
     }
 
     /// Keeps a place for the request until its answer is written, or no more than a little of it is

@@ -1,16 +1,16 @@
 //! Counts how each request ended, and how long that took; and begins the record of each, where somebody
 //! writes about requests.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use http::Response;
+use http::{HeaderValue, Method, Response};
 use tower_obo::Rejection;
 
 use crate::{
-    message::{body::ResponseBody, exchange::Exchange},
+    message::{body::ResponseBody, exchange::Exchange, unparsed::Unparsed},
     metrics::{Figures, Metrics, Outcome, Refusal},
     net::watch::Watch,
-    record::{Begun, Readers},
+    record::{Begun, Ended, Readers, Record},
 };
 
 /// Where one worker counts. Not a layer of its own: one more would cost a request more than the counting
@@ -33,6 +33,31 @@ impl Counts {
             unrouted: metrics.routes.open("none"),
             readers,
         }))
+    }
+
+    /// What was no request has been refused. Nothing of it is known but that.
+    pub(crate) fn unparsed(&self, refused: &Unparsed) {
+        let outcome = Outcome::Refused(refused.refusal.actor);
+        self.0.unrouted.count(outcome, Duration::ZERO);
+        self.0.metrics.refused(refused.refusal);
+        let readers = &self.0.readers;
+        let (true, Ok(id), Ok(unknown)) = (
+            readers.access.is_some(),
+            HeaderValue::from_str(&refused.id),
+            Method::from_bytes(b"-"),
+        ) else {
+            return;
+        };
+        let mut record = Record::new(readers, id, unknown, "-");
+        record.answer = Some(Begun {
+            status: refused.status,
+            outcome,
+            refusal: Some(refused.refusal),
+            aadsts: None,
+            after: Duration::ZERO,
+        });
+        // Written as it is dropped.
+        record.ended = Ended::Complete;
     }
 
     /// A request begins, and has its id.

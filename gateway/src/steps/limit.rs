@@ -55,19 +55,66 @@ impl Running {
 
     pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
         // Made first, so that it gives back what it took when it is refused.
-        let permit = Permit(Arc::clone(self));
-        (self.now.fetch_add(1, Ordering::Relaxed) < self.most.load(Ordering::Relaxed))
-            .then_some(permit)
+        let permit = Permit {
+            running: Some(Arc::clone(self)),
+            share: None,
+        };
+        self.has_room().then_some(permit)
+    }
+
+    fn end_one(&self) {
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether far more have come than may run.
+    fn is_flooded(&self) -> bool {
+        self.now.load(Ordering::Relaxed) > self.most.load(Ordering::Relaxed).saturating_mul(2)
+    }
+
+    fn has_room(&self) -> bool {
+        self.now.fetch_add(1, Ordering::Relaxed) < self.most.load(Ordering::Relaxed)
     }
 }
 
-/// One running request; the count goes down when it is dropped.
+/// One running request; the counts go down when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Running>);
+pub(crate) struct Permit {
+    /// `None` once it counts as over.
+    running: Option<Arc<Running>>,
+    /// Those of the client's address, of which it is one until nothing is left to be read.
+    share: Option<Arc<Running>>,
+}
+
+impl Permit {
+    /// The same request as one of `share`; `None` where that has no room.
+    fn within(mut self, share: &Arc<Running>) -> Option<Self> {
+        self.share = Some(Arc::clone(share));
+        share.has_room().then_some(self)
+    }
+
+    /// A request that is refused and not read yet.
+    fn unread(share: &Arc<Running>) -> Self {
+        share.has_room();
+        Self {
+            running: None,
+            share: Some(Arc::clone(share)),
+        }
+    }
+
+    /// The request is over for the others. What its client has not read yet counts for its address.
+    pub(crate) fn end(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.end_one();
+        }
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.end();
+        if let Some(share) = &self.share {
+            share.end_one();
+        }
     }
 }
 
@@ -108,17 +155,36 @@ where
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        match self.running.permit() {
+        let permit = self.running.permit();
+        let permit = match exchange.client.share() {
+            Some(share) => permit.and_then(|permit| permit.within(share)),
+            None => permit,
+        };
+        match permit {
             Some(permit) => LimitFuture::Running {
                 inner: self.inner.call(exchange),
                 permit: Some(permit),
             },
             None => LimitFuture::Refused {
-                response: Some(Box::new(
-                    (self.pages).refuse(&exchange, Answer::too_many_requests()),
-                )),
+                response: Some(Box::new(self.refuse(&exchange))),
             },
         }
+    }
+}
+
+impl<S> Limit<S> {
+    /// A refusal that is not read takes memory too, and counts for its address. Who has been refused as
+    /// often as it may be served, and has read nothing of that, hears no more.
+    fn refuse(&self, exchange: &Exchange) -> Response<ResponseBody> {
+        let mut response = (self.pages).refuse(exchange, Answer::too_many_requests());
+        if let Some(share) = exchange.client.share() {
+            let permit = Permit::unread(share);
+            if share.is_flooded() {
+                exchange.watch.give_up();
+            }
+            response.body_mut().hold(permit);
+        }
+        response
     }
 }
 
@@ -172,5 +238,34 @@ mod tests {
         drop(first);
         assert!(running.permit().is_some());
         assert_eq!(running.now.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_a_share_refuses_counts_nowhere() {
+        let (running, share) = (Running::new(3), Running::new(1));
+        let within = || running.permit()?.within(&share);
+        let first = within().unwrap();
+        assert!(within().is_none());
+        let other = running.permit().unwrap();
+        assert_eq!((running.now(), share.now()), (2, 1));
+        drop(first);
+        assert!(within().is_some());
+        drop(other);
+        assert_eq!((running.now(), share.now()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_over_and_not_read_counts_for_its_address_alone() {
+        let (running, share) = (Running::new(9), Running::new(2));
+        let mut unread = running.permit().unwrap().within(&share).unwrap();
+        unread.end();
+        unread.end();
+        assert_eq!((running.now(), share.now()), (0, 1));
+        let refused: Vec<_> = (0..3).map(|_| Permit::unread(&share)).collect();
+        assert!(!share.is_flooded());
+        let more = Permit::unread(&share);
+        assert!(share.is_flooded());
+        drop((unread, refused, more));
+        assert_eq!((running.now(), share.now()), (0, 0));
     }
 }

@@ -38,7 +38,7 @@ impl Step for Strip {
                 // The step that sets them adds to what a trusted proxy says.
                 && !(trusted && forwarded::is_of_the_chain(name))
         });
-        // Ours to answer, and answered: by `100 Continue` once the upstream wants the body.
+        // Ours to answer, and answered: by `100 Continue` once the upstream has the head.
         if exchange.has.expect {
             headers.remove(EXPECT);
         }

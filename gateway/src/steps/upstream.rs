@@ -104,7 +104,12 @@ pub(crate) fn forward(
         route.upstream_figures.count(outcome, took);
         let response = sent.and_then(|(response, place)| {
             let (mut parts, incoming) = response.into_parts();
-            check::check(parts.status, &parts.headers, watch.wants_upgrade())?;
+            if let Err(answer) = check::check(parts.status, &parts.headers, watch.wants_upgrade()) {
+                // The rest of the request is not wanted. It would go on by itself.
+                watch.end_upload(watch.upload());
+                return Err(answer);
+            }
+            watch.set_served();
             // Whoever did not say that it reads trailers is not told of any.
             let announced = has
                 .te

@@ -118,6 +118,29 @@ async fn each_request_has_one_line_that_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_has_a_line_that_says_so() {
+    let written = Written::default();
+    let rig = Rig::new(ROUTES, |_| ok(), written.change()).await;
+    let answer = rig.exchange("GET /a?secret\r\n\r\n").await;
+    assert_eq!(answer.status, 400);
+    let lines = written.lines(1).await;
+    let line = &lines[0];
+    assert_eq!(line["request_id"], answer.all("x-request-id")[0]);
+    for (name, value) in [
+        ("method", "-"),
+        ("path", "-"),
+        ("route", "none"),
+        ("outcome", "caller"),
+        ("problem", "bad-request"),
+    ] {
+        assert_eq!(line[name], value, "{line}");
+    }
+    assert_eq!(line["status"], 400);
+    assert_eq!(lines.len(), 1);
+    assert!(!written.text().contains("secret"));
+}
+
+#[tokio::test]
 async fn lo_01_neither_tokens_nor_cookies_nor_queries_are_in_the_access_log() {
     let written = Written::default();
     let rig = Rig::new(ROUTES, |_| ok(), written.change()).await;

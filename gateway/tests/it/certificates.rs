@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use obo_gateway::Tls;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
@@ -85,6 +85,20 @@ impl Ca {
 }
 
 impl Identity {
+    /// A server that shows this, and speaks one of these protocols.
+    pub(crate) fn server(&self, alpn: &[&str]) -> Arc<ServerConfig> {
+        let key = PrivatePkcs8KeyDer::from(self.key.clone());
+        let mut server =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![self.certificate.clone()], PrivateKeyDer::Pkcs8(key))
+                .unwrap();
+        server.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(server)
+    }
+
     fn certificate_pem(&self) -> String {
         pem("CERTIFICATE", &self.certificate)
     }

@@ -1,9 +1,12 @@
 //! EX-12 with `retry_challenges`: a claims challenge of the upstream is answered by one exchange with
 //! the claims and one resend, where the request has no body or a small one.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,6 +16,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    time::Instant,
 };
 
 use crate::{
@@ -357,4 +361,45 @@ async fn a_challenge_of_the_applications_own_token_is_answered_by_nobody() {
     assert!(answer.all("www-authenticate").is_empty());
     assert_eq!(asked(&rig), [None]);
     assert_eq!(rig.upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn up_05_a_tunnel_that_a_resend_has_opened_ends_with_the_callers_token_too() {
+    let challenged = AtomicBool::new(false);
+    let script = move |_: &Seen| {
+        if challenged.swap(true, Ordering::SeqCst) {
+            let changed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                           Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+            return Reply::Echo(changed.to_owned());
+        }
+        challenge()
+    };
+    let file = "[[route]]\npath = '/ws'\ndownstream = 'arm'\nupgrade = ['websocket']";
+    let rig = Rig::new(file, script, |config| {
+        config.retry_challenges = true;
+        config.accept.clock_skew = Duration::ZERO;
+    })
+    .await;
+    // With her consent.
+    drop(rig.token("alice"));
+    let token = emulator(&rig).token().user("alice");
+    let token = token.expires_in(4).sign();
+    let mut client = rig.client().await;
+    let begun = Instant::now();
+    client
+        .send(format!(
+            "GET /ws HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 101);
+    client.send("ping").await;
+    assert!(client.until("ping").await.is_some());
+    client.rest().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "it was not idle for so long"
+    );
+    assert_eq!(rig.upstream.seen().len(), 2);
 }

@@ -127,6 +127,55 @@ async fn an_upload_over_http_2_ends_with_its_answer_and_the_connection_goes_on()
 }
 
 #[tokio::test]
+async fn h1_14_an_upload_ends_with_an_early_answer_that_is_none() {
+    let twice = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n";
+    let mut upstream = Hasty::start(twice).await;
+    let rig = upstream.rig(PUBLIC).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let post = Request::post("http://gw/x").body(()).unwrap();
+    let (answer, mut sending) = client.send_request(post, false).unwrap();
+    sending
+        .send_data(Bytes::from_static(b"hello"), false)
+        .unwrap();
+    assert_eq!(in_time(answer).await.unwrap().status(), 502);
+    assert_eq!(upstream.body().await, b"5\r\nhello\r\n");
+    let reset = std::future::poll_fn(|cx| sending.poll_reset(cx));
+    assert_eq!(in_time(reset).await.unwrap(), h2::Reason::NO_ERROR);
+}
+
+#[tokio::test]
+async fn whoever_still_has_to_send_a_body_behind_its_answer_is_told_that_the_connection_ends() {
+    let upstream = Hasty::start(NOTHING).await;
+    let rig = upstream.rig(PUBLIC).await;
+    for (path, status) in [("/x", 200), ("/.", 400)] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\n\r\n");
+        let mut client = rig.client().await;
+        client.send(&head).await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.all("connection"), ["close"], "{path}");
+        client.send("hello").await;
+        assert_eq!(client.rest().await, "");
+        // Part of it is there, and no more comes by itself.
+        let mut client = rig.client().await;
+        let large = head.replace(": 5", ": 500000");
+        client.send(large + "hello").await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.all("connection"), ["close"], "{path}");
+    }
+    // All of it is there: nothing is in the way of another request.
+    let mut client = rig.client().await;
+    for _ in 0..2 {
+        client
+            .send("POST /. HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\n\r\nhello")
+            .await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.status, 400);
+        assert!(answer.all("connection").is_empty(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_upload_to_an_upstream_over_http_2_ends_with_its_answer_which_stays_whole() {
     let (tell, mut told) = mpsc::unbounded_channel();
     let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {

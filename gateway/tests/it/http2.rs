@@ -201,6 +201,38 @@ async fn h2_10_a_client_that_takes_its_requests_back_is_cut_off_whatever_else_it
     .await;
 }
 
+/// As a proxy does that has many clients: some of them leave before they have their answer.
+#[tokio::test]
+async fn h2_10_who_takes_back_one_request_of_a_few_that_are_answered_is_served_on() {
+    let rig = Rig::public_with(
+        |seen| match seen.line() {
+            line if line.contains("/hangs") => Reply::Hang(String::new()),
+            _ => ok(),
+        },
+        |_| {},
+    )
+    .await;
+    let (mut client, connection) = connect(&rig).await;
+    // More than time alone makes up for, where this takes less than ten seconds.
+    for _ in 0..50 {
+        for _ in 0..20 {
+            assert_eq!(status(&mut client, get("http://gw/x")).await, 200);
+        }
+        let seen = rig.upstream.seen().len();
+        let hanging: Vec<_> = (0..4)
+            .map(|_| client.send_request(get("http://gw/hangs"), true).unwrap())
+            .collect();
+        in_time(async {
+            while rig.upstream.seen().len() < seen + hanging.len() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    assert_eq!(status(&mut client, get("http://gw/x")).await, 200);
+    assert!(!connection.is_finished());
+}
+
 #[tokio::test]
 async fn h2_10_requests_taken_back_in_a_row_hardly_reach_the_upstream() {
     let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;

@@ -424,7 +424,13 @@ async fn h2_11_a_head_that_is_too_large_is_431_and_a_bomb_ends_the_connection_at
         if what == "bomb" && said == Outcome::Gone {
             continue;
         }
+
         assert_eq!(said, Outcome::Answer(431), "{what}");
+        if what == "large" {
+            let document = client.frame().await.unwrap();
+            let text = String::from_utf8_lossy(&document.payload);
+            assert!(text.contains("head-too-large"), "{text}");
+        }
         client.send(frames::get(3, "/.")).await;
         assert_eq!(
             outcome(&mut client, 3).await,

@@ -149,6 +149,48 @@ async fn every_request_is_counted_once_by_route_and_outcome() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_counted_where_it_is_refused() {
+    let rig = Rig::new(ROUTES, answers, change).await;
+    let large = format!(
+        "GET /open HTTP/1.1\r\nX-A: {}\r\n\r\n",
+        "a".repeat(200 * 1024)
+    );
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100 * 1024));
+    for (bytes, status) in [
+        ("GET /open HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (&large, 431),
+        (&long, 414),
+    ] {
+        assert_eq!(rig.exchange(bytes).await.status, status);
+    }
+    // Behind one that was.
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/open").await.status, 200);
+    client.send("GET /open HTTP/1.1\r\nno colon\r\n\r\n").await;
+    assert_eq!(client.answer().await.unwrap().status, 400);
+    let refused = "obo_requests_total{route=\"none\",outcome=\"caller\"}";
+    // It is counted right behind its answer.
+    let samples = in_time(async {
+        loop {
+            let samples = samples(&rig).await;
+            if samples.get(refused) >= Some(&4.) {
+                return samples;
+            }
+        }
+    })
+    .await;
+    assert_eq!(samples.get(refused), Some(&4.), "{samples:#?}");
+    for (problem, count) in [
+        ("bad-request", 2.),
+        ("head-too-large", 1.),
+        ("target-too-long", 1.),
+    ] {
+        let name = format!("obo_refusals_total{{problem=\"{problem}\",actor=\"caller\"}}");
+        assert_eq!(samples.get(&name), Some(&count), "{name}: {samples:#?}");
+    }
+}
+
+#[tokio::test]
 async fn exchanges_that_fail_are_counted_by_code_and_upstreams_by_what_they_do() {
     let rig = Rig::new(ROUTES, |_| Reply::Close(String::new()), change).await;
     let emulator = rig.emulator.as_ref().unwrap();

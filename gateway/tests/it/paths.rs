@@ -36,6 +36,8 @@ async fn pa_01_to_pa_08_ambiguous_paths_are_refused_before_the_upstream_hears_of
         "/public/%2E%2E",
         "/public/..%2fadmin",
         "/public/%252e%252e",
+        "/public/..%3f",
+        "/public/%2e%2e%3fx",
         "/public/%252e%252e/admin",
         // PA-03
         "/public\\admin",

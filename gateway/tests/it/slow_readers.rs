@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use obo_gateway::Config;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -23,10 +24,11 @@ use crate::{
         self, CANCEL, DATA, Frame, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, hello_with_window,
     },
     rig::{PUBLIC, Rig},
-    upstream::{Reply, ok},
+    upstream::{Reply, Seen, ok},
 };
 
 const SHORT: Duration = Duration::from_millis(200);
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// What upstreams want to send.
@@ -215,10 +217,26 @@ async fn h2_12_a_window_of_a_byte_does_not_keep_answers_in_memory() {
 
 #[tokio::test]
 async fn h2_12_answers_that_nobody_reads_take_no_place_of_others() {
-    let rig = Rig::public_with(|_| ok(), |config| config.limits.requests = 4).await;
-    // The gateway's own, and short ones of the upstream.
-    for (path, status) in [("/.", 400), ("/x", 200)] {
-        let mut greedy = rig.client().await;
+    let answers = |seen: &Seen| match seen.line() {
+        line if line.contains("/chunked") => Reply::Keep(CHUNKED.to_owned()),
+        line if line.contains("/trailers") => {
+            Reply::Keep(CHUNKED.replace("0\r\n", "0\r\nX-A: a\r\n"))
+        }
+        _ => ok(),
+    };
+    let limits = |config: &mut Config| {
+        config.limits.requests = 4;
+        config.limits.requests_per_client = Some(1_000);
+    };
+    let rig = Rig::public_with(answers, limits).await;
+    // The gateway's own, and short ones of the upstream, whatever tells their end.
+    for (path, status) in [
+        ("/.", 400),
+        ("/x", 200),
+        ("/chunked", 200),
+        ("/trailers", 200),
+    ] {
+        let mut greedy = stranger(&rig).await;
         greedy.send(hello_with_window(0)).await;
         for stream in (1..20).step_by(2) {
             greedy.send(frames::get(stream, path)).await;
@@ -226,6 +244,125 @@ async fn h2_12_answers_that_nobody_reads_take_no_place_of_others() {
         }
         assert_eq!(rig.client().await.get("/x").await.status, 200, "{path}");
     }
+}
+
+/// A connection from another address than all the others.
+async fn stranger(rig: &Rig) -> Client {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let connecting = socket.connect(rig.gateway.local_addr());
+    Client::over(in_time(connecting).await.unwrap())
+}
+
+/// Answers that are too long to be kept for whoever does not read them.
+fn long(_: &Seen) -> Reply {
+    document(5 * 1024)
+}
+
+/// Whether the answer has that status, which the static table of HPACK has; any other is a 503.
+fn is_one_of(head: &Frame, status: u16) -> bool {
+    // 503 has a place in the dynamic table once it has been said.
+    matches!(head.payload[0], 0x88..=0x8e) && frames::status(head) == status
+}
+
+/// Asks for eight answers on two connections, and reads none of them; how many began.
+async fn unread(rig: &Rig) -> (usize, [Client; 2]) {
+    let mut clients = [stranger(rig).await, stranger(rig).await];
+    let mut served = 0;
+    for client in &mut clients {
+        client.send(hello_with_window(0)).await;
+        for stream in (1..8).step_by(2) {
+            client.send(frames::get(stream, "/x")).await;
+            served += usize::from(is_one_of(&head_of(client, stream).await, 200));
+        }
+    }
+    (served, clients)
+}
+
+#[tokio::test]
+async fn h2_12_li_05_one_address_that_reads_nothing_has_no_more_than_its_share() {
+    let rig = Rig::public_with(long, |config| config.limits.requests = 8).await;
+    let (served, clients) = unread(&rig).await;
+    assert_eq!(served, 4, "half of all, where nobody says more");
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+    drop(clients);
+    in_time(async {
+        while stranger(&rig).await.get("/x").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    let own = |config: &mut Config| {
+        config.limits.requests = 8;
+        config.limits.requests_per_client = Some(7);
+    };
+    let rig = Rig::public_with(long, own).await;
+    assert_eq!(unread(&rig).await.0, 7);
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+}
+
+/// They cost memory each, also where nobody else has to wait for them.
+#[tokio::test]
+async fn h2_12_answers_that_are_over_and_not_read_count_for_their_address() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.requests = 8).await;
+    let mut greedy = stranger(&rig).await;
+    greedy.send(hello_with_window(0)).await;
+    for stream in (1..=11).step_by(2) {
+        greedy.send(frames::get(stream, "/.")).await;
+        let answered = is_one_of(&head_of(&mut greedy, stream).await, 400);
+        assert_eq!(answered, stream <= 7, "{stream}");
+    }
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+    // What is read makes room.
+    let window = |stream: u32| frame(WINDOW_UPDATE, 0, stream, &[0, 1, 0, 0]);
+    greedy.send([1, 3, 5].map(window).concat()).await;
+    for stream in [1, 3, 5] {
+        assert_eq!(end_of(&mut greedy, stream).await.kind, DATA);
+    }
+    greedy.send(frames::get(13, "/.")).await;
+    assert!(is_one_of(&head_of(&mut greedy, 13).await, 400));
+    // Refusals that are not read either are not made without end.
+    for stream in (15..200).step_by(2) {
+        greedy.send(frames::get(stream, "/.")).await;
+    }
+    while end_of(&mut greedy, 199).await.kind != RST_STREAM {}
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn li_05_one_address_that_sends_slowly_has_no_more_than_its_share() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.requests = 8).await;
+    let mut clients = Vec::new();
+    for number in 0..8 {
+        let mut client = stranger(&rig).await;
+        let head = "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 9\r\n\r\n";
+        client.send(format!("{head}x")).await;
+        if number < 4 {
+            in_time(async {
+                while rig.upstream.connections() <= number {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        } else {
+            let answer = client.answer().await.unwrap();
+            assert_eq!(answer.status, 503);
+            assert_eq!(answer.all("retry-after"), ["1"]);
+        }
+        clients.push(client);
+    }
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_stands_for_many_and_has_no_share() {
+    let proxy = |config: &mut Config| {
+        config.limits.requests = 8;
+        config.trusted_proxies = vec!["127.0.0.2".parse().unwrap()];
+    };
+    let rig = Rig::public_with(long, proxy).await;
+    assert_eq!(unread(&rig).await.0, 8);
 }
 
 #[tokio::test]

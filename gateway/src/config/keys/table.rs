@@ -409,6 +409,14 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Requests at once; beyond: 503 [default: 1024]",
     },
     Key {
+        name: "limits.requests_per_client",
+        kind: Kind::Number,
+        environment: &["OBO_LIMIT_REQUESTS_PER_CLIENT"],
+        flag: "--limit-requests-per-client",
+        value: "N",
+        help: "Requests at once of one client address, if it is no trusted proxy; beyond: 503 [default: half of all]",
+    },
+    Key {
         name: "limits.connections",
         kind: Kind::Number,
         environment: &["OBO_LIMIT_CONNECTIONS"],

@@ -3,6 +3,8 @@
 //!
 //! `OBO_CHAOS_REQUESTS` says how many requests each user makes (40), `OBO_CHAOS_SEED` what happens.
 
+mod behind;
+mod link;
 mod proxy;
 
 use std::{
@@ -11,37 +13,79 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entra_emulator::{Emulator, Endpoint, Fault, demo as ids, directory::User};
 use tokio::task::JoinSet;
 
-use self::proxy::Proxy;
+use self::{
+    behind::Behind,
+    link::{Ask, Link, Shared},
+    proxy::Proxy,
+};
 use crate::{
-    client::{Answer, Client, in_time},
+    certificates::{Ca, Folder},
+    client::{Answer, in_time},
     rig::Rig,
     rng::Rng,
-    upstream::{Reply, Seen, Upstream, ok},
+    upstream::ok,
 };
 
 const USERS: u64 = 12;
+
+/// Users that share a connection of HTTP/2.
+const TOGETHER: u64 = 3;
+
+/// What is spoken on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+    Http2WithinTls,
+}
 
 /// How often each request arrived, by its path.
 type Arrivals = Arc<Mutex<HashMap<String, usize>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_on_either_side_never_mixes_users_repeats_a_post_or_leaves_anybody_waiting() {
+    chaos(Spoken::Http1).await;
+}
+
+/// Where all users share the connections to the upstream, and some of them those to the gateway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chaos_over_http_2_never_mixes_users_either() {
+    chaos(Spoken::Http2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chaos_within_tls_never_mixes_users_either() {
+    chaos(Spoken::Http2WithinTls).await;
+}
+
+async fn chaos(spoken: Spoken) {
     let number = |name: &str, or| std::env::var(name).map_or(or, |text| text.parse().unwrap());
     let (requests, seed) = (
         number("OBO_CHAOS_REQUESTS", 40),
         number("OBO_CHAOS_SEED", 1),
     );
+    // A connection that several share has more to carry, and fewer of them come to harm.
+    let (times, least) = match spoken {
+        Spoken::Http1 => (1, 10),
+        Spoken::Http2 | Spoken::Http2WithinTls => (6, 0),
+    };
+    let (ca, folder) = (Ca::new(), Folder::new());
+    let identity = ca.issue();
     let arrivals = Arrivals::default();
-    let upstream = Upstream::start(says_who_came(Arc::clone(&arrivals))).await;
-    let behind = Proxy::start(upstream.address, seed).await;
+    let upstream = Behind::start(spoken, &identity, Arc::clone(&arrivals)).await;
+    let behind = Proxy::start(upstream.address(), seed, times).await;
+    let port = behind.address.port();
+    let url = match spoken {
+        Spoken::Http1 => format!("http://127.0.0.1:{port}"),
+        Spoken::Http2 => format!("h2c://127.0.0.1:{port}"),
+        Spoken::Http2WithinTls => format!("https://localhost:{port}"),
+    };
     let file = format!(
         "[[route]]\npath = '/*'\ndownstream = 'arm'\nupstream = 'behind'\n\
-         [upstreams.behind]\nurl = 'http://{}'",
-        behind.address
+         [upstreams.behind]\nurl = '{url}'"
     );
     let mut rig = Rig::new(
         &file,
@@ -51,33 +95,45 @@ async fn chaos_on_either_side_never_mixes_users_repeats_a_post_or_leaves_anybody
             config.limits.head_timeout = short;
             config.limits.idle_timeout = short;
             config.limits.response_timeout = short;
+            if spoken == Spoken::Http2WithinTls {
+                config.tls = Some(folder.put(&identity));
+                let upstream = config.upstreams.get_mut("behind").unwrap();
+                upstream.tls.ca_file = Some(folder.write("ca.pem", ca.pem()));
+            }
         },
     )
     .await;
-    let front = Proxy::start(rig.gateway.local_addr(), seed + 1).await;
+    let front = Proxy::start(rig.gateway.local_addr(), seed + 1, times).await;
     let emulator = Arc::new(rig.emulator.take().unwrap());
     let users = users(&emulator);
+    let tls = (spoken == Spoken::Http2WithinTls).then(|| ca.client(None, &["h2"]));
+    let link = |address, open| match spoken {
+        Spoken::Http1 => Link::Http1(address, None),
+        Spoken::Http2 | Spoken::Http2WithinTls => Link::Http2(Shared {
+            address,
+            tls: tls.clone(),
+            open,
+        }),
+    };
 
     let mut running = JoinSet::new();
+    let mut open = Arc::default();
     for (at, (oid, token)) in (0..).zip(users.clone()) {
-        let rng = Rng::new(seed + 2 + at);
-        let address = front.address;
+        if at % TOGETHER == 0 {
+            open = Arc::default();
+        }
+        let mut user = Person {
+            oid,
+            token,
+            rng: Rng::new(seed + 2 + at),
+            ends: Ends::default(),
+            link: link(front.address, Arc::clone(&open)),
+        };
         let emulator = Arc::clone(&emulator);
         running.spawn(async move {
-            let mut user = Person {
-                oid,
-                token,
-                rng,
-                ends: Ends::default(),
-            };
-            let mut client = None;
             for number in 0..requests {
                 user.disturb(&emulator);
-                let connected = match client.take() {
-                    Some(client) => client,
-                    None => Client::connect(address).await,
-                };
-                client = user.request(connected, number).await;
+                user.request(number).await;
             }
             user.ends
         });
@@ -86,11 +142,6 @@ async fn chaos_on_either_side_never_mixes_users_repeats_a_post_or_leaves_anybody
     while let Some(user) = running.join_next().await {
         ends.add(user.unwrap());
     }
-    println!(
-        "{ends:?}, harmed: {} in front, {} behind",
-        front.harmed(),
-        behind.harmed()
-    );
     let arrivals = arrivals.lock().unwrap().clone();
     for (path, times) in &arrivals {
         // What is idempotent may be tried once more, and is marked so.
@@ -103,7 +154,8 @@ async fn chaos_on_either_side_never_mixes_users_repeats_a_post_or_leaves_anybody
         ends.served > all / 4 && ends.refused > 0 && ends.broken > 0,
         "{ends:?}"
     );
-    assert!(front.harmed() > 10 && behind.harmed() > 10);
+    let harmed = (front.harmed(), behind.harmed());
+    assert!(harmed.0 > least && harmed.1 > least, "{harmed:?}");
 
     front.calm_down();
     behind.calm_down();
@@ -111,11 +163,16 @@ async fn chaos_on_either_side_never_mixes_users_repeats_a_post_or_leaves_anybody
     for (oid, token) in users {
         // Connections that were kept may still be doomed: that shows once.
         let mut tries = 0;
+        let mut link = link(rig.gateway.local_addr(), Arc::default());
         loop {
-            let mut client = rig.client().await;
-            client.send(text("GET", "/get/calm", &token, "")).await;
+            let ask = Ask {
+                method: "GET",
+                path: "/get/calm",
+                token: &token,
+                body: String::new(),
+            };
             // None: one that broke in the middle of the answer.
-            let answer = client.answer().await;
+            let answer = in_time(link.ask(&ask)).await;
             if let Some(answer) = answer.as_ref().filter(|answer| answer.status == 200) {
                 assert_eq!(answer.body, format!("{oid} /get/calm"));
                 break;
@@ -146,38 +203,12 @@ fn users(emulator: &Emulator) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Answers with the object id in the downstream token, and the path.
-fn says_who_came(arrivals: Arrivals) -> impl Fn(&Seen) -> Reply + Send + Sync {
-    move |seen| {
-        let path = seen.line().split(' ').nth(1).unwrap().to_owned();
-        let [authorization] = seen.all("authorization")[..] else {
-            panic!("one Authorization: {seen:?}");
-        };
-        let payload = authorization.split('.').nth(1).unwrap();
-        let claims = URL_SAFE_NO_PAD.decode(payload).unwrap();
-        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
-        *arrivals.lock().unwrap().entry(path.clone()).or_default() += 1;
-        let body = format!("{} {path}", claims["oid"].as_str().unwrap());
-        Reply::Keep(format!(
-            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-    }
-}
-
-fn text(method: &str, path: &str, token: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-}
-
 struct Person {
     oid: String,
     token: String,
     rng: Rng,
     ends: Ends,
+    link: Link,
 }
 
 /// How requests ended.
@@ -209,24 +240,25 @@ impl Person {
         emulator.fail(Endpoint::Token, fault, 1);
     }
 
-    /// One request. The connection, if it can be used again.
-    async fn request(&mut self, mut client: Client, number: u64) -> Option<Client> {
+    async fn request(&mut self, number: u64) {
         let oid = &self.oid;
         let (method, kind, size) = match self.rng.below(3) {
             0 => ("POST", "post", self.rng.below(9_000)),
             _ => ("GET", "get", 0),
         };
         let path = format!("/{kind}/{oid}/{number}");
-        client
-            .try_send(text(method, &path, &self.token, &"x".repeat(size)))
-            .await;
+        let ask = Ask {
+            method,
+            path: &path,
+            token: &self.token,
+            body: "x".repeat(size),
+        };
         // It ends, whatever happens: an answer that never comes fails here.
-        let answer: Option<Answer> = in_time(client.answer()).await;
+        let answer: Option<Answer> = in_time(self.link.ask(&ask)).await;
         match answer {
             Some(answer) if answer.status == 200 => {
                 assert_eq!(answer.body, format!("{oid} {path}"));
                 self.ends.served += 1;
-                Some(client)
             }
             Some(answer) => {
                 let faults = [408, 502, 503, 504];
@@ -236,12 +268,8 @@ impl Person {
                     answer.head
                 );
                 self.ends.refused += 1;
-                None
             }
-            None => {
-                self.ends.broken += 1;
-                None
-            }
+            None => self.ends.broken += 1,
         }
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct Proxy {
 struct Shared {
     target: SocketAddr,
     seed: u64,
+    times: usize,
     calm: AtomicBool,
     connections: AtomicU64,
     harmed: AtomicU64,
@@ -48,12 +49,14 @@ enum Fate {
 }
 
 impl Proxy {
-    pub(super) async fn start(target: SocketAddr, seed: u64) -> Self {
+    /// Connections last for `times` as long as those of one user would.
+    pub(super) async fn start(target: SocketAddr, seed: u64, times: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             target,
             seed,
+            times,
             calm: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             harmed: AtomicU64::new(0),
@@ -86,10 +89,10 @@ impl Shared {
         match rng.below(8) {
             0 => Fate::Late,
             1 => Fate::Throttled,
-            2 | 3 => Fate::Cut(rng.below(6_000)),
-            4 => Fate::Swallowed(rng.below(6_000)),
+            2 | 3 => Fate::Cut(rng.below(6_000) * self.times),
+            4 => Fate::Swallowed(rng.below(6_000) * self.times),
             // Not for long, or all soon use the few that fare well.
-            _ => Fate::Cut(5_000 + rng.below(30_000)),
+            _ => Fate::Cut((5_000 + rng.below(30_000)) * self.times),
         }
     }
 
@@ -143,7 +146,7 @@ impl Shared {
             }
             passed += length;
             let piece = if matches!(fate, Fate::Throttled) {
-                300
+                300 * self.times
             } else {
                 length
             };

@@ -203,8 +203,36 @@ async fn an_upstream_s_connection_on_which_nothing_is_heard_any_more_gets_no_mor
     .await;
     assert_eq!(status(&rig, get("/x")).await, 200);
     hang.notify_one();
-    assert_eq!(status(&rig, get("/x")).await, 504);
+    for _ in 0..2 {
+        assert_eq!(status(&rig, get("/x")).await, 504);
+    }
     assert_eq!(status(&rig, get("/x")).await, 200);
+}
+
+#[tokio::test]
+async fn one_client_in_a_hurry_costs_a_slow_upstream_no_connection() {
+    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
+        if call.request.uri().path() == "/slow" {
+            // Until it is taken back.
+            let reset = std::future::poll_fn(|cx| call.respond.poll_reset(cx)).await;
+            assert_eq!(reset?, Reason::CANCEL);
+            return Ok(());
+        }
+        call.answer(200, "ok")
+    })
+    .await;
+    let rig = upstream.rig(PUBLIC).await;
+    for number in 0..3 {
+        assert_eq!(status(&rig, get("/x")).await, 200);
+        let mut hurried = rig.client().await;
+        hurried.send(get("/slow")).await;
+        upstream.until_seen(2 * number + 2).await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        drop(hurried);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(status(&rig, get("/x")).await, 200);
+    assert_eq!(upstream.connections(), 1);
 }
 
 /// A proxy whose own upstream broke off says that, if nobody told it to say more.
