@@ -104,6 +104,22 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
+    read_with(arguments, None)
+}
+
+/// As [`read`], where `text` is what has been read of the [`file`] already; `None`: it is read here.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn read_with<I, T>(
+    arguments: I,
+    text: Option<io::Result<String>>,
+) -> Result<Invocation, CliError>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
     let matches = command()
         .try_get_matches_from(arguments)
         .map_err(CliError::Usage)?;
@@ -111,7 +127,7 @@ where
         return Ok(Invocation::Schema);
     }
     if let Some(("health", matches)) = matches.subcommand() {
-        let address = sources(matches)?
+        let address = sources(matches, text)?
             .admin_listen()
             .map_err(CliError::Config)?
             .ok_or(CliError::NoAdmin)?;
@@ -124,7 +140,7 @@ where
         Some((_, matches)) => (false, matches),
         None => (false, &matches),
     };
-    let config = load(matches, check)?;
+    let config = load(matches, check, text)?;
     Ok(if check {
         Invocation::Check(Box::new(config))
     } else {
@@ -158,8 +174,12 @@ fn path(matches: &ArgMatches) -> Option<PathBuf> {
     })
 }
 
-fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
-    let mut sources = sources(matches)?;
+fn load(
+    matches: &ArgMatches,
+    check: bool,
+    text: Option<io::Result<String>>,
+) -> Result<Config, CliError> {
+    let mut sources = sources(matches, text)?;
     if check {
         sources = sources.files_must_exist();
     }
@@ -167,11 +187,14 @@ fn load(matches: &ArgMatches, check: bool) -> Result<Config, CliError> {
 }
 
 /// The three layers as this process has them.
-fn sources(matches: &ArgMatches) -> Result<Sources<'static>, CliError> {
+fn sources(
+    matches: &ArgMatches,
+    text: Option<io::Result<String>>,
+) -> Result<Sources<'static>, CliError> {
     let mut sources = Sources::new().environment(|name| env::var(name).ok());
     if let Some(path) = path(matches) {
-        let text =
-            fs::read_to_string(&path).map_err(|error| CliError::File(path.clone(), error))?;
+        let text = text.unwrap_or_else(|| fs::read_to_string(&path));
+        let text = text.map_err(|error| CliError::File(path.clone(), error))?;
         sources = sources.file(path.display().to_string(), text);
     }
     for key in KEYS.iter().filter(|key| !key.flag.is_empty()) {

@@ -56,6 +56,20 @@ impl Generation {
         Ok(parts)
     }
 
+    /// Whether a gateway of `config` could do what this one can: its credential is there, where it is another
+    /// and ours is. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or not yet.
+    pub(crate) fn can_be_followed_by(&self, config: &Config) -> Result<(), StartError> {
+        if self.is_of_the_same_client(config) || !self.credential.is_there() {
+            return Ok(());
+        }
+        let looked = config.credential_is_there();
+        looked.map_err(|problem| StartError::Reload(problem.to_string()))
+    }
+
     /// What still holds of an `earlier` one goes on: who runs is counted, and a credential that was there is.
     pub(crate) fn new(
         config: Config,

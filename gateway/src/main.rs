@@ -23,8 +23,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    match cli::read(env::args_os()) {
-        Ok(Invocation::Run(config)) => run(*config),
+    // Read once: what it is may not be there a second time.
+    let (file, text) = cli::file(env::args_os()).map(ConfigFile::open).unzip();
+    match cli::read_with(env::args_os(), text) {
+        Ok(Invocation::Run(config)) => run(*config, file),
         Ok(Invocation::Check(config)) => check(&config),
         Ok(Invocation::Schema) => print_schema(),
         Ok(Invocation::Health(address, probe)) => health(address, probe),
@@ -97,7 +99,7 @@ fn health(address: SocketAddr, probe: Probe) -> ExitCode {
     }
 }
 
-fn run(mut config: Config) -> ExitCode {
+fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
     // Before there is a second thread: it clears variables.
     let sockets = match service_manager::sockets() {
         Ok(sockets) => sockets,
@@ -126,7 +128,6 @@ fn run(mut config: Config) -> ExitCode {
              the limit (`ulimit -Hn`, systemd's LimitNOFILE) or lower limits.connections"
         );
     }
-    let file = cli::file(env::args_os()).map(ConfigFile::new);
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -178,31 +179,86 @@ async fn serve(gateway: Running, mut signals: Signals, mut file: Option<ConfigFi
     }
 }
 
-/// Reads the configuration anew on SIGHUP, and when its file has changed.
+/// Reads the configuration anew on SIGHUP, and when its file has changed. What fails because something is not
+/// there is tried again.
 async fn reload_when_asked(
     gateway: &Running,
     asked: &mut Reload,
     mut file: Option<&mut ConfigFile>,
 ) -> Infallible {
+    let mut missing: Option<Missing> = None;
     loop {
-        tokio::select! {
-            () = asked.next() => {}
-            () = changed(file.as_deref_mut()) => {}
-        }
-        // A file system may hang, and a signal has to end the gateway then, too.
-        let read = tokio::task::spawn_blocking(|| cli::read(env::args_os()));
-        match read.await {
+        let text = tokio::select! {
+            () = asked.next() => match &mut file {
+                Some(file) => Some(file.settled().await),
+                None => None,
+            },
+            text = changed(file.as_deref_mut()) => Some(text),
+            () = Missing::wait(missing.as_ref()) => {
+                missing = match missing.take() {
+                    Some(missing) => missing.again(gateway).await,
+                    None => None,
+                };
+                continue;
+            }
+        };
+        missing = None;
+        let read = tokio::task::spawn_blocking(move || cli::read_with(env::args_os(), text)).await;
+        match read {
             Ok(Ok(Invocation::Run(config))) => {
-                // It has said what became of it.
-                let _ = gateway.reload(*config).await;
+                if let Err(StartError::Reload(_)) = gateway.reload((*config).clone()).await {
+                    tracing::info!(
+                        "it is tried again until that is there or the configuration is another"
+                    );
+                    missing = Some(Missing {
+                        config,
+                        pause: FIRST_PAUSE,
+                    });
+                }
             }
             Ok(Err(error)) => gateway.reload_failed(&error),
-            Ok(Ok(_)) | Err(_) => {}
+            // The arguments are those of the start.
+            Ok(Ok(_)) => {}
+            Err(error) => gateway.reload_failed(&error),
         }
     }
 }
 
-async fn changed(file: Option<&mut ConfigFile>) {
+/// How soon a configuration is tried again that lacks something, and how seldom at last.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A configuration that holds once what it needs is there.
+struct Missing {
+    config: Box<Config>,
+    pause: Duration,
+}
+
+impl Missing {
+    async fn wait(this: Option<&Self>) {
+        match this {
+            Some(missing) => tokio::time::sleep(missing.pause).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What is still missing then.
+    async fn again(self, gateway: &Running) -> Option<Self> {
+        match gateway.reload_again((*self.config).clone()).await {
+            Ok(_) => None,
+            Err(StartError::Reload(_)) => Some(Self {
+                pause: (self.pause * 2).min(LAST_PAUSE),
+                ..self
+            }),
+            Err(error) => {
+                gateway.reload_failed(&error);
+                None
+            }
+        }
+    }
+}
+
+async fn changed(file: Option<&mut ConfigFile>) -> io::Result<String> {
     match file {
         Some(file) => file.changed().await,
         None => std::future::pending().await,

@@ -74,6 +74,11 @@ impl AwaitedCredential {
         }
     }
 
+    /// Whether it is there or was. Reads its files where that is not known.
+    pub(crate) fn is_there(&self) -> bool {
+        self.has_been_there() || self.credential.look().is_ok()
+    }
+
     fn has_been_there(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
     }

@@ -3,7 +3,7 @@
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, oneshot},
+    sync::{Mutex, mpsc, oneshot},
     time,
 };
 use tower_obo::DenyList;
@@ -15,11 +15,11 @@ use crate::{
     net::peers::Peers,
     run::{self, Running, StartError},
     steps::limit::Running as RunningRequests,
-    worker::{Order, Shared},
+    worker::{Order, Shared, Worker},
 };
 
 /// How long files that are read may take.
-const FILES: Duration = Duration::from_secs(10);
+pub(crate) const FILES: Duration = Duration::from_secs(10);
 
 /// How long the old configuration goes on while signing keys from elsewhere are fetched.
 const KEYS: Duration = Duration::from_secs(5);
@@ -36,6 +36,8 @@ pub(crate) struct Reloading {
     deny: DenyList,
     /// One at a time.
     turn: Mutex<()>,
+    /// Who has it reads files: a file system that hangs keeps one thread and no more.
+    reading: Arc<Mutex<()>>,
 }
 
 impl Reloading {
@@ -48,6 +50,7 @@ impl Reloading {
             peers: Arc::clone(&shared.peers),
             deny: shared.deny.clone(),
             turn: Mutex::default(),
+            reading: Arc::default(),
         }
     }
 }
@@ -62,7 +65,7 @@ pub struct Reloaded {
 
 impl Running {
     /// Goes on with another configuration. It holds for every request that begins after this, on connections that
-    /// are open too; requests that run keep what they began with. Tokens and keys that are known stay
+    /// are open too; requests that run keep what they began with, their times included. Tokens and keys that are known stay
     /// known where authority, client and credential are the same, as far as the new rules let them.
     ///
     /// ```
@@ -80,32 +83,51 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The configuration cannot work. Nothing has changed then.
+    /// The configuration cannot work: its text is wrong, a credential that takes the place of one that was there
+    /// cannot be used, or signing keys that take the place of others cannot be fetched within 5 s. Nothing has
+    /// changed then.
     pub async fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         let reloaded = self.take(config).await;
         match &reloaded {
-            Ok(reloaded) => {
-                self.reloading.metrics.reloaded(true);
-                let needs_restart = reloaded.needs_restart.join(", ");
-                if needs_restart.is_empty() {
-                    tracing::info!("the configuration has been read anew and holds");
-                } else {
-                    tracing::warn!(
-                        needs_restart,
-                        "the configuration has been read anew and holds, but for what needs a restart"
-                    );
-                }
-            }
+            Ok(reloaded) => self.reload_succeeded(reloaded),
             Err(error) => self.reload_failed(error),
         }
         reloaded
+    }
+
+    /// As [`reload`](Self::reload), for a configuration that has been tried before and failed for
+    /// [`StartError::Reload`]: that it still does is neither counted nor said as an error again.
+    ///
+    /// # Errors
+    ///
+    /// As of [`reload`](Self::reload).
+    pub async fn reload_again(&self, config: Config) -> Result<Reloaded, StartError> {
+        let reloaded = self.take(config).await;
+        match &reloaded {
+            Ok(reloaded) => self.reload_succeeded(reloaded),
+            Err(error) => tracing::debug!(%error, "the configuration still cannot be used"),
+        }
+        reloaded
+    }
+
+    fn reload_succeeded(&self, reloaded: &Reloaded) {
+        self.reloading.metrics.reloaded(true);
+        let needs_restart = reloaded.needs_restart.join(", ");
+        if needs_restart.is_empty() {
+            tracing::info!("the configuration has been read anew and holds");
+        } else {
+            tracing::warn!(
+                needs_restart,
+                "the configuration has been read anew and holds, but for what needs a restart"
+            );
+        }
     }
 
     /// Says and counts that there is no configuration to go on with: its file cannot be read, or is wrong.
     pub fn reload_failed(&self, error: &dyn Error) {
         self.reloading.metrics.reloaded(false);
         tracing::error!(
-            "the configuration has changed and cannot be used; the old one stays in use: {error}"
+            "the configuration that was read cannot be used; the one before stays in use: {error}"
         );
     }
 
@@ -125,11 +147,18 @@ impl Running {
         config.listen = before.config.listen;
 
         let control = self.control.handle();
+        let Ok(reading) = Arc::clone(&self.reloading.reading).try_lock_owned() else {
+            return Err(failed(
+                "a file that a configuration before this one names still cannot be read",
+            ));
+        };
         let made = {
             let deny = self.reloading.deny.clone();
             let (control, metrics, before) =
                 (control.clone(), Arc::clone(metrics), Arc::clone(&before));
             self.control.handle().spawn_blocking(move || {
+                let _reading = reading;
+                before.can_be_followed_by(&config)?;
                 let parts = Generation::parts(&config, &control, &metrics, &deny, Some(&before))?;
                 Ok::<_, StartError>(Generation::new(config, parts, &control, Some(&before)))
             })
@@ -148,45 +177,74 @@ impl Running {
             }
         };
         next.core.start();
-        if before.core.is_ready() {
-            let _ = time::timeout(KEYS, ready(&next)).await;
+        if before.core.is_ready() && time::timeout(KEYS, ready(&next)).await.is_err() {
+            return Err(failed(
+                "the signing keys of its identity provider (entra.tenant, entra.authority, accept.tenants, \
+                 oidc.issuer) cannot be fetched within 5 s",
+            ));
         }
-        self.hand_over(&next).await?;
-        next.limit(running, &self.reloading.peers);
-        live.replace(Arc::clone(&next));
+        let orders = self.workers.iter().map(Worker::orders);
+        hand_over(orders, &next, || {
+            next.limit(running, &self.reloading.peers);
+            live.replace(Arc::clone(&next));
+        })
+        .await?;
+        // Streams may hold the old core for hours.
+        let (old, new) = (before.core.clone(), next.core.clone());
+        control.spawn_blocking(move || old.give_way_to(&new));
         run::warn_of(&next.config, &control).await;
         Ok(Reloaded { needs_restart })
     }
+}
 
-    /// All workers take it, or none does.
-    async fn hand_over(&self, next: &Arc<Generation>) -> Result<(), StartError> {
+/// All workers take it, or none does. `committed` is called at the moment when they do, so that whoever asks for
+/// the newest one finds theirs, even where nobody waits for the end of this.
+async fn hand_over(
+    workers: impl Iterator<Item = &mpsc::UnboundedSender<Order>>,
+    next: &Arc<Generation>,
+    committed: impl FnOnce(),
+) -> Result<(), StartError> {
+    // All at once: each stops accepting while it waits for the others.
+    let mut asked = Vec::new();
+    for worker in workers {
+        let (prepared, is_prepared) = oneshot::channel();
+        let (commit, is_committed) = oneshot::channel();
+        let (done, is_done) = oneshot::channel();
+        let _ = worker.send(Order {
+            generation: Arc::clone(next),
+            prepared,
+            committed: is_committed,
+            done,
+        });
+        asked.push((is_prepared, commit, is_done));
+    }
+    let prepared = async {
         let mut ready = Vec::new();
-        for worker in &self.workers {
-            let (prepared, is_prepared) = oneshot::channel();
-            let (commit, committed) = oneshot::channel();
-            let (done, is_done) = oneshot::channel();
-            worker.order(Order {
-                generation: Arc::clone(next),
-                prepared,
-                committed,
-                done,
-            });
+        for (is_prepared, commit, is_done) in asked {
             match is_prepared.await {
                 Ok(Ok(())) => ready.push((commit, is_done)),
                 Ok(Err(error)) => return Err(StartError::Reload(error)),
                 Err(_) => return Err(failed("a worker has ended")),
             }
         }
-        let mut done = Vec::new();
-        for (commit, is_done) in ready {
-            let _ = commit.send(());
-            done.push(is_done);
-        }
-        for done in done {
-            let _ = done.await;
-        }
-        Ok(())
+        Ok(ready)
+    };
+    let ready = time::timeout(FILES, prepared).await.unwrap_or_else(|_| {
+        Err(failed(
+            "a file that an upstream needs cannot be read within 10 s",
+        ))
+    })?;
+    // Nothing is waited for in between: this cannot be half done.
+    let mut done = Vec::new();
+    for (commit, is_done) in ready {
+        let _ = commit.send(());
+        done.push(is_done);
     }
+    committed();
+    for done in done {
+        let _ = done.await;
+    }
+    Ok(())
 }
 
 async fn ready(generation: &Generation) {
@@ -198,3 +256,6 @@ async fn ready(generation: &Generation) {
 fn failed(why: &str) -> StartError {
     StartError::Reload(why.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,8 @@ pub enum StartError {
     /// The system gives no thread or no event queue.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
-    /// A reload cannot be carried out, though nothing is wrong with the configuration.
+    /// A reload cannot be carried out now, though nothing is wrong with what the configuration says: what it
+    /// needs is not there, or not yet. It may be tried again; see [`Running::reload_again`].
     #[error("{0}")]
     Reload(String),
 }

@@ -138,9 +138,9 @@ impl Worker {
         })
     }
 
-    /// One that has ended drops it.
-    pub(crate) fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
+    /// Where it takes orders. One that has ended drops them.
+    pub(crate) const fn orders(&self) -> &mpsc::UnboundedSender<Order> {
+        &self.orders
     }
 
     /// Waits until the worker has ended.

@@ -164,6 +164,11 @@ impl Admissions {
         purged.into_inner()
     }
 
+    /// Lets all of them go.
+    pub(crate) fn clear(&self) {
+        self.cache.clear();
+    }
+
     pub(crate) fn usage(&self) -> CacheUsage {
         CacheUsage {
             entries: self.cache.len() as u64,

@@ -135,9 +135,8 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Problems {
         let mut warnings = Problems::default();
-        if let Err(message) = self.entra.credential.look() {
-            let (origin, key) = self.entra.credential.place();
-            warnings.push(origin, key, message);
+        if let Err(problem) = self.credential_is_there() {
+            warnings.append(problem);
         }
         for (origin, key, path) in self.entra.credential.private_files() {
             if credential::is_open_to_all(path) {
@@ -203,6 +202,20 @@ impl Config {
             warnings.push(Origin::Nowhere, "trusted_proxies", message);
         }
         warnings
+    }
+
+    /// Reads the files of the credential.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, with where the configuration names them.
+    pub(crate) fn credential_is_there(&self) -> Result<(), Problems> {
+        self.entra.credential.look().map_err(|message| {
+            let (origin, key) = self.entra.credential.place();
+            let mut problem = Problems::default();
+            problem.push(origin, key, message);
+            problem
+        })
     }
 
     /// Routes for users with a downstream that is called as the application.

@@ -94,6 +94,10 @@ impl Problems {
         self.0.push(Problem::new(origin, key, message));
     }
 
+    pub(crate) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {

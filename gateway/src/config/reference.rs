@@ -26,11 +26,11 @@ The file is read anew when what it holds has changed, links followed, in about t
 those of the start. What is new holds for the next request, also on connections that are open and for tokens that are known; a request
 that runs keeps what it began with. Tokens and keys that are known stay known where authority, client, credential, `entra.ca_file`, `entra.allow_http_loopback`
 and `entra.answer_claims_challenges` (of `[oidc]`: everything) stay the same. A file that is wrong changes nothing: one error in the log says
-why, and `obo_config_last_reload_successful` is 0.
+why, and `obo_config_last_reload_successful` is 0. [More on that](operations.md#changing-the-configuration).
 
 What is marked ⟳ needs a restart: a reload leaves it as it was and says so in the log. What files hold that settings name (secrets, federated tokens,
-certificates of the application and of the listener) is read anew by itself when it changes; certificate authorities
-(`entra.ca_file`, `upstreams.….ca_file`), an upstream's client certificate and Redis's keys are read when what needs them is made, so that for new contents the gateway is restarted.
+certificates of the application, of the listener and of upstreams) is read anew by itself when it changes; `entra.ca_file` and the files of
+`cache` are read when what needs them is made, so that for new contents the gateway is restarted.
 ";
 
 /// The page.

@@ -2,7 +2,7 @@
 
 use super::{Config, Entra, SharedStore};
 
-/// Settings, or tables of them, that a gateway takes at its start only.
+/// Settings, or tables of them, that a gateway takes at its start only. docs/operations.md has the same list.
 #[cfg(test)]
 pub(crate) const NEED_A_RESTART: &[&str] = &[
     "listen",
@@ -97,7 +97,7 @@ fn same_store(one: Option<&SharedStore>, other: Option<&SharedStore>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Credential, Secret, Sources};
+    use crate::{Credential, Secret, Sources, config::keys::KEYS};
 
     fn config(more: &str) -> Config {
         let text = format!(
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_is_named_and_left_as_it_was() {
-        for (name, more) in [
+        let examples = [
             ("listen", "listen = '127.0.0.1:1'"),
             ("tls", "tls = { certificate = 'c', key = 'k' }"),
             ("admin.listen", "admin.listen = '127.0.0.1:1'"),
@@ -129,19 +129,116 @@ mod tests {
             ("log", "log.level = 'debug'"),
             ("log", "log.access = true"),
             ("traces", "traces.endpoint = 'http://127.0.0.1:4318'"),
-        ] {
+        ];
+        for name in NEED_A_RESTART {
+            assert!(examples.iter().any(|(of, _)| of == name), "{name}");
+        }
+        for (name, more) in examples {
             let before = config("");
             let mut after = config(more);
             assert_eq!(after.keep_what_needs_a_restart(&before), [name], "{more}");
-            assert!(NEED_A_RESTART.contains(&name));
             assert_eq!(format!("{after:?}"), format!("{before:?}"), "{more}");
         }
+    }
+
+    /// What a reload takes; all of `[upstreams]`, `[downstream]` and `[[route]]` besides.
+    const TAKEN: &[&str] = &[
+        "upstream",
+        "allow_plaintext_upstream",
+        "drain_timeout",
+        "public_url",
+        "resource_name",
+        "resource_documentation",
+        "allowed_hosts",
+        "trusted_proxies",
+        "admin.expose",
+        "entra.tenant",
+        "entra.client_id",
+        "entra.authority",
+        "entra.ca_file",
+        "entra.answer_claims_challenges",
+        "entra.allow_http_loopback",
+        "entra.credential.secret",
+        "entra.credential.secret_file",
+        "entra.credential.certificate",
+        "entra.credential.password_file",
+        "entra.credential.send_x5c",
+        "entra.credential.federated_token_file",
+        "entra.credential.managed_identity",
+        "oidc.issuer",
+        "oidc.roles_claim",
+        "oidc.secret_in_header",
+        "accept.scopes",
+        "accept.audiences",
+        "accept.roles",
+        "accept.clients",
+        "accept.tenants",
+        "accept.any_tenant",
+        "accept.clock_skew",
+        "accept.algorithms",
+        "accept.audience_lists",
+        "accept.key_cool_down",
+        "accept.key_max_age",
+        "downstream.arm.scope",
+        "retry_challenges",
+        "limits.requests",
+        "limits.requests_per_client",
+        "limits.token_bytes",
+        "limits.head_bytes",
+        "limits.head_fields",
+        "limits.target_bytes",
+        "limits.body_bytes",
+        "limits.head_timeout",
+        "limits.connect_timeout",
+        "limits.response_timeout",
+        "limits.idle_timeout",
+        "limits.total_timeout",
+        "limits.keys_timeout",
+    ];
+
+    /// Whoever adds a setting has to decide: it goes into one of the two lists, and does what that says.
+    #[test]
+    fn each_setting_is_taken_or_is_said_to_need_a_restart() {
+        let is = |list: &[&str], name: &str| {
+            list.iter().any(|entry| {
+                let rest = name.strip_prefix(entry);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        for key in KEYS {
+            let needs_a_restart = is(NEED_A_RESTART, key.name);
+            assert_ne!(needs_a_restart, TAKEN.contains(&key.name), "{}", key.name);
+        }
+        for name in TAKEN {
+            assert!(KEYS.iter().any(|key| key.name == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_page_says_what_needs_a_restart() {
+        let page = include_str!("../../../docs/operations.md");
+        let (_, after) = page.split_once("These need a restart: ").unwrap();
+        let (list, _) = after.split_once("\n\n").unwrap();
+        let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        assert_eq!(listed, NEED_A_RESTART);
     }
 
     #[test]
     fn what_does_not_is_taken() {
         for more in [
             "limits.requests = 7",
+            "limits.requests_per_client = 7",
+            "limits.token_bytes = 5000",
+            "limits.head_bytes = 50000",
+            "limits.head_fields = 50",
+            "limits.target_bytes = 500",
+            "limits.body_bytes = 5",
+            "limits.connect_timeout = 7",
+            "limits.response_timeout = 7",
+            "limits.idle_timeout = 7",
+            "limits.total_timeout = 700",
+            "accept.key_max_age = '2h'",
+            "accept.clock_skew = 7",
             "limits.head_timeout = 7",
             "limits.keys_timeout = 7",
             "drain_timeout = 7",

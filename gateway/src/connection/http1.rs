@@ -81,6 +81,8 @@ pub(super) async fn serve<T, S>(
     .await;
     if ended {
         let parts = connection.into_parts();
+        // A tunnel may last for hours, and needs nothing of the configuration that it began with.
+        drop(parts.service);
         after_http(parts.io.into_inner(), parts.read_buf, &watch).await;
     } else {
         // With it goes what was left of an answer.

@@ -95,9 +95,9 @@ pub(crate) struct Watch {
     caller: RefCell<Option<Principal>>,
     /// When the request is late as a whole; [`NEVER`] where no limit says so.
     deadline: Cell<u64>,
-    /// Limits of the request's route, an idle and a response time, that take the place of those of
-    /// all; a tick included.
-    own: Cell<(Option<u64>, Option<u64>)>,
+    /// The request's idle and response time, a tick included: those of its route, or those that held for all
+    /// when it began.
+    own: Cell<(u64, u64)>,
     /// How much of the request's body may still come.
     body_left: Cell<u64>,
     /// More of it came.
@@ -143,7 +143,7 @@ impl Watch {
     /// A request begins; `has_body` says whether its body is still to be read.
     pub(crate) fn begin(&self, has_body: bool) {
         self.deadline.set(NEVER);
-        self.own.set((None, None));
+        self.own.set(self.clock.timeouts.get().of_a_request());
         self.body_left.set(NEVER);
         self.too_large.set(false);
         self.held.set(None);
@@ -251,7 +251,11 @@ impl Watch {
     pub(crate) fn keep_to(&self, times: &Times) {
         let tick = self.clock.tick.get();
         let own = |time: Option<Duration>| time.map(|time| ms(time + tick));
-        self.own.set((own(times.idle), own(times.response)));
+        let (idle, response) = self.own.get();
+        self.own.set((
+            own(times.idle).unwrap_or(idle),
+            own(times.response).unwrap_or(response),
+        ));
         let deadline =
             own(times.total).map_or(NEVER, |total| self.clock.now.get().saturating_add(total));
         self.deadline.set(deadline);

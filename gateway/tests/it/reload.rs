@@ -1,13 +1,16 @@
 //! Another configuration for a gateway that runs: CF-04 and CF-05.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use entra_emulator::{Endpoint, demo as ids};
 use h2::client::SendRequest;
 use http::Request;
-use obo_gateway::Config;
+use obo_gateway::{Config, StartError};
 
 use crate::{
     admin,
+    certificates::Folder,
     client::{Client, in_time},
     http2,
     rig::{PROTECTED, PUBLIC, Rig},
@@ -253,19 +256,37 @@ async fn a_proxy_that_is_trusted_no_more_is_not_believed_on_an_open_connection()
 }
 
 #[tokio::test]
-async fn times_and_the_number_of_requests_hold_for_open_connections_too() {
+async fn times_and_the_number_of_requests_hold_for_what_begins_on_open_connections() {
     let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;
-    let mut client = rig.client().await;
+    let (mut client, mut another) = (rig.client().await, rig.client().await);
     client.send("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n").await;
     rig.upstream.until_seen(1).await;
     let mut config = rig.other(PUBLIC);
-    config.limits.requests = 1;
+    config.limits.response_timeout = Duration::from_millis(50);
     rig.gateway.reload(config.clone()).await.unwrap();
-    let mut another = rig.client().await;
-    assert_eq!(another.get("/x").await.status, 503, "one runs");
-    config.limits.response_timeout = std::time::Duration::from_millis(50);
+    assert_eq!(another.get("/x").await.status, 504);
+    config.limits.requests = 1;
     rig.gateway.reload(config).await.unwrap();
-    assert_eq!(client.answer().await.unwrap().status, 504);
+    assert_eq!(another.get("/x").await.status, 503, "one runs");
+    let answer = tokio::time::timeout(Duration::from_millis(300), client.answer());
+    assert!(answer.await.is_err(), "it has the time that it began with");
+}
+
+#[tokio::test]
+async fn all_workers_have_the_new_configuration_once_a_reload_is_done() {
+    let rig = Rig::public_with(|_| ok(), |config| config.workers = 3).await;
+    let mut clients = Vec::new();
+    for _ in 0..24 {
+        let mut client = rig.client().await;
+        assert_eq!(client.get("/x").await.status, 200);
+        clients.push(client);
+    }
+    let mut config = rig.other(&format!("{PUBLIC}\nmethods = ['PUT']"));
+    config.workers = 3;
+    rig.gateway.reload(config).await.unwrap();
+    for client in &mut clients {
+        assert_eq!(client.get("/x").await.status, 405);
+    }
 }
 
 #[tokio::test]
@@ -322,4 +343,59 @@ async fn cf_04_a_configuration_that_cannot_work_changes_nothing_and_is_counted()
         said.contains("obo_config_last_reload_successful 1"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn cf_04_another_credential_that_is_not_there_changes_nothing_until_it_is() {
+    let rig = Rig::protected().await;
+    let token = rig.token("alice");
+    let mut open = Open::to(&rig).await;
+    assert_eq!(open.get("/x", &token).await, 200);
+    let folder = Folder::new();
+    let file = folder.path("secret");
+    let mut config = rig.other("[[route]]\npath = '/y'");
+    config.entra.credential = obo_gateway::Credential::SecretFile(file.clone().into());
+    let error = rig.gateway.reload(config.clone()).await.unwrap_err();
+    assert!(matches!(error, StartError::Reload(_)), "{error:?}");
+    let said = error.to_string();
+    assert!(
+        said.contains("entra.credential.secret_file") && said.contains("cannot be read"),
+        "{said}"
+    );
+    assert!(rig.gateway.is_ready());
+    assert_eq!(open.get("/x", &token).await, 200);
+    let asked = rig.emulator.as_ref().unwrap().count(Endpoint::Token);
+    assert_eq!(asked, 1, "the tokens are still there");
+    folder.write("secret", ids::API_CLIENT_SECRET);
+    rig.gateway.reload_again(config).await.unwrap();
+    assert_eq!(open.get("/x", &token).await, 404);
+    assert_eq!(open.get("/y", &token).await, 200);
+}
+
+#[tokio::test]
+async fn cf_04_signing_keys_that_do_not_come_change_nothing() {
+    let rig = Rig::protected().await;
+    let token = rig.token("alice");
+    let mut open = Open::to(&rig).await;
+    assert_eq!(open.get("/x", &token).await, 200);
+    for change in [
+        // Another authority, where nobody is.
+        (|config| config.entra.authority = Some("http://127.0.0.1:9".to_owned()))
+            as fn(&mut Config),
+        // Other documents of the same one, which nobody has.
+        |config| {
+            let nobody = "99999999-9999-4999-8999-999999999999";
+            config.entra.tenant = nobody.to_owned();
+        },
+    ] {
+        let mut config = rig.other("[[route]]\npath = '/y'");
+        change(&mut config);
+        let error = rig.gateway.reload(config).await.unwrap_err();
+        assert!(matches!(error, StartError::Reload(_)), "{error:?}");
+        assert!(error.to_string().contains("signing keys"), "{error}");
+        assert!(rig.gateway.is_ready());
+        assert_eq!(open.get("/x", &token).await, 200);
+    }
+    let asked = rig.emulator.as_ref().unwrap().count(Endpoint::Token);
+    assert_eq!(asked, 1, "the tokens are still there");
 }

@@ -3,9 +3,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     process::{Child, ChildStderr, Command, Stdio},
+    time::Duration,
 };
 
 use entra_emulator::{Emulator, demo as ids};
@@ -27,11 +28,21 @@ struct Process {
 
 impl Process {
     fn start(emulator: &Emulator, upstream: &Upstream, file: &std::path::Path) -> Self {
-        let mut child = gateway()
+        let mut command = gateway();
+        command.env("AZURE_CLIENT_SECRET", ids::API_CLIENT_SECRET);
+        Self::of(command, emulator, upstream, file)
+    }
+
+    fn of(
+        mut command: Command,
+        emulator: &Emulator,
+        upstream: &Upstream,
+        file: &std::path::Path,
+    ) -> Self {
+        let mut child = command
             .args(serving(emulator, upstream))
             .args(["--admin-listen", "127.0.0.1:0", "--config"])
             .arg(file)
-            .env("AZURE_CLIENT_SECRET", ids::API_CLIENT_SECRET)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -55,7 +66,23 @@ impl Process {
             .status();
         assert!(signal.unwrap().success());
     }
+
+    async fn figures(&self) -> String {
+        let mut figures = Client::connect(self.admin).await;
+        figures.get("/metrics").await.body
+    }
+
+    /// Ends it. What the log still had.
+    fn rest_of_the_log(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        rest
+    }
 }
+
+/// Longer than a change takes to be noticed.
+const A_WHILE: Duration = Duration::from_millis(3_500);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -97,20 +124,95 @@ async fn cf_04_a_broken_file_is_one_error_with_line_and_key_and_the_old_configur
         "{line}"
     );
     assert_eq!(client.get("/x").await.status, 200);
-    let mut figures = Client::connect(process.admin).await;
-    let said = figures.get("/metrics").await.body;
-    assert!(
-        said.contains("obo_config_last_reload_successful 0"),
-        "{said}"
-    );
+    // The signal has taken the change: it is none of the file any more.
+    tokio::time::sleep(A_WHILE).await;
+    let said = process.figures().await;
+    for line in [
+        "obo_config_last_reload_successful 0",
+        "obo_config_reloads_total{result=\"failed\"} 1",
+        "obo_config_reloads_total{result=\"ok\"} 0",
+    ] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
 
     // Without a signal, since the file has changed.
     fs::write(&file, format!("{PUBLIC}\nmethods = ['PUT']")).unwrap();
     line_with(&mut process.log, "read anew and holds");
     assert_eq!(client.get("/x").await.status, 405);
-    let said = figures.get("/metrics").await.body;
+    // A change and a signal for it are one reload.
+    fs::write(&file, PUBLIC).unwrap();
+    process.hang_up();
+    line_with(&mut process.log, "read anew and holds");
+    assert_eq!(client.get("/x").await.status, 200);
+    tokio::time::sleep(A_WHILE).await;
+    let said = process.figures().await;
+    for line in [
+        "obo_config_last_reload_successful 1",
+        "obo_config_reloads_total{result=\"failed\"} 1",
+        "obo_config_reloads_total{result=\"ok\"} 2",
+    ] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+    let rest = process.rest_of_the_log();
     assert!(
-        said.contains("obo_config_last_reload_successful 1"),
-        "{said}"
+        !rest.contains("\"ERROR\"") && !rest.contains("read anew"),
+        "{rest}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cf_04_a_secret_that_comes_later_than_the_configuration_that_names_it_is_waited_for() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let upstream = Upstream::start(|_| ok()).await;
+    let folder = Folder::new();
+    let secret = folder.write("old", ids::API_CLIENT_SECRET);
+    let with = |secret: &std::path::Path, more: &str| {
+        let credential = format!("credential = {{ secret_file = '{}' }}", secret.display());
+        format!("{PUBLIC}\n{more}\n[entra]\n{credential}")
+    };
+    let file = folder.write("gateway.toml", with(&secret, ""));
+    let mut process = Process::of(gateway(), &emulator, &upstream, &file);
+    let mut client = Client::connect(process.address).await;
+    assert_eq!(client.get("/x").await.status, 200);
+    let later = secret.with_file_name("new");
+    fs::write(&file, with(&later, "methods = ['PUT']")).unwrap();
+    let line = line_with(&mut process.log, "\"level\":\"ERROR\"");
+    assert!(line.contains("entra.credential.secret_file"), "{line}");
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(client.get("/x").await.status, 200);
+    folder.write("new", ids::API_CLIENT_SECRET);
+    let mut lines = String::new();
+    while !lines.contains("read anew and holds") {
+        assert_ne!(process.log.read_line(&mut lines).unwrap(), 0, "{lines}");
+    }
+    assert!(!lines.contains("\"ERROR\""), "it has been said:\n{lines}");
+    assert_eq!(client.get("/x").await.status, 405);
+    let said = process.figures().await;
+    for line in [
+        "obo_config_last_reload_successful 1",
+        "obo_config_reloads_total{result=\"failed\"} 1",
+        "obo_config_reloads_total{result=\"ok\"} 1",
+    ] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_comes_by_a_pipe_is_read_once() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let upstream = Upstream::start(|_| ok()).await;
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let into = pipe.clone();
+    let writer = std::thread::spawn(move || fs::write(into, PUBLIC));
+    let mut process = Process::start(&emulator, &upstream, &pipe);
+    writer.join().unwrap().unwrap();
+    let mut client = Client::connect(process.address).await;
+    assert_eq!(client.get("/x").await.status, 200);
+    process.hang_up();
+    let line = line_with(&mut process.log, "\"level\":\"ERROR\"");
+    assert!(line.contains("no regular file"), "{line}");
+    assert_eq!(client.get("/x").await.status, 200);
 }

@@ -1,5 +1,7 @@
 //! Forgets what is known of a user, and refuses who is cut off.
 
+use std::sync::Arc;
+
 use super::Core;
 use crate::{Principal, Rejection, RejectionKind, tokens::Owner};
 
@@ -48,6 +50,25 @@ impl Core {
         self.purge(Owner::subject(issuer, subject), |principal| {
             principal.issuer() == issuer && principal.subject() == Some(subject)
         })
+    }
+
+    /// Drops what is kept of callers and their downstream tokens, but for what `successor` goes on with: for a
+    /// core that `successor` has taken the place of, and that a stream which runs may hold for hours
+    /// yet. Nobody loses a token who has got one, and nothing is deleted in a shared store.
+    ///
+    /// ```
+    /// # fn example(before: &tower_obo::Core, after: &tower_obo::Core) {
+    /// before.give_way_to(after);
+    /// # }
+    /// ```
+    pub fn give_way_to(&self, successor: &Self) {
+        let (own, other) = (&*self.0, &*successor.0);
+        if !Arc::ptr_eq(&own.admissions, &other.admissions) {
+            own.admissions.clear();
+        }
+        if !Arc::ptr_eq(&own.tokens, &other.tokens) {
+            own.tokens.clear();
+        }
     }
 
     fn purge(&self, owner: Owner, is_theirs: impl Fn(&Principal) -> bool) -> Purged {

@@ -138,3 +138,27 @@ async fn another_client_or_authority_is_refused_and_named() {
     let answer = world.send_by(policy, with_token(&token)).await;
     assert_eq!(answer.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn one_that_gives_way_keeps_in_memory_only_what_the_other_goes_on_with() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    world.accepted("before", &token).await;
+    let entries = |core: &Core| {
+        let usage = core.cache_usage();
+        (usage.admissions.entries, usage.tokens.entries)
+    };
+    let before = world.core.clone();
+    assert_eq!(entries(&before), (1, 1));
+    let world = world.succeeded(OURS(), |builder| builder);
+    before.give_way_to(&world.core);
+    assert_eq!(entries(&before), (1, 1), "it has the same");
+    let listed = Entra::tenants([demo::CONTOSO]);
+    let world = world.succeeded(listed, |builder| builder);
+    before.give_way_to(&world.core);
+    assert_eq!(entries(&before), (0, 1), "other keys");
+    world.accepted("after", &token).await;
+    let other = world.builder(OURS(), "77777777-7777-4777-8777-777777777777");
+    before.give_way_to(&other.build().unwrap());
+    assert_eq!(entries(&before), (0, 0), "another client");
+}

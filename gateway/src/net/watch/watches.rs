@@ -26,16 +26,25 @@ pub(super) struct Clock {
     origin: Instant,
     pub(super) tick: Cell<Duration>,
     pub(super) now: Cell<u64>,
+    /// For what begins.
+    pub(super) timeouts: Cell<Timeouts>,
 }
 
 /// In milliseconds, a tick included: `since` may be a tick old.
 #[derive(Clone, Copy)]
-struct Timeouts {
+pub(super) struct Timeouts {
     idle: u64,
     head: u64,
     response: u64,
     linger: u64,
     grace: u64,
+}
+
+impl Timeouts {
+    /// Idle and response.
+    pub(super) const fn of_a_request(self) -> (u64, u64) {
+        (self.idle, self.response)
+    }
 }
 
 /// How often to sweep, and what has waited for too long then.
@@ -61,7 +70,6 @@ fn times(limits: &Limits, shortest: Duration) -> (Duration, Timeouts) {
 pub(crate) struct Watches {
     clock: Rc<Clock>,
     pub(super) all: RefCell<Vec<Weak<Watch>>>,
-    timeouts: Cell<Timeouts>,
     /// Whether the last sweep came so late that it judged nobody.
     excused: Cell<bool>,
     deny: DenyList,
@@ -76,11 +84,11 @@ impl Watches {
                 origin: Instant::now(),
                 tick: Cell::new(tick),
                 now: Cell::new(0),
+                timeouts: Cell::new(timeouts),
             }),
             all: RefCell::default(),
             excused: Cell::new(false),
             deny: DenyList::default(),
-            timeouts: Cell::new(timeouts),
         }
     }
 
@@ -90,11 +98,11 @@ impl Watches {
         self
     }
 
-    /// Other limits, for what runs too.
+    /// Other limits. A request that runs keeps those that it began with.
     pub(crate) fn keep_to(&self, limits: &Limits, shortest: Duration) {
         let (tick, timeouts) = times(limits, shortest);
         self.clock.tick.set(tick);
-        self.timeouts.set(timeouts);
+        self.clock.timeouts.set(timeouts);
     }
 
     /// A record for a connection or a request that begins.
@@ -115,7 +123,7 @@ impl Watches {
             end: Cell::new(NEVER),
             caller: RefCell::default(),
             deadline: Cell::new(NEVER),
-            own: Cell::new((None, None)),
+            own: Cell::new(self.clock.timeouts.get().of_a_request()),
             body_left: Cell::new(NEVER),
             too_large: Cell::new(false),
             account: Cell::default(),
@@ -156,7 +164,7 @@ impl Watches {
         self.clock.now.set(now);
         let excused = late && !self.excused.get();
         self.excused.set(excused);
-        let timeouts = self.timeouts.get();
+        let timeouts = self.clock.timeouts.get();
         self.all.borrow_mut().retain(|watch| match watch.upgrade() {
             Some(watch) => {
                 if self.cuts_off(&watch) {
@@ -234,11 +242,11 @@ impl Watch {
             Phase::Idle => limits.idle,
             // What a stream of HTTP/2 keeps of it is held by nothing else.
             Phase::Streaming if self.brief.get() => limits.head.min(limits.idle),
-            Phase::Streaming | Phase::Tunnel => idle.unwrap_or(limits.idle),
+            Phase::Streaming | Phase::Tunnel => idle,
             Phase::Head => limits.head,
             Phase::Working => return,
-            Phase::Awaiting if self.uploading.get() => idle.unwrap_or(limits.idle),
-            Phase::Awaiting => response.unwrap_or(limits.response),
+            Phase::Awaiting if self.uploading.get() => idle,
+            Phase::Awaiting => response,
             Phase::Closing => limits.linger,
         };
         if age <= limit {
@@ -272,7 +280,7 @@ impl Watches {
     pub(crate) fn later(&self, ms: u64) {
         self.clock.now.set(self.clock.now.get() + ms);
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            watch.judge(&self.timeouts.get());
+            watch.judge(&self.clock.timeouts.get());
         }
     }
 }

@@ -41,6 +41,11 @@ impl DownstreamTokens {
         dropped
     }
 
+    /// Lets all of them go; whoever holds one may use it.
+    pub(crate) fn clear(&self) {
+        self.tokens.clear();
+    }
+
     /// What a flight does: as [`find_or_ask`](Self::find_or_ask), once more where somebody's tokens have
     /// been dropped meanwhile. Whose they were is not asked: it is seldom.
     pub(super) async fn run(&self, mut want: Want) -> Outcome {
