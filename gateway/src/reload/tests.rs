@@ -73,7 +73,8 @@ async fn where_one_worker_cannot_take_it_none_does() {
     std::mem::replace(&mut three.prepared, prepared)
         .send(Ok(()))
         .unwrap();
-    let error = handing.await.unwrap_err();
+    let handed = time::timeout(Duration::from_secs(5), handing).await;
+    let error = handed.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "no such file");
     assert!(!committed.load(Ordering::Relaxed));
     for committed in [one.committed, three.committed] {
