@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use http::header::CACHE_CONTROL;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub use self::builder::RemoteKeysBuilder;
 use self::settings::{MIN_INTERVAL, RemoteKeysSettings};
@@ -363,11 +363,10 @@ async fn keep_fresh(kept: KeptFresh, mut alive: watch::Receiver<()>) {
 /// Waits for that long, or until the keys are too old by the clock, which may jump: a machine that was
 /// suspended for a day has slept a second by its timers, and nobody asks who is not ready.
 async fn until_due(shared: &Weak<Shared>, pause: Duration) {
-    let mut left = pause;
-    while !left.is_zero() {
-        let step = left.min(LOOK_AT_THE_CLOCK);
+    let end = Instant::now() + pause;
+    while Instant::now() < end {
+        let step = (end - Instant::now()).min(LOOK_AT_THE_CLOCK);
         tokio::time::sleep(step).await;
-        left -= step;
         if shared.upgrade().is_none_or(|shared| shared.has_outlived()) {
             return;
         }
@@ -516,11 +515,11 @@ mod tests {
         let weak = Arc::downgrade(&shared);
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
 
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         until_due(&weak, hours(12)).await;
         assert_eq!(begun.elapsed(), hours(12), "nothing has happened");
 
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let waiting = tokio::spawn(async move { until_due(&weak, hours(12)).await });
         tokio::time::sleep(hours(1)).await;
         assert!(!waiting.is_finished());

@@ -125,7 +125,6 @@ async fn ca_03_what_is_asked_for_cannot_run_into_its_neighbour() {
         vec!["abc", ""],
         vec!["a", "b", "c"],
         vec!["ab,c"],
-        vec![],
     ];
     let mut sent = Vec::new();
     for _ in 0..2 {
