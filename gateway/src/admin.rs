@@ -63,8 +63,8 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from_here) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical().is_loopback()),
             Err(error) => {
                 tracing::warn!(%error, "accepting an admin connection failed");
                 time::sleep(Duration::from_millis(100)).await;
@@ -80,7 +80,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
                     if matches!(request.uri().path(), READYZ | METRICS | STATUS) {
                         pages.readiness.look().await;
                     }
-                    Ok::<_, Infallible>(answer(&request, &pages, &recent).await)
+                    Ok::<_, Infallible>(answer(&request, &pages, &recent, from_here).await)
                 }
             });
             let served = http1::Builder::new()
@@ -100,10 +100,11 @@ async fn answer<B>(
     request: &Request<B>,
     pages: &Pages,
     recent: &Mutex<Recent>,
+    from_here: bool,
 ) -> Response<Full<Bytes>> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let path = request.uri().path();
-    if let Some(refusal) = guard::refuse(request, pages.loopback) {
+    if let Some(refusal) = guard::refuse(request, pages.loopback, from_here) {
         return refusal.into_response();
     }
     let page = match path {

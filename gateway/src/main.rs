@@ -150,7 +150,6 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
                 | StartError::SharedStore(_)
                 | StartError::DenyFile(_)
                 | StartError::Tls(_)
-                | StartError::Traces(_)
                 | StartError::Upstream { .. }),
             ) => refuse(&error),
             Err(error) => {

@@ -65,9 +65,6 @@ pub enum StartError {
         /// What is the matter.
         message: String,
     },
-    /// No client can be made for the collector of traces.
-    #[error("traces.endpoint: {0}")]
-    Traces(String),
     /// The system gives no thread or no event queue.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -138,8 +135,17 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let (traces, telling) = match &config.traces {
         Some(traces) => {
             let spans = Arc::clone(&metrics.spans);
-            let open = trace::open(traces, &spans, &handle).map_err(StartError::Traces)?;
-            (Some(open.traces), Some(open.task))
+            match trace::open(traces, &spans, &handle) {
+                Ok(open) => (Some(open.traces), Some(open.task)),
+                // A variable that says how others export, say.
+                Err(error) => {
+                    tracing::error!(
+                        error,
+                        "traces are off: no client can be made for the collector"
+                    );
+                    (None, None)
+                }
+            }
         }
         None => (None, None),
     };

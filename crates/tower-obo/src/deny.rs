@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -43,6 +43,8 @@ pub struct DenyList(Arc<Inner>);
 struct Inner {
     len: AtomicUsize,
     rules: ArcSwap<Rules>,
+    /// Both are of one list, whoever replaces it at the same time.
+    replacing: Mutex<()>,
 }
 
 /// Rules, each found by the one of its claims that fewest tokens share. In the order of [`Claim`].
@@ -193,6 +195,7 @@ impl DenyList {
                 len += 1;
             }
         }
+        let _replacing = self.0.replacing.lock();
         self.0.rules.store(Arc::new(sorted));
         // Whoever sees that there are some sees which.
         self.0.len.store(len, Ordering::Release);

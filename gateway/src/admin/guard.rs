@@ -22,7 +22,10 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// `Origin`. What only reads is refused where another site asks for it. On loopback only addresses
 /// and `localhost` are names of this machine: a page whose own name has been made to lead here (DNS
 /// rebinding) is of the same site to its browser.
-pub(super) fn refuse<B>(request: &Request<B>, loopback: bool) -> Option<Page> {
+///
+/// Where the listener is exposed, as probes and scrapes of a pod need it, what changes something is for
+/// whoever is on the machine or in the pod: `from_here`.
+pub(super) fn refuse<B>(request: &Request<B>, loopback: bool, from_here: bool) -> Option<Page> {
     let headers = request.headers();
     let forbidden = |text| Some(Page::text(StatusCode::FORBIDDEN, text));
     // Probes come by whatever name they were given, and tell nothing of anybody.
@@ -39,6 +42,11 @@ pub(super) fn refuse<B>(request: &Request<B>, loopback: bool) -> Option<Page> {
     if !reads && !is_probe && (site.is_some() || !headers.contains_key(ADMIN)) {
         return forbidden(
             "what changes something needs the header X-Obo-Admin: 1, and is no affair of web pages\n",
+        );
+    }
+    if !reads && !is_probe && !from_here {
+        return forbidden(
+            "what changes something is asked for on the gateway's own machine, or through kubectl port-forward\n",
         );
     }
     None
@@ -70,7 +78,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let refusal = refuse(&request.body(()).unwrap(), loopback);
+        let refusal = refuse(&request.body(()).unwrap(), loopback, true);
         refusal.map(|page| page.status.as_u16())
     }
 
@@ -119,7 +127,7 @@ mod tests {
             assert_eq!(get(host), Some(421), "{host}");
         }
         let probe = Request::get("/metrics").header("host", "gw");
-        assert!(refuse(&probe.body(()).unwrap(), true).is_none());
+        assert!(refuse(&probe.body(()).unwrap(), true, true).is_none());
         // HTTP/1.0.
         assert_eq!(status(Method::GET, &[], true), None);
         // Where it is exposed its names are the operator's to give.
@@ -127,5 +135,17 @@ mod tests {
             status(Method::GET, &[("host", "gateway.example")], false),
             None
         );
+    }
+
+    #[test]
+    fn where_it_is_exposed_only_the_machine_itself_changes_something() {
+        let refused = |method, from_here| {
+            let request = Request::builder().method(method).uri("/purge");
+            let request = request.header("host", "gw").header("x-obo-admin", "1");
+            refuse(&request.body(()).unwrap(), false, from_here).is_some()
+        };
+        assert!(!refused(Method::POST, true));
+        assert!(refused(Method::POST, false));
+        assert!(!refused(Method::GET, false));
     }
 }

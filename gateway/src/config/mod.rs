@@ -125,6 +125,8 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// Where each decision on a token gets one, if anywhere. The binary makes it of [`Log::audit`].
     pub audit_log: Option<AuditLog>,
+    /// What was given and does not count, and why.
+    pub(crate) ignored: Problems,
 }
 
 impl Config {
@@ -134,7 +136,7 @@ impl Config {
     /// Reads the files that are named.
     #[must_use]
     pub fn warnings(&self) -> Problems {
-        let mut warnings = Problems::default();
+        let mut warnings = self.ignored.clone();
         if let Err(problem) = self.credential_is_there() {
             warnings.append(problem);
         }

@@ -17,6 +17,7 @@ pub(super) fn resolve(
     let mut resolver = Resolver {
         settings,
         problems,
+        ignored: Problems::default(),
         files_must_exist,
         environment,
     };
@@ -40,6 +41,8 @@ pub(super) fn resolve(
 pub(super) struct Resolver<'a> {
     pub(super) settings: &'a Settings,
     pub(super) problems: Problems,
+    /// What keeps nothing from starting and does not count.
+    pub(super) ignored: Problems,
     pub(super) files_must_exist: bool,
     environment: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -90,6 +93,7 @@ impl Resolver<'_> {
             log: log?,
             access_log: None,
             audit_log: None,
+            ignored: std::mem::take(&mut self.ignored),
         })
     }
 

@@ -26,12 +26,48 @@ impl Resolver<'_> {
         let ratio = self.ratio();
         let given = self.settings.text("traces.endpoint")?;
         let is_whole = matches!(given.origin, Origin::Environment(WHOLE));
-        match endpoint(given.value, is_whole) {
+        let of_others =
+            matches!(given.origin, Origin::Environment(name) if name.starts_with("OTEL_"));
+        let unwanted = of_others.then(|| self.what_turns_it_off()).flatten();
+        let read = unwanted.map_or_else(|| endpoint(given.value, is_whole), Err);
+        match read {
             Ok(endpoint) => Some(Traces { endpoint, ratio }),
+            // Variables that all programs of a machine share must not keep this one from starting.
+            Err(message) if of_others => {
+                let message = format!("no traces: {message}");
+                self.ignored.push(given.origin, "traces.endpoint", message);
+                None
+            }
             Err(message) => {
                 self.problems.push(given.origin, "traces.endpoint", message);
                 None
             }
+        }
+    }
+
+    /// Which of OpenTelemetry's variables says that a collector that others name is not for us.
+    fn what_turns_it_off(&self) -> Option<String> {
+        let is = |name: &str, value: &str| {
+            let given = self.variable(name);
+            given.is_some_and(|given| given.trim().eq_ignore_ascii_case(value))
+        };
+        let protocol = [
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+        ]
+        .into_iter()
+        .find(|name| self.variable(name).is_some());
+        if is("OTEL_SDK_DISABLED", "true") {
+            Some("OTEL_SDK_DISABLED is true".to_owned())
+        } else if is("OTEL_TRACES_EXPORTER", "none") {
+            Some("OTEL_TRACES_EXPORTER is none".to_owned())
+        } else {
+            let grpc = protocol.filter(|name| is(name, "grpc"));
+            grpc.map(|name| {
+                format!(
+                    "{name} is grpc, and here is http/protobuf only (port 4318 as a rule): give traces.endpoint"
+                )
+            })
         }
     }
 
@@ -136,6 +172,53 @@ mod tests {
                 error.contains("is wanted") && !error.contains("secret"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn what_opentelemetry_s_variables_say_to_others_keeps_nothing_from_starting() {
+        let guid = "00000000-0000-0000-0000-000000000001";
+        let text = format!(
+            "upstream = 'http://127.0.0.1:9'\naccept.scopes = ['s']\n[entra]\ntenant = '{guid}'\n\
+             client_id = '{guid}'\ncredential = {{ secret_file = '/nowhere' }}"
+        );
+        const AT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        for (variables, warning) in [
+            (&[AT][..], None),
+            (
+                &[AT, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
+                None,
+            ),
+            (
+                &[AT, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+                Some("PROTOCOL is grpc"),
+            ),
+            (
+                &[AT, ("OTEL_SDK_DISABLED", "true")],
+                Some("OTEL_SDK_DISABLED"),
+            ),
+            (
+                &[AT, ("OTEL_TRACES_EXPORTER", "none")],
+                Some("OTEL_TRACES_EXPORTER"),
+            ),
+            (&[(AT.0, "collector:4317")], Some("is wanted")),
+        ] {
+            let config = Sources::new()
+                .file("gw.toml", text.clone())
+                .environment(|name| {
+                    let found = variables.iter().find(|(known, _)| *known == name);
+                    found.map(|(_, value)| (*value).to_owned())
+                })
+                .load()
+                .unwrap();
+            assert_eq!(config.traces.is_some(), warning.is_none(), "{variables:?}");
+            if let Some(warning) = warning {
+                let said = config.warnings().to_string();
+                assert!(
+                    said.contains(warning) && said.contains("no traces"),
+                    "{said}"
+                );
+            }
         }
     }
 }

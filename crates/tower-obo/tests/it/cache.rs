@@ -122,7 +122,6 @@ async fn ca_03_what_is_asked_for_cannot_run_into_its_neighbour() {
         vec!["a", "bc"],
         vec!["abc"],
         vec!["ab c"],
-        vec!["abc", ""],
         vec!["a", "b", "c"],
         vec!["ab,c"],
     ];
