@@ -31,6 +31,7 @@ mod traces;
 mod upstream;
 mod upstreams;
 mod value;
+mod warnings;
 
 pub use self::{
     accept::{Accept, Tenants},
@@ -127,110 +128,6 @@ pub struct Config {
     pub audit_log: Option<AuditLog>,
     /// What was given and does not count, and why.
     pub(crate) ignored: Problems,
-}
-
-impl Config {
-    /// What does not keep the gateway from starting and should still be mended: a credential that
-    /// is not there yet, or that others can read.
-    ///
-    /// Reads the files that are named.
-    #[must_use]
-    pub fn warnings(&self) -> Problems {
-        let mut warnings = self.ignored.clone();
-        if let Err(problem) = self.credential_is_there() {
-            warnings.append(problem);
-        }
-        for (origin, key, path) in self.entra.credential.private_files() {
-            if credential::is_open_to_all(path) {
-                let message = format!(
-                    "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
-                    path.display()
-                );
-                warnings.push(origin, key, message);
-            }
-        }
-        if let Some(store) = &self.shared_store
-            && credential::is_open_to_all(store.key_file.path())
-        {
-            let message = format!(
-                "{} can be read by every user of this machine; only the gateways' should (chmod 400)",
-                store.key_file.path().display()
-            );
-            let origin = store.key_file.origin().clone();
-            warnings.push(origin, "cache.redis_key_file", message);
-        }
-        if let Some(store) = &self.shared_store
-            && store.tells_its_password()
-        {
-            let message = "the store's password crosses the network in the clear, and whoever has it can delete what the gateways share: an address with `rediss://` is spoken with over TLS";
-            warnings.push(Origin::Nowhere, "cache.redis_url", message);
-        }
-        if let Some(tls) = &self.tls
-            && credential::is_open_to_all(&tls.key)
-        {
-            let message = format!(
-                "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
-                tls.key.display()
-            );
-            warnings.push(Origin::Nowhere, "tls.key", message);
-        }
-        for route in self.routes.iter().filter(|route| route.pass_caller_token) {
-            let message = format!(
-                "`{}` forwards the caller's own token: the upstream, and whoever reads its logs, can act as the user towards this API",
-                route.path
-            );
-            warnings.push(Origin::Nowhere, "route.pass_caller_token", message);
-        }
-        for route in self
-            .routes
-            .iter()
-            .filter(|route| !route.takes_tokens_of_pages())
-        {
-            let message = format!(
-                "pages cannot send a token to `{}`, which wants one: `authorization` is not among the headers that they may set",
-                route.path
-            );
-            warnings.push(Origin::Nowhere, "route.cors.headers", message);
-        }
-        for (route, name) in self.applications_for_users() {
-            let message = format!(
-                "every caller of `{}` has at {name:?} all that the application itself may do; `access = \"app-only\"` keeps users out",
-                route.path
-            );
-            warnings.push(Origin::Nowhere, "route.downstream", message);
-        }
-        for network in self.trusted_proxies.iter().filter(|n| n.is_everything()) {
-            let message = format!("{network} is everybody: any client may say it is another");
-            warnings.push(Origin::Nowhere, "trusted_proxies", message);
-        }
-        warnings
-    }
-
-    /// Reads the files of the credential.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with them, with where the configuration names them.
-    pub(crate) fn credential_is_there(&self) -> Result<(), Problems> {
-        self.entra.credential.look().map_err(|message| {
-            let (origin, key) = self.entra.credential.place();
-            let mut problem = Problems::default();
-            problem.push(origin, key, message);
-            problem
-        })
-    }
-
-    /// Routes for users with a downstream that is called as the application.
-    fn applications_for_users(&self) -> impl Iterator<Item = (&Route, &String)> {
-        let for_users = |route: &&Route| route.access == Access::Required;
-        let routes = self.routes.iter().filter(for_users);
-        let named =
-            routes.flat_map(|route| route.downstreams.iter().map(move |name| (route, name)));
-        named.filter(|(_, name)| {
-            let api = self.downstreams.get(*name);
-            api.is_some_and(|api| !api.grant.has_subject())
-        })
-    }
 }
 
 /// The identity provider and who we are to it.
