@@ -74,7 +74,7 @@ impl Running {
     /// # listen = '127.0.0.1:0'\n upstream = 'http://127.0.0.1:9'\n accept.scopes = ['s']\n{more}\n [entra]
     /// # tenant = '00000000-0000-0000-0000-000000000001'\n client_id = '00000000-0000-0000-0000-000000000002'
     /// # credential = {{ secret_file = '/nowhere' }}")).load();
-    /// let gateway = obo_gateway::start(load("")?).await?;
+    /// let gateway = obo_gateway::start(load("workers = 1")?).await?;
     /// let reloaded = gateway.reload(load("workers = 2\n limits.requests = 10")?).await?;
     /// assert_eq!(reloaded.needs_restart, ["workers"]);
     /// # Ok(())
