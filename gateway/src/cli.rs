@@ -107,7 +107,7 @@ where
     read_with(arguments, None)
 }
 
-/// As [`read`], where `text` is what has been read of the [`file`] already; `None`: it is read here.
+/// As [`read`], where `text` is what has been read of the [`file`](file()) already; `None`: it is read here.
 ///
 /// # Errors
 ///

@@ -23,7 +23,7 @@ pub struct OboLayer<R = ProblemResponse> {
 }
 
 impl OboLayer {
-    /// Starts to build a layer with a core of its own, for the tokens of Entra ID ([`Entra`]) or of
+    /// Starts to build a layer with a core of its own, for the tokens of Entra ID ([`Entra`](crate::Entra)) or of
     /// another provider ([`Oidc`](crate::Oidc)).
     ///
     /// ```

@@ -10,7 +10,7 @@ use crate::{
     tokens::DownstreamTokens,
 };
 
-/// A [`Policy`] that belongs to a core.
+/// A [`Policy`](crate::Policy) that belongs to a core.
 pub struct BoundPolicy {
     pub(crate) access: Option<AccessPolicy>,
     pub(crate) downstreams: Box<[BoundDownstream]>,
