@@ -34,7 +34,7 @@ pub use self::{
     purge::Purged,
 };
 use crate::{
-    Admitted, BoundPolicy, Clock, DenyList, Downstream, Event, KeySource, Observer, Policy,
+    Admitted, BoundPolicy, Clock, DenyList, Downstream, Event, KeySet, KeySource, Observer, Policy,
     Provider, RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp, Validator,
     admission::{self, Admission, Admissions},
     admitted::Tokens,
@@ -246,19 +246,20 @@ impl Core {
             Some(admission) => admission,
             None => match self.first_sight(candidate, key, now) {
                 Sight::Admission(admission) => admission,
-                Sight::KeysNeeded(token, reason) => {
+                Sight::KeysNeeded(needed) => match self.newer_keys(needed.reason) {
+                    Some(waiting) => {
+                        let token = Secret::from(needed.token);
+                        let headers = head.headers;
+                        return Decision::Wait(
+                            self.wait_for_keys(waiting, token, key, policy, headers),
+                        );
+                    }
                     // Whoever makes up key ids is refused here, without a task or a wait.
-                    return match self.newer_keys(reason) {
-                        Some(waiting) => Decision::Wait(self.wait_for_keys(
-                            waiting,
-                            Secret::from(token),
-                            key,
-                            policy,
-                            head.headers,
-                        )),
-                        None => refuse(self.no_keys(reason)),
-                    };
-                }
+                    None => match self.second_sight(needed, key, now) {
+                        Ok(admission) => admission,
+                        Err(rejection) => return refuse(rejection),
+                    },
+                },
                 Sight::Refused(rejection) => return refuse(rejection),
             },
         };
@@ -328,14 +329,22 @@ impl Core {
             Err(error) => return Sight::Refused(Rejection::bearer(error, &inner.challenge)),
         };
         let Some(keys) = self.current_keys(now) else {
-            return Sight::KeysNeeded(token, RefreshReason::NoKeys);
+            return Sight::KeysNeeded(KeysNeeded {
+                token,
+                reason: RefreshReason::NoKeys,
+                judged_by: None,
+            });
         };
         match inner.validator.judge(token, &keys, now) {
             Ok(valid) => {
                 let admission = Admission::new(valid, self.slots());
                 Sight::Admission(inner.admissions.insert(key, admission))
             }
-            Err(TokenDefect::UnknownKey) => Sight::KeysNeeded(token, RefreshReason::UnknownKey),
+            Err(TokenDefect::UnknownKey) => Sight::KeysNeeded(KeysNeeded {
+                token,
+                reason: RefreshReason::UnknownKey,
+                judged_by: Some(keys),
+            }),
             Err(defect) => Sight::Refused(Rejection::token(defect, &inner.challenge)),
         }
     }
@@ -453,8 +462,15 @@ impl Core {
 enum Sight<'t> {
     Admission(Arc<Admission>),
     /// The token might be valid by newer keys.
-    KeysNeeded(&'t str, RefreshReason),
+    KeysNeeded(KeysNeeded<'t>),
     Refused(Rejection),
+}
+
+struct KeysNeeded<'t> {
+    token: &'t str,
+    reason: RefreshReason,
+    /// Those that do not have its key.
+    judged_by: Option<Arc<KeySet>>,
 }
 
 /// Which downstream tokens are ready.

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method, Uri, header::AUTHORIZATION};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Core, Decision, Head, OnDemand, Sight, is_grpc};
+use super::{Core, Decision, Head, KeysNeeded, OnDemand, Sight, is_grpc};
 use crate::{
     AccessPolicy, Admitted, BoundPolicy, RefreshReason, Refreshed, Rejection, RejectionKind,
     Secret, Timestamp,
@@ -349,7 +349,28 @@ impl Core {
         match self.first_sight(token.expose().as_bytes(), key, now) {
             Sight::Admission(admission) => Ok(admission),
             Sight::Refused(rejection) => Err(rejection),
-            Sight::KeysNeeded(_, reason) => Err(self.no_keys(reason)),
+            Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
+        }
+    }
+
+    /// No fetch of keys is due: perhaps because one has ended since the token was looked at, on another
+    /// thread. Then it is judged by what that one has brought; it would be refused for a key that is
+    /// there.
+    #[cold]
+    pub(super) fn second_sight(
+        &self,
+        needed: KeysNeeded<'_>,
+        key: Digest,
+        now: Timestamp,
+    ) -> Result<Arc<Admission>, Rejection> {
+        let current = self.current_keys(now);
+        if current.as_ref().map(Arc::as_ptr) == needed.judged_by.as_ref().map(Arc::as_ptr) {
+            return Err(self.no_keys(needed.reason));
+        }
+        match self.first_sight(needed.token.as_bytes(), key, now) {
+            Sight::Admission(admission) => Ok(admission),
+            Sight::Refused(rejection) => Err(rejection),
+            Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
         }
     }
 

@@ -112,3 +112,47 @@ async fn ks_02_a_set_that_is_too_old_is_none_wherever_it_comes_from() {
         assert_eq!(answer.problem_type(), "keys-not-loaded", "{case}");
     }
 }
+
+/// A source whose fetch ends on another thread just after a token has been judged by the old keys.
+#[derive(Clone, Debug)]
+struct Meanwhile {
+    keys: Switch,
+    fetched: Arc<KeySet>,
+}
+
+impl KeySource for Meanwhile {
+    fn current(&self) -> Option<Arc<KeySet>> {
+        self.keys.current()
+    }
+
+    fn refresh(&self, _: RefreshReason) -> Option<Refreshed> {
+        *self.keys.0.lock().unwrap() = Arc::clone(&self.fetched);
+        None
+    }
+}
+
+#[tokio::test]
+async fn ks_05_keys_that_came_between_the_look_and_the_question_count() {
+    let entra = Emulator::builder().start().await.unwrap();
+    let clock = TestClock::starting_now();
+    let stranger = json!({ "keys": [Attacker::new().jwk("another")] });
+    let source = Meanwhile {
+        keys: Switch(Arc::new(Mutex::new(read(&entra, &clock, &stranger)))),
+        fetched: read(&entra, &clock, &entra.jwks(None)),
+    };
+    let core = core(&entra, Entra::tenant(demo::CONTOSO), &clock, |builder| {
+        builder.with_keys(source)
+    });
+    let world = World {
+        entra,
+        clock,
+        core,
+        upstream: Upstream::default(),
+    };
+    let token = world.entra.user_token("alice");
+    world.accepted("its key has just come", &token).await;
+    let made_up = world.entra.token().header("kid", "made-up").sign();
+    world
+        .invalid("no such key has come", TokenDefect::UnknownKey, &made_up)
+        .await;
+}
