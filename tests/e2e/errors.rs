@@ -11,7 +11,7 @@ use reqwest::{
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
-use tower_obo::{Aadsts, AadstsAnswer};
+use tower_obo::{Aadsts, AadstsAnswer, AadstsWho};
 
 /// What is expected for an answer class: written down here once more, so that a change of the table
 /// or of the mapping alone does not go unseen.
@@ -20,91 +20,26 @@ struct Expected {
     /// `error` of the challenge; empty where there is none.
     challenge: &'static str,
     problem: &'static str,
-    who: &'static str,
-    what: &'static str,
 }
 
 fn expected(answer: AadstsAnswer) -> Expected {
     use AadstsAnswer as A;
-    let (status, challenge, problem, who, what) = match answer {
-        A::AccountRefused => (
-            403,
-            "",
-            "account-refused",
-            "administrator",
-            "assign the user to the application, invite or enable the account",
-        ),
-        A::AppOnly => (
-            403,
-            "insufficient_scope",
-            "app-only-not-allowed",
-            "caller",
-            "call with a user's token",
-        ),
-        A::AssertionRefused => (
-            401,
-            "invalid_token",
-            "assertion-refused",
-            "caller",
-            "sign in again and send the new token",
-        ),
-        A::ConditionalAccess => (
-            403,
-            "",
-            "conditional-access",
-            "user or administrator",
-            "use a device or place that the policy allows",
-        ),
-        A::ConsentRequired => (
-            403,
-            "",
-            "consent-required",
-            "user or administrator",
-            "consent to the API's permissions for the downstream",
-        ),
-        A::CredentialRefused => (
-            502,
-            "",
-            "gateway-misconfigured",
-            "operator",
-            "renew the certificate or the federated credential",
-        ),
-        A::Interaction => (
-            401,
-            "invalid_token",
-            "interaction-required",
-            "user",
-            "sign in again, with what Entra ID asks for",
-        ),
-        A::Misconfigured => (
-            502,
-            "",
-            "gateway-misconfigured",
-            "operator",
-            "mend the app registration, its secret or the gateway's configuration",
-        ),
-        A::Throttled => (
-            503,
-            "",
-            "throttled",
-            "nobody",
-            "wait as long as Retry-After says, for all users of the tenant",
-        ),
-        A::Unavailable => (
-            503,
-            "",
-            "identity-provider-unavailable",
-            "nobody",
-            "wait as long as Retry-After says",
-        ),
+    let (status, challenge, problem) = match answer {
+        A::AccountRefused => (403, "", "account-refused"),
+        A::AppOnly => (403, "insufficient_scope", "app-only-not-allowed"),
+        A::AssertionRefused => (401, "invalid_token", "assertion-refused"),
+        A::ConditionalAccess => (403, "", "conditional-access"),
+        A::ConsentRequired => (403, "", "consent-required"),
+        A::CredentialRefused | A::Misconfigured => (502, "", "gateway-misconfigured"),
+        A::Interaction => (401, "invalid_token", "interaction-required"),
+        A::Throttled => (503, "", "throttled"),
+        A::Unavailable => (503, "", "identity-provider-unavailable"),
         other => panic!("{other:?} has no expectation"),
     };
     Expected {
         status,
         challenge,
         problem,
-        who,
-        what,
     }
 }
 
@@ -121,6 +56,18 @@ fn actor(answer: AadstsAnswer) -> &'static str {
         A::CredentialRefused | A::Misconfigured => "gateway",
         A::Throttled | A::Unavailable => "identity-provider",
         other => panic!("{other:?} has no expectation"),
+    }
+}
+
+/// Whom the problem document has to name where the table says who has to act.
+fn named_for(row: &Aadsts) -> &'static str {
+    match row.who {
+        // Whoever accepts another application's audience has to mend that, and the log tells them; to
+        // the caller it is a token that is no good here.
+        AadstsWho::Operator if row.code == 500_131 => "caller",
+        AadstsWho::Operator => "gateway",
+        AadstsWho::Nobody => "identity-provider",
+        _ => "caller",
     }
 }
 
@@ -195,6 +142,7 @@ async fn answered_as_the_page_says(rows: &[&Aadsts]) {
         assert_eq!(problem["type"], kind, "{code}");
         assert_eq!(problem["status"], expected.status, "{code}");
         assert_eq!(problem["actor"], actor(row.answer), "{code}");
+        assert_eq!(problem["actor"], named_for(row), "{code}");
         for member in ["title", "detail"] {
             assert!(!problem[member].as_str().unwrap().is_empty(), "{code}");
         }
@@ -267,29 +215,6 @@ fn the_page_of_errors_is_what_the_code_does() {
     assert!(written == page, "docs/errors.md is old: make errors-page");
 }
 
-/// Who has to do what, for codes of which that is not what holds for their class.
-fn remedy(code: u32) -> Option<(&'static str, &'static str)> {
-    match code {
-        90094 | 90095 => Some((
-            "administrator",
-            "consent to the API's permissions for the downstream",
-        )),
-        500_131 => Some((
-            "operator",
-            "accept only audiences of this app registration: a new sign-in ends in the same answer",
-        )),
-        700_025 => Some((
-            "operator",
-            "register the API as a confidential client, or use the registration that is one",
-        )),
-        90014 | 900_144 => Some((
-            "operator",
-            "find out what changes requests on their way to Entra ID; if nothing does, report it as a fault of tower-obo",
-        )),
-        _ => None,
-    }
-}
-
 fn page() -> String {
     let mut page = "# AADSTS codes\n\n\
         What Entra ID says when it refuses an exchange, and what the caller gets for it. The problem document \
@@ -308,10 +233,8 @@ fn page() -> String {
             status,
             challenge,
             problem,
-            who,
-            what,
         } = expected(row.answer);
-        let (who, what) = remedy(row.code).unwrap_or((who, what));
+        let (who, remedy) = (row.who.as_str(), row.remedy);
         let challenge = match challenge {
             "" => "–".to_owned(),
             error => format!("`{error}`"),
@@ -319,7 +242,7 @@ fn page() -> String {
         let (code, meaning) = (row.code, row.meaning);
         writeln!(
             page,
-            "| AADSTS{code} | {meaning} | {who} | {what} | {status} | {challenge} | `{problem}` | `{}` |",
+            "| AADSTS{code} | {meaning} | {who} | {remedy} | {status} | {challenge} | `{problem}` | `{}` |",
             actor(row.answer)
         )
         .unwrap();

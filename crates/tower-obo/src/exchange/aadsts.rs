@@ -32,6 +32,39 @@ pub enum Answer {
     Unavailable,
 }
 
+/// Who has to act, so that the next request is served.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Who {
+    /// An administrator of the user's tenant.
+    Administrator,
+    /// The calling application, with or without its user.
+    Caller,
+    /// Nobody: it passes by itself.
+    Nobody,
+    /// Whoever runs this service.
+    Operator,
+    /// The user who has signed in.
+    User,
+    /// The user where the tenant lets users do so, else its administrator.
+    UserOrAdministrator,
+}
+
+impl Who {
+    /// In words, as `docs/errors.md` has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::Caller => "caller",
+            Self::Nobody => "nobody",
+            Self::Operator => "operator",
+            Self::User => "user",
+            Self::UserOrAdministrator => "user or administrator",
+        }
+    }
+}
+
 /// One code of Entra ID.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -42,16 +75,22 @@ pub struct Aadsts {
     pub meaning: &'static str,
     /// What the caller gets.
     pub answer: Answer,
+    /// Who has to act.
+    pub who: Who,
+    /// What they do.
+    pub remedy: &'static str,
 }
 
 impl Aadsts {
     /// What is known about a code.
     ///
     /// ```
-    /// use tower_obo::{Aadsts, AadstsAnswer};
+    /// use tower_obo::{Aadsts, AadstsAnswer, AadstsWho};
     ///
     /// let known = Aadsts::find(65001).unwrap();
     /// assert_eq!(known.answer, AadstsAnswer::ConsentRequired);
+    /// assert_eq!(known.who, AadstsWho::UserOrAdministrator);
+    /// assert_eq!(known.remedy, "consent to the API's permissions for the downstream");
     /// assert!(Aadsts::find(1).is_none());
     /// ```
     #[must_use]
@@ -67,13 +106,58 @@ impl Aadsts {
     }
 }
 
+/// A code for which the remedy of its class holds.
 const fn row(code: u32, answer: Answer, meaning: &'static str) -> Aadsts {
+    let (who, remedy) = match answer {
+        AccountRefused => (
+            Who::Administrator,
+            "assign the user to the application, invite or enable the account",
+        ),
+        AppOnly => (Who::Caller, "call with a user's token"),
+        AssertionRefused => (Who::Caller, "sign in again and send the new token"),
+        ConditionalAccess => (
+            Who::UserOrAdministrator,
+            "use a device or place that the policy allows",
+        ),
+        ConsentRequired => (Who::UserOrAdministrator, CONSENT),
+        CredentialRefused => (
+            Who::Operator,
+            "renew the certificate or the federated credential",
+        ),
+        Interaction => (Who::User, "sign in again, with what Entra ID asks for"),
+        Misconfigured => (
+            Who::Operator,
+            "mend the app registration, its secret or the gateway's configuration",
+        ),
+        Throttled => (
+            Who::Nobody,
+            "wait as long as Retry-After says, for all users of the tenant",
+        ),
+        Unavailable => (Who::Nobody, "wait as long as Retry-After says"),
+    };
     Aadsts {
         code,
         meaning,
         answer,
+        who,
+        remedy,
     }
 }
+
+impl Aadsts {
+    /// Its own remedy in place of that of its class.
+    const fn but(self, who: Who, remedy: &'static str) -> Self {
+        Self {
+            who,
+            remedy,
+            ..self
+        }
+    }
+}
+
+const CONSENT: &str = "consent to the API's permissions for the downstream";
+const REQUEST_CHANGED: &str = "find out what changes requests on their way to Entra ID; if nothing does, report \
+                               it as a fault of tower-obo";
 
 use Answer::{
     AccountRefused, AppOnly, AssertionRefused, ConditionalAccess, ConsentRequired,
@@ -222,12 +306,13 @@ static TABLE: &[Aadsts] = &[
     row(90002, Misconfigured, "the tenant is not known"),
     row(90006, Unavailable, "Entra ID has a passing fault"),
     row(90012, Unavailable, "Entra ID timed out"),
-    row(90014, Misconfigured, "a field is missing from the request"),
+    row(90014, Misconfigured, "a field is missing from the request")
+        .but(Who::Operator, REQUEST_CHANGED),
     row(90024, Unavailable, "Entra ID has a passing fault"),
     row(90033, Unavailable, "Entra ID has a passing fault"),
     row(90055, Throttled, "Entra ID throttles the tenant"),
-    row(90094, ConsentRequired, "an administrator has to consent"),
-    row(90095, ConsentRequired, "an administrator has to consent"),
+    row(90094, ConsentRequired, "an administrator has to consent").but(Who::Administrator, CONSENT),
+    row(90095, ConsentRequired, "an administrator has to consent").but(Who::Administrator, CONSENT),
     row(
         500011,
         Misconfigured,
@@ -237,6 +322,10 @@ static TABLE: &[Aadsts] = &[
         500131,
         AssertionRefused,
         "the assertion is for another audience",
+    )
+    .but(
+        Who::Operator,
+        "accept only audiences of this app registration: a new sign-in ends in the same answer",
     ),
     row(
         500133,
@@ -303,6 +392,10 @@ static TABLE: &[Aadsts] = &[
         700025,
         CredentialRefused,
         "the client is public and must not authenticate",
+    )
+    .but(
+        Who::Operator,
+        "register the API as a confidential client, or use the registration that is one",
     ),
     row(
         700027,
@@ -342,7 +435,8 @@ static TABLE: &[Aadsts] = &[
         CredentialRefused,
         "the tenant allows no federated credentials",
     ),
-    row(900144, Misconfigured, "a field is missing from the request"),
+    row(900144, Misconfigured, "a field is missing from the request")
+        .but(Who::Operator, REQUEST_CHANGED),
     row(1000502, CredentialRefused, "the certificate has expired"),
     row(7000112, Misconfigured, "the application is disabled"),
     row(7000114, AppOnly, "an app-only token cannot be exchanged"),

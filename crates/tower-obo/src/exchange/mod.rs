@@ -11,7 +11,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 pub(crate) use self::endpoint::TokenEndpoint;
 pub use self::{
-    aadsts::{Aadsts, Answer as AadstsAnswer},
+    aadsts::{Aadsts, Answer as AadstsAnswer, Who as AadstsWho},
     credential::{ClientCertificate, Credential, ManagedIdentity},
     error::{ExchangeError, ExchangeErrorKind},
     grant::GrantType,
