@@ -144,7 +144,6 @@ fn policy(config: &Config, route: &Route) -> Policy {
     if route.pass_caller_token {
         policy = policy.pass_caller_token();
     }
-    // The first is the one that a challenge of the upstream is about.
     for name in &route.downstreams {
         if let Some(api) = config.downstreams.get(name) {
             policy = policy.downstream_in(api.for_library(name), api.header.clone());
@@ -177,8 +176,8 @@ fn access(route: &Route) -> Option<AccessPolicy> {
 }
 
 /// The answer to a 401 of the upstream that asks the user for more: the same challenge, in the form
-/// that the caller's client reads. The token that was refused is dropped. Any other answer is passed
-/// on as it is.
+/// that the caller's client reads. All tokens that it got are dropped, since nobody can tell which it
+/// refuses. Any other answer is passed on as it is.
 fn challenged(
     admitted: &Admitted,
     response: &mut Response<ResponseBody>,
@@ -188,8 +187,7 @@ fn challenged(
     if response.status() != StatusCode::UNAUTHORIZED {
         return;
     }
-    let token = admitted.first_downstream();
-    if let Some(rejection) = token.and_then(|token| token.challenged(response.headers())) {
+    if let Some(rejection) = admitted.challenged(response.headers()) {
         let caller = admitted.principal();
         response
             .body()

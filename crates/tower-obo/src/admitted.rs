@@ -100,6 +100,49 @@ impl Admitted {
         self.downstream_at(0)
     }
 
+    /// The tokens that stand in headers of the request, the [first](Self::first_downstream) before the
+    /// others. Those that are for the handler alone are not among them.
+    pub fn sent_tokens(&self) -> impl Iterator<Item = DownstreamToken> {
+        let with_request = self.policy.downstreams.iter().enumerate();
+        with_request
+            .filter(|(_, bound)| bound.header.is_some())
+            .filter_map(|(at, _)| self.downstream_at(at))
+    }
+
+    /// What to answer the caller after the service behind a proxy, which has got all
+    /// [`sent_tokens`](Self::sent_tokens), has answered 401 with these headers.
+    ///
+    /// Nobody can tell which of them it is about, so each is dealt with as
+    /// [`DownstreamToken::challenged`] says: after a claims challenge none of the user's is served
+    /// again. The application's own are dropped as after a 401 without claims, and only where there is
+    /// no other are the claims held to be about them.
+    ///
+    /// ```
+    /// # use tower_obo::{Admitted, Rejection};
+    /// # use http::{Response, StatusCode};
+    /// fn refused(admitted: &Admitted, answer: &Response<bytes::Bytes>) -> Option<Rejection> {
+    ///     let is_refused = answer.status() == StatusCode::UNAUTHORIZED;
+    ///     is_refused.then(|| admitted.challenged(answer.headers()))?
+    /// }
+    /// ```
+    #[must_use]
+    pub fn challenged(&self, headers: &HeaderMap) -> Option<Rejection> {
+        let (of_user, of_application): (Vec<_>, Vec<_>) = self
+            .sent_tokens()
+            .partition(|token| token.grant.has_subject());
+        let Some(first) = of_user.first() else {
+            let (first, others) = of_application.split_first()?;
+            others.iter().for_each(DownstreamToken::drop_once_a_minute);
+            return first.challenged(headers);
+        };
+        let others = of_application.iter();
+        others.for_each(DownstreamToken::drop_once_a_minute);
+        for other in &of_user[1..] {
+            other.drop_after(challenge::claims(headers));
+        }
+        first.challenged(headers)
+    }
+
     /// The downstreams by name, also those whose tokens are exchanged when they are asked for.
     #[must_use]
     pub fn downstreams(&self) -> Downstreams {
@@ -388,20 +431,28 @@ impl DownstreamToken {
                 );
                 Some(self.refuse(error))
             }
-            Some(claims) => {
-                let challenge = ExchangeError::challenge(claims);
-                store.challenge(&self.token, &challenge);
-                Some(self.refuse(challenge))
-            }
-            None => {
-                store.revoke_once_a_minute(&self.token);
-                None
-            }
+            claims => Some(self.refuse(self.drop_after(claims)?)),
         }
     }
 }
 
 impl DownstreamToken {
+    /// Drops the user's token after a 401 of its downstream, with these claims or without; what its
+    /// user is told.
+    fn drop_after(&self, claims: Option<String>) -> Option<ExchangeError> {
+        let Some(claims) = claims else {
+            self.drop_once_a_minute();
+            return None;
+        };
+        let challenge = ExchangeError::challenge(claims);
+        self.policy.store.challenge(&self.token, &challenge);
+        Some(challenge)
+    }
+
+    fn drop_once_a_minute(&self) {
+        self.policy.store.revoke_once_a_minute(&self.token);
+    }
+
     fn refuse(&self, error: ExchangeError) -> Rejection {
         let rejection = Rejection::exchange(error, &self.policy.challenge);
         self.policy.store.report(rejection.for_grpc(self.grpc))

@@ -385,7 +385,7 @@ impl Core {
         now: Timestamp,
     ) -> Option<Arc<CachedToken>> {
         if let Some(ready) = admission.token(bound.slot)
-            && ready.is_fresh(now)
+            && self.0.tokens.is_good(&ready, now)
         {
             return Some(if ready.wants_renewal(now) {
                 self.renewed(admission, bound, token, ready, now)

@@ -149,14 +149,14 @@ impl<S> Again<S> {
         if self.body.as_ref().is_some_and(|body| !body.is_whole()) {
             return None;
         }
-        let token = admitted.first_downstream()?;
+        let tokens: Vec<_> = admitted.sent_tokens().collect();
         let head = Head {
             method: &self.method,
             uri: &self.uri,
             headers: &self.headers,
         };
         self.core
-            .exchange_for_claims(&head, admitted, &token, response.headers())
+            .exchange_for_claims(&head, admitted, &tokens, response.headers())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Several downstreams on one route.
 
+use std::sync::Mutex;
+
 use crate::{
     client::Answer,
     rig::Rig,
@@ -72,8 +74,9 @@ fn repeats(seen: &Seen) -> Reply {
     ))
 }
 
+/// Nobody can tell which of them the challenge is about.
 #[tokio::test]
-async fn ex_12_of_several_tokens_the_one_in_authorization_is_the_one_that_was_challenged() {
+async fn ex_12_of_several_tokens_none_is_sent_again_after_a_challenge() {
     let rig = Rig::new(ROUTES, challenges_both, |_| {}).await;
     let token = rig.token("alice");
     let answer = get(&rig, "/both", &token).await;
@@ -81,21 +84,81 @@ async fn ex_12_of_several_tokens_the_one_in_authorization_is_the_one_that_was_ch
     let challenge = answer.all("www-authenticate").concat();
     assert!(challenge.contains("insufficient_claims"), "{challenge}");
     let reached = rig.upstream.seen().len();
-    assert_eq!(get(&rig, "/arm", &token).await.status, 401);
+    for path in ["/arm", "/graph", "/both"] {
+        let answer = get(&rig, path, &token).await;
+        assert_eq!(answer.status, 401, "{path}");
+        let again = answer.all("www-authenticate").concat();
+        assert!(again.contains("insufficient_claims"), "{path}: {again}");
+    }
     assert_eq!(rig.upstream.seen().len(), reached, "refused by the gateway");
-    assert_eq!(get(&rig, "/graph", &token).await.status, 200);
+    // Who signs in again has new ones.
+    assert_eq!(get(&rig, "/graph", &rig.token("alice")).await.status, 200);
+}
+
+/// Whichever of the two is the one that the upstream finds fault with.
+#[tokio::test]
+async fn ex_12_of_several_tokens_each_is_exchanged_for_the_claims_before_the_request_is_sent_again()
+{
+    for fault in ["authorization", "x-graph-token"] {
+        let first = Mutex::new(None);
+        let script = move |seen: &Seen| {
+            let token = seen.all(fault).concat();
+            match *first.lock().unwrap().get_or_insert_with(|| token.clone()) == token {
+                true => challenge(),
+                false => ok(),
+            }
+        };
+        let rig = Rig::new(ROUTES, script, |config| config.retry_challenges = true).await;
+        let token = rig.token("alice");
+        assert_eq!(get(&rig, "/both", &token).await.status, 200, "{fault}");
+        let seen = rig.upstream.seen();
+        let [refused, again] = &seen[..] else {
+            panic!("{fault}: {seen:#?}");
+        };
+        for name in ["authorization", "x-graph-token"] {
+            assert_ne!(refused.all(name), again.all(name), "{fault}: {name}");
+        }
+        let asked = rig.emulator.as_ref().unwrap();
+        let asked = asked.requests(entra_emulator::Endpoint::Token);
+        let claims = asked.iter().map(|request| request.parameter("claims"));
+        let claims: Vec<_> = claims.map(|claims| claims.is_some()).collect();
+        assert_eq!(claims, [false, false, true, true], "{fault}");
+    }
+}
+
+/// An upstream that says 401 for reasons of its own: a successor of each, once a minute.
+#[tokio::test]
+async fn ex_13_of_several_tokens_each_is_dropped_after_a_401_without_claims() {
+    let script = |seen: &Seen| match seen.line().starts_with("GET /both ") {
+        true => Reply::Keep("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        false => ok(),
+    };
+    let rig = Rig::new(ROUTES, script, |_| {}).await;
+    let token = rig.token("alice");
+    for _ in 0..3 {
+        assert_eq!(get(&rig, "/both", &token).await.status, 401);
+    }
+    let seen = rig.upstream.seen();
+    for name in ["authorization", "x-graph-token"] {
+        assert_ne!(seen[0].all(name), seen[1].all(name), "{name}");
+        assert_eq!(seen[1].all(name), seen[2].all(name), "{name}");
+    }
+    let asked = rig.emulator.as_ref().unwrap();
+    assert_eq!(asked.requests(entra_emulator::Endpoint::Token).len(), 4);
 }
 
 fn challenges_both(seen: &Seen) -> Reply {
-    if seen.line().starts_with("GET /both ") {
-        let challenge =
-            r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ==""#;
-        Reply::Keep(format!(
-            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: {challenge}\r\n\r\n"
-        ))
-    } else {
-        ok()
+    match seen.line().starts_with("GET /both ") {
+        true => challenge(),
+        false => ok(),
     }
+}
+
+fn challenge() -> Reply {
+    let challenge = r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ==""#;
+    Reply::Keep(format!(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: {challenge}\r\n\r\n"
+    ))
 }
 
 const JOBS: &str = "[downstream.own]\nscope = 'https://graph.microsoft.com/.default'\n\

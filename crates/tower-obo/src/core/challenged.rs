@@ -1,6 +1,8 @@
 //! A downstream's claims challenge, answered without the user where that is possible.
 
+use futures_util::future::join_all;
 use http::HeaderMap;
+use smallvec::SmallVec;
 
 use super::{Core, Head, Pending, is_grpc};
 use crate::{
@@ -16,11 +18,13 @@ impl Core {
     /// token's life). For proxies that can send the request again; they do it once, with what the
     /// [`Pending`] resolves to, and after a second 401 call [`DownstreamToken::challenged`].
     ///
-    /// `head` is the request's as it came, with the caller's token. `None` where the answer has no
-    /// claims challenge, or the refused token was not exchanged for that caller: then too
-    /// [`DownstreamToken::challenged`] says what to do.
+    /// `head` is the request's as it came, with the caller's token. Of `challenged`, all tokens that the
+    /// downstream has got ([`Admitted::sent_tokens`]), each of the user's is replaced: nobody can tell
+    /// which one it is about. The application's own stay as they are. `None` where the answer has no
+    /// claims challenge, or none of the tokens is a user's, or one was not exchanged for that caller: then
+    /// too [`DownstreamToken::challenged`] says what to do.
     ///
-    /// The refused token is dropped at once. There is at most one such exchange a minute for the
+    /// The refused tokens are dropped at once. There is at most one such exchange a minute for the
     /// same caller and downstream, shared by all who are challenged at that time, and none while too
     /// many exchanges are under way: an API that challenges every request must not turn each into an
     /// exchange. What it brings takes the place of the old token. Where it fails, or is not made, the
@@ -32,40 +36,56 @@ impl Core {
         &self,
         head: &Head<'_>,
         admitted: &Admitted,
-        challenged: &DownstreamToken,
+        challenged: &[DownstreamToken],
         answer: &HeaderMap,
     ) -> Option<Pending> {
         let claims = challenge::claims(answer)?;
         let (principal, valid_until) = (admitted.principal()?, admitted.valid_until()?);
-        // The application's own token is nobody's to answer for with another.
-        let bound = admitted
-            .bound(challenged)
-            .filter(|bound| bound.has_subject())?;
         let limit = self.0.validator.max_token_bytes();
         let caller = bearer::candidate(head.headers, head.uri, limit).ok()?;
         let caller = Secret::from(bearer::parse(caller).ok()?);
-        let mut want = self.want_for(principal, valid_until, bound, &caller);
-        if want.key != *challenged.cached().key() {
+        let mut asked = SmallVec::<[_; 2]>::new();
+        for token in challenged {
+            let bound = admitted.bound(token)?;
+            // The application's own token is nobody's to answer for with another.
+            if !bound.has_subject() {
+                continue;
+            }
+            let mut want = self.want_for(principal, valid_until, bound, &caller);
+            if want.key != *token.cached().key() {
+                return None;
+            }
+            want.claims = Some(claims::merged(self.0.claims.as_deref(), &claims));
+            // What another process has exchanged answers no challenge.
+            want.from_store = FromStore::Nothing;
+            asked.push((token.clone(), want));
+        }
+        if asked.is_empty() {
             return None;
         }
-        want.claims = Some(claims::merged(self.0.claims.as_deref(), &claims));
-        // What another process has exchanged answers no challenge.
-        want.from_store = FromStore::Nothing;
         let challenge = ExchangeError::challenge(claims);
         let grpc = is_grpc(head.headers);
-        let (core, admitted, challenged) = (self.clone(), admitted.clone(), challenged.clone());
+        let (core, admitted) = (self.clone(), admitted.clone());
         Some(Pending::new(async move {
-            let refused = challenged.cached();
-            let exchange = core
-                .0
-                .tokens
-                .exchange_for_claims(refused, &challenge, want)
-                .await;
+            let exchanges = asked.into_iter().map(|(refused, want)| {
+                let (tokens, challenge) = (&core.0.tokens, &challenge);
+                async move {
+                    let cached = refused.cached();
+                    let exchange = tokens.exchange_for_claims(cached, challenge, want).await;
+                    exchange.map(|token| (refused, token))
+                }
+            });
+            let exchanges = join_all(exchanges).await;
             let principal = admitted.principal();
             let cut_off = principal.map_or(Ok(()), |principal| core.not_denied(principal));
             cut_off.map_err(|rejection| core.report(rejection.for_grpc(grpc)))?;
-            match exchange {
-                Ok(token) => Ok(admitted.with_token(challenged.name(), token)),
+            let exchanges: Result<Vec<_>, _> = exchanges.into_iter().collect();
+            match exchanges {
+                Ok(tokens) => Ok(tokens
+                    .into_iter()
+                    .fold(admitted, |admitted, (refused, token)| {
+                        admitted.with_token(refused.name(), token)
+                    })),
                 Err(error) => {
                     let mut rejection = Rejection::exchange(error, &core.0.challenge);
                     if let Some(caller) = admitted.principal() {

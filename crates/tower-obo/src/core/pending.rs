@@ -275,7 +275,7 @@ impl Core {
             let now = self.0.clock.now();
             self.still_holds(admission, now)?;
             let tokens = tokens.into_iter().collect::<Result<Tokens, _>>()?;
-            if tokens.iter().all(|token| token.is_alive(now)) {
+            if tokens.iter().all(|token| self.0.tokens.is_alive(token)) {
                 return Ok(tokens);
             }
         }

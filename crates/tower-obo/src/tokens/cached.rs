@@ -47,6 +47,8 @@ pub(crate) struct CachedToken {
     ends: Timestamp,
     /// From this time on, the next request that carries it sets a renewal off.
     renew_at: AtomicU64,
+    /// How many challenges there were in all when it was last looked for among them.
+    challenges: AtomicU64,
     /// As which value it stands in the shared store, where it does.
     #[cfg(feature = "redis")]
     stamp: std::sync::OnceLock<super::shared::Stamp>,
@@ -80,6 +82,7 @@ impl CachedToken {
             use_until: AtomicU64::new(use_until.as_unix()),
             expires_at: AtomicU64::new(expires_at.as_unix()),
             renew_at: AtomicU64::new(renew_at.as_unix()),
+            challenges: AtomicU64::new(0),
             #[cfg(feature = "redis")]
             stamp: std::sync::OnceLock::new(),
         })
@@ -117,6 +120,15 @@ impl CachedToken {
     /// Whether it is the same token, byte for byte: it may have come twice.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.header == other.header
+    }
+
+    /// Whether it has been looked for among so many challenges.
+    pub(super) fn looked_up_at(&self, challenges: u64) -> bool {
+        self.challenges.load(Ordering::Relaxed) == challenges
+    }
+
+    pub(super) fn looks_up_at(&self, challenges: u64) {
+        self.challenges.store(challenges, Ordering::Relaxed);
     }
 
     /// As which value it stands in the shared store.

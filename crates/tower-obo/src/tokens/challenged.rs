@@ -1,6 +1,8 @@
 //! Downstream tokens that their downstream has answered with a claims challenge: the token itself is
 //! remembered, not only where it was kept. Whatever brings it again brings the challenge.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use quick_cache::{Weighter, sync::Cache};
 
 use super::CachedToken;
@@ -20,7 +22,12 @@ const MAX_BYTES: u64 = (MOST * HELD) as u64;
 
 /// The challenges of tokens, by the hash of the token, until the token has ended.
 #[derive(Debug)]
-pub(super) struct Challenged(Cache<Digest, Held, ByBytes, AsIs>);
+pub(super) struct Challenged {
+    held: Cache<Digest, Held, ByBytes, AsIs>,
+    /// How many have been remembered in all. A token that was looked up at that count need not be
+    /// hashed again.
+    count: AtomicU64,
+}
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -39,13 +46,16 @@ impl Weighter<Digest, Held> for ByBytes {
 
 impl Default for Challenged {
     fn default() -> Self {
-        Self(Cache::with(
-            MOST,
-            MAX_BYTES,
-            ByBytes,
-            AsIs::default(),
-            quick_cache::sync::DefaultLifecycle::default(),
-        ))
+        Self {
+            held: Cache::with(
+                MOST,
+                MAX_BYTES,
+                ByBytes,
+                AsIs::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            ),
+            count: AtomicU64::new(0),
+        }
     }
 }
 
@@ -55,16 +65,35 @@ impl Challenged {
             challenge: challenge.clone(),
             until: token.ends(),
         };
-        self.0.insert(hash(token), held);
+        self.held.insert(hash(token), held);
+        // After it: who sees the new count sees the challenge.
+        self.count.fetch_add(1, Ordering::Release);
     }
 
     /// The challenge that this token was answered with.
     pub(super) fn of(&self, token: &CachedToken, now: Timestamp) -> Option<ExchangeError> {
-        if self.0.is_empty() {
+        if self.held.is_empty() {
             return None;
         }
-        let held = self.0.get(&hash(token))?;
+        let held = self.held.get(&hash(token))?;
         (now < held.until).then_some(held.challenge)
+    }
+
+    /// Whether this token was challenged under another name than its own: the same token may have come
+    /// several times, and each is kept by itself. One that was is revoked. Costs a comparison as long
+    /// as no further token is challenged.
+    pub(super) fn meets(&self, token: &CachedToken, now: Timestamp) -> bool {
+        let count = self.count.load(Ordering::Acquire);
+        if token.looked_up_at(count) {
+            return false;
+        }
+        let is_met = self.of(token, now).is_some();
+        if is_met {
+            token.revoke();
+        } else {
+            token.looks_up_at(count);
+        }
+        is_met
     }
 }
 
@@ -110,7 +139,7 @@ mod tests {
         for number in 0..MOST {
             challenged.remember(&token(&number.to_string()), &claims);
         }
-        let kept = challenged.0.len();
+        let kept = challenged.held.len();
         assert!((MOST / 32..=MOST / 8).contains(&kept), "{kept}");
     }
 }

@@ -138,7 +138,15 @@ impl DownstreamTokens {
 
     /// The token, if it is there and fresh.
     pub(crate) fn fresh(&self, key: &Digest, now: Timestamp) -> Option<Arc<CachedToken>> {
-        self.tokens.get(key).filter(|token| token.is_fresh(now))
+        self.tokens
+            .get(key)
+            .filter(|token| self.is_good(token, now))
+    }
+
+    /// Whether the token may be served without asking for another, wherever it was kept: it is fresh,
+    /// and its downstream has not challenged the same token as another has had it.
+    pub(crate) fn is_good(&self, token: &CachedToken, now: Timestamp) -> bool {
+        token.is_fresh(now) && !self.challenges.meets(token, now)
     }
 
     /// The token, from here or by an exchange. Whoever gives up waiting neither cancels the
@@ -162,7 +170,7 @@ impl DownstreamTokens {
             .get(&key)
             .into_iter()
             .chain(want.follows.clone());
-        let Some(alive) = kept.into_iter().find(|token| token.is_alive(now)) else {
+        let Some(alive) = kept.into_iter().find(|token| self.is_alive(token)) else {
             return self.exchange(want, now).await;
         };
         // In the last part of a token's life another is tried for, but nobody is made to wait long
@@ -173,9 +181,8 @@ impl DownstreamTokens {
             Err(failure) => failure,
         };
         // It may have expired in the meantime, or been revoked.
-        let now = self.clock.now();
-        if failure.is_transient() && alive.is_alive(now) {
-            alive.serve_until(now + PAUSE_WHILE_ALIVE);
+        if failure.is_transient() && self.is_alive(&alive) {
+            alive.serve_until(self.clock.now() + PAUSE_WHILE_ALIVE);
             return Ok(alive);
         }
         Err(failure)
@@ -219,11 +226,10 @@ impl DownstreamTokens {
         let token = flight.outcome().await.map_err(Unavailable::Exchange)?;
         // Others may have had it before this caller's turn came, and the downstream may have refused
         // it: nobody is served with a token that has been challenged.
-        let now = self.clock.now();
-        if token.is_alive(now) {
+        if self.is_alive(&token) {
             return Ok(token);
         }
-        let standing = self.holdback.error(&key, &group, now);
+        let standing = self.holdback.error(&key, &group, self.clock.now());
         Err(Unavailable::Exchange(standing.unwrap_or_else(gone)))
     }
 

@@ -237,9 +237,10 @@ async fn a_claims_challenge_of_the_applications_token_is_nothing_for_the_caller(
     let request = with_token(&alice);
     let admitted = world.upstream.last().admitted.unwrap();
     let head = Head::from(&request);
-    let exchange = world
-        .core
-        .exchange_for_claims(&head, &admitted, &token, &said);
+    let exchange =
+        world
+            .core
+            .exchange_for_claims(&head, &admitted, std::slice::from_ref(&token), &said);
     assert!(exchange.is_none());
 
     let rejection = token.challenged(&said).unwrap();

@@ -1,14 +1,20 @@
 //! What changes while a request waits or runs: a token that was good at its begin is looked at again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use entra_emulator::Endpoint;
 use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
-use tower_obo::{Admitted, Downstream, Event, Observer, Policy, RejectionKind, TokenDefect};
+use tower_obo::{
+    Admitted, Downstream, Event, ExchangeRequest, Exchanging, Observer, Policy, RejectionKind,
+    Secret, TokenDefect, TokenExchange, TokenResponse,
+};
 
 use crate::{
     answer::Answer,
@@ -168,9 +174,12 @@ async fn ex_12_a_challenge_of_a_downstream_on_demand_can_be_answered_by_an_excha
         with_token(&token),
     );
     let head = tower_obo::Head::from(&request);
-    let pending = world
-        .core
-        .exchange_for_claims(&head, &admitted, &first, &challenge());
+    let pending = world.core.exchange_for_claims(
+        &head,
+        &admitted,
+        std::slice::from_ref(&first),
+        &challenge(),
+    );
     let admitted = pending.unwrap().await.unwrap();
     let second = admitted.downstreams().get("graph").await.unwrap();
     assert_ne!(first.expose(), second.expose());
@@ -181,8 +190,84 @@ async fn ex_12_a_challenge_of_a_downstream_on_demand_can_be_answered_by_an_excha
     let head = tower_obo::Head::from(&request);
     let pending = world
         .core
-        .exchange_for_claims(&head, &admitted, &second, &challenge());
+        .exchange_for_claims(&head, &admitted, &[second], &challenge());
     assert!(pending.is_none());
+}
+
+/// Gives a user one token, whichever token of theirs it is asked with.
+#[derive(Debug)]
+struct Keeping;
+
+impl TokenExchange for Keeping {
+    fn exchange(&self, _: ExchangeRequest) -> Exchanging {
+        let token = Secret::from("the same");
+        let token = TokenResponse::new(token, Duration::from_secs(3_600));
+        Box::pin(async { Ok(token) })
+    }
+}
+
+/// Every one of the user's tokens is kept with its own copy of it.
+#[tokio::test]
+async fn ex_12_a_challenged_token_is_not_sent_for_the_users_other_token_either() {
+    let world = World::with(|core| core.with_exchange(Keeping)).await;
+    let tokens = [1, 2].map(|_| world.entra.user_token("alice"));
+    for token in &tokens {
+        admitted(&world, policy(), token).await;
+    }
+    let both = world.upstream.calls();
+    let arm = admitted(&world, policy(), &tokens[0]).await;
+    let arm = arm.first_downstream().unwrap();
+    assert!(arm.challenged(&challenge()).is_some());
+    for token in &tokens {
+        let answer = world.send_by(policy(), with_token(token)).await;
+        assert_eq!(
+            answer.problem_type(),
+            "insufficient-claims",
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(world.upstream.calls(), both + 1);
+}
+
+/// The application's own token is none that claims are asked for with, nor a handler's that was not sent.
+#[tokio::test]
+async fn ex_12_what_was_not_sent_is_not_dropped_and_the_applications_own_is_not_challenged() {
+    let own = Downstream::client_credentials("own", ["https://graph.microsoft.com/.default"]);
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let own = || policy().downstream_in(own.clone(), HeaderName::from_static("x-own"));
+    let policy = || own().downstream_for_handler(graph());
+    let first = admitted(&world, policy(), &token).await;
+    let sent: Vec<_> = first.sent_tokens().collect();
+    let names: Vec<_> = sent.iter().map(tower_obo::DownstreamToken::name).collect();
+    assert_eq!(names, ["arm", "own"]);
+    let (request, answer) = (with_token(&token), challenge());
+    let head = tower_obo::Head::from(&request);
+    let exchange = world
+        .core
+        .exchange_for_claims(&head, &first, &sent, &answer);
+    let again = exchange.unwrap().await.unwrap();
+    let text = |admitted: &Admitted, name| admitted.downstream(name).unwrap().expose().to_owned();
+    assert_ne!(text(&again, "arm"), text(&first, "arm"));
+    assert_eq!(text(&again, "own"), text(&first, "own"));
+    assert_eq!(text(&again, "graph"), text(&first, "graph"));
+
+    let rejection = again.challenged(&answer).unwrap();
+    assert_eq!(rejection.kind(), RejectionKind::InsufficientClaims);
+    // One of alice's other tokens finds the application's anew.
+    let other = world.entra.user_token("alice");
+    let second = admitted(&world, policy(), &other).await;
+    assert_ne!(text(&second, "own"), text(&first, "own"));
+    // Where there is only that, it is a fault of ours.
+    let alone = Policy::new(access()).downstream_in(
+        Downstream::client_credentials("own", ["https://graph.microsoft.com/.default"]),
+        HeaderName::from_static("x-own"),
+    );
+    let alone = admitted(&world, alone, &other).await;
+    let rejection = alone.challenged(&answer).unwrap();
+    assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+    assert!(alone.challenged(&HeaderMap::new()).is_none());
 }
 
 /// Counts the refusals that it is told of.

@@ -103,8 +103,11 @@ impl DownstreamTokens {
         self.clock.now()
     }
 
+    /// Whether the token may be served at all, should another not be had: it has not ended, and its
+    /// downstream has not refused it.
     pub(crate) fn is_alive(&self, token: &CachedToken) -> bool {
-        token.is_alive(self.clock.now())
+        let now = self.clock.now();
+        token.is_alive(now) && !self.challenges.meets(token, now)
     }
 
     /// A token in place of `refused`, which the downstream answered with `challenge`: one that is

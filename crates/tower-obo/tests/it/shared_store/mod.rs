@@ -445,7 +445,7 @@ async fn an_exchange_for_the_claims_of_a_challenge_does_not_take_what_is_there()
         .exchange_for_claims(
             &tower_obo::Head::from(&request),
             &admitted,
-            &first.downstream(),
+            &[first.downstream()],
             &claims_challenge(),
         )
         .unwrap();

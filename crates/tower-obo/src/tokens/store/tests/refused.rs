@@ -78,6 +78,31 @@ async fn ex_12_a_token_that_has_come_twice_is_challenged_once_for_both() {
     }
 }
 
+/// The store has let both go; an admission has the one, and a handler the other.
+#[tokio::test]
+async fn ex_12_a_token_that_an_admission_alone_still_has_is_challenged_with_its_twin() {
+    let f = fixture(10, 128);
+    f.exchange.answers(Answer::Token("the same"));
+    let first = f.store.obtain(want("alice")).await.unwrap();
+    f.store.tokens.remove(first.key());
+    let second = f.store.obtain(want("alice")).await.unwrap();
+    f.store.tokens.remove(first.key());
+    let of_another_token = f.store.obtain(want("alice's other token")).await.unwrap();
+    f.exchange.answers(Answer::New);
+    let other = f.store.obtain(want("bob")).await.unwrap();
+    let now = f.clock.now();
+    for token in [&first, &second, &of_another_token, &other] {
+        assert!(f.store.is_good(token, now) && f.store.is_alive(token));
+    }
+    f.store.challenge(&first, &challenge());
+    assert!(!f.store.is_good(&second, now));
+    assert!(!f.store.is_alive(&of_another_token));
+    assert!(f.store.fresh(of_another_token.key(), now).is_none());
+    // It is dead for whoever has it, and nobody else's is.
+    assert!(!second.is_alive(now));
+    assert!(f.store.is_good(&other, now) && f.store.is_alive(&other));
+}
+
 /// A caller whose turn comes late: the token has been used by another and challenged meanwhile.
 #[tokio::test]
 async fn ex_12_who_waited_for_a_token_is_not_served_with_it_once_it_is_challenged() {
