@@ -24,7 +24,7 @@ use tokio::{runtime::Handle, time::Instant};
 use tower_layer::Layer;
 use tower_obo::{
     AccessPolicy, Admitted, BoundPolicy, Clock as _, Core, Decision, DenyList, Entra, Head,
-    Pending, Policy, Rejection, SystemClock, TokioSpawner,
+    Observer, Pending, Policy, Rejection, SystemClock, TokioSpawner,
 };
 use tower_service::Service;
 
@@ -41,7 +41,6 @@ use crate::{
         room::Room,
     },
     metadata,
-    metrics::LibraryFigures,
     net::watch::Watch,
     record::{Record, Work},
     route,
@@ -57,7 +56,7 @@ use crate::{
 pub(crate) fn core(
     config: &Config,
     control: Handle,
-    observer: Arc<LibraryFigures>,
+    observer: Arc<dyn Observer>,
     deny: DenyList,
     earlier: Option<&Core>,
 ) -> Result<(Core, Vec<Arc<BoundPolicy>>), StartError> {

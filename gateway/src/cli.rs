@@ -59,6 +59,9 @@ pub enum Invocation {
     Run(Box<Config>),
     /// The configuration has been checked and is right.
     Check(Box<Config>),
+    /// The configuration has been checked and is right; ask the identity provider whether it works, with
+    /// the user's token in that file, if one is named.
+    CheckOnline(Box<Config>, Option<PathBuf>),
     /// Print the JSON Schema of the file.
     Schema,
     /// Ask the gateway whose admin listener is here.
@@ -135,16 +138,21 @@ where
         let probe = if live { Probe::Live } else { Probe::Ready };
         return Ok(Invocation::Health(address, probe));
     }
+    let online = matches.subcommand().and_then(|(name, matches)| {
+        (name == "check" && matches.get_flag("online"))
+            .then(|| matches.get_one::<PathBuf>("token-file").cloned())
+    });
     let (check, matches) = match matches.subcommand() {
         Some(("check", matches)) => (true, matches),
         Some((_, matches)) => (false, matches),
         None => (false, &matches),
     };
     let config = load(matches, check, text)?;
-    Ok(if check {
-        Invocation::Check(Box::new(config))
-    } else {
-        Invocation::Run(Box::new(config))
+    let config = Box::new(config);
+    Ok(match online {
+        Some(token_file) => Invocation::CheckOnline(config, token_file),
+        None if check => Invocation::Check(config),
+        None => Invocation::Run(config),
     })
 }
 
@@ -218,7 +226,28 @@ fn values(matches: &ArgMatches, key: &Key) -> Option<Vec<String>> {
 pub fn command() -> Command {
     let run = Command::new("run").about("Run the gateway (the default)");
     let check = Command::new("check")
-        .about("Read the whole configuration, name every problem, run nothing");
+        .about("Read the whole configuration, name every problem, run nothing")
+        .long_about(
+            "Reads the whole configuration and the files that it names, and says everything that is wrong, \
+             each with its place. With --online it asks the identity provider, too: for its documents and \
+             keys, whether it takes the credential, and for tokens of each downstream; each is said to be \
+             ok, failed or not known, with what to do. \
+             Exit code 0: nothing is wrong; 1: something of --online failed; 64: the configuration is wrong.",
+        )
+        .arg(
+            Arg::new("online")
+                .long("online")
+                .action(ArgAction::SetTrue)
+                .help("Ask the identity provider whether discovery, keys, credential and each downstream work"),
+        )
+        .arg(
+            Arg::new("token-file")
+                .long("token-file")
+                .value_name("PATH")
+                .value_parser(clap::value_parser!(PathBuf))
+                .requires("online")
+                .help("A file with a user's access token for this API, to be exchanged for each downstream: tells whether consent is given"),
+        );
     let health = Command::new("health")
         .about("Ask the gateway that runs with the same settings whether it is ready; exit code 0 or 1")
         .long_about(

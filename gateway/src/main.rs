@@ -2,15 +2,16 @@
 
 use std::{
     convert::Infallible,
-    env,
+    env, fs,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
 use obo_gateway::{
-    AccessLog, AuditLog, Config, ConfigFile, Running, StartError,
+    AccessLog, AuditLog, Config, ConfigFile, Running, Secret, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
     health::{self, Probe},
     open_files,
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     match cli::read_with(env::args_os(), text) {
         Ok(Invocation::Run(config)) => run(*config, file),
         Ok(Invocation::Check(config)) => check(&config),
+        Ok(Invocation::CheckOnline(config, token)) => check_online(&config, token),
         Ok(Invocation::Schema) => print_schema(),
         Ok(Invocation::Health(address, probe)) => health(address, probe),
         Ok(_) => ExitCode::from(EX_USAGE),
@@ -71,6 +73,41 @@ fn check(config: &Config) -> ExitCode {
     ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn check_online(config: &Config, token_file: Option<PathBuf>) -> ExitCode {
+    let offline = check(config);
+    if offline != ExitCode::SUCCESS {
+        return offline;
+    }
+    let token = match token_file.map(|path| (fs::read_to_string(&path), path)) {
+        None => None,
+        Some((Ok(text), _)) => Some(Secret::new(text.trim())),
+        Some((Err(error), path)) => {
+            let path = path.display();
+            complain(format_args!(
+                "--token-file: {path} cannot be read: {error}\n"
+            ));
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("cannot ask: {error}\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = runtime.block_on(obo_gateway::check_online(config, token.as_ref()));
+    // A file that hangs must not keep it from ending.
+    runtime.shutdown_background();
+    match report {
+        Ok(report) => match write!(io::stdout(), "{report}") {
+            Ok(()) if !report.has_failures() => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        },
+        Err(error) => refuse(&error),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     deny_file::{Denied, DenyFile, DenyFileError},
     generation::{Generation, Live},
-    metrics::{Configured, Exposition, Metrics},
+    metrics::{Configured, Exposition, LibraryFigures, Metrics},
     net::{backend::Backend, listen, peers::Peers},
     readiness::{PATIENCE, Readiness},
     reload::Reloading,
@@ -262,18 +262,28 @@ pub(crate) async fn warn_of(config: &Arc<Config>, control: &Handle) {
     let _ = tokio::time::timeout(PATIENCE, looking).await;
 }
 
-/// Checks what [`start`] would check before it opens a socket.
+/// Checks what [`start`] would check before it opens a socket. May be called within a runtime, and blocks:
+/// it reads the files that are named.
 ///
 /// # Errors
 ///
 /// Everything that the library finds wrong with the configuration.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    let runtime = Builder::new_current_thread()
-        .build()
-        .map_err(StartError::Thread)?;
+    // Ended in the background: a caller may be within a runtime of its own, where none may be dropped.
+    let control = Control(Some(
+        Builder::new_current_thread()
+            .build()
+            .map_err(StartError::Thread)?,
+    ));
     DenyFile::load(config)?;
-    let (observer, deny) = (Arc::default(), DenyList::default());
-    authorize::core(config, runtime.handle().clone(), observer, deny, None)?;
+    let observer = Arc::<LibraryFigures>::default();
+    authorize::core(
+        config,
+        control.handle(),
+        observer,
+        DenyList::default(),
+        None,
+    )?;
     config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(config)
 }

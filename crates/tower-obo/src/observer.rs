@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Rejection, exchange::ExchangeError};
+use crate::{KeysError, Rejection, exchange::ExchangeError};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub enum Event<'a> {
     KeysFetched {
         /// How many keys there are now; `None` if the fetch failed and the last good ones stay.
         keys: Option<usize>,
+        /// Why it failed, if it did.
+        error: Option<&'a KeysError>,
     },
     /// The authorization server answered with a token of somebody else, or with the caller's own:
     /// never supposed to happen, and worth an alarm.

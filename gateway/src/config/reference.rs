@@ -14,7 +14,8 @@ Settings come from a TOML file (`--config FILE`, `OBO_CONFIG`), over it the envi
 setting has one key, which is its place in the file; most have variables and a flag as well. [gateway.toml](gateway.toml) is a file
 with all of them. This page is made from the table by which the gateway reads them; a test compares the two.
 
-- `obo-gateway check` reads everything and names every problem at once, with file, line and key; exit code 64.
+- `obo-gateway check` reads everything and names every problem at once, with file, line and key; exit code 64. With `--online` it
+  asks the identity provider, too: see [operations](operations.md#before-it-serves-check---online).
 - `obo-gateway schema` prints a JSON Schema of the file, for editors.
 - A secret is never written in the file and has no flag: it comes from a file that the configuration names, or from the environment.
 - In the environment a list is separated by commas or white space; a flag of a list is given several times.

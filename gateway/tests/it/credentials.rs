@@ -42,7 +42,7 @@ async fn serves(variable: &str, described: &str, content: impl Fn(&Signer) -> St
     let rig = Rig::protected().await;
     let signer = Signer::generate().unwrap();
     register(&rig, &signer);
-    let path = File(std::env::temp_dir().join(format!("obo-gateway-{}", uuid::Uuid::new_v4())));
+    let path = File::new();
     let (gateway, probe) = second(&rig, variable, &path.0.display().to_string()).await;
     for text in [None, Some("\n")] {
         if let Some(text) = text {
@@ -71,7 +71,16 @@ async fn serves(variable: &str, described: &str, content: impl Fn(&Signer) -> St
     assert_eq!(answer.status, 200, "{variable}: {answer:?}");
 }
 
-struct File(PathBuf);
+/// A file that is gone afterwards.
+pub(crate) struct File(pub(crate) PathBuf);
+
+impl File {
+    /// A path of its own, where there is nothing yet.
+    pub(crate) fn new() -> Self {
+        let name = format!("obo-gateway-{}", uuid::Uuid::new_v4());
+        Self(std::env::temp_dir().join(name))
+    }
+}
 
 impl Drop for File {
     fn drop(&mut self) {
@@ -92,7 +101,7 @@ async fn a_file_that_hangs_keeps_neither_the_start_nor_a_probe_waiting() {
     let rig = Rig::protected().await;
     let signer = Signer::generate().unwrap();
     register(&rig, &signer);
-    let path = File(std::env::temp_dir().join(format!("obo-gateway-{}", uuid::Uuid::new_v4())));
+    let path = File::new();
     let made = std::process::Command::new("mkfifo").arg(&path.0).status();
     assert!(made.unwrap().success());
     let named = path.0.display().to_string();

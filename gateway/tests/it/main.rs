@@ -22,6 +22,7 @@ mod breaking_off;
 mod certificates;
 mod challenges;
 mod chaos;
+mod check_online;
 mod client;
 mod collector;
 mod conformance;

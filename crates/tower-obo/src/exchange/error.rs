@@ -80,6 +80,7 @@ struct Details {
     trace_id: Option<Box<str>>,
     retry_after: Option<Duration>,
     reason: &'static str,
+    credential: Option<Box<str>>,
 }
 
 impl ExchangeError {
@@ -97,6 +98,7 @@ impl ExchangeError {
             trace_id: None,
             retry_after: None,
             reason,
+            credential: None,
         }))
     }
 
@@ -142,6 +144,11 @@ impl ExchangeError {
     #[must_use]
     pub fn with_correlation_id(self, id: impl Into<Box<str>>) -> Self {
         self.edit(|details| details.correlation_id = plain(id.into()))
+    }
+
+    /// Says what is wrong with our own credential.
+    pub(super) fn of_credential(self, problem: String) -> Self {
+        self.edit(|details| details.credential = Some(problem.into()))
     }
 
     /// The same with that id, unless it has one.
@@ -229,6 +236,13 @@ impl ExchangeError {
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         self.0.trace_id.as_deref()
+    }
+
+    /// What is wrong with our own credential, where nothing could be asked for its sake: which file, or
+    /// what the platform said of a managed identity. For whoever runs the service, and no caller.
+    #[must_use]
+    pub fn credential_problem(&self) -> Option<&str> {
+        self.0.credential.as_deref()
     }
 
     /// How long to wait before the next attempt, if the server says so.

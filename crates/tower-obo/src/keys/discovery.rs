@@ -33,6 +33,8 @@ pub(super) struct Found {
 pub(super) struct DiscoveryError {
     pub(super) document: &'static str,
     pub(super) reason: Reason,
+    /// The first AADSTS code of an answer that is no document.
+    pub(super) aadsts: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -170,11 +172,13 @@ pub(super) async fn get(
     let answer = http.get(url).await.map_err(|error| DiscoveryError {
         document,
         reason: Reason::Call(error),
+        aadsts: None,
     })?;
     if answer.status != StatusCode::OK {
         return Err(DiscoveryError {
             document,
             reason: Reason::Status(answer.status.as_u16()),
+            aadsts: aadsts_of(&answer.body),
         });
     }
     Ok(answer)
@@ -184,7 +188,18 @@ pub(super) const fn refused(document: &'static str, reason: &'static str) -> Dis
     DiscoveryError {
         document,
         reason: Reason::Content(reason),
+        aadsts: None,
     }
+}
+
+/// What Entra ID says of a tenant that it does not know, for one.
+fn aadsts_of(body: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error_codes: Vec<u32>,
+    }
+    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    refusal.error_codes.first().copied()
 }
 
 #[cfg(test)]
@@ -241,6 +256,7 @@ mod tests {
         let missing = |status| DiscoveryError {
             document: V1,
             reason: Reason::Status(status),
+            aadsts: None,
         };
         let external = at("https://contoso.ciamlogin.com", Entra::tenant(TENANT));
         let own_domain = at("https://login.contoso.example", Entra::tenant(TENANT));
@@ -255,6 +271,7 @@ mod tests {
             DiscoveryError {
                 document: V1,
                 reason: Reason::Call(CallError::Timeout),
+                aadsts: None,
             },
         ] {
             assert!(!external.has_no_v1(error), "{error}");
@@ -275,6 +292,7 @@ mod tests {
             DiscoveryError {
                 document: JWKS,
                 reason,
+                aadsts: None,
             }
             .may_pass()
         };

@@ -3,6 +3,7 @@
 
 mod algorithm;
 mod discovery;
+mod fetch_error;
 pub(crate) mod issuers;
 mod jwk;
 mod oidc;
@@ -15,6 +16,7 @@ use self::discovery::Discovery;
 pub(crate) use self::oidc::Documents;
 pub use self::{
     algorithm::Algorithm,
+    fetch_error::KeysError,
     issuers::Issuers,
     jwk::Key,
     remote::{RemoteKeys, RemoteKeysBuilder},

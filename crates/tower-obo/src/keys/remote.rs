@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::Instant};
 pub use self::builder::RemoteKeysBuilder;
 use self::settings::{MIN_INTERVAL, RemoteKeysSettings};
 use super::{
-    Documents, KeySet, KeySource, RefreshReason, Refreshed,
+    Documents, KeySet, KeySource, KeysError, RefreshReason, Refreshed,
     discovery::{DiscoveryError, Found},
 };
 use crate::{Clock, Event, Observer, Provider, Spawner, Timestamp, http_client::HttpClient};
@@ -219,9 +219,9 @@ impl Shared {
                 let max_age = self.settings.max_age;
                 KeySet::parse(&found.jwks.body, found.issuers, now, max_age)
                     .map(|set| (set, max_age_of(&found.jwks.headers)))
-                    .map_err(|error| error.to_string())
+                    .map_err(KeysError::from)
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
         match result {
             Ok((mut set, max_age)) => {
@@ -236,7 +236,10 @@ impl Shared {
                     fetching.max_age = max_age;
                 }
                 tracing::debug!(keys, "signing keys loaded");
-                self.observer.on(&Event::KeysFetched { keys: Some(keys) });
+                self.observer.on(&Event::KeysFetched {
+                    keys: Some(keys),
+                    error: None,
+                });
             }
             Err(reason) => {
                 let now = self.clock.now();
@@ -251,7 +254,10 @@ impl Shared {
                 }
                 let serving = self.set.load().is_some();
                 tracing::warn!(%reason, serving, "signing keys cannot be loaded");
-                self.observer.on(&Event::KeysFetched { keys: None });
+                self.observer.on(&Event::KeysFetched {
+                    keys: None,
+                    error: Some(&reason),
+                });
             }
         }
     }

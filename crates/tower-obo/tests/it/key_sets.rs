@@ -8,7 +8,7 @@ use std::{
 use aws_lc_rs::rsa::KeySize;
 use entra_emulator::{Emulator, Endpoint, Fault, Signature, demo};
 use serde_json::{Value, json};
-use tower_obo::{Entra, Event, Observer, TokenDefect};
+use tower_obo::{Entra, Event, KeysError, Observer, TokenDefect};
 
 use crate::{
     fixture::{World, with_token},
@@ -281,4 +281,65 @@ async fn longer_keys_are_used_too() {
         let token = signer.sign(&header, &forge::payload(&world.entra));
         world.is_valid("large", &token).await;
     }
+}
+
+/// Why fetches failed, if they did.
+#[derive(Clone, Debug, Default)]
+struct Failures(Arc<Mutex<Vec<KeysError>>>);
+
+impl Observer for Failures {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::KeysFetched {
+            error: Some(error), ..
+        } = event
+        {
+            self.0.lock().unwrap().push((*error).clone());
+        }
+    }
+}
+
+/// What the first fetch of a core for that tenant fails with.
+async fn failure(tenant: &str, spoil: impl FnOnce(&Emulator)) -> KeysError {
+    let failures = Failures::default();
+    let observer = failures.clone();
+    let tenant = Entra::tenant(tenant);
+    let world = World::without_keys(tenant, |builder| builder.observer(observer)).await;
+    spoil(&world.entra);
+    world.core.start();
+    loop {
+        if let Some(error) = failures.0.lock().unwrap().first() {
+            return error.clone();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_observer_learns_why_there_are_no_keys() {
+    let unknown = failure("11111111-2222-3333-4444-555555555555", |_| {}).await;
+    assert_eq!(unknown.aadsts(), Some(90002));
+    assert!(!unknown.is_of_key_set() && !unknown.is_unreachable());
+    assert_eq!(
+        unknown.to_string(),
+        "OpenID configuration (v2.0): the answer has status 400 (AADSTS90002: the tenant is not known)"
+    );
+
+    let empty = failure(demo::CONTOSO, |entra| entra.set_jwks(json!({"keys": []}))).await;
+    assert!(empty.is_of_key_set() && !empty.is_unreachable());
+    assert_eq!(empty.aadsts(), None);
+    let text = empty.to_string();
+    assert!(text.starts_with("key set: the set has no key"), "{text}");
+
+    let down = failure(demo::CONTOSO, |entra| {
+        entra.fail(Endpoint::Keys, Fault::status(500), 1);
+    });
+    let down = down.await;
+    assert!(down.is_of_key_set() && !down.is_unreachable());
+    assert_eq!(down.to_string(), "key set: the answer has status 500");
+
+    let away = failure(demo::CONTOSO, |entra| {
+        entra.fail(Endpoint::Discovery, Fault::reset(), 1);
+    });
+    let away = away.await;
+    assert!(away.is_unreachable() && !away.is_of_key_set());
 }

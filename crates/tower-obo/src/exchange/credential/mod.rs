@@ -372,6 +372,7 @@ impl CredentialError {
                     ExchangeErrorKind::Misconfigured,
                     "the client credential cannot be used",
                 )
+                .of_credential(error)
             }
             Self::Unavailable(error) => {
                 tracing::error!(%error, "the client credential is not there at present");
@@ -379,6 +380,7 @@ impl CredentialError {
                     ExchangeErrorKind::CredentialUnavailable,
                     "the client credential is not there at present",
                 )
+                .of_credential(error)
             }
         }
     }

@@ -95,6 +95,7 @@ impl ExchangeError {
             retry_after: retry_after(headers, now)
                 .or_else(|| known.and_then(|known| throttle_of(known.code))),
             reason,
+            credential: None,
         }))
     }
 }
