@@ -5,7 +5,8 @@ use std::{
     borrow::Cow,
     fmt::{self, Write as _},
     io::{self, Write as _},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -18,21 +19,21 @@ const LONGEST: usize = 1_024;
 /// Lines that may wait to be written.
 const WAITING: usize = 16_384;
 
+/// How long the end waits for what is still to be written.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Where lines go, and in which form.
 #[derive(Clone)]
 pub(crate) struct Lines {
     lines: NonBlocking,
     json: bool,
     /// Writes what waits when the last one is dropped.
-    _rest: Arc<WorkerGuard>,
+    _rest: Arc<Rest>,
 }
 
 impl Lines {
     pub(crate) fn new(writer: impl io::Write + Send + 'static, json: bool, thread: &str) -> Self {
-        let (lines, rest) = NonBlockingBuilder::default()
-            .buffered_lines_limit(WAITING)
-            .thread_name(thread)
-            .finish(writer);
+        let (lines, rest) = non_blocking(writer, thread);
         Self {
             lines,
             json,
@@ -50,6 +51,39 @@ impl Lines {
         let line = line(self.json, log, fill);
         // One that does not fit is counted as dropped.
         let _ = self.lines.clone().write_all(line.as_bytes());
+    }
+}
+
+/// A writer that keeps nobody waiting, and what ends it.
+pub(crate) fn non_blocking(
+    writer: impl io::Write + Send + 'static,
+    thread: &str,
+) -> (NonBlocking, Rest) {
+    let (lines, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING)
+        .thread_name(thread)
+        .finish(writer);
+    (lines, Rest(Some(guard)))
+}
+
+/// Writes what waits when it is dropped, as far as somebody reads it in time.
+#[derive(Debug)]
+pub(crate) struct Rest(Option<WorkerGuard>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // The guard prints to standard output where too much waits, and that may be what nobody reads.
+        let Some(guard) = self.0.take() else { return };
+        let (done, is_done) = mpsc::channel();
+        let ending = thread::Builder::new()
+            .name("obo-log-end".to_owned())
+            .spawn(move || {
+                drop(guard);
+                let _ = done.send(());
+            });
+        if ending.is_ok() {
+            let _ = is_done.recv_timeout(PATIENCE);
+        }
     }
 }
 
@@ -171,4 +205,43 @@ fn now() -> String {
     let mut text = String::new();
     let _ = tracing_subscriber::fmt::time::SystemTime.format_time(&mut Writer::new(&mut text));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes nothing for as long as its sender lives.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl io::Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_dropped_and_counted_and_the_end_does_not_wait_for_it() {
+        let (reads, stuck) = mpsc::channel();
+        let lines = Lines::new(Stuck(stuck), true, "stuck");
+        let dropped = lines.dropped();
+        // One may be with the writer.
+        for _ in 0..WAITING + 3 {
+            lines.write("test", |_| {});
+        }
+        let count = dropped.dropped_lines();
+        assert!((2..=3).contains(&count), "{count}");
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            drop(lines);
+            let _ = ended.send(());
+        });
+        end.recv_timeout(Duration::from_secs(20)).unwrap();
+        drop(reads);
+    }
 }

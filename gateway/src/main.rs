@@ -11,7 +11,7 @@ use std::{
 };
 
 use obo_gateway::{
-    AccessLog, AuditLog, Config, ConfigFile, Running, Secret, StartError,
+    AccessLog, AuditLog, Config, ConfigFile, OwnLog, Running, Secret, StartError,
     cli::{self, CliError, EX_USAGE, Invocation},
     health::{self, Probe},
     open_files,
@@ -21,7 +21,6 @@ use obo_gateway::{
 use tokio::runtime::Builder;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     // Read once: what it is may not be there a second time.
@@ -145,9 +144,11 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Err(error) = log(&config) {
-        return refuse(&*error);
-    }
+    let log = match OwnLog::start(&config.log, io::stderr(), io::stderr().is_terminal()) {
+        Ok(log) => log,
+        Err(error) => return refuse(&error),
+    };
+    config.own_log_dropped = Some(log.dropped());
     config.access_log = config.log.access.then(|| match config.log.json {
         true => AccessLog::json(io::stdout()),
         false => AccessLog::text(io::stdout()),
@@ -172,7 +173,7 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let signals = match Signals::new() {
             Ok(signals) => signals,
             Err(error) => {
@@ -194,7 +195,11 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    // Dropped, it would wait for who reads a file, and a file system may hang.
+    runtime.shutdown_background();
+    drop(log);
+    code
 }
 
 async fn serve(gateway: Running, mut signals: Signals, mut file: Option<ConfigFile>) -> ExitCode {
@@ -307,21 +312,6 @@ async fn tell_when_ready(gateway: &Running) -> Infallible {
     }
     service_manager::tell(Phase::Serving);
     std::future::pending().await
-}
-
-fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    let filter =
-        EnvFilter::try_new(&config.log.level).map_err(|error| format!("log.level: {error}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    let result = if config.log.json {
-        builder.json().flatten_event(true).try_init()
-    } else {
-        builder.try_init()
-    };
-    result.map_err(|error| error.to_string().into())
 }
 
 /// What may come from outside.

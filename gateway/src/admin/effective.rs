@@ -35,6 +35,7 @@ pub(super) fn effective(config: &Config) -> Value {
         access_log: _,
         audit_log: _,
         traces,
+        own_log_dropped: _,
         ignored: _,
     } = config;
     let named = |map: &mut dyn Iterator<Item = (String, Value)>| map.collect::<Map<_, _>>();

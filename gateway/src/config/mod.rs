@@ -48,7 +48,9 @@ pub use self::{
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
 pub(crate) use self::{settings::Settings, value::is_guid};
-use crate::{AccessLog, AuditLog, host::HostPattern, net::network::Network, path::Pattern};
+use crate::{
+    AccessLog, AuditLog, DroppedLines, host::HostPattern, net::network::Network, path::Pattern,
+};
 
 /// The name of the upstream that `upstream = "…"` gives.
 pub const DEFAULT_UPSTREAM: &str = "default";
@@ -126,6 +128,8 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// Where each decision on a token gets one, if anywhere. The binary makes it of [`Log::audit`].
     pub audit_log: Option<AuditLog>,
+    /// Who counts the lines that [`OwnLog`](crate::OwnLog) drops, for `/metrics`.
+    pub own_log_dropped: Option<DroppedLines>,
     /// What was given and does not count, and why.
     pub(crate) ignored: Problems,
 }

@@ -93,6 +93,7 @@ impl Resolver<'_> {
             log: log?,
             access_log: None,
             audit_log: None,
+            own_log_dropped: None,
             ignored: std::mem::take(&mut self.ignored),
         })
     }

@@ -64,6 +64,7 @@ impl Config {
         self.traces = before.traces.clone();
         self.access_log = before.access_log.clone();
         self.audit_log = before.audit_log.clone();
+        self.own_log_dropped = before.own_log_dropped.clone();
         others
     }
 }

@@ -25,7 +25,7 @@ use super::{
     text::classic,
 };
 use crate::{
-    AccessLog, AuditLog, config::Config, deny_file::Denied, readiness::Readiness,
+    AccessLog, AuditLog, DroppedLines, config::Config, deny_file::Denied, readiness::Readiness,
     steps::limit::Running,
 };
 
@@ -105,6 +105,7 @@ pub(crate) struct Configured {
     /// are written when the last of them is gone.
     access: Option<ErrorCounter>,
     audit: Option<ErrorCounter>,
+    own: Option<DroppedLines>,
     /// Whether traces tell of requests.
     traced: bool,
     connections_max: u64,
@@ -115,6 +116,7 @@ impl Configured {
         Self {
             access: config.access_log.as_ref().map(AccessLog::dropped),
             audit: config.audit_log.as_ref().map(AuditLog::dropped),
+            own: config.own_log_dropped.clone(),
             traced: config.traces.is_some(),
             connections_max: config.limits.connections as u64,
         }
@@ -134,6 +136,9 @@ impl Collector for Everything {
             if let Some(lines) = lines {
                 counter(&mut to.begin(name)?, lines.dropped_lines() as u64)?;
             }
+        }
+        if let Some(own) = &self.configured.own {
+            counter(&mut to.begin(names::OWN_DROPPED)?, own.count() as u64)?;
         }
         if self.configured.traced {
             to.several(names::SPANS, "result", self.metrics.spans.read())?;

@@ -90,6 +90,7 @@ names! {
     FOREIGN_TOKENS: Counter "obo_foreign_tokens" ("") "Tokens from Entra ID that were somebody else's or the caller's own: never supposed to happen";
     LOG_DROPPED: Counter "obo_access_log_dropped_lines" ("") "Lines of the access log that came faster than they could be written; only where there is one";
     AUDIT_DROPPED: Counter "obo_audit_log_dropped_lines" ("") "Lines of the audit log that came faster than they could be written; only where there is one";
+    OWN_DROPPED: Counter "obo_log_dropped_lines" ("") "Lines of the gateway's own log that came faster than they could be written; only where it is the process's log";
     SPANS: Counter "obo_trace_spans" ("result") "Spans by what became of them: exported, dropped (there was no room for them), failed (the collector did not take them); only with traces.endpoint";
     MEMORY: Gauge "process_resident_memory_bytes" ("") "Memory of the process (Linux)";
     FILES: Gauge "process_open_fds" ("") "Open files and connections of the process (Linux)";

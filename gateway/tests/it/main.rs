@@ -40,6 +40,8 @@ mod frames;
 mod framing;
 mod grpc;
 mod grpc_interop;
+#[cfg(target_os = "linux")]
+mod hangs;
 mod headers;
 mod health;
 mod http2;

@@ -33,14 +33,14 @@ fn terminate(child: &Child) {
     assert!(signal.unwrap().success());
 }
 
-fn listening() -> (TcpListener, SocketAddr) {
+pub(crate) fn listening() -> (TcpListener, SocketAddr) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
 }
 
 /// A command whose descriptors 3 and 4 are these sockets, as systemd would start it.
-fn with_sockets(first: TcpListener, second: TcpListener, names: &str) -> Command {
+pub(crate) fn with_sockets(first: TcpListener, second: TcpListener, names: &str) -> Command {
     let binary = gateway().get_program().to_owned();
     let mut command = Command::new("/bin/sh");
     command

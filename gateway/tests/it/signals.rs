@@ -15,7 +15,7 @@ use crate::{
     upstream::{Reply, Upstream},
 };
 
-fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let signal = Command::new("kill")
         .args(["-TERM", &child.id().to_string()])
         .status();
@@ -23,7 +23,7 @@ fn terminate(child: &Child) {
 }
 
 /// Reads the log until a line has this, and gives that line.
-fn line_with(log: &mut BufReader<ChildStderr>, what: &str) -> String {
+pub(crate) fn line_with(log: &mut BufReader<ChildStderr>, what: &str) -> String {
     let mut line = String::new();
     while !line.contains(what) {
         line.clear();
