@@ -183,7 +183,7 @@ fn challenged(
     id: &HeaderValue,
     grpc: bool,
 ) {
-    if response.status() != StatusCode::UNAUTHORIZED {
+    if !is_unauthorized(response, grpc) {
         return;
     }
     if let Some(rejection) = admitted.challenged(response.headers()) {
@@ -192,6 +192,19 @@ fn challenged(
             .body()
             .note(|record| record.refused(caller, &rejection));
         *response = refusal(rejection.for_grpc(grpc), id);
+    }
+}
+
+/// Whether the answer refuses the token. A gRPC server says so with `UNAUTHENTICATED` and status 200, in
+/// headers that are trailers too.
+fn is_unauthorized(response: &Response<ResponseBody>, grpc: bool) -> bool {
+    match response.status() {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::OK if grpc => {
+            let status = response.headers().get("grpc-status");
+            status.is_some_and(|status| status == "16")
+        }
+        _ => false,
     }
 }
 

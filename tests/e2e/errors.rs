@@ -222,7 +222,9 @@ fn page() -> String {
         sign-in log and Microsoft's support know.\n\n\
         Codes of *Conditional Access* and *interaction* come with `claims` as a rule. Then the answer is 401 with \
         `WWW-Authenticate: Bearer error=\"insufficient_claims\", claims=\"…\"`: the client sends the decoded claims to Entra ID \
-        with the next sign-in. A code that is not in this list is judged by Entra's `error` and `suberror`.\n\n\
+        with the next sign-in. A code that is not in this list counts as *interaction* from 50072 to 50079, as \
+        *Conditional Access* from 53000 to 53999 and from 530000 to 530999; any other is judged by Entra's `error` and \
+        `suberror`, and by the status.\n\n\
         `actor` of the document is `caller` where the user has to act, or an administrator of the user's tenant; `gateway` where \
         it is whoever runs the gateway; and `identity-provider` where it passes by itself.\n\n\
         | code | what it means | who has to act | what they do | status | challenge | problem type | `actor` |\n\

@@ -45,7 +45,7 @@ use crate::{
     provider::ProviderKind,
     tokens::{CachedToken, DownstreamTokens},
     usage::CachesUsage,
-    validate::{TokenDefect, jose::Parts},
+    validate::TokenDefect,
 };
 
 /// What is longer than nearly every token of Entra ID, in bytes. Such a one has its form looked at
@@ -231,7 +231,7 @@ impl Core {
         // A hash of it would cost more than all else that is done to garbage.
         if candidate.len() > LONG
             && let Ok(token) = bearer::parse(candidate)
-            && let Err(defect) = Parts::of(token)
+            && let Err(defect) = inner.validator.look_at_head(token)
         {
             return refuse(Rejection::token(defect, &inner.challenge));
         }

@@ -110,10 +110,12 @@ impl Entra {
         }
     }
 
-    /// The tenant part of the addresses of discovery documents.
+    /// The tenant part of the addresses of discovery documents, and of the one to sign in at.
+    /// `organizations` knows no personal accounts.
     pub(crate) fn discovery_tenant(&self) -> &str {
         match &self.tenants {
             Tenants::One(tenant) => tenant,
+            Tenants::Listed(tenants) if tenants.iter().any(|tenant| tenant == PERSONAL) => "common",
             Tenants::Listed(_) => "organizations",
             Tenants::Any => "common",
         }
@@ -208,6 +210,9 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
 }
+
+/// The tenant of personal Microsoft accounts.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,23 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// The lines of the log at info and above that this thread writes: level, message and fields.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+/// The lines of the log that this thread writes, at info and above unless it is asked for more: level,
+/// message and fields.
+#[derive(Clone)]
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>, tracing::Level);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(Arc::default(), tracing::Level::INFO)
+    }
+}
 
 impl Lines {
+    /// All that this crate writes.
+    pub(crate) fn of_all_levels() -> Self {
+        Self(Arc::default(), tracing::Level::TRACE)
+    }
+
     /// Those since the last time.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
@@ -18,7 +30,7 @@ impl Lines {
 
 impl tracing::Subscriber for Lines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::INFO
+        *metadata.level() <= self.1 && metadata.target().starts_with("tower_obo")
     }
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
         tracing::span::Id::from_u64(1)

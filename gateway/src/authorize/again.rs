@@ -13,11 +13,11 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tower_obo::{Admitted, Core, Head, Pending};
 use tower_service::Service;
 
-use super::{challenged, note_late_decision, refusal, stream_ends, time_left};
+use super::{challenged, is_unauthorized, note_late_decision, refusal, stream_ends, time_left};
 use crate::{
     message::{
         answer::Answer,
@@ -142,7 +142,7 @@ impl<S: Clone> Again<S> {
 impl<S> Again<S> {
     /// The exchange that a claims challenge asks for.
     fn exchange(&self, admitted: &Admitted, response: &Response<ResponseBody>) -> Option<Pending> {
-        if response.status() != StatusCode::UNAUTHORIZED {
+        if !is_unauthorized(response, self.has.grpc) {
             return None;
         }
         // An upstream that challenges before it has read the body has not been sent all of it.

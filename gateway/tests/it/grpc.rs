@@ -1,6 +1,9 @@
 //! gRPC calls are refused in the form of gRPC: trailers only, the outcome in `grpc-status`.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Endpoint, Fault};
@@ -10,7 +13,7 @@ use crate::{
     client::in_time,
     http2::connect,
     rig::{PUBLIC, Rig},
-    upstream::{Reply, ok},
+    upstream::{Reply, Seen, ok},
 };
 
 const ROUTES: &str = "[[route]]\npath = '/pkg.Service/*'\ndownstream = 'arm'\n\
@@ -155,6 +158,51 @@ async fn hd_15_a_claims_challenge_of_the_upstream_reaches_a_grpc_caller_in_the_m
     let challenge = headers["www-authenticate"].to_str().unwrap();
     assert!(challenge.contains(&format!("claims=\"{claims}\"")));
     assert_eq!(rig.upstream.seen().len(), 1);
+}
+
+/// As gRPC servers say it: status 200, and all in the headers.
+fn unauthenticated() -> Reply {
+    let claims = STANDARD.encode(r#"{"access_token":{"nbf":{"essential":true}}}"#);
+    Reply::Keep(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\
+         grpc-status: 16\r\nwww-authenticate: Bearer error=\"insufficient_claims\", claims=\"{claims}\"\r\n\r\n"
+    ))
+}
+
+#[tokio::test]
+async fn ex_12_a_challenge_in_the_form_of_grpc_drops_the_token_as_well() {
+    let rig = Rig::new(ROUTES, |_| unauthenticated(), |_| {}).await;
+    let token = rig.token("alice");
+    for _ in 0..2 {
+        let headers = refused(&rig, call("/pkg.Service/Method", &token)).await;
+        assert_eq!(headers["grpc-status"], "16");
+        let challenge = headers["www-authenticate"].to_str().unwrap();
+        assert!(challenge.contains("insufficient_claims"), "{challenge}");
+        assert!(challenge.contains("authorization_uri="), "{challenge}");
+    }
+    assert_eq!(rig.upstream.seen().len(), 1, "refused by the gateway");
+}
+
+#[tokio::test]
+async fn ex_12_a_grpc_call_is_sent_again_with_a_token_for_the_claims() {
+    let first = AtomicBool::new(true);
+    let script = move |_: &Seen| match first.swap(false, Ordering::SeqCst) {
+        true => unauthenticated(),
+        false => Reply::Keep(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\
+             grpc-status: 0\r\n\r\n"
+                .to_owned(),
+        ),
+    };
+    let rig = Rig::new(ROUTES, script, |config| config.retry_challenges = true).await;
+    let (mut client, _connection) = connect(&rig).await;
+    let call = call("/pkg.Service/Method", &rig.token("alice"));
+    let (answer, _) = client.send_request(call, true).unwrap();
+    let answer = in_time(answer).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "0", "{answer:?}");
+    let seen = rig.upstream.seen();
+    assert_eq!(seen.len(), 2);
+    assert_ne!(seen[0].all("authorization"), seen[1].all("authorization"));
 }
 
 #[tokio::test]

@@ -334,12 +334,8 @@ impl CoreBuilder {
     pub(super) fn challenge(&self) -> ChallengeContext {
         let authorization_uri = self.source.provider.entra().map(|entra| {
             let authority = self.source.provider.name();
-            let sign_in_tenant = match &entra.tenants {
-                Tenants::One(tenant) => tenant,
-                Tenants::Listed(_) => "organizations",
-                Tenants::Any => "common",
-            };
-            format!("{authority}/{sign_in_tenant}/oauth2/v2.0/authorize")
+            let tenant = entra.discovery_tenant();
+            format!("{authority}/{tenant}/oauth2/v2.0/authorize")
         });
         ChallengeContext {
             realm: self.realm.as_str().into(),

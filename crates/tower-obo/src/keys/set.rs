@@ -19,6 +19,9 @@ pub struct KeySet {
 /// More keys than this are no key set of an identity provider.
 const MAX_KEYS: usize = 1_000;
 
+/// So many keys that are passed over are named beside the first.
+const SAID: usize = 9;
+
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -28,7 +31,8 @@ struct Document<'a> {
 impl KeySet {
     /// Reads a JWK set (RFC 7517 §5) that may be trusted for `max_age` from `now` on.
     ///
-    /// A key that cannot be used is passed over with a warning; it never spoils the set.
+    /// A key that cannot be used is passed over; it never spoils the set. One warning a set says which
+    /// and why.
     ///
     /// # Errors
     ///
@@ -55,6 +59,7 @@ impl KeySet {
         }
         let trusted_until = now + max_age;
         let mut keys: HashMap<Box<str>, Vec<Arc<Key>>> = HashMap::new();
+        let mut passed_over = Vec::new();
         for (position, json) in document.keys.into_iter().enumerate() {
             match jwk::parse(json) {
                 Ok(key) => {
@@ -63,8 +68,19 @@ impl KeySet {
                         .or_default()
                         .push(Arc::new(key));
                 }
-                Err(reason) => tracing::warn!(position, reason, "a signing key is passed over"),
+                Err(reason) => passed_over.push((position, reason)),
             }
+        }
+        if let Some((position, reason)) = passed_over.first() {
+            let count = passed_over.len();
+            let others: Vec<_> = passed_over.iter().skip(1).take(SAID).collect();
+            tracing::warn!(
+                count,
+                position,
+                reason,
+                ?others,
+                "signing keys are passed over"
+            );
         }
         if keys.is_empty() {
             return Err(KeySetError("the set has no key that can be used"));
@@ -178,16 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn ks_06_each_key_that_is_passed_over_is_said_once_with_its_place() {
+    fn ks_06_one_warning_says_which_keys_are_passed_over_and_why() {
         let lines = crate::lines::Lines::default();
         let _subscribed = tracing::subscriber::set_default(lines.clone());
         let _ = set(&[json!({"kty": "OKP"}), key("good", 1), json!(7)], NOW);
         let said = lines.take();
-        assert_eq!(said.len(), 2, "{said:?}");
-        for (line, position) in said.iter().zip(["position=0", "position=2"]) {
-            assert!(line.starts_with("WARN"), "{line}");
-            assert!(line.contains(position), "{line}");
+        let [line] = &said[..] else {
+            panic!("{said:?}");
+        };
+        assert!(line.starts_with("WARN"), "{line}");
+        for part in ["count=2", "position=0", "others=[(2, \""] {
+            assert!(line.contains(part), "{part}: {line}");
         }
+        // A set of nothing but such keys is one line, too, and not a long one.
+        let many = vec![json!(7); MAX_KEYS - 1];
+        let _ = set(&[&many[..], &[key("good", 1)]].concat(), NOW);
+        let said = lines.take();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("count=999"), "{said:?}");
+        assert!(said[0].len() < 1_000, "{said:?}");
+        let _ = set(&[key("good", 1)], NOW);
+        assert_eq!(lines.take(), [""; 0]);
     }
 
     #[test]

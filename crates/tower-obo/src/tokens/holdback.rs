@@ -145,8 +145,11 @@ impl Holdback {
             K::Misconfigured if error.refuses_client() => {
                 self.hold_group(group, error, now, PAUSE);
             }
-            // Perhaps it is this caller's token that makes the request a wrong one.
-            K::Misconfigured => self.hold_user(key, error, now, PAUSE),
+            // Perhaps it is this caller's token that makes the request a wrong one, or a proxy in between
+            // that answers so.
+            K::Misconfigured | K::UntrustedServer | K::UnusableAnswer => {
+                self.hold_user(key, error, now, PAUSE);
+            }
             K::CredentialUnavailable | K::Timeout | K::Unavailable => {
                 self.hold_user(key, error, now, wait);
             }
@@ -293,13 +296,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_asked_for_again() {
+    fn what_cannot_be_used_is_asked_for_again_after_a_pause() {
         use ExchangeErrorKind as K;
         for kind in [K::UnusableAnswer, K::UntrustedServer] {
             let holdback = Holdback::default();
             holdback.remember(&key(b"a"), &GROUP, &ExchangeError::new(kind, ""), NOW);
-            let stands = holdback.error(&key(b"a"), &GROUP, NOW);
-            assert!(stands.is_none(), "{kind:?}");
+            let stands = |user, now| holdback.error(&key(user), &GROUP, now).is_some();
+            assert!(
+                stands(b"a", NOW + (PAUSE - Duration::from_secs(1))),
+                "{kind:?}"
+            );
+            assert!(!stands(b"b", NOW), "{kind:?}");
+            assert!(!stands(b"a", NOW + PAUSE), "{kind:?}");
         }
     }
 

@@ -28,6 +28,11 @@ impl Owner {
         }
     }
 
+    /// One of so many numbers, the same for the same user.
+    pub(super) const fn bucket(self, count: usize) -> usize {
+        (self.0 % count as u64) as usize
+    }
+
     fn hash(fields: &[&[u8]]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = *Digest::of(fields).bytes();
         Self(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))

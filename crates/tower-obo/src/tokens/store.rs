@@ -3,10 +3,7 @@
 mod purge;
 mod refused;
 
-use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use quick_cache::{Weighter, sync::Cache};
@@ -15,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::refused::OnceAMinute;
+use self::{purge::Purges, refused::OnceAMinute};
 use super::{
     CachedToken, Owner, Unavailable, Want,
     cached::earliest_renewal,
@@ -50,8 +47,7 @@ pub(crate) struct DownstreamTokens {
     refused: OnceAMinute,
     /// When claims of a downstream were asked for, by the token's key.
     challenged: OnceAMinute,
-    /// How often a user's tokens have been dropped.
-    purges: AtomicU64,
+    purges: Purges,
     /// What downstreams have answered tokens with.
     challenges: Challenged,
     exchanges: Arc<Semaphore>,
@@ -106,7 +102,7 @@ impl DownstreamTokens {
             holdback: Holdback::default(),
             refused: OnceAMinute::default(),
             challenged: OnceAMinute::default(),
-            purges: AtomicU64::default(),
+            purges: Purges::default(),
             challenges: Challenged::default(),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             shared: None,

@@ -78,10 +78,9 @@ where
         let mut seen = Names::default();
         let mut slot = Slot(map);
         while let Some(Text(name)) = slot.0.next_key()? {
-            let result = if seen.insert(name.clone()) {
-                (self.member)(&name, &mut slot)
-            } else {
-                Err(TokenDefect::DuplicateMember)
+            let result = match seen.insert(name.clone()) {
+                Ok(()) => (self.member)(&name, &mut slot),
+                Err(defect) => Err(defect),
             };
             if let Err(defect) = result {
                 *self.defect = Some(defect);
@@ -103,16 +102,26 @@ struct Names<'a> {
 /// What an access token of Entra ID has, and some.
 const USUAL_MEMBERS: usize = 40;
 
+/// More than any token has. To compare thousands of names, which a token of 16 KiB has room for, would
+/// cost more than its signature.
+const MOST_MEMBERS: usize = 256;
+
 impl<'a> Names<'a> {
-    /// Whether the name is new.
-    fn insert(&mut self, name: Cow<'a, str>) -> bool {
+    /// Takes a name that is new.
+    fn insert(&mut self, name: Cow<'a, str>) -> Result<(), TokenDefect> {
         if self.usual.contains(&name) {
-            false
-        } else if self.usual.len() < USUAL_MEMBERS {
+            return Err(TokenDefect::DuplicateMember);
+        }
+        if self.usual.len() < USUAL_MEMBERS {
             self.usual.push(name);
-            true
-        } else {
-            self.more.insert(name)
+            return Ok(());
+        }
+        if self.usual.len() + self.more.len() == MOST_MEMBERS {
+            return Err(TokenDefect::TooLarge);
+        }
+        match self.more.insert(name) {
+            true => Ok(()),
+            false => Err(TokenDefect::DuplicateMember),
         }
     }
 }
@@ -256,8 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn more_members_than_any_token_has_are_not_compared() {
+        for (count, expected) in [
+            (MOST_MEMBERS, Ok(MOST_MEMBERS)),
+            (MOST_MEMBERS + 1, Err(TokenDefect::TooLarge)),
+            (2_000, Err(TokenDefect::TooLarge)),
+        ] {
+            let members: Vec<_> = (0..count).map(|n| format!("\"{n}\":0")).collect();
+            let text = format!("{{{}}}", members.join(","));
+            let read = names(text.as_bytes()).map(|names| names.len());
+            assert_eq!(read, expected, "{count}");
+        }
+    }
+
+    #[test]
     fn nor_does_it_matter_how_many_stand_between() {
-        for between in [0, 1, 38, 39, 40, 41, 500] {
+        for between in [0, 1, 38, 39, 40, 41, 253] {
             let between: String = (0..between).map(|n| format!("\"{n}\":0,")).collect();
             let text = |last| format!("{{\"alg\":0,{between}\"{last}\":0}}");
             let twice = names(text("alg").as_bytes());

@@ -108,13 +108,7 @@ impl Validator {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<Validated, TokenDefect> {
-        if token.len() > self.rules.max_token_bytes {
-            return Err(TokenDefect::TooLarge);
-        }
-        let jws = Jws::parse(token)?;
-        if !self.rules.algorithms.contains(&jws.header.algorithm) {
-            return Err(TokenDefect::Algorithm);
-        }
+        let jws = self.look_at_head(token)?;
         let payload = jose::decode(jws.payload)?;
         if let Some(oidc) = &self.rules.oidc {
             return self.judge_oidc(oidc, &jws, &payload, keys, now);
@@ -131,6 +125,22 @@ impl Validator {
             valid_until,
             key,
         })
+    }
+
+    /// The first of it, which costs least: size, form, header and algorithm.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with those.
+    pub(crate) fn look_at_head<'t>(&self, token: &'t str) -> Result<Jws<'t>, TokenDefect> {
+        if token.len() > self.rules.max_token_bytes {
+            return Err(TokenDefect::TooLarge);
+        }
+        let jws = Jws::parse(token)?;
+        if !self.rules.algorithms.contains(&jws.header.algorithm) {
+            return Err(TokenDefect::Algorithm);
+        }
+        Ok(jws)
     }
 
     /// How large a token may be, in bytes.

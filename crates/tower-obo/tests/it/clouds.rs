@@ -148,12 +148,21 @@ async fn cl_08_each_cloud_has_its_own_issuers_and_resource_manager() {
     }
 }
 
+/// The tenant of personal accounts.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+
 /// Microsoft's own libraries ask `common` where there is a document of many tenants for v1.0.
 #[tokio::test]
 async fn cl_10_the_v1_document_of_several_tenants_is_that_of_common() {
     for (tenants, v2, v1) in [
         (Entra::tenant(demo::CONTOSO), demo::CONTOSO, demo::CONTOSO),
         (Entra::tenants([demo::CONTOSO]), "organizations", "common"),
+        // Personal accounts sign in at `common`, never at `organizations`.
+        (
+            Entra::tenants([demo::CONTOSO, PERSONAL]),
+            "common",
+            "common",
+        ),
         (Entra::any_tenant(), "common", "common"),
     ] {
         let world = World::of(tenants, |builder| builder).await;

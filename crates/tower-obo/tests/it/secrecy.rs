@@ -12,8 +12,8 @@ use entra_emulator::demo;
 use http::Request;
 use tower::{Layer, Service, ServiceExt};
 use tower_obo::{
-    Aadsts, AadstsAnswer, AccessPolicy, Admitted, Algorithm, ClientCertificate, Clock, Core,
-    Credential, Decision, Downstream, DownstreamToken, Entra, Event, ExchangeError,
+    Aadsts, AadstsAnswer, AadstsWho, AccessPolicy, Admitted, Algorithm, ClientCertificate, Clock,
+    Core, Credential, Decision, Downstream, DownstreamToken, Entra, Event, ExchangeError,
     ExchangeErrorKind, ExchangeRequest, Exchanging, Head, Issuers, KeySet, ManagedIdentity,
     Observer, Principal, RefreshReason, Rejection, Secret, SystemClock, Timestamp, TokenDefect,
     TokenExchange, TokenResponse, TokioSpawner, Validator,
@@ -148,6 +148,7 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     shown.add("ExchangeErrorKind", &error.kind());
     shown.add("Aadsts", &Aadsts::all());
     shown.add("AadstsAnswer", &AadstsAnswer::AppOnly);
+    shown.add("AadstsWho", &AadstsWho::Operator);
     let response = TokenResponse::new(Secret::from(&*downstream_token), Duration::from_secs(1));
     shown.add("TokenResponse", &response);
 
@@ -174,7 +175,10 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
         Duration::from_secs(1),
     );
     shown.add("KeySetError", &bad.as_ref().unwrap_err());
-    shown.text("KeySetError", bad.unwrap_err().to_string());
+    shown.text("KeySetError", bad.as_ref().unwrap_err().to_string());
+    let no_keys = tower_obo::KeysError::from(bad.unwrap_err());
+    shown.add("KeysError", &no_keys);
+    shown.text("KeysError", no_keys.to_string());
     shown.add("Algorithm", &Algorithm::Rs256);
     shown.add("RefreshReason", &RefreshReason::NoKeys);
     let validator = Validator::builder().audience("a").tenant(demo::CONTOSO);

@@ -311,4 +311,12 @@ async fn cl_13_personal_accounts_are_served_where_their_tenant_is_allowed() {
     let asked = world.entra.requests(Endpoint::Token);
     let path = format!("/{PERSONAL}/oauth2/v2.0/token");
     assert_eq!(asked.last().unwrap().path, path);
+    // Where they sign in: `organizations` takes none.
+    let body = json!({"error": "interaction_required", "claims": "{\"access_token\":{}}"});
+    let fault = entra_emulator::Fault::status(400).json(&body);
+    world.entra.fail(Endpoint::Token, fault, 1);
+    let other = world.entra.token().tenant(PERSONAL).claim("uti", "other");
+    let challenge = world.get(&other.sign()).await.challenge().unwrap();
+    let uri = challenge.get("authorization_uri").unwrap();
+    assert!(uri.ends_with("/common/oauth2/v2.0/authorize"), "{uri}");
 }

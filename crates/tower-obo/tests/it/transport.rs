@@ -282,6 +282,11 @@ async fn ex_10_a_token_of_somebody_else_is_refused() {
         );
         assert_eq!(world.upstream.calls(), 0, "{case}");
         answer.does_not_hold(&token, case);
+        // Not every request of the same caller causes another.
+        let asked = script.requests().len();
+        assert_eq!(world.get(&own).await.status, StatusCode::BAD_GATEWAY);
+        assert_eq!(script.requests().len(), asked, "{case}");
+        world.clock.advance(Duration::from_secs(5));
     }
     let alarms_of_these = alarms.0.swap(0, Ordering::Relaxed);
     assert_eq!(alarms_of_these, 4, "one alarm each");

@@ -2,12 +2,15 @@
 
 use std::{
     cell::RefCell,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{
     super::{CachedToken, Owner, Want, flight::Outcome},
-    DownstreamTokens, FromStore,
+    DownstreamTokens, FromStore, gone,
 };
 
 impl DownstreamTokens {
@@ -20,7 +23,7 @@ impl DownstreamTokens {
     ) -> usize {
         // Before they are looked for: what an exchange puts there after the look has begun before it,
         // and finds another number.
-        self.purges.fetch_add(1, Ordering::SeqCst);
+        self.purges.of(owner).fetch_add(1, Ordering::SeqCst);
         let found = RefCell::new(Vec::new());
         self.tokens.retain(|_, token| {
             let stays = token.owner() != Some(owner);
@@ -46,19 +49,47 @@ impl DownstreamTokens {
         self.tokens.clear();
     }
 
-    /// What a flight does: as [`find_or_ask`](Self::find_or_ask), once more where somebody's tokens have
-    /// been dropped meanwhile. Whose they were is not asked: it is seldom.
+    /// What a flight does: as [`find_or_ask`](Self::find_or_ask), again where the user's tokens have been
+    /// dropped meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of the exchange; and that there is no token, where they are dropped again and again.
     pub(super) async fn run(&self, mut want: Want) -> Outcome {
-        let before = self.purges.load(Ordering::SeqCst);
-        let outcome = self.find_or_ask(&want).await;
-        let Ok(token) = &outcome else {
-            return outcome;
+        // The application's own are nobody's to drop.
+        let Some(owner) = Owner::of(&want) else {
+            return self.find_or_ask(&want).await;
         };
-        if self.purges.load(Ordering::SeqCst) == before {
-            return outcome;
+        let purges = self.purges.of(owner);
+        for _ in 0..ATTEMPTS {
+            let before = purges.load(Ordering::SeqCst);
+            let token = self.find_or_ask(&want).await?;
+            if purges.load(Ordering::SeqCst) == before {
+                return Ok(token);
+            }
+            self.revoke(&token);
+            want.from_store = FromStore::Nothing;
         }
-        self.revoke(token);
-        want.from_store = FromStore::Nothing;
-        self.find_or_ask(&want).await
+        Err(gone())
+    }
+}
+
+/// So often a token is asked for whose user is cut off each time.
+const ATTEMPTS: usize = 3;
+
+/// How often tokens of a user have been dropped. Some users share a number, so that an exchange is
+/// seldom made again for somebody else.
+#[derive(Debug)]
+pub(super) struct Purges([AtomicU64; 64]);
+
+impl Default for Purges {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; 64])
+    }
+}
+
+impl Purges {
+    fn of(&self, owner: Owner) -> &AtomicU64 {
+        &self.0[owner.bucket(self.0.len())]
     }
 }

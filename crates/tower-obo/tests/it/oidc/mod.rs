@@ -137,6 +137,8 @@ async fn an_answer_that_is_not_what_was_asked_for_is_not_used() {
             "unusable-identity-provider",
             "{name}"
         );
+        // It stands for a moment.
+        provider.clock.advance(std::time::Duration::from_secs(5));
     }
     assert_eq!(provider.upstream.calls(), 0);
     provider.will(200, good);

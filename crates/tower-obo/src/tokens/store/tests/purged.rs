@@ -35,6 +35,47 @@ async fn a_purge_finds_tokens_in_the_cache_and_those_that_only_an_admission_has(
     assert!(f.store.fresh(bobs.key(), now).is_some());
 }
 
+/// A script that cuts off one user after the other, and comes to this one last.
+#[tokio::test]
+async fn a_purge_counts_while_the_exchange_is_made_again_for_an_earlier_one() {
+    let f = fixture(0, 128);
+    let store = Arc::clone(&f.store);
+    let waiting = tokio::spawn(async move { store.obtain(of("alice", "a")).await });
+    let purge = |user| {
+        f.store
+            .purge(Owner::user("tenant", user), std::iter::empty())
+    };
+    for attempt in 1..=2 {
+        f.exchange.until_begun(attempt).await;
+        purge("alice");
+        f.exchange.open();
+    }
+    f.exchange.until_begun(3).await;
+    f.exchange.open();
+    let token = waiting.await.unwrap().unwrap();
+    assert_eq!(token.header(), "Bearer downstream-2");
+    assert!(f.store.fresh(token.key(), f.clock.now()).is_some());
+
+    // Another's makes nobody lose a token; and there is an end to it.
+    let store = Arc::clone(&f.store);
+    let waiting = tokio::spawn(async move { store.obtain(of("alice", "b")).await });
+    f.exchange.until_begun(4).await;
+    purge("bob");
+    f.exchange.open();
+    let token = waiting.await.unwrap().unwrap();
+    assert_eq!(token.header(), "Bearer downstream-3");
+    let store = Arc::clone(&f.store);
+    let waiting = tokio::spawn(async move { store.obtain(of("alice", "c")).await });
+    for attempt in 5..=7 {
+        f.exchange.until_begun(attempt).await;
+        purge("alice");
+        f.exchange.open();
+    }
+    let gone = error_kind(waiting.await.unwrap());
+    assert_eq!(gone, Some(ExchangeErrorKind::Unavailable));
+    assert_eq!(f.exchange.begun(), 7);
+}
+
 #[tokio::test]
 async fn a_purge_leaves_refusals_alone_and_repeats_no_exchange_that_failed() {
     let f = fixture(0, 128);

@@ -1,6 +1,7 @@
 //! Tokens that the downstream refuses, and what is asked for in their place.
 
 use super::*;
+use crate::{Rejection, TokenDefect};
 
 #[tokio::test]
 async fn a_revoked_token_is_gone_and_its_successor_is_not() {
@@ -275,6 +276,35 @@ async fn ex_13_a_401_of_a_token_that_is_gone_says_nothing_about_its_successor() 
         // The successor's own 401 still has its turn.
         f.store.revoke_once_a_minute(&second);
         assert!(!second.is_alive(f.clock.now()), "{case}");
+    }
+}
+
+/// To the caller it is a token that is no good here, like any other; whoever runs the service has to know
+/// that tokens come encrypted.
+#[tokio::test]
+async fn jw_09_for_an_encrypted_token_the_log_names_the_reason() {
+    let lines = crate::lines::Lines::of_all_levels();
+    let _subscribed = tracing::subscriber::set_default(lines.clone());
+    let f = fixture(0, 128);
+    let context = Arc::new(crate::challenge::ChallengeContext {
+        realm: "".into(),
+        authorization_uri: None,
+        resource_metadata: None,
+    });
+    for (defect, reason) in [
+        (TokenDefect::Encrypted, "encrypted"),
+        (TokenDefect::Form, "form"),
+    ] {
+        f.store.report(Rejection::token(defect, &context));
+        let said = lines.take();
+        let [line] = &said[..] else {
+            panic!("{said:?}");
+        };
+        let defect = format!("defect=\"{reason}\"");
+        assert!(
+            line.contains("request refused") && line.contains(&defect),
+            "{line}"
+        );
     }
 }
 
