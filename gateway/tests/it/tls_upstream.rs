@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use obo_gateway::{ClientCertificate, Config, StartError};
+use obo_gateway::{ClientCertificate, Config, StartError, Target};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
@@ -99,7 +99,11 @@ impl Drop for Authority {
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    /// What each handshake said of whom it is for (SNI), and the certificate that it showed.
+    shown: Arc<Mutex<Vec<Shown>>>,
 }
+
+type Shown = (Option<String>, Option<CertificateDer<'static>>);
 
 impl Server {
     /// `clients`: the authority that clients' certificates must be of.
@@ -132,14 +136,23 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&shown);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
-                let acceptor = acceptor.clone();
+                let (acceptor, noted) = (acceptor.clone(), Arc::clone(&noted));
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
+                    let session = stream.get_ref().1;
+                    let name = session.server_name().map(str::to_owned);
+                    let certificate = session
+                        .peer_certificates()
+                        .and_then(<[_]>::first)
+                        .map(|first| first.clone().into_owned());
+                    noted.lock().unwrap().push((name, certificate));
                     let _ = auto::Builder::new(TokioExecutor::new())
                         .serve_connection(TokioIo::new(stream), service_fn(answer))
                         .await;
@@ -149,7 +162,14 @@ impl Server {
         Self {
             address,
             connections,
+            shown,
         }
+    }
+
+    /// The names that were asked for, one a handshake.
+    fn names(&self) -> Vec<Option<String>> {
+        let shown = self.shown.lock().unwrap();
+        shown.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// A gateway in front of it, by that name.
@@ -309,6 +329,42 @@ async fn tl_01_a_certificate_of_an_unknown_authority_for_another_name_or_of_the_
     }
 }
 
+/// The name of the upstream's `url` is what counts, wherever its machines are: it is what is asked for
+/// in the handshake (SNI), and whom the certificate has to be for.
+#[tokio::test]
+async fn tl_01_the_name_of_the_url_is_asked_for_and_judged_and_not_that_of_the_address() {
+    let authority = Authority::new("names");
+    let name = "api.example";
+    let behind = |server: &Server| {
+        let (address, ca_file) = (server.address, authority.file("ca.pem"));
+        move |config: &mut Config| {
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&format!("https://{name}")).unwrap();
+                upstream.addresses = vec![Target::Tcp {
+                    host: "localhost".to_owned(),
+                    port: address.port(),
+                }];
+                upstream.tls.ca_file = Some(ca_file.clone());
+            }
+        }
+    };
+    for alpn in ["h2", "http/1.1"] {
+        let server = Server::start(authority.issue(&[name], |_| {}), &[alpn], None).await;
+        let rig = Rig::public_with(|_| ok(), behind(&server)).await;
+        let answer = rig.client().await.get("/x").await;
+        assert_eq!(answer.status, 200, "{alpn} {answer:?}");
+        assert!(answer.body.ends_with(" api.example"), "{}", answer.body);
+        assert_eq!(server.names(), [Some(name.to_owned())], "{alpn}");
+
+        let others = ["localhost", "127.0.0.1", "www.api.example", "*.example.org"];
+        let certificate = authority.issue(&others, |_| {});
+        let server = Server::start(certificate, &[alpn], None).await;
+        let rig = Rig::public_with(|_| ok(), behind(&server)).await;
+        assert_eq!(rig.client().await.get("/x").await.status, 502, "{alpn}");
+        assert!(server.connections.load(Ordering::SeqCst) > 0, "{alpn}");
+    }
+}
+
 #[tokio::test]
 async fn an_upstream_that_asks_for_a_certificate_gets_ours() {
     let authority = Authority::new("mutual");
@@ -329,6 +385,13 @@ async fn an_upstream_that_asks_for_a_certificate_gets_ours() {
         })
         .await;
     assert_eq!(rig.client().await.get("/x").await.status, 200);
+    let pem = std::fs::read(&ours.certificate).unwrap();
+    let certificate = CertificateDer::from_pem_slice(&pem).unwrap();
+    assert_eq!(
+        server.shown.lock().unwrap()[..],
+        // An address is no name, and is not said (RFC 6066 §3).
+        [(None, Some(certificate))]
+    );
     let without = server.rig("127.0.0.1", &ca_file, |_| {}).await;
     assert_eq!(without.client().await.get("/x").await.status, 502);
 }
