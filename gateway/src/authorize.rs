@@ -355,6 +355,7 @@ where
                 }
             }
             Decision::Refuse(rejection) => {
+                let rejection = rejection.for_grpc(exchange.has.grpc);
                 AuthorizeFuture::refused(refusal(rejection, &exchange.id))
             }
         }
@@ -468,6 +469,7 @@ where
                             }
                         }
                         (Err(rejection), Some(put_aside)) => {
+                            let rejection = rejection.for_grpc(put_aside.exchange.has.grpc);
                             Self::refused(refusal(rejection, &put_aside.exchange.id))
                         }
                         (_, None) => return Poll::Pending,

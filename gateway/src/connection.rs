@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -25,6 +25,7 @@ use crate::{
     },
     net::{
         io::ClientIo,
+        network::Network,
         peers::Peers,
         sniff::{self, Protocol},
         watch::{Phase, Watch, Watches},
@@ -45,6 +46,7 @@ pub(crate) struct Serving {
     watches: Rc<Watches>,
     tls: Option<ServerTls>,
     peers: Arc<Peers>,
+    trusted: Vec<Network>,
     counts: Counts,
 }
 
@@ -58,6 +60,7 @@ impl Serving {
     ) -> Rc<Self> {
         Rc::new(Self {
             peers,
+            trusted: config.trusted_proxies.clone(),
             counts,
             tls,
             http1: http1::builder(&config.limits),
@@ -80,8 +83,14 @@ impl Serving {
         let serving = Rc::clone(self);
         let watch = self.watches.add();
         async move {
-            let share = serving.peers.of(peer.ip());
-            let client = Rc::new(Client::new(peer, serving.tls.is_some(), Some(share)));
+            let proxies = &serving.trusted;
+            let is_trusted = proxies.iter().any(|own| own.contains(peer.ip()));
+            let Some(connected) = serving.peers.connect(peer.ip(), is_trusted) else {
+                tracing::debug!(client = %peer.ip(), "a client address has too many connections");
+                return;
+            };
+            let client = Rc::new(Client::new(peer, serving.tls.is_some(), connected));
+            watch.belongs_to(&client);
             // Boxed is what should not make the future of a plain connection larger.
             if let Some(tls) = &serving.tls {
                 Box::pin(serving.secure(stream, tls, client, watch, stack)).await;
@@ -202,7 +211,7 @@ where
             // hyper closes behind an answer that ends while more of the body has to come than is there
             // already, and whoever keeps connections should know (RFC 9112 §9.6).
             Framing::Length(length) => {
-                let ends_first = !this.watch.is_uploaded() && response.body().is_end_stream();
+                let ends_first = !this.watch.is_uploaded() && response.body().ends_at_once();
                 ends_first && length > this.watch.came_along()
             }
         };

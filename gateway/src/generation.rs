@@ -112,7 +112,7 @@ impl Generation {
     /// Holds those that run already to the limits of this configuration.
     pub(crate) fn limit(&self, all: &Running, peers: &Peers) {
         all.set_most(self.config.limits.requests);
-        peers.set_most(self.config.limits.of_one_client());
+        peers.keep_to(&self.config.limits);
         for (route, running) in self.config.routes.iter().zip(&self.running_by_route) {
             if let (Some(running), Some(most)) = (running, route.limits.requests) {
                 running.set_most(most);

@@ -216,8 +216,8 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let scheme = if tls.is_some() { "https" } else { "http" };
     let shared = Shared {
         tls,
+        peers: Peers::new(&live.now().config.limits, Arc::clone(&requests)),
         running: requests,
-        peers: Peers::new(live.now().config.limits.of_one_client()),
         metrics,
         traces,
         access_log,

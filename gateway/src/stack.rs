@@ -67,7 +67,7 @@ pub(crate) fn stack(
             counts: parts.counts,
         })
         // Below this, a panic is an answer of 500.
-        .layer(PanicGuardLayer)
+        .layer(PanicGuardLayer(pages.clone()))
         // Requests at once; 503 beyond. hyper limits the number of fields before this, over HTTP/1.
         .layer(LimitLayer(parts.running, pages.clone()))
         // Framing, Host, method, the target's form and length: 400 before anything is decided.

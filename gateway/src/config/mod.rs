@@ -261,7 +261,8 @@ pub struct Limits {
     /// Requests at once in the whole process; beyond: 503.
     pub requests: usize,
     /// Requests at once of one client address (of IPv6: one /64), unless it is a trusted proxy;
-    /// beyond: 503. `None`: half of all.
+    /// beyond: 503. `None`: half of all. Fewer where others leave less, unless it is all of them; and
+    /// the same part of the connections.
     pub requests_per_client: Option<usize>,
     /// Client connections at once; new ones wait beyond.
     pub connections: usize,
@@ -298,6 +299,13 @@ impl Limits {
     pub(crate) fn of_one_client(&self) -> usize {
         self.requests_per_client
             .unwrap_or_else(|| self.requests.div_ceil(2))
+    }
+
+    /// Connections of one client address: the same part of all.
+    pub(crate) fn connections_of_one_client(&self) -> usize {
+        let part = self.connections.saturating_mul(self.of_one_client());
+        part.div_ceil(self.requests.max(1))
+            .clamp(1, self.connections.max(1))
     }
 }
 

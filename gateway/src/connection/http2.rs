@@ -187,6 +187,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let watch = self.streams.0.watches.add();
+        watch.belongs_to(&self.client);
         watch.begin(!request.body().is_end_stream());
         self.streams.begin(&watch);
         let exchange = exchange(request, &self.client, &watch);
@@ -325,8 +326,9 @@ impl Drop for Stream {
             connection.watch.enter(Phase::Idle);
         }
         self.watch.end_record();
-        // No answer had begun.
-        if matches!(self.watch.phase(), Phase::Working | Phase::Awaiting) {
+        // No answer had begun, and it was not for us to end it.
+        let unanswered = matches!(self.watch.phase(), Phase::Working | Phase::Awaiting);
+        if unanswered && !self.watch.is_given_up() {
             connection.taken_back(self.since);
         } else if self.watch.is_served() {
             connection.answered();

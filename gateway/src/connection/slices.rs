@@ -59,9 +59,6 @@ impl Body for Slices {
                 },
                 other => return Poll::Ready(other),
             }
-        } else {
-            // The slice before this one has found room.
-            this.watch.touch();
         }
         let left = this.rest.len();
         let ends = left <= SLICE && this.body.is_end_stream();
@@ -71,6 +68,8 @@ impl Body for Slices {
             left.min(SLICE)
         };
         let slice = this.rest.split_to(length);
+        // The slice before this one has found room.
+        this.watch.moved(length);
         Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 

@@ -9,13 +9,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderValue;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tower_obo::Principal;
 
+mod ahead;
+mod request;
+
+use self::ahead::Ahead;
+pub(crate) use self::request::RequestBody;
 use crate::{
     headers::Injected,
-    message::{trailers, upload::Upload},
+    message::trailers,
     net::{
         pool::Place,
         watch::{Phase, Watch},
@@ -23,149 +27,6 @@ use crate::{
     record::Record,
     steps::limit::Permit,
 };
-
-/// A request's body on its way to the upstream. Of its trailers those pass that were announced and may.
-#[derive(Debug)]
-pub(crate) struct RequestBody {
-    content: Content,
-    watch: Rc<Watch>,
-    /// As the watch numbers them: over HTTP/1 it is that of the next request too.
-    upload: u32,
-}
-
-#[derive(Debug)]
-enum Content {
-    Plain(Upload),
-    /// With trailers that may pass, as `Trailer` tells the upstream. Boxed, since it is rare.
-    Trailing(Box<(Upload, HeaderValue)>),
-}
-
-impl RequestBody {
-    pub(crate) fn new(upload: Upload, watch: Rc<Watch>) -> Self {
-        Self {
-            content: Content::Plain(upload),
-            upload: watch.upload(),
-            watch,
-        }
-    }
-
-    /// Lets pass the trailers that `announced` names.
-    pub(crate) fn with_trailers(self, announced: HeaderValue) -> Self {
-        let content = match self.content {
-            Content::Plain(upload) => Content::Trailing(Box::new((upload, announced))),
-            other @ Content::Trailing(_) => other,
-        };
-        Self { content, ..self }
-    }
-
-    pub(crate) const fn watch(&self) -> &Rc<Watch> {
-        &self.watch
-    }
-
-    /// Whether the request asks for another protocol.
-    pub(crate) fn wants_upgrade(&self) -> bool {
-        self.watch.wants_upgrade()
-    }
-
-    /// The body of a copy of a request that has none.
-    pub(crate) fn without_content(&self) -> Self {
-        Self::new(Upload::default(), Rc::clone(&self.watch))
-    }
-
-    const fn upload(&self) -> &Upload {
-        match &self.content {
-            Content::Plain(upload) => upload,
-            Content::Trailing(trailing) => &trailing.0,
-        }
-    }
-}
-
-/// Why a request's body did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UploadError {
-    #[error("the body broke off")]
-    Broken(#[source] hyper::Error),
-    #[error("the body is larger than the route allows")]
-    TooLarge,
-    // Both say the same to an upstream over HTTP/2.
-    #[error("the client took the request back")]
-    TakenBack(#[source] h2::Error),
-    #[error("the answer has ended before the request")]
-    Unwanted(#[source] h2::Error),
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = UploadError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let this = &mut *self;
-        // First of all: what follows is written into the record of the request that runs.
-        if !this.watch.may_upload(this.upload) {
-            let unwanted = UploadError::Unwanted(h2::Reason::CANCEL.into());
-            return Poll::Ready(Some(Err(unwanted)));
-        }
-        let (upload, announced) = match &mut this.content {
-            Content::Plain(upload) => (upload, None),
-            Content::Trailing(trailing) => (&mut trailing.0, Some(&trailing.1)),
-        };
-        // What goes out again has been counted.
-        let is_new = upload.is_new();
-        let polled = Pin::new(&mut *upload).poll_frame(cx);
-        this.watch.set_uploading(polled.is_pending());
-        if polled.is_pending() {
-            this.watch.uploader_waits(cx);
-        }
-        match ready!(polled) {
-            Some(Ok(frame)) if frame.is_data() => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if is_new {
-                    this.watch.note(|record| record.received += bytes as u64);
-                    if !this.watch.takes(bytes) {
-                        return Poll::Ready(Some(Err(UploadError::TooLarge)));
-                    }
-                }
-                if upload.is_end_stream() {
-                    this.watch.set_uploaded();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => Poll::Ready(Some(Err(UploadError::Broken(error)))),
-            Some(Ok(mut frame)) => {
-                this.watch.set_trailers();
-                this.watch.set_uploaded();
-                let kept =
-                    frame
-                        .trailers_mut()
-                        .zip(announced)
-                        .is_some_and(|(trailers, announced)| {
-                            trailers::keep(trailers, announced);
-                            !trailers.is_empty()
-                        });
-                Poll::Ready(kept.then_some(Ok(frame)))
-            }
-            None if upload.is_cut() => {
-                let taken_back = UploadError::TakenBack(h2::Reason::CANCEL.into());
-                Poll::Ready(Some(Err(taken_back)))
-            }
-            None => {
-                this.watch.set_uploaded();
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.upload().is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.upload().size_hint()
-    }
-}
 
 /// A response's body on its way to the client.
 ///
@@ -194,8 +55,7 @@ enum Kind {
     Upstream {
         incoming: Incoming,
         place: Option<Place>,
-        /// What comes next, where that is known already; `None` in it is the end.
-        ahead: Option<Ahead>,
+        ahead: Ahead,
         /// The answer broke off, and what came before that is still being written.
         broken: Option<AnswerError>,
         /// That of its request, as the watch numbers them.
@@ -206,7 +66,8 @@ enum Kind {
     },
 }
 
-type Ahead = Option<hyper::Result<Frame<Bytes>>>;
+/// What an upstream says next; `None` is the end.
+type Next = Option<hyper::Result<Frame<Bytes>>>;
 
 /// The longest end of an answer, in bytes, that may wait for its client while the request counts as
 /// over. No more than what else is kept of a stream.
@@ -250,7 +111,7 @@ impl ResponseBody {
             kind: Kind::Upstream {
                 incoming,
                 place: Some(place),
-                ahead: None,
+                ahead: Ahead::default(),
                 broken: None,
                 upload: watch.upload(),
                 injected,
@@ -330,6 +191,17 @@ impl ResponseBody {
         }
     }
 
+    /// Whether nothing, or no more than a little, is between the head and the end.
+    pub(crate) fn ends_at_once(&self) -> bool {
+        match &self.kind {
+            Kind::Whole(_) => true,
+            Kind::Upstream { incoming, .. } => {
+                let length = incoming.size_hint().exact();
+                length.is_some_and(|length| length <= MOST_UNREAD as u64)
+            }
+        }
+    }
+
     /// The request is over for the limits of requests at once.
     fn release(&mut self) {
         if let Some(permit) = &mut self.permit {
@@ -340,9 +212,10 @@ impl ResponseBody {
         }
     }
 
-    /// Whether the upstream has more to say. An end that comes by itself (a last chunk, an empty frame,
-    /// trailers) would be seen only when the client has read what came before it.
-    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+    /// Whether the upstream has more to say, behind a piece of `length` bytes. An end that comes by itself (a
+    /// last chunk, an empty frame, trailers), or behind other short pieces, would be seen only when the client
+    /// has read what came before it.
+    fn look_ahead(&mut self, length: usize, cx: &mut Context<'_>) {
         let Kind::Upstream {
             incoming,
             place,
@@ -352,71 +225,24 @@ impl ResponseBody {
         else {
             return;
         };
-        let Poll::Ready(next) = poll_incoming(incoming, place.as_mut(), cx) else {
-            return;
-        };
-        let ends = match &next {
-            None => !is_cut(incoming, place.as_ref()),
-            Some(Ok(frame)) => frame.is_trailers(),
-            Some(Err(_)) => false,
-        };
-        *ahead = Some(next);
+        let ends = ahead.look(MOST_UNREAD.saturating_sub(length), || {
+            match poll_incoming(incoming, place.as_mut(), cx) {
+                Poll::Ready(None) => Some((None, !is_cut(incoming, place.as_ref()))),
+                Poll::Ready(next) => Some((next, incoming.is_end_stream())),
+                Poll::Pending => None,
+            }
+        });
         if ends {
             self.end();
             self.release();
         }
     }
 
-    fn end(&mut self) {
-        let Kind::Upstream { place, upload, .. } = &mut self.kind else {
-            return;
-        };
-        let Some(watch) = &self.watch else {
-            return;
-        };
-        if watch.is_uploaded() {
-            if let Some(Place::Http1(lease)) = place.take() {
-                lease.give_back();
-            }
-        } else {
-            // The rest of the request is not wanted. It would go on by itself, and outlive all limits.
-            *place = None;
-            watch.end_upload(*upload);
-        }
-    }
-}
-
-fn poll_incoming(
-    incoming: &mut Incoming,
-    place: Option<&mut Place>,
-    cx: &mut Context<'_>,
-) -> Poll<Ahead> {
-    match place {
-        Some(Place::Http1(lease)) => lease.poll_frame(incoming, cx),
-        _ => Pin::new(incoming).poll_frame(cx),
-    }
-}
-
-/// Whether a body that has come to its end broke off there.
-fn is_cut(incoming: &Incoming, place: Option<&Place>) -> bool {
-    matches!(place, Some(Place::Http2(_))) && !incoming.is_end_stream()
-}
-
-impl From<Bytes> for ResponseBody {
-    fn from(bytes: Bytes) -> Self {
-        Self::whole(bytes)
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = AnswerError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    fn poll_next(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        let this = &mut *self;
+        let this = self;
         let (incoming, place, ahead, broken, injected) = match &mut this.kind {
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
@@ -447,21 +273,19 @@ impl Body for ResponseBody {
         match next {
             Some(Ok(frame)) if frame.is_data() => {
                 let ended = incoming.is_end_stream();
+                let length = frame.data_ref().map_or(0, Bytes::len);
                 if let Some(watch) = &this.watch {
                     watch.touch();
-                    let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    watch.note(|record| record.sent += bytes as u64);
+                    watch.note(|record| record.sent += length as u64);
                 }
-                let is_short = frame
-                    .data_ref()
-                    .is_none_or(|data| data.len() <= MOST_UNREAD);
-                if ended {
+                let is_short = length <= MOST_UNREAD;
+                if ended && ahead.is_empty() {
                     this.end();
                     if is_short {
                         this.release();
                     }
-                } else if is_short {
-                    this.look_ahead(cx);
+                } else if is_short && ahead.is_empty() {
+                    this.look_ahead(length, cx);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -493,6 +317,63 @@ impl Body for ResponseBody {
         }
     }
 
+    fn end(&mut self) {
+        let Kind::Upstream { place, upload, .. } = &mut self.kind else {
+            return;
+        };
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        if watch.is_uploaded() {
+            if let Some(Place::Http1(lease)) = place.take() {
+                lease.give_back();
+            }
+        } else {
+            // The rest of the request is not wanted. It would go on by itself, and outlive all limits.
+            *place = None;
+            watch.end_upload(*upload);
+        }
+    }
+}
+
+fn poll_incoming(
+    incoming: &mut Incoming,
+    place: Option<&mut Place>,
+    cx: &mut Context<'_>,
+) -> Poll<Next> {
+    match place {
+        Some(Place::Http1(lease)) => lease.poll_frame(incoming, cx),
+        _ => Pin::new(incoming).poll_frame(cx),
+    }
+}
+
+/// Whether a body that has come to its end broke off there.
+fn is_cut(incoming: &Incoming, place: Option<&Place>) -> bool {
+    matches!(place, Some(Place::Http2(_))) && !incoming.is_end_stream()
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::whole(bytes)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        let polled = self.poll_next(cx);
+        if let Some(watch) = &self.watch {
+            // Until it is asked for more, the client has not made room for this.
+            watch.set_unread(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        polled
+    }
+
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_empty(),
@@ -504,7 +385,7 @@ impl Body for ResponseBody {
                 ..
             } => {
                 let is_over = place.is_none() || incoming.is_end_stream();
-                is_over && broken.is_none() && !matches!(ahead, Some(Some(_)))
+                is_over && broken.is_none() && ahead.is_over()
             }
         }
     }
@@ -535,7 +416,12 @@ impl Drop for ResponseBody {
         if watch.phase() == Phase::Streaming {
             let whole = match &self.kind {
                 Kind::Whole(bytes) => bytes.is_empty(),
-                Kind::Upstream { place, broken, .. } => place.is_none() && broken.is_none(),
+                Kind::Upstream {
+                    place,
+                    broken,
+                    ahead,
+                    ..
+                } => place.is_none() && broken.is_none() && ahead.is_over(),
             };
             watch.note(|record| record.whole = whole);
             watch.end();

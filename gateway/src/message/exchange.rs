@@ -16,7 +16,7 @@ use super::{answer::Answer, upload::Upload};
 use crate::{
     net::{network::Network, watch::Watch},
     route::Route,
-    steps::limit::Running,
+    steps::limit::{Connected, Share},
 };
 
 /// One request. A type of its own, so that what the steps add needs no allocation, as the
@@ -49,9 +49,13 @@ impl Exchange {
 
     /// The answer to this request, given by the gateway itself.
     pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
-        // Also before `has` is known.
-        let grpc = Head::from(&self.request).is_grpc();
-        answer.for_grpc(grpc).into_response(&self.id)
+        answer.for_grpc(self.is_grpc()).into_response(&self.id)
+    }
+
+    /// Whether it is a gRPC call, also before `has` is known. There are none over HTTP/1, where the status
+    /// of an answer says whether the connection can be trusted.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.request.version() == Version::HTTP_2 && Head::from(&self.request).is_grpc()
     }
 }
 
@@ -95,8 +99,8 @@ pub(crate) struct Client {
     peer: IpAddr,
     /// Whether it is a proxy that says truly who the client is.
     trusted: Cell<bool>,
-    /// The running requests of its address; `None` where nobody counts them.
-    share: Option<Arc<Running>>,
+    /// Counts for its address.
+    connected: Option<Connected>,
     /// The client's address as a header value.
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
@@ -107,7 +111,11 @@ pub(crate) struct Client {
 
 impl Client {
     /// Nobody is trusted before [`trust`](Self::trust) has been told whom to.
-    pub(crate) fn new(peer: SocketAddr, secure: bool, share: Option<Arc<Running>>) -> Self {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        secure: bool,
+        connected: impl Into<Option<Connected>>,
+    ) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = peer.ip().to_canonical();
         let text = ip.to_string();
@@ -120,7 +128,7 @@ impl Client {
             secure,
             peer: peer.ip(),
             trusted: Cell::new(false),
-            share,
+            connected: connected.into(),
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
             forwarded: RefCell::new(None),
@@ -138,8 +146,9 @@ impl Client {
     }
 
     /// The running requests of its address, unless it is a proxy, which has many clients.
-    pub(crate) fn share(&self) -> Option<&Arc<Running>> {
-        self.share.as_ref().filter(|_| !self.is_trusted())
+    pub(crate) fn share(&self) -> Option<&Arc<Share>> {
+        let connected = self.connected.as_ref().filter(|_| !self.is_trusted());
+        connected.map(Connected::share)
     }
 
     /// `https` or `http`.

@@ -204,8 +204,8 @@ impl<T: Socket> ClientIo<T> {
                     Phase::Idle => self.is_blocked,
                     _ => false,
                 };
-                if moves {
-                    self.watch.touch();
+                if moves && let Poll::Ready(Ok(bytes)) = polled {
+                    self.watch.moved(*bytes);
                 }
                 if self.is_blocked {
                     self.is_blocked = false;

@@ -1,7 +1,7 @@
-//! How many requests each client address has at once.
+//! How many requests and connections each client address has at once.
 //!
 //! One that reads slowly, or not at all, keeps the places of its requests for as long as the limits of
-//! time let it. So that it cannot have all of them there is a share for each address.
+//! time let it, and one that only connects has places among the connections. So that it cannot have all of them there is a share for each address.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use crate::steps::limit::Running;
+use crate::{
+    config::Limits,
+    steps::limit::{Connected, Running, Share},
+};
 
 /// How many addresses are known before it is looked for the first time which of them have left.
 const FEW: usize = 64;
@@ -20,22 +23,28 @@ const FEW: usize = 64;
 /// The addresses of all connections, of all workers.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// Requests at once of one address.
+    /// Requests at once of all addresses.
+    whole: Arc<Running>,
+    /// And of one.
     most: AtomicUsize,
+    /// Connections of one.
+    connections: AtomicUsize,
     known: Mutex<Known>,
 }
 
 #[derive(Debug)]
 struct Known {
-    by_address: HashMap<IpAddr, Weak<Running>>,
+    by_address: HashMap<IpAddr, Weak<Share>>,
     /// How many there may be before it is looked again.
     look_at: usize,
 }
 
 impl Peers {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, whole: Arc<Running>) -> Arc<Self> {
         Arc::new(Self {
-            most: AtomicUsize::new(most),
+            whole,
+            most: AtomicUsize::new(limits.of_one_client()),
+            connections: AtomicUsize::new(limits.connections_of_one_client()),
             known: Mutex::new(Known {
                 by_address: HashMap::new(),
                 look_at: FEW,
@@ -44,7 +53,10 @@ impl Peers {
     }
 
     /// Holds all addresses to another share, those that are known too.
-    pub(crate) fn set_most(&self, most: usize) {
+    pub(crate) fn keep_to(&self, limits: &Limits) {
+        let most = limits.of_one_client();
+        let connections = limits.connections_of_one_client();
+        self.connections.store(connections, Ordering::Relaxed);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.most.store(most, Ordering::Relaxed);
         for running in known.by_address.values().filter_map(Weak::upgrade) {
@@ -52,8 +64,15 @@ impl Peers {
         }
     }
 
-    /// The requests of that address. Asked once a connection.
-    pub(crate) fn of(&self, address: IpAddr) -> Arc<Running> {
+    /// One more connection of that address, with its requests; `None` where it has too many.
+    pub(crate) fn connect(&self, address: IpAddr, is_trusted: bool) -> Option<Connected> {
+        let (connected, others) = self.of(address).connect();
+        let has_room = others < self.connections.load(Ordering::Relaxed);
+        (is_trusted || has_room).then_some(connected)
+    }
+
+    /// The requests of that address.
+    fn of(&self, address: IpAddr) -> Arc<Share> {
         let address = host(address);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = known.by_address.get(&address).and_then(Weak::upgrade) {
@@ -65,7 +84,7 @@ impl Peers {
                 .retain(|_, running| running.strong_count() > 0);
             known.look_at = FEW.max(known.by_address.len().saturating_mul(2));
         }
-        let running = Running::new(self.most.load(Ordering::Relaxed));
+        let running = Share::new(self.most.load(Ordering::Relaxed), &self.whole);
         known.by_address.insert(address, Arc::downgrade(&running));
         running
     }
@@ -86,6 +105,26 @@ fn host(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::limit::Permit;
+
+    /// One request at once of each.
+    fn peers() -> Arc<Peers> {
+        Peers::new(&limits(1), Running::new(1_000_000))
+    }
+
+    fn limits(most: usize) -> Limits {
+        Limits {
+            requests: 1_000,
+            requests_per_client: Some(most),
+            connections: 2_000,
+            ..Limits::default()
+        }
+    }
+
+    fn take(peers: &Peers, text: &str) -> Option<Permit> {
+        let permit = peers.whole.permit().unwrap();
+        permit.within(&peers.of(address(text)))
+    }
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -93,41 +132,54 @@ mod tests {
 
     #[test]
     fn an_address_has_one_count_for_all_its_connections_and_others_have_their_own() {
-        let peers = Peers::new(1);
-        let first = peers.of(address("192.0.2.1"));
-        let held = first.permit().unwrap();
+        let peers = peers();
+        let held = take(&peers, "192.0.2.1").unwrap();
         for same in ["192.0.2.1", "::ffff:192.0.2.1"] {
-            assert!(peers.of(address(same)).permit().is_none(), "{same}");
+            assert!(take(&peers, same).is_none(), "{same}");
         }
         for other in ["192.0.2.2", "2001:db8::1"] {
-            assert!(peers.of(address(other)).permit().is_some(), "{other}");
+            assert!(take(&peers, other).is_some(), "{other}");
         }
         drop(held);
-        assert!(peers.of(address("192.0.2.1")).permit().is_some());
+        assert!(take(&peers, "192.0.2.1").is_some());
     }
 
     #[test]
     fn another_share_holds_for_addresses_that_are_known_too() {
-        let peers = Peers::new(1);
-        let known = peers.of(address("192.0.2.1"));
-        let _held = known.permit().unwrap();
-        peers.set_most(2);
-        assert!(known.permit().is_some());
+        let peers = peers();
+        let known = "192.0.2.1";
+        let _held = take(&peers, known).unwrap();
+        peers.keep_to(&limits(2));
+        assert!(take(&peers, known).is_some());
         assert_eq!(peers.of(address("192.0.2.2")).most(), 2);
     }
 
     #[test]
+    fn an_address_has_the_same_part_of_the_connections_unless_it_is_trusted() {
+        let peers = peers();
+        let connect = |trusted| peers.connect(address("192.0.2.1"), trusted);
+        let (first, _second) = (connect(false).unwrap(), connect(false).unwrap());
+        assert!(connect(false).is_none());
+        assert!(connect(true).is_some());
+        assert!(peers.connect(address("192.0.2.2"), false).is_some());
+        drop(first);
+        assert!(connect(false).is_some());
+        peers.keep_to(&limits(2));
+        let _third = connect(false).unwrap();
+        assert!(connect(false).is_some());
+    }
+
+    #[test]
     fn a_network_of_64_bits_is_one_client() {
-        let peers = Peers::new(1);
-        let first = peers.of(address("2001:db8::1"));
-        let _held = first.permit().unwrap();
-        assert!(peers.of(address("2001:db8::ff:1")).permit().is_none());
-        assert!(peers.of(address("2001:db8:0:1::1")).permit().is_some());
+        let peers = peers();
+        let _held = take(&peers, "2001:db8::1").unwrap();
+        assert!(take(&peers, "2001:db8::ff:1").is_none());
+        assert!(take(&peers, "2001:db8:0:1::1").is_some());
     }
 
     #[test]
     fn addresses_that_have_left_are_forgotten() {
-        let peers = Peers::new(1);
+        let peers = peers();
         let _stays = peers.of(address("192.0.2.1"));
         for number in 0..10_000_u32 {
             peers.of(IpAddr::V4((0x0a00_0000 + number).into()));

@@ -24,7 +24,10 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use tokio::{task, time};
+use tokio::{
+    task::{self, AbortHandle},
+    time,
+};
 
 use super::{
     connector::{Connector, Opened, Transport},
@@ -36,6 +39,9 @@ use crate::{config::Protocol, message::body::RequestBody};
 
 /// How long a connection that waited may take to be ready. It needs one turn of its own task.
 const READY: Duration = Duration::from_millis(100);
+
+/// How long what has been taken of a request may be on its way to an upstream that has answered already.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The connections to one address.
 pub(crate) struct Pool {
@@ -53,6 +59,7 @@ pub(crate) struct Pool {
 struct Idle {
     connection: SendRequest<RequestBody>,
     driver: Option<Driver>,
+    task: Task,
     line: Rc<Line>,
     /// Milliseconds on the worker's clock; 0 until the first sweep sees it.
     since: u64,
@@ -91,6 +98,7 @@ impl Pool {
             let Idle {
                 mut connection,
                 driver,
+                task,
                 line,
                 since,
             } = self.idle.borrow_mut().pop()?;
@@ -104,6 +112,7 @@ impl Pool {
                 return Some(Lease {
                     connection,
                     driver,
+                    task,
                     line,
                 });
             }
@@ -210,6 +219,7 @@ impl Pool {
         let Lease {
             connection,
             driver,
+            task,
             line,
         } = lease;
         // Without a task of its own, nothing makes it ready later.
@@ -219,9 +229,12 @@ impl Pool {
             idle.push(Idle {
                 connection,
                 driver,
+                task,
                 line,
                 since: 0,
             });
+        } else {
+            task.end_soon();
         }
     }
 }
@@ -265,6 +278,7 @@ async fn http1(io: Transport, line: Rc<Line>) -> hyper::Result<Lease> {
     Ok(Lease {
         connection: sender,
         driver: (!ended).then_some(driver),
+        task: Task::default(),
         line,
     })
 }
@@ -290,15 +304,17 @@ pub(crate) struct Lease {
     connection: SendRequest<RequestBody>,
     /// `None` where the connection has a task of its own, or has ended.
     driver: Option<Driver>,
+    task: Task,
     line: Rc<Line>,
 }
 
 impl Lease {
     /// Of a connection that has a task of its own.
-    pub(crate) const fn new(connection: SendRequest<RequestBody>, line: Rc<Line>) -> Self {
+    pub(crate) fn new(connection: SendRequest<RequestBody>, line: Rc<Line>) -> Self {
         Self {
             connection,
             driver: None,
+            task: Task::default(),
             line,
         }
     }
@@ -321,7 +337,8 @@ impl Lease {
         if !request.body().is_end_stream()
             && let Some(driver) = self.driver.take()
         {
-            task::spawn_local(driver.run());
+            let task = task::spawn_local(driver.run());
+            self.task = Task(Some(task.abort_handle()));
         }
         self.connection.try_send_request(request)
     }
@@ -378,6 +395,33 @@ impl Lease {
     pub(crate) fn give_back(self) {
         if let Some(pool) = self.line.pool() {
             pool.give_back(self);
+        }
+    }
+}
+
+/// A connection's own task, which ends with whoever has the connection.
+///
+/// By itself it does not: hyper ends a connection once all that it has for it is written, and an upstream
+/// that does not read may put that off for ever.
+#[derive(Debug, Default)]
+struct Task(Option<AbortHandle>);
+
+impl Task {
+    /// Lets it write what is left, for a while.
+    fn end_soon(mut self) {
+        if let Some(task) = self.0.take().filter(|task| !task.is_finished()) {
+            task::spawn_local(async move {
+                time::sleep(LAST_WORDS).await;
+                task.abort();
+            });
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
         }
     }
 }

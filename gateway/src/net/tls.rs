@@ -2,10 +2,12 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs, io,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -53,8 +55,9 @@ pub(crate) struct Tls {
     name: ServerName<'static>,
     files: UpstreamTls,
     config: RefCell<Arc<ClientConfig>>,
-    /// Of the files that `config` was made from.
-    changed: Cell<[Option<SystemTime>; 3]>,
+    /// Stands for what the files held when they were read last.
+    seen: Cell<u64>,
+    hasher: RandomState,
     looked: Cell<Instant>,
 }
 
@@ -66,12 +69,13 @@ impl Tls {
         let name = ServerName::try_from(upstream.host.clone())
             .map_err(|_| TlsError::Name(upstream.host.clone()))?;
         let files = upstream.tls.clone();
-        let changed = Cell::new(changed(&files));
+        let hasher = RandomState::new();
         Ok(Self {
+            seen: Cell::new(hasher.hash_one(contents(&files))),
+            hasher,
             name,
             config: RefCell::new(config(&files)?),
             files,
-            changed,
             looked: Cell::new(Instant::now()),
         })
     }
@@ -121,17 +125,23 @@ impl Tls {
     }
 
     fn look(&self) {
-        let now = changed(&self.files);
-        if now == self.changed.get() {
+        // Not by their times: those of mounted secrets are links that are exchanged, to files that may be
+        // as old as those before.
+        let now = self.hasher.hash_one(contents(&self.files));
+        let before = self.seen.replace(now);
+        if before == now {
             return;
         }
         match config(&self.files) {
             Ok(config) => {
                 *self.config.borrow_mut() = config;
-                self.changed.set(now);
                 tracing::info!("the TLS files of an upstream have changed and are used");
             }
             Err(error) => {
+                if matches!(error, TlsError::File { .. }) {
+                    // It may have been there a moment ago, and be there again.
+                    self.seen.set(before);
+                }
                 tracing::warn!(%error, "the TLS files of an upstream have changed and cannot be used; the old ones stay");
             }
         }
@@ -147,14 +157,14 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-fn changed(files: &UpstreamTls) -> [Option<SystemTime>; 3] {
+fn contents(files: &UpstreamTls) -> [Option<Vec<u8>>; 3] {
     let client = files.client.as_ref();
     [
         files.ca_file.as_deref(),
         client.map(|client| client.certificate.as_path()),
         client.map(|client| client.key.as_path()),
     ]
-    .map(|path| fs::metadata(path?).and_then(|file| file.modified()).ok())
+    .map(|path| fs::read(path?).ok())
 }
 
 fn config(files: &UpstreamTls) -> Result<Arc<ClientConfig>, TlsError> {
@@ -223,7 +233,6 @@ mod tests {
         folder: PathBuf,
         client: ClientCertificate,
         ca_file: PathBuf,
-        written: Cell<u64>,
     }
 
     impl Files {
@@ -236,17 +245,14 @@ mod tests {
                 client: ClientCertificate::new(certificate, key),
                 ca_file,
                 folder,
-                written: Cell::new(0),
             }
         }
 
-        /// With a time that is another each time, however coarse the file system's clock is.
+        /// As old as ever: a link that is exchanged may lead to such a file.
         fn write(&self, path: &Path, text: &str) {
             fs::write(path, text).unwrap();
-            self.written.set(self.written.get() + 1);
-            let time = UNIX_EPOCH + Duration::from_secs(self.written.get());
             let file = fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(time).unwrap();
+            file.set_modified(UNIX_EPOCH).unwrap();
         }
 
         fn write_all(&self) {

@@ -27,10 +27,11 @@ use crate::{
 };
 
 mod account;
+mod pace;
 mod watches;
 
-use self::watches::Clock;
 pub(crate) use self::watches::Watches;
+use self::{pace::Pace, watches::Clock};
 
 const NEVER: u64 = u64::MAX;
 
@@ -87,6 +88,7 @@ pub(crate) struct Watch {
     /// Who waits for more of the upload.
     uploader: RefCell<Option<Waker>>,
     late: Cell<Option<Late>>,
+    pace: Pace,
     overdue: Cell<bool>,
     /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
     /// so.
@@ -159,6 +161,7 @@ impl Watch {
         self.answering.set(true);
         self.brief.set(false);
         self.late.set(None);
+        self.owes_nothing();
         self.end.set(NEVER);
         self.caller.take();
         self.enter(Phase::Working);
@@ -407,6 +410,11 @@ impl Watch {
         }
         self.overdue.set(true);
         self.wake();
+    }
+
+    /// Whether the gateway ends it.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.overdue.get()
     }
 
     /// Gives a connection that was to end the time for its last words.

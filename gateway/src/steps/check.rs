@@ -42,7 +42,8 @@ impl Step for Check {
             self.target_bytes,
             self.head_bytes,
         )?;
-        exchange.has.grpc = exchange.has.grpc && Head::from(&*request).is_grpc();
+        let is_http2 = request.version() == Version::HTTP_2;
+        exchange.has.grpc = exchange.has.grpc && is_http2 && Head::from(&*request).is_grpc();
         if exchange.has.transfer_encoding {
             framing(request.headers())?;
         }

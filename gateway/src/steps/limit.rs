@@ -4,10 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -16,107 +13,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+mod running;
+
+pub(crate) use self::running::{Connected, HeldBack, Permit, Running, Share};
 use super::route::Pages;
 use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
-
-/// Counts the running requests of all workers.
-///
-/// The one thing that requests of two workers share: the limit is a promise to the upstream, and
-/// split by worker it would refuse on a busy one while others idle. Two relaxed additions a
-/// request; nothing waits for anything.
-#[derive(Debug)]
-pub(crate) struct Running {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Running {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            now: AtomicUsize::new(0),
-            most: AtomicUsize::new(most),
-        })
-    }
-
-    /// How many run.
-    pub(crate) fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed) as u64
-    }
-
-    /// How many may.
-    pub(crate) fn most(&self) -> u64 {
-        self.most.load(Ordering::Relaxed) as u64
-    }
-
-    /// Another limit, which those that run already are not held to.
-    pub(crate) fn set_most(&self, most: usize) {
-        self.most.store(most, Ordering::Relaxed);
-    }
-
-    pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
-        // Made first, so that it gives back what it took when it is refused.
-        let permit = Permit {
-            running: Some(Arc::clone(self)),
-            share: None,
-        };
-        self.has_room().then_some(permit)
-    }
-
-    fn end_one(&self) {
-        self.now.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether far more have come than may run.
-    fn is_flooded(&self) -> bool {
-        self.now.load(Ordering::Relaxed) > self.most.load(Ordering::Relaxed).saturating_mul(2)
-    }
-
-    fn has_room(&self) -> bool {
-        self.now.fetch_add(1, Ordering::Relaxed) < self.most.load(Ordering::Relaxed)
-    }
-}
-
-/// One running request; the counts go down when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    /// `None` once it counts as over.
-    running: Option<Arc<Running>>,
-    /// Those of the client's address, of which it is one until nothing is left to be read.
-    share: Option<Arc<Running>>,
-}
-
-impl Permit {
-    /// The same request as one of `share`; `None` where that has no room.
-    fn within(mut self, share: &Arc<Running>) -> Option<Self> {
-        self.share = Some(Arc::clone(share));
-        share.has_room().then_some(self)
-    }
-
-    /// A request that is refused and not read yet.
-    fn unread(share: &Arc<Running>) -> Self {
-        share.has_room();
-        Self {
-            running: None,
-            share: Some(Arc::clone(share)),
-        }
-    }
-
-    /// The request is over for the others. What its client has not read yet counts for its address.
-    pub(crate) fn end(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.end_one();
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.end();
-        if let Some(share) = &self.share {
-            share.end_one();
-        }
-    }
-}
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -221,51 +122,5 @@ where
                 None => Poll::Pending,
             },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_more_than_allowed_run_and_refusals_do_not_count() {
-        let running = Running::new(2);
-        let first = running.permit().unwrap();
-        let _second = running.permit().unwrap();
-        assert!(running.permit().is_none());
-        assert!(running.permit().is_none());
-        drop(first);
-        assert!(running.permit().is_some());
-        assert_eq!(running.now.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn what_a_share_refuses_counts_nowhere() {
-        let (running, share) = (Running::new(3), Running::new(1));
-        let within = || running.permit()?.within(&share);
-        let first = within().unwrap();
-        assert!(within().is_none());
-        let other = running.permit().unwrap();
-        assert_eq!((running.now(), share.now()), (2, 1));
-        drop(first);
-        assert!(within().is_some());
-        drop(other);
-        assert_eq!((running.now(), share.now()), (0, 0));
-    }
-
-    #[test]
-    fn what_is_over_and_not_read_counts_for_its_address_alone() {
-        let (running, share) = (Running::new(9), Running::new(2));
-        let mut unread = running.permit().unwrap().within(&share).unwrap();
-        unread.end();
-        unread.end();
-        assert_eq!((running.now(), share.now()), (0, 1));
-        let refused: Vec<_> = (0..3).map(|_| Permit::unread(&share)).collect();
-        assert!(!share.is_flooded());
-        let more = Permit::unread(&share);
-        assert!(share.is_flooded());
-        drop((unread, refused, more));
-        assert_eq!((running.now(), share.now()), (0, 0));
     }
 }

@@ -11,20 +11,23 @@ use std::{
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
-use tower_obo::Head;
 use tower_service::Service;
 
+use super::route::{Pages, Reader};
 use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
 
 /// The layer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PanicGuardLayer;
+#[derive(Clone, Debug)]
+pub(crate) struct PanicGuardLayer(pub(crate) Pages);
 
 impl<S> Layer<S> for PanicGuardLayer {
     type Service = PanicGuard<S>;
 
     fn layer(&self, inner: S) -> PanicGuard<S> {
-        PanicGuard { inner }
+        PanicGuard {
+            inner,
+            pages: self.0.clone(),
+        }
     }
 }
 
@@ -32,6 +35,7 @@ impl<S> Layer<S> for PanicGuardLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct PanicGuard<S> {
     inner: S,
+    pages: Pages,
 }
 
 impl<S> Service<Exchange> for PanicGuard<S>
@@ -48,7 +52,8 @@ where
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
         let id = exchange.id.clone();
-        let grpc = Head::from(&exchange.request).is_grpc();
+        let grpc = exchange.is_grpc();
+        let reader = self.pages.reader(&exchange);
         // What is shared beyond the request (pools, routes) is changed in single steps that do
         // not panic halfway.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
@@ -56,6 +61,7 @@ where
             inner: called.ok(),
             id,
             grpc,
+            reader,
         }
     }
 }
@@ -68,6 +74,7 @@ pin_project! {
         inner: Option<F>,
         id: HeaderValue,
         grpc: bool,
+        reader: Option<Box<Reader>>,
     }
 }
 
@@ -89,9 +96,13 @@ where
         }
         // The message may hold anything; the panic hook has printed it, and nothing else shows it.
         tracing::error!(request_id = ?this.id, "a request made the gateway panic");
-        Poll::Ready(Ok(Answer::panicked()
+        let mut response = Answer::panicked()
             .for_grpc(*this.grpc)
-            .into_response(this.id)))
+            .into_response(this.id);
+        if let Some(reader) = this.reader {
+            reader.apply(&mut response);
+        }
+        Poll::Ready(Ok(response))
     }
 }
 
@@ -122,14 +133,33 @@ mod tests {
                 inner: Some(async { panic!("in poll") }),
                 id: id.clone(),
                 grpc,
+                reader: None,
             };
             assert_eq!(head(polled), answer);
             let called = PanicGuardFuture {
                 inner: None::<std::future::Ready<_>>,
                 id,
                 grpc,
+                reader: None,
             };
             assert_eq!(head(called), answer);
         }
+    }
+
+    #[test]
+    fn hd_14_pages_can_read_that_it_was_a_panic() {
+        let polled = PanicGuardFuture {
+            inner: Some(async { panic!("in poll") }),
+            id: HeaderValue::from_static("x"),
+            grpc: false,
+            reader: Some(Reader::of_any_page()),
+        };
+        let mut polled = Box::pin(polled);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Ok(response)) = polled.as_mut().poll(&mut cx) else {
+            panic!("it has not ended");
+        };
+        let origin = response.headers().get("access-control-allow-origin");
+        assert_eq!(origin.unwrap(), "*");
     }
 }

@@ -123,10 +123,16 @@ impl Pages {
 
     pub(crate) fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
         let mut response = exchange.answer(answer);
-        if let Some(cors) = self.0.as_ref().and_then(|table| table.pages(exchange)) {
-            Reader::of(exchange, cors).apply(&mut response);
+        if let Some(reader) = self.reader(exchange) {
+            reader.apply(&mut response);
         }
         response
+    }
+
+    /// Who will read the answer to a request of which nothing has been checked yet.
+    pub(crate) fn reader(&self, exchange: &Exchange) -> Option<Box<Reader>> {
+        let cors = self.0.as_ref().and_then(|table| table.pages(exchange))?;
+        Some(Reader::of(exchange, cors))
     }
 }
 
@@ -212,7 +218,22 @@ impl Reader {
         })
     }
 
-    fn apply(&self, response: &mut Response<ResponseBody>) {
+    #[cfg(test)]
+    pub(crate) fn of_any_page() -> Box<Self> {
+        let cors = crate::config::Cors {
+            origins: crate::config::CorsOrigins::Any,
+            methods: Vec::new(),
+            headers: Vec::new(),
+            expose: Vec::new(),
+            max_age: None,
+            credentials: false,
+        };
+        let page = Page::Allowed(http::HeaderValue::from_static("*"));
+        let cors = Rc::new(Cors::new(&cors, &[]));
+        Box::new(Self { cors, page })
+    }
+
+    pub(crate) fn apply(&self, response: &mut Response<ResponseBody>) {
         self.cors.apply(response.headers_mut(), &self.page);
     }
 }

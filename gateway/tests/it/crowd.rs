@@ -51,7 +51,11 @@ async fn li_02_a_thousand_idle_and_half_open_connections_are_in_nobodys_way() {
 #[tokio::test]
 async fn li_02_beyond_the_limit_new_connections_wait_until_one_of_the_thousand_leaves() {
     assert_enough_files();
-    let rig = Rig::new(PUBLIC, |_| ok(), |config| config.limits.connections = CROWD).await;
+    let limits = |config: &mut obo_gateway::Config| {
+        config.limits.connections = CROWD;
+        config.limits.requests_per_client = Some(config.limits.requests);
+    };
+    let rig = Rig::new(PUBLIC, |_| ok(), limits).await;
     let mut stays = rig.client().await;
     assert_eq!(stays.get("/x").await.status, 200);
     let mut crowd = crowd(&rig, CROWD - 1).await;

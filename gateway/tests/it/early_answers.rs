@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
+use entra_emulator::{Endpoint, Fault};
 use h2::server::Builder;
 use http::{Request, Response};
 use tokio::{
@@ -246,4 +247,31 @@ async fn what_comes_late_of_a_body_counts_for_no_other_request() {
             assert_eq!(next.status, 200);
         }
     }
+}
+
+/// A large upload whose end nobody waits for.
+fn upload(more: &str) -> String {
+    format!("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 1000000\r\n{more}\r\nthe beginning")
+}
+
+#[tokio::test]
+async fn a_refusal_in_front_of_the_rest_of_a_body_says_that_it_is_the_last_also_when_it_was_waited_for()
+ {
+    let rig = Rig::protected().await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    emulator.fail(Endpoint::Token, Fault::status(429), 1);
+    let token = format!("Authorization: Bearer {}\r\n", rig.token("alice"));
+    let answer = rig.exchange(upload(&token)).await;
+    assert_eq!(answer.status, 503, "{}", answer.head);
+    assert_eq!(answer.all("connection"), ["close"]);
+}
+
+#[tokio::test]
+async fn an_upstream_s_short_answer_in_front_of_the_rest_of_a_body_says_that_it_is_the_last() {
+    let no = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno";
+    let hasty = Hasty::start(no).await;
+    let rig = hasty.rig(PUBLIC).await;
+    let answer = rig.exchange(upload("")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (413, "no"));
+    assert_eq!(answer.all("connection"), ["close"]);
 }

@@ -81,6 +81,7 @@ async fn open_connections_are_counted_by_listener_and_so_is_that_there_is_no_roo
         |config| {
             with_admin(config);
             config.limits.connections = 2;
+            config.limits.requests_per_client = Some(config.limits.requests);
         },
     )
     .await;

@@ -208,7 +208,14 @@ async fn ex_12_a_grpc_call_is_sent_again_with_a_token_for_the_claims() {
 #[tokio::test]
 async fn others_than_grpc_calls_are_refused_in_the_form_of_http() {
     let rig = Rig::new(ROUTES, |_| ok(), |_| {}).await;
-    for kind in ["application/grpc-web", "application/grpcx", "text/plain"] {
+    // There is no gRPC over HTTP/1.
+    let kinds = [
+        "application/grpc",
+        "application/grpc-web",
+        "application/grpcx",
+        "text/plain",
+    ];
+    for kind in kinds {
         for (path, status) in [("/pkg.Service/Method", 401), ("/nowhere", 404)] {
             let answer = rig
                 .exchange(format!(
@@ -220,4 +227,24 @@ async fn others_than_grpc_calls_are_refused_in_the_form_of_http() {
             assert!(answer.all("grpc-status").is_empty());
         }
     }
+}
+
+/// Whoever reads the status to know whether a connection can be trusted must not see 200 there.
+#[tokio::test]
+async fn h1_03_bad_framing_is_said_in_the_form_of_http_whatever_the_content_type_says() {
+    let rig = Rig::public().await;
+    for (field, status) in [
+        ("Transfer-Encoding: gzip, chunked", 501),
+        ("Host: other", 400),
+    ] {
+        let answer = rig
+            .exchange(format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Type: application/grpc\r\n\
+                 {field}\r\n\r\n0\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(answer.status, status, "{field}");
+        assert!(answer.all("grpc-status").is_empty(), "{field}");
+    }
+    rig.assert_nothing_reached_the_upstream();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     admin::{admin, with_admin},
-    client::in_time,
+    client::{Client, in_time},
     rig::{PUBLIC, Rig},
     upstream::{Reply, ok},
 };
@@ -58,6 +58,7 @@ async fn li_02_connections_beyond_the_limit_wait_and_idle_ones_give_way() {
         |_| ok(),
         |config| {
             config.limits.connections = 2;
+            config.limits.requests_per_client = Some(config.limits.requests);
             config.limits.idle_timeout = SHORT * 2;
         },
     )
@@ -340,4 +341,41 @@ async fn li_08_a_compressed_body_stays_as_it_is() {
         assert_eq!(seen.body, body, "{coding}");
         assert_eq!(seen.all("content-encoding"), [coding]);
     }
+}
+
+#[tokio::test]
+async fn li_02_one_address_has_no_more_than_its_part_of_the_connections() {
+    let rig = Rig::public_with(|_| ok(), |config| config.limits.connections = 4).await;
+    let connect = async |number: u8| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        let own = std::net::Ipv4Addr::new(127, 0, 0, number);
+        socket.bind((own, 0).into()).unwrap();
+        let connecting = socket.connect(rig.gateway.local_addr());
+        Client::over(in_time(connecting).await.unwrap())
+    };
+    let mut crowd = [connect(2).await, connect(2).await];
+    for client in &mut crowd {
+        assert_eq!(client.get("/x").await.status, 200);
+    }
+    for _ in 0..10 {
+        assert_eq!(connect(2).await.rest().await, "", "closed at once");
+    }
+    let mut other = rig.client().await;
+    assert_eq!(other.get("/x").await.status, 200);
+    drop(crowd);
+    in_time(async {
+        let get = "GET /x HTTP/1.1\r\nHost: gw\r\n\r\n";
+        loop {
+            let mut client = connect(2).await;
+            client.try_send(get).await;
+            if client
+                .answer()
+                .await
+                .is_some_and(|answer| answer.status == 200)
+            {
+                break;
+            }
+        }
+    })
+    .await;
 }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
+use http::Request;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -11,6 +13,7 @@ use tokio::{
 
 use crate::{
     client::in_time,
+    http2::connect,
     rig::Rig,
     upstream::{find, ok},
 };
@@ -167,4 +170,73 @@ async fn a_connection_that_the_upstream_closes_while_nobody_has_it_is_closed() {
     assert_eq!(client.get("/x").await.status, 200);
     close.send(()).unwrap();
     assert_eq!(in_time(serving).await.unwrap(), 0);
+}
+
+/// An upload that the upstream does not read, which says `answer` at once or nothing.
+async fn rig_before_a_deaf_one(answer: &'static str) -> Rig {
+    let listener = small_listener();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = vec![0; 20];
+                let _ = stream.read_exact(&mut head).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    Rig::public_with(
+        |_| ok(),
+        |config| {
+            config.limits.response_timeout = Duration::from_millis(300);
+            for own in config.upstreams.values_mut() {
+                own.set_url(&format!("http://{address}")).unwrap();
+            }
+        },
+    )
+    .await
+}
+
+const EARLY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Nobody looks at such a connection any more, and an upstream that never reads would keep it for ever.
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_nothing_behind_that_waits_for_the_upstream() {
+    for (answer, status) in [("", 504), (EARLY, 200)] {
+        let rig = rig_before_a_deaf_one(answer).await;
+        let mut client = rig.client().await;
+        let head = format!("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: {UPLOAD}\r\n\r\n");
+        client.send(head).await;
+        let (mut reader, mut writer) = client.stream.into_split();
+        // All that is on its way would be kept with it.
+        let sending =
+            tokio::spawn(
+                async move { while writer.write_all(&[b'x'; 64 * 1024]).await.is_ok() {} },
+            );
+        let mut answered = Vec::new();
+        in_time(reader.read_to_end(&mut answered)).await.ok();
+        let answered = String::from_utf8_lossy(&answered).into_owned();
+        assert!(
+            answered.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answered}"
+        );
+        in_time(sending).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_the_stream_of_an_upload_that_is_given_up_ends() {
+    for (early, status) in [("", 504), (EARLY, 200)] {
+        let rig = rig_before_a_deaf_one(early).await;
+        let (mut client, _connection) = connect(&rig).await;
+        let post = Request::post("http://gw/x").body(()).unwrap();
+        let (answer, mut sending) = client.send_request(post, false).unwrap();
+        let upload = Bytes::from(vec![b'x'; UPLOAD]);
+        sending.send_data(upload, false).unwrap();
+        assert_eq!(in_time(answer).await.unwrap().status(), status);
+        // Or it would count as one of those that this client may have open, for ever.
+        let reset = std::future::poll_fn(|cx| sending.poll_reset(cx));
+        assert_eq!(in_time(reset).await.unwrap(), h2::Reason::NO_ERROR);
+    }
 }

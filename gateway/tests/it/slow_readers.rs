@@ -126,6 +126,16 @@ async fn head_of(client: &mut Client, stream: u32) -> Frame {
     }
 }
 
+/// The head of that stream's answer, or that there is none.
+async fn answer_to(client: &mut Client, stream: u32) -> Frame {
+    loop {
+        let frame = client.frame().await.unwrap();
+        if matches!(frame.kind, HEADERS | RST_STREAM) && frame.stream == stream {
+            return frame;
+        }
+    }
+}
+
 /// The end of that stream, among the frames of all.
 async fn end_of(client: &mut Client, stream: u32) -> Frame {
     loop {
@@ -219,6 +229,10 @@ async fn h2_12_a_window_of_a_byte_does_not_keep_answers_in_memory() {
 async fn h2_12_answers_that_nobody_reads_take_no_place_of_others() {
     let answers = |seen: &Seen| match seen.line() {
         line if line.contains("/chunked") => Reply::Keep(CHUNKED.to_owned()),
+        // Several short pieces are one.
+        line if line.contains("/pieces") => {
+            Reply::Keep(CHUNKED.replace("0\r\n", "2\r\nok\r\n0\r\n"))
+        }
         line if line.contains("/trailers") => {
             Reply::Keep(CHUNKED.replace("0\r\n", "0\r\nX-A: a\r\n"))
         }
@@ -234,6 +248,7 @@ async fn h2_12_answers_that_nobody_reads_take_no_place_of_others() {
         ("/.", 400),
         ("/x", 200),
         ("/chunked", 200),
+        ("/pieces", 200),
         ("/trailers", 200),
     ] {
         let mut greedy = stranger(&rig).await;
@@ -293,13 +308,89 @@ async fn h2_12_li_05_one_address_that_reads_nothing_has_no_more_than_its_share()
     })
     .await;
 
-    let own = |config: &mut Config| {
-        config.limits.requests = 8;
-        config.limits.requests_per_client = Some(7);
+    // Never more than twice as many as are free, unless it may have all.
+    for (most, wanted) in [(5, 5), (7, 6), (8, 8)] {
+        let own = |config: &mut Config| {
+            config.limits.requests = 8;
+            config.limits.requests_per_client = Some(most);
+        };
+        let rig = Rig::public_with(long, own).await;
+        let (served, _clients) = unread(&rig).await;
+        assert_eq!(served, wanted);
+        let status = rig.client().await.get("/x").await.status;
+        assert_eq!(status, if most == 8 { 503 } else { 200 });
+    }
+}
+
+/// A connection of that one of many addresses, which asks for sixteen answers and reads none of them.
+async fn greedy(rig: &Rig, number: u8) -> Client {
+    let socket = TcpSocket::new_v4().unwrap();
+    let own = std::net::Ipv4Addr::new(127, 0, 0, number);
+    socket.bind((own, 0).into()).unwrap();
+    let connecting = socket.connect(rig.gateway.local_addr());
+    let mut client = Client::over(in_time(connecting).await.unwrap());
+    client.send(hello_with_window(0)).await;
+    asks(&mut client, 1).await;
+    client
+}
+
+async fn asks(client: &mut Client, first: u32) {
+    for stream in (first..first + 32).step_by(2) {
+        client.send(frames::get(stream, "/x")).await;
+    }
+    answer_to(client, first + 30).await;
+}
+
+#[tokio::test]
+async fn li_05_many_addresses_that_read_nothing_hold_all_places_for_a_moment_and_not_again() {
+    let limits = |config: &mut Config| {
+        config.limits.requests = 16;
+        config.limits.head_timeout = SHORT * 2;
+        // A sixth of it is the patience that is left.
+        config.limits.idle_timeout = Duration::from_secs(12);
     };
-    let rig = Rig::public_with(long, own).await;
-    assert_eq!(unread(&rig).await.0, 7);
-    assert_eq!(rig.client().await.get("/x").await.status, 200);
+    let rig = Rig::public_with(long, limits).await;
+    let mut crowd = Vec::new();
+    for number in 2..7 {
+        crowd.push(greedy(&rig, number).await);
+    }
+    let mut good = rig.client().await;
+    assert_eq!(good.get("/x").await.status, 503, "they have all");
+    let begun = time::Instant::now();
+    in_time(async {
+        while good.get("/x").await.status != 200 {
+            time::sleep(SHORT / 4).await;
+        }
+    })
+    .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "they were waited for"
+    );
+    for (client, stream) in crowd.iter_mut().zip(std::iter::repeat(1)) {
+        let end = end_of(client, stream).await;
+        assert_eq!((end.kind, end.code()), (RST_STREAM, Some(CANCEL)));
+        asks(client, 33).await;
+        assert_eq!(good.get("/x").await.status, 200);
+    }
+}
+
+/// Whoever reads slowly, but does, or has no more than others leave it, is not sent away.
+#[tokio::test]
+async fn li_05_a_slow_reader_keeps_its_place_while_there_are_others() {
+    let limits = |config: &mut Config| {
+        config.limits.requests = 8;
+        config.limits.head_timeout = SHORT;
+        config.limits.idle_timeout = Duration::from_secs(2);
+    };
+    let rig = Rig::public_with(long, limits).await;
+    let mut slow = stranger(&rig).await;
+    slow.send(hello_with_window(0)).await;
+    slow.send(frames::get(1, "/x")).await;
+    head_of(&mut slow, 1).await;
+    time::sleep(Duration::from_secs(1)).await;
+    slow.send(frame(WINDOW_UPDATE, 0, 1, &[0, 1, 0, 0])).await;
+    assert_eq!(end_of(&mut slow, 1).await.kind, DATA);
 }
 
 /// They cost memory each, also where nobody else has to wait for them.
@@ -323,11 +414,30 @@ async fn h2_12_answers_that_are_over_and_not_read_count_for_their_address() {
     greedy.send(frames::get(13, "/.")).await;
     assert!(is_one_of(&head_of(&mut greedy, 13).await, 400));
     // Refusals that are not read either are not made without end.
-    for stream in (15..200).step_by(2) {
+    let mut reset = 0;
+    for stream in (15..400).step_by(2) {
         greedy.send(frames::get(stream, "/.")).await;
+        reset += usize::from(answer_to(&mut greedy, stream).await.kind == RST_STREAM);
     }
-    while end_of(&mut greedy, 199).await.kind != RST_STREAM {}
+    assert!(reset > 150, "{reset}");
     assert_eq!(rig.client().await.get("/x").await.status, 200);
+    // They were not taken back by the client, which may go on once it has read.
+    let unread: Vec<_> = (7..100).step_by(2).map(window).collect();
+    greedy.send(unread.concat()).await;
+    let mut stream = 401;
+    in_time(async {
+        loop {
+            greedy
+                .send([frames::get(stream, "/."), window(stream)].concat())
+                .await;
+            let end = end_of(&mut greedy, stream).await;
+            if end.kind == DATA && String::from_utf8_lossy(&end.payload).contains("bad-request") {
+                break;
+            }
+            stream += 2;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

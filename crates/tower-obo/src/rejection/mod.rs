@@ -130,14 +130,15 @@ impl Rejection {
         self.edit(|details| details.scope = Some(scopes().into()))
     }
 
-    /// The answer has the form of gRPC: trailers only, if it is to a gRPC call. Whatever
-    /// [`Core::decide`](crate::Core::decide) refuses has it already.
+    /// The answer has the form of gRPC, trailers only, if it is to a gRPC call, and else that of HTTP. What
+    /// [`Core::decide`](crate::Core::decide) refuses goes by the request's content type; whoever knows that
+    /// it came over HTTP/1, where there is no gRPC, says so here.
     #[must_use]
     pub fn for_grpc(self, grpc: bool) -> Self {
-        if !grpc {
+        if self.0.grpc == grpc {
             return self;
         }
-        self.edit(|details| details.grpc = true)
+        self.edit(|details| details.grpc = grpc)
     }
 
     /// Adds the id that a proxy around this library knows the request by, so that the answer can be

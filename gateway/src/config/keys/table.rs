@@ -414,7 +414,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_LIMIT_REQUESTS_PER_CLIENT"],
         flag: "--limit-requests-per-client",
         value: "N",
-        help: "Requests at once of one client address, if it is no trusted proxy; beyond: 503 [default: half of all]",
+        help: "Requests at once of one client address, if it is no trusted proxy, and never more than twice as many as are free unless it may have all; beyond: 503. Of connections it has the same part [default: half of all]",
     },
     Key {
         name: "limits.connections",

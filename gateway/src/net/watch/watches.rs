@@ -10,7 +10,10 @@ use std::{
 use tokio::time::Instant;
 use tower_obo::DenyList;
 
-use super::{Late, NEVER, Phase, Watch, ms};
+use super::{
+    Late, NEVER, Phase, Watch, ms,
+    pace::{Pace, Slow},
+};
 use crate::config::Limits;
 
 /// How long a connection that is about to close may go on reading what it throws away.
@@ -72,6 +75,7 @@ pub(crate) struct Watches {
     pub(super) all: RefCell<Vec<Weak<Watch>>>,
     /// Whether the last sweep came so late that it judged nobody.
     excused: Cell<bool>,
+    slow: Slow,
     deny: DenyList,
 }
 
@@ -88,6 +92,7 @@ impl Watches {
             }),
             all: RefCell::default(),
             excused: Cell::new(false),
+            slow: Slow::default(),
             deny: DenyList::default(),
         }
     }
@@ -119,6 +124,7 @@ impl Watches {
             upload: Cell::new(0),
             uploader: RefCell::default(),
             late: Cell::new(None),
+            pace: Pace::default(),
             overdue: Cell::new(false),
             end: Cell::new(NEVER),
             caller: RefCell::default(),
@@ -160,17 +166,20 @@ impl Watches {
     /// A sweep that comes late finds a thread that stood still: what others have sent meanwhile has not
     /// been read yet, and nobody is to blame. The next one judges, however late it is.
     pub(super) fn sweep_at(&self, now: u64) {
-        let late = now.saturating_sub(self.clock.now.get()) > ms(self.clock.tick.get() * 4);
+        let elapsed = now.saturating_sub(self.clock.now.get());
+        let late = elapsed > ms(self.clock.tick.get() * 4);
         self.clock.now.set(now);
         let excused = late && !self.excused.get();
         self.excused.set(excused);
         let timeouts = self.clock.timeouts.get();
+        self.slow.forgive(now);
         self.all.borrow_mut().retain(|watch| match watch.upgrade() {
             Some(watch) => {
                 if self.cuts_off(&watch) {
                     watch.give_up();
                 } else if !excused {
                     watch.judge(&timeouts);
+                    self.slow.judge(&watch, now, elapsed);
                 }
                 true
             }
@@ -260,7 +269,7 @@ impl Watch {
     }
 
     /// Ends what runs, with an answer where none has begun.
-    fn is_late(&self, late: Late) {
+    pub(super) fn is_late(&self, late: Late) {
         if matches!(self.phase.get(), Phase::Awaiting | Phase::Working) {
             self.late.set(Some(late));
             self.wake();

@@ -1,6 +1,6 @@
 //! The upstream: it answers with the object id in the downstream token, and the path.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -28,10 +28,8 @@ impl Behind {
         if spoken == Spoken::Http1 {
             return Self::Http1(Upstream::start(http1(arrivals)).await);
         }
-        let http2 = Http2Upstream::start(Builder::new(), move |call| {
-            http2(call, Arc::clone(&arrivals))
-        })
-        .await;
+        let http2 =
+            Http2Upstream::start(Builder::new(), move |call| http2(call, arrivals.clone())).await;
         if spoken == Spoken::Http2 {
             return Self::Http2(http2);
         }
@@ -63,21 +61,35 @@ impl Behind {
 }
 
 /// Counts the request; what to answer.
-fn who_came(arrivals: &Arrivals, path: &str, authorization: &str) -> String {
-    let payload = authorization.split('.').nth(1).unwrap();
-    let claims = URL_SAFE_NO_PAD.decode(payload).unwrap();
-    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
-    *arrivals.lock().unwrap().entry(path.to_owned()).or_default() += 1;
-    format!("{} {path}", claims["oid"].as_str().unwrap())
+fn who_came(arrivals: &Arrivals, path: &str, authorization: &[&str]) -> String {
+    let mut times = arrivals.times.lock().unwrap();
+    *times.entry(path.to_owned()).or_default() += 1;
+    let Some(oid) = object_id(authorization) else {
+        let wrong = format!(
+            "{path} came with {} tokens, or none that is one",
+            authorization.len()
+        );
+        arrivals.wrong.lock().unwrap().push(wrong);
+        return String::new();
+    };
+    format!("{oid} {path}")
+}
+
+/// Of the one token.
+fn object_id(authorization: &[&str]) -> Option<String> {
+    let [authorization] = authorization else {
+        return None;
+    };
+    let payload = authorization.split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    Some(claims["oid"].as_str()?.to_owned())
 }
 
 fn http1(arrivals: Arrivals) -> impl Fn(&Seen) -> Reply + Send + Sync {
     move |seen| {
         let path = seen.line().split(' ').nth(1).unwrap();
-        let [authorization] = seen.all("authorization")[..] else {
-            panic!("one Authorization: {seen:?}");
-        };
-        let body = who_came(&arrivals, path, authorization);
+        let body = who_came(&arrivals, path, &seen.all("authorization"));
         Reply::Keep(format!(
             "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
@@ -88,12 +100,11 @@ fn http1(arrivals: Arrivals) -> impl Fn(&Seen) -> Reply + Send + Sync {
 async fn http2(mut call: Call, arrivals: Arrivals) -> Result<(), h2::Error> {
     // As over HTTP/1, what has not come whole has not come.
     body_of(call.request.body_mut()).await?;
-    let mut given = call.request.headers().get_all(AUTHORIZATION).iter();
-    let (Some(authorization), None) = (given.next(), given.next()) else {
-        panic!("one Authorization: {:?}", call.request);
-    };
-    let path = call.request.uri().path();
-    let body = who_came(&arrivals, path, authorization.to_str().unwrap());
+    let given = call.request.headers().get_all(AUTHORIZATION).iter();
+    let given: Vec<_> = given
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect();
+    let body = who_came(&arrivals, call.request.uri().path(), &given);
     let mut stream = call.respond.send_response(Response::new(()), false)?;
     stream.send_data(Bytes::from(body), true)
 }

@@ -42,8 +42,14 @@ enum Spoken {
     Http2WithinTls,
 }
 
-/// How often each request arrived, by its path.
-type Arrivals = Arc<Mutex<HashMap<String, usize>>>;
+/// What the upstream saw.
+#[derive(Clone, Debug, Default)]
+struct Arrivals {
+    /// How often each request arrived, by its path.
+    times: Arc<Mutex<HashMap<String, usize>>>,
+    /// What should not have come. Nobody hears of a panic of the upstream's.
+    wrong: Arc<Mutex<Vec<String>>>,
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_on_either_side_never_mixes_users_repeats_a_post_or_leaves_anybody_waiting() {
@@ -75,7 +81,7 @@ async fn chaos(spoken: Spoken) {
     let (ca, folder) = (Ca::new(), Folder::new());
     let identity = ca.issue();
     let arrivals = Arrivals::default();
-    let upstream = Behind::start(spoken, &identity, Arc::clone(&arrivals)).await;
+    let upstream = Behind::start(spoken, &identity, arrivals.clone()).await;
     let behind = Proxy::start(upstream.address(), seed, times).await;
     let port = behind.address.port();
     let url = match spoken {
@@ -142,8 +148,8 @@ async fn chaos(spoken: Spoken) {
     while let Some(user) = running.join_next().await {
         ends.add(user.unwrap());
     }
-    let arrivals = arrivals.lock().unwrap().clone();
-    for (path, times) in &arrivals {
+    let times = arrivals.times.lock().unwrap().clone();
+    for (path, times) in &times {
         // What is idempotent may be tried once more, and is marked so.
         let most = if path.starts_with("/post/") { 1 } else { 2 };
         assert!(*times <= most, "{path} arrived {times} times");
@@ -182,6 +188,7 @@ async fn chaos(spoken: Spoken) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+    assert_eq!(arrivals.wrong.lock().unwrap()[..], [""; 0]);
 }
 
 /// An object id and a token for each.
