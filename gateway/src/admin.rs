@@ -8,7 +8,10 @@ mod purge;
 mod status;
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
+    future::Future,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,9 +24,14 @@ use http::{
     },
 };
 use http_body_util::Full;
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::AbortHandle,
+    time,
+};
 use tower_obo::{Clock as _, SystemClock};
 
 use self::{
@@ -32,8 +40,11 @@ use self::{
 };
 use crate::{metrics::Exposition, readiness::Readiness};
 
-/// Probes are few.
+/// Probes are few. One more takes the place of the oldest: whoever holds connections keeps no probe away.
 const CONNECTIONS: usize = 64;
+
+/// How long a connection serves. Whoever does not read then has [`HEAD_TIMEOUT`] left.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// How long a probe may take to ask; connections between probes are closed after this too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,14 +66,11 @@ pub(crate) struct Pages {
 
 /// Serves the admin listener for as long as its runtime runs.
 pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = VecDeque::<AbortHandle>::new();
     let pages = Arc::new(pages);
     let recent = Arc::<Mutex<Recent>>::default();
     tokio::spawn(note(Arc::clone(&pages), Arc::clone(&recent)));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         let (stream, from_here) = match listener.accept().await {
             Ok((stream, peer)) => (stream, peer.ip().to_canonical().is_loopback()),
             Err(error) => {
@@ -73,8 +81,8 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
         };
         let (pages, recent) = (Arc::clone(&pages), Arc::clone(&recent));
         let counted = pages.exposition.admin_connection();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
+        let serving = tokio::spawn(async move {
+            let service = move |request: Request<Incoming>| {
                 let (pages, recent) = (Arc::clone(&pages), Arc::clone(&recent));
                 async move {
                     if matches!(request.uri().path(), READYZ | METRICS | STATUS) {
@@ -82,17 +90,50 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
                     }
                     Ok::<_, Infallible>(answer(&request, &pages, &recent, from_here).await)
                 }
-            });
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "an admin connection ended");
-            }
-            drop((place, counted));
+            };
+            converse(stream, service).await;
+            drop(counted);
         });
+        make_room(&mut open, CONNECTIONS - 1);
+        open.push_back(serving.abort_handle());
+    }
+}
+
+/// Ends the oldest connections of those that are open, until so many are left.
+fn make_room(open: &mut VecDeque<AbortHandle>, most: usize) {
+    open.retain(|connection| !connection.is_finished());
+    for connection in open.drain(..open.len().saturating_sub(most)) {
+        connection.abort();
+    }
+}
+
+/// Serves one connection, for a while.
+async fn converse<F>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service_fn(service));
+    let mut connection = pin!(connection);
+    let served = match time::timeout(LONGEST, connection.as_mut()).await {
+        Ok(served) => served,
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            match time::timeout(HEAD_TIMEOUT, connection).await {
+                Ok(served) => served,
+                Err(_) => {
+                    tracing::debug!("an admin connection ended: nobody reads it");
+                    return;
+                }
+            }
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "an admin connection ended");
     }
 }
 
@@ -242,4 +283,47 @@ fn wants_openmetrics<B>(request: &Request<B>) -> bool {
     let accepted = request.headers().get_all(ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
     accepted.any(|value| value.contains("application/openmetrics-text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_let_go() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let asked = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
+        let asking = tokio::spawn(async move {
+            let _ = client.write_all(asked.as_bytes()).await;
+            std::future::pending::<()>().await;
+            drop(client);
+        });
+        let page = |_| async { Ok(Page::text(StatusCode::OK, "x".repeat(1_000)).into_response()) };
+        let served = time::timeout(LONGEST + HEAD_TIMEOUT * 2, converse(server, page)).await;
+        assert!(served.is_ok(), "it still waits");
+        asking.abort();
+    }
+
+    #[tokio::test]
+    async fn the_oldest_make_room() {
+        let tasks: Vec<_> = (0..4)
+            .map(|_| tokio::spawn(std::future::pending::<()>()))
+            .collect();
+        tasks[1].abort();
+        while !tasks[1].is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let mut open = tasks
+            .iter()
+            .map(tokio::task::JoinHandle::abort_handle)
+            .collect();
+        make_room(&mut open, 2);
+        assert_eq!(open.len(), 2);
+        while !tasks[0].is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!tasks[2].is_finished() && !tasks[3].is_finished());
+    }
 }

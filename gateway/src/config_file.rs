@@ -74,7 +74,11 @@ impl ConfigFile {
         }
         loop {
             time::sleep(LOOK).await;
-            let found = self.read().await;
+            let found = self.read_in_time().await;
+            if matches!(&found, Err(error) if error.kind() == io::ErrorKind::TimedOut) {
+                // That took long enough to be sure of it.
+                self.seen = self.stands_for(&found);
+            }
             if self.look(&found) {
                 return found;
             }
@@ -128,7 +132,10 @@ impl ConfigFile {
 
     async fn read_in_time(&self) -> io::Result<String> {
         let read = time::timeout(FILES, self.read()).await;
-        read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        read.unwrap_or_else(|_| {
+            let why = "its file system does not answer";
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        })
     }
 
     /// A file system may hang; whoever waits for a signal must not.

@@ -23,6 +23,9 @@ use crate::config::{Config, is_guid};
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long it may take to be read, and how long it may be another each time, before that is said.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why the file cannot be used, one problem a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -32,7 +35,7 @@ pub struct DenyFileError(String);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Denied {
     pub(crate) list: DenyList,
-    /// The file has changed to what cannot be used.
+    /// The file has changed to what cannot be used, or cannot be read.
     is_stale: Arc<AtomicBool>,
 }
 
@@ -53,6 +56,11 @@ pub(crate) struct DenyFile {
     known: Result<String, DenyFileError>,
     /// What was read last.
     seen: Result<String, DenyFileError>,
+    /// How often in a row it was another than before.
+    restless: u32,
+    /// Whether it has been said that nobody knows what it says.
+    doubted: bool,
+    patience: Duration,
 }
 
 impl DenyFile {
@@ -76,6 +84,9 @@ impl DenyFile {
             denied,
             known: Ok(text.clone()),
             seen: Ok(text),
+            restless: 0,
+            doubted: false,
+            patience: PATIENCE,
         }))
     }
 
@@ -90,15 +101,33 @@ impl DenyFile {
         loop {
             ticks.tick().await;
             // A file system may hang; what else runs here must not.
-            let looked = task::spawn_blocking(move || {
+            let (denied, patience) = (self.denied(), self.patience);
+            let mut looking = task::spawn_blocking(move || {
                 let found = self.look();
                 (self, found)
             });
-            let Ok((this, found)) = looked.await else {
+            let in_time = time::timeout(patience, &mut looking).await;
+            let hung = in_time.is_err();
+            if hung {
+                denied.is_stale.store(true, Ordering::Relaxed);
+                tracing::error!(
+                    key = "accept.deny_file",
+                    "the deny file has not been read for {} s, since its file system does not answer; the old list \
+                     stays in force",
+                    patience.as_secs()
+                );
+            }
+            let looked = match in_time {
+                Ok(looked) => looked,
+                Err(_) => looking.await,
+            };
+            let Ok((this, found)) = looked else {
+                denied.is_stale.store(true, Ordering::Relaxed);
                 tracing::error!("the deny file is not read any more");
                 return;
             };
             self = this;
+            self.doubted |= hung;
             match found {
                 None => {}
                 Some(Ok(())) => tracing::info!(
@@ -121,7 +150,22 @@ impl DenyFile {
         // used or said to be wrong before it has been the same twice.
         let settled = self.seen == found;
         self.seen.clone_from(&found);
-        if !settled || found == self.known {
+        if !settled {
+            self.restless += 1;
+            if self.doubted || f64::from(self.restless) < PATIENCE.div_duration_f64(LOOK) {
+                return None;
+            }
+            self.doubted = true;
+            self.denied.is_stale.store(true, Ordering::Relaxed);
+            return Some(Err(DenyFileError(format!(
+                "accept.deny_file: {}: it is another each second; write it beside its place, rename it into that \
+                 (`mv`), and leave it for two seconds",
+                self.path.display()
+            ))));
+        }
+        self.restless = 0;
+        // Once that was in doubt it is said again what holds.
+        if !std::mem::take(&mut self.doubted) && found == self.known {
             return None;
         }
         self.known.clone_from(&found);
@@ -312,6 +356,9 @@ mod tests {
             denied: denied.clone(),
             known: Ok(String::new()),
             seen: Ok(String::new()),
+            restless: 0,
+            doubted: false,
+            patience: PATIENCE,
         };
         assert_eq!(file.look(), None);
         write("uti=a\nuti=b");
@@ -339,5 +386,71 @@ mod tests {
         assert_eq!(file.look(), Some(Ok(())));
         assert!(denied.list.is_empty() && !denied.is_stale());
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn watched(path: &Path) -> DenyFile {
+        DenyFile {
+            path: path.to_path_buf(),
+            entra: true,
+            denied: Denied::default(),
+            known: Ok(String::new()),
+            seen: Ok(String::new()),
+            restless: 0,
+            doubted: false,
+            patience: Duration::from_millis(50),
+        }
+    }
+
+    #[test]
+    fn a_file_that_never_stays_the_same_is_said_to_be_not_in_force_until_it_does() {
+        let name = format!("obo-deny-restless-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut file = watched(&path);
+        let mut said = Vec::new();
+        for second in 0..15 {
+            fs::write(&path, format!("uti=a # {second}")).unwrap();
+            said.extend(file.look());
+        }
+        let [Err(error)] = said.as_slice() else {
+            panic!("{said:?}");
+        };
+        assert!(error.0.contains("another each second"), "{error}");
+        assert!(file.denied.is_stale() && file.denied.list.is_empty());
+        assert_eq!(file.look(), Some(Ok(())));
+        assert!(!file.denied.is_stale() && file.denied.list.len() == 1);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_hangs_is_said_to_be_not_in_force_until_it_answers() {
+        let name = format!("obo-deny-hangs-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let file = watched(&path);
+        let denied = file.denied();
+        let running = tokio::spawn(file.run());
+        let until = async |stale| {
+            while denied.is_stale() != stale {
+                time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        time::timeout(Duration::from_secs(20), until(true))
+            .await
+            .unwrap();
+        // It answers again, as it was.
+        let writing = path.clone();
+        task::spawn_blocking(move || fs::write(writing, ""))
+            .await
+            .unwrap()
+            .unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        time::timeout(Duration::from_secs(20), until(false))
+            .await
+            .unwrap();
+        running.abort();
+        fs::remove_file(&path).unwrap();
     }
 }

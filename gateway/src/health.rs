@@ -65,7 +65,15 @@ pub fn ask(address: SocketAddr, probe: Probe) -> io::Result<Health> {
     let path = probe.path();
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
-    stream.take(MOST).read_to_string(&mut answer)?;
+    let read = stream.take(MOST).read_to_string(&mut answer);
+    read.map_err(|error| match error.kind() {
+        // What a socket says whose time is over.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("there is no answer within {} s", TIMEOUT.as_secs()),
+        ),
+        _ => error,
+    })?;
     parse(&answer).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -99,6 +107,13 @@ mod tests {
             assert!(!of(bad).unwrap().healthy, "{bad}");
         }
         assert_eq!(of("503 x").unwrap().text, "some text");
+    }
+
+    #[test]
+    fn who_says_nothing_is_said_to() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = ask(silent.local_addr().unwrap(), Probe::Live).unwrap_err();
+        assert_eq!(error.to_string(), "there is no answer within 3 s");
     }
 
     #[test]

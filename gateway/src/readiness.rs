@@ -36,20 +36,27 @@ impl Readiness {
         }
     }
 
-    /// What stands in the way, as a line for a person.
+    /// Whether a shutdown has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.stage.borrow() != Stage::Serving
+    }
+
+    /// What stands in the way, a line for each part, for a person.
     pub(crate) fn obstacle(&self) -> Option<Cow<'static, str>> {
-        if *self.stage.borrow() != Stage::Serving {
+        if self.is_draining() {
             return Some("shutting down\n".into());
         }
         let now = self.live.now();
-        if !now.credential.has_been_there() {
-            // Whoever asks again gets to know.
-            let _ = now.credential.look();
-            let credential = now.credential.credential.describe();
-            return Some(format!("credential: the {credential} cannot be used yet\n").into());
+        let keys = "the identity provider's signing keys are not loaded yet\n";
+        let keys = (!now.core.is_ready()).then_some(keys);
+        if now.credential.has_been_there() {
+            return keys.map(Cow::from);
         }
-        (!now.core.is_ready())
-            .then(|| "the identity provider's signing keys are not loaded yet\n".into())
+        // Whoever asks again gets to know.
+        let _ = now.credential.look();
+        let credential = now.credential.credential.describe();
+        let keys = keys.unwrap_or_default();
+        Some(format!("credential: the {credential} cannot be used yet\n{keys}").into())
     }
 }
 

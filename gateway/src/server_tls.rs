@@ -20,6 +20,9 @@ use crate::config::Tls;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long that may take before it is said.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the next connection's handshake uses.
 #[derive(Clone)]
 pub(crate) struct ServerTls(Arc<ArcSwap<ServerConfig>>);
@@ -77,12 +80,23 @@ impl Reload {
         loop {
             ticks.tick().await;
             // A file system may hang; what else runs here must not.
-            match task::spawn_blocking(move || {
+            let mut looking = task::spawn_blocking(move || {
                 let found = self.look();
                 (self, found)
-            })
-            .await
-            {
+            });
+            let looked = match time::timeout(PATIENCE, &mut looking).await {
+                Ok(looked) => looked,
+                Err(_) => {
+                    tracing::error!(
+                        key = "tls",
+                        "the certificate's files have not been read for {} s, since their file system does not \
+                         answer; the old certificate stays in use",
+                        PATIENCE.as_secs()
+                    );
+                    looking.await
+                }
+            };
+            match looked {
                 Ok((this, found)) => {
                     self = this;
                     match found {

@@ -166,6 +166,7 @@ impl Everything {
         to.begin(names::BUILD)?.encode_info(&version)?;
         to.gauge(names::STARTED, metrics.started.as_unix())?;
         to.gauge(names::READY, u64::from(self.readiness.obstacle().is_none()))?;
+        to.gauge(names::DRAINING, u64::from(self.readiness.is_draining()))?;
         to.counters(
             names::RELOADS,
             "result",
@@ -225,6 +226,8 @@ impl Everything {
         to.counters(names::KEY_FETCHES, "result", ["ok", "failed", ""], fetches)?;
         to.gauge(names::KEYS, read(&library.keys))?;
         to.gauge(names::KEYS_TIME, read(&library.keys_fetched_at))?;
+        let max_age = self.readiness.live.now().config.accept.key_max_age;
+        to.gauge(names::KEYS_MAX_AGE, max_age.as_secs())?;
         let foreign = read(&library.foreign_tokens);
         counter(&mut to.begin(names::FOREIGN_TOKENS)?, foreign)
     }

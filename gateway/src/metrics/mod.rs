@@ -24,7 +24,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tower_obo::{Clock as _, SystemClock, Timestamp};
+use tower_obo::{Clock as _, RejectionKind, SystemClock, Timestamp};
 
 pub(crate) use self::{
     connections::{Connections, OneMore},
@@ -35,7 +35,7 @@ pub(crate) use self::{
     outcome::{Outcome, Refusal},
 };
 
-use crate::trace::Spans;
+use crate::{message::answer::Answer, trace::Spans};
 
 /// The figures of one gateway; two in one process have nothing in common.
 #[derive(Debug)]
@@ -64,13 +64,17 @@ struct RefusalLabels {
 impl Metrics {
     pub(crate) fn new() -> Arc<Self> {
         let now = SystemClock.now();
+        let refusals = Family::default();
+        for Refusal { problem, actor } in of_the_gateway() {
+            drop(refusals.get_or_create(&RefusalLabels { problem, actor }));
+        }
         Arc::new(Self {
             routes: Ledger::default(),
             upstreams: Ledger::default(),
             library: Arc::default(),
             spans: Arc::default(),
             connections: Connections::default(),
-            refusals: Family::default(),
+            refusals,
             started: now,
             reloads: Default::default(),
             configured_at: AtomicU64::new(now.as_unix()),
@@ -96,6 +100,23 @@ impl Metrics {
         let labels = RefusalLabels { problem, actor };
         self.refusals.get_or_create(&labels).inc();
     }
+}
+
+/// What the gateway itself is to blame for. These are told from the beginning: a counter that appears with its
+/// first count has not risen, as Prometheus sees it, so that no alert would hear of that one.
+fn of_the_gateway() -> [Refusal; 6] {
+    let of = |kind: RejectionKind| Refusal {
+        problem: kind.name(),
+        actor: kind.actor().as_str(),
+    };
+    [
+        Answer::panicked().refusal(),
+        Answer::too_many_requests().refusal(),
+        Answer::out_of_time().refusal(),
+        of(RejectionKind::CredentialUnavailable),
+        of(RejectionKind::Misconfigured),
+        of(RejectionKind::Overloaded),
+    ]
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ names! {
     BUILD: Info "obo_build" ("version") "The version that runs";
     STARTED: Gauge "obo_start_time_seconds" ("") "When the gateway started, in seconds since 1970";
     READY: Gauge "obo_ready" ("") "1 where /readyz says that it is ready, else 0";
+    DRAINING: Gauge "obo_draining" ("") "1 while the gateway shuts down: it is not ready then, and that is no trouble; else 0";
     RELOADS: Counter "obo_config_reloads" ("result") "Reloads of the configuration: ok or failed";
     CONFIGURED: Gauge "obo_config_last_reload_successful" ("") "1 where the configuration that was read last holds, 0 where it was wrong and an older one holds";
     CONFIGURED_AT: Gauge "obo_config_last_reload_success_timestamp_seconds" ("") "When the configuration that holds was read, in seconds since 1970";
@@ -87,6 +88,7 @@ names! {
     KEY_FETCHES: Counter "obo_key_fetches" ("result") "Fetches of Entra ID's signing keys: ok or failed";
     KEYS: Gauge "obo_keys" ("") "Signing keys that are known";
     KEYS_TIME: Gauge "obo_keys_fetched_time_seconds" ("") "When they were fetched, in seconds since 1970; 0 before the first time";
+    KEYS_MAX_AGE: Gauge "obo_keys_max_age_seconds" ("") "How long signing keys serve when no new ones come (accept.key_max_age)";
     FOREIGN_TOKENS: Counter "obo_foreign_tokens" ("") "Tokens from Entra ID that were somebody else's or the caller's own: never supposed to happen";
     LOG_DROPPED: Counter "obo_access_log_dropped_lines" ("") "Lines of the access log that came faster than they could be written; only where there is one";
     AUDIT_DROPPED: Counter "obo_audit_log_dropped_lines" ("") "Lines of the audit log that came faster than they could be written; only where there is one";

@@ -1,6 +1,10 @@
 //! The names in the documentation.
 
-use super::names::{self, Kind};
+use super::{
+    Refusal,
+    names::{self, Kind},
+    of_the_gateway,
+};
 
 const DOCUMENT: &str = include_str!("../../../docs/metrics.md");
 
@@ -34,6 +38,13 @@ fn the_document_lists_every_name_with_its_labels_and_meaning() {
         DOCUMENT.contains(&table),
         "docs/metrics.md should have this table:\n\n{table}"
     );
+}
+
+#[test]
+fn what_the_gateway_is_to_blame_for_is_counted_from_0_on() {
+    for Refusal { problem, actor } in of_the_gateway() {
+        assert_eq!(actor, "gateway", "{problem}");
+    }
 }
 
 #[test]

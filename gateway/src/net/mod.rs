@@ -15,5 +15,6 @@ pub(crate) mod pool;
 pub(crate) mod sniff;
 mod socket;
 pub(crate) mod tls;
+mod trouble;
 pub(crate) mod tunnel;
 pub(crate) mod watch;

@@ -34,6 +34,7 @@ use super::{
     driver::Driver,
     line::Line,
     multiplexed::{Multiplexed, Stream},
+    trouble::Trouble,
 };
 use crate::{config::Protocol, message::body::RequestBody};
 
@@ -54,6 +55,7 @@ pub(crate) struct Pool {
     /// Whether HTTP/2 is spoken. Where TLS finds that out, as it was the last time; at first it is
     /// hoped for, since then one connection is opened to see and not one for each request.
     http2: Cell<bool>,
+    trouble: Trouble,
 }
 
 struct Idle {
@@ -88,6 +90,7 @@ impl Pool {
             idle: RefCell::default(),
             most,
             multiplexed: Multiplexed::default(),
+            trouble: Trouble::default(),
         })
     }
 
@@ -163,20 +166,29 @@ impl Pool {
         Ok((self.judge(connected)?, line))
     }
 
-    /// Says what went wrong.
+    /// Says what went wrong, though not of every request: `before` is how many it was not said of.
     fn judge<T>(
         &self,
         connected: Result<Result<T, impl fmt::Display>, time::error::Elapsed>,
     ) -> Result<T, ConnectError> {
         let upstream = self.connector.target();
         match connected {
-            Ok(Ok(connected)) => Ok(connected),
+            Ok(Ok(connected)) => {
+                if self.trouble.works() {
+                    tracing::info!(%upstream, "the upstream can be reached again");
+                }
+                Ok(connected)
+            }
             Ok(Err(error)) => {
-                tracing::warn!(%upstream, %error, "the upstream cannot be reached");
+                if let Some(before) = self.trouble.failed() {
+                    tracing::warn!(%upstream, %error, before, "the upstream cannot be reached");
+                }
                 Err(ConnectError::Failed)
             }
             Err(_) => {
-                tracing::warn!(%upstream, "connecting to the upstream took too long");
+                if let Some(before) = self.trouble.failed() {
+                    tracing::warn!(%upstream, before, "connecting to the upstream took too long");
+                }
                 Err(ConnectError::TimedOut)
             }
         }

@@ -1,13 +1,14 @@
 //! The admin listener, and starting and stopping.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use entra_emulator::{Endpoint, demo as ids};
 use obo_gateway::{Running, Sources};
+use tokio::time;
 
 use crate::{
     client::{Client, in_time},
-    rig::Rig,
+    rig::{PUBLIC, Rig},
     upstream::ok,
 };
 
@@ -37,11 +38,29 @@ async fn livez_and_readyz_answer_on_the_admin_listener() {
 }
 
 #[tokio::test]
+async fn connections_that_are_held_keep_no_probe_away() {
+    let rig = Rig::new(PUBLIC, |_| ok(), with_admin).await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut client = admin(&rig).await;
+        client.send("GET /metrics HTTP/1.1\r\n").await;
+        held.push(client);
+    }
+    // Less than any of them may take.
+    let probe = async { admin(&rig).await.get("/livez").await.status };
+    let answered = time::timeout(Duration::from_secs(5), probe).await;
+    assert_eq!(answered.unwrap(), 200);
+    assert_eq!(held[0].rest().await, "", "the oldest made room");
+}
+
+#[tokio::test]
 async fn ad_01_the_public_listener_has_no_admin_paths() {
     let routes = "[[route]]\npath = '/api/*'\naccess = 'public'";
     let rig = Rig::new(routes, |_| ok(), with_admin).await;
     let mut client = rig.client().await;
-    for path in ["/livez", "/readyz", "/metrics", "/debug"] {
+    for path in [
+        "/", "/livez", "/readyz", "/metrics", "/config", "/purge", "/debug",
+    ] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
     rig.assert_nothing_reached_the_upstream();
@@ -106,6 +125,19 @@ async fn without_the_secret_s_file_it_runs_and_is_ready_once_the_file_has_come()
     assert_eq!(client.answer().await.unwrap().status, 200);
     std::fs::remove_file(&path).unwrap();
     assert!(second.is_ready(), "the last good secret stays in use");
+}
+
+#[tokio::test]
+async fn readyz_names_every_part_that_is_not() {
+    let rig = Rig::new("", |_| ok(), with_admin).await;
+    let held = rig.emulator.as_ref().unwrap().hold(Endpoint::Keys);
+    let (second, probe) = second(&rig, "OBO_CLIENT_SECRET_FILE", "/nowhere/secret").await;
+    let answer = Client::connect(probe).await.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    for part in ["credential: ", "signing keys"] {
+        assert!(answer.body.contains(part), "{answer:?}");
+    }
+    drop((held, second));
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Drop for Held {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_it_while_its_configuration_s_file_hangs() {
+async fn a_configuration_s_file_that_hangs_is_said_and_a_signal_ends_it_meanwhile() {
     if !is_installed("python3") {
         return;
     }
@@ -92,6 +92,13 @@ async fn a_signal_ends_it_while_its_configuration_s_file_hangs() {
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     line_with(&mut log, "gateway listens");
+    let mut held = Held::file(&file);
+    assert_eq!(held.says(), "asked for\n");
+    let line = line_with(&mut log, "\"level\":\"ERROR\"");
+    assert!(line.contains("file system does not answer"), "{line}");
+    // As it was before.
+    drop(held);
+    line_with(&mut log, "read anew and holds");
     let mut held = Held::file(&file);
     assert_eq!(held.says(), "asked for\n");
     terminate(&child);

@@ -1,11 +1,14 @@
 //! HTTP/2 from clients: section 11 of the catalogue.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{Request, Response};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    net::TcpStream,
+    task::{self, JoinHandle},
+};
 
 use crate::{
     client::in_time,
@@ -166,12 +169,12 @@ async fn take_back(rig: &Rig, cheap: bool) -> (usize, h2::Error) {
         // Once the upstream has them: those taken back before, `h2` counts.
         in_time(async {
             while rig.upstream.seen().len() - seen < answers.len() && !connection.is_finished() {
-                tokio::task::yield_now().await;
+                task::yield_now().await;
             }
         })
         .await;
         drop(answers);
-        tokio::task::yield_now().await;
+        task::yield_now().await;
     }
     let error = in_time(connection).await.unwrap().unwrap_err();
     (rig.upstream.seen().len() - before, error)
@@ -195,7 +198,7 @@ async fn h2_10_a_client_that_takes_its_requests_back_is_cut_off_whatever_else_it
             .iter()
             .any(|seen| seen.line().contains("/y"))
         {
-            tokio::task::yield_now().await;
+            task::yield_now().await;
         }
     })
     .await;
@@ -224,7 +227,7 @@ async fn h2_10_who_takes_back_one_request_of_a_few_that_are_answered_is_served_o
             .collect();
         in_time(async {
             while rig.upstream.seen().len() < seen + hanging.len() {
-                tokio::task::yield_now().await;
+                task::yield_now().await;
             }
         })
         .await;
@@ -308,6 +311,17 @@ async fn li_07_a_shutdown_lets_running_http_2_requests_finish() {
     let (answer, _) = client.send_request(get("http://gw/x"), true).unwrap();
     let answer = in_time(answer).await.unwrap();
     let shutdown = tokio::spawn(rig.gateway.shutdown());
+    // It says at once that it takes no more (GOAWAY), while the request still runs.
+    let refused = async {
+        loop {
+            match poll_fn(|cx| client.poll_ready(cx)).await {
+                Ok(()) => task::yield_now().await,
+                Err(error) => break error,
+            }
+        }
+    };
+    let refused = in_time(refused).await;
+    assert_eq!(refused.reason(), Some(h2::Reason::NO_ERROR), "{refused}");
     rig.upstream.go_on();
     assert_eq!(text(answer).await, "first half");
     in_time(connection).await.unwrap().unwrap();

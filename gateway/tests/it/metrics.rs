@@ -226,6 +226,44 @@ async fn exchanges_that_fail_are_counted_by_code_and_upstreams_by_what_they_do()
 }
 
 #[tokio::test]
+async fn a_fresh_gateway_tells_0_of_what_it_is_to_blame_for_and_whether_it_drains() {
+    let rig = Rig::new(ROUTES, |_| Reply::Hang(String::new()), change).await;
+    let of_the_gateway =
+        |problem| format!("obo_refusals_total{{problem=\"{problem}\",actor=\"gateway\"}}");
+    let fresh = samples(&rig).await;
+    for problem in [
+        "internal-error",
+        "too-many-requests",
+        "request-timeout",
+        "credential-unavailable",
+        "gateway-misconfigured",
+        "overloaded",
+    ] {
+        let name = of_the_gateway(problem);
+        assert_eq!(fresh.get(&name), Some(&0.), "{name}: {fresh:#?}");
+    }
+    assert_eq!(fresh.get("obo_draining"), Some(&0.));
+    assert_eq!(fresh.get("obo_keys_max_age_seconds"), Some(&86_400.));
+
+    let mut client = rig.client().await;
+    client.send("GET /open HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    rig.upstream.until_seen(1).await;
+    let mut probe = admin(&rig).await;
+    let shutdown = tokio::spawn(rig.gateway.shutdown());
+    in_time(async {
+        loop {
+            let figures = probe.get("/metrics").await.body;
+            if figures.contains("\nobo_draining 1\n") {
+                assert!(figures.contains("\nobo_ready 0\n"), "{figures}");
+                return;
+            }
+        }
+    })
+    .await;
+    shutdown.abort();
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_before_the_answer_is_counted_as_abandoned() {
     let rig = Rig::new(ROUTES, |_| Reply::Hang(String::new()), change).await;
     let mut client = rig.client().await;
