@@ -228,6 +228,11 @@ impl Admitted {
         self.named(&token.name).map(|(_, bound)| bound)
     }
 
+    /// What it has been admitted by.
+    pub(crate) const fn policy(&self) -> &Arc<BoundPolicy> {
+        &self.policy
+    }
+
     /// The same with another token for that downstream, if one came with the request.
     pub(crate) fn with_token(mut self, name: &str, new: Arc<CachedToken>) -> Self {
         if let Some((Some(at), _)) = self.named(name)

@@ -52,7 +52,7 @@ use crate::{
 /// before it is hashed.
 const LONG: usize = 4 * 1024;
 
-/// So many requests may wait for a fetch because of a key id that is not known.
+/// So many requests may wait for a fetch of keys.
 const MAX_KEY_WAITERS: usize = 256;
 
 /// What becomes of a request.
@@ -328,22 +328,19 @@ impl Core {
             Ok(token) => token,
             Err(error) => return Sight::Refused(Rejection::bearer(error, &inner.challenge)),
         };
-        let Some(keys) = self.current_keys(now) else {
-            return Sight::KeysNeeded(KeysNeeded {
-                token,
-                reason: RefreshReason::NoKeys,
-                judged_by: None,
-            });
-        };
-        match inner.validator.judge(token, &keys, now) {
+        let keys = self.current_keys(now);
+        match inner.validator.judge(token, keys.as_deref(), now) {
             Ok(valid) => {
                 let admission = Admission::new(valid, self.slots());
                 Sight::Admission(inner.admissions.insert(key, admission))
             }
             Err(TokenDefect::UnknownKey) => Sight::KeysNeeded(KeysNeeded {
                 token,
-                reason: RefreshReason::UnknownKey,
-                judged_by: Some(keys),
+                reason: match keys {
+                    Some(_) => RefreshReason::UnknownKey,
+                    None => RefreshReason::NoKeys,
+                },
+                judged_by: keys,
             }),
             Err(defect) => Sight::Refused(Rejection::token(defect, &inner.challenge)),
         }
@@ -396,7 +393,12 @@ impl Core {
         let key = self.token_key(&admission.principal, bound, token);
         let ready = self.0.tokens.fresh(&key, now)?;
         admission.set_token(bound.slot, Arc::clone(&ready));
-        Some(ready)
+        // An admission that is older than the downstream has no slot, and always comes here.
+        Some(if ready.wants_renewal(now) {
+            self.renewed(admission, bound, token, ready, now)
+        } else {
+            ready
+        })
     }
 
     /// The successor of a token whose renewal is due, if it is there already; otherwise the token

@@ -1,12 +1,14 @@
 //! A downstream's claims challenge, answered without the user where that is possible.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::{Core, Head, Pending, is_grpc};
+use super::{Core, Head, Pending, Sight, is_grpc};
 use crate::{
-    Admitted, DownstreamToken, Rejection, Secret, bearer, challenge,
+    Admitted, BoundPolicy, DownstreamToken, Rejection, Secret, admission, bearer, challenge,
     exchange::{ExchangeError, claims},
     tokens::FromStore,
 };
@@ -65,7 +67,8 @@ impl Core {
         }
         let challenge = ExchangeError::challenge(claims);
         let grpc = is_grpc(head.headers);
-        let (core, admitted) = (self.clone(), admitted.clone());
+        let (core, principal) = (self.clone(), principal.clone());
+        let policy = Arc::clone(admitted.policy());
         Some(Pending::new(async move {
             let exchanges = asked.into_iter().map(|(refused, want)| {
                 let (tokens, challenge) = (&core.0.tokens, &challenge);
@@ -76,24 +79,44 @@ impl Core {
                 }
             });
             let exchanges = join_all(exchanges).await;
-            let principal = admitted.principal();
-            let cut_off = principal.map_or(Ok(()), |principal| core.not_denied(principal));
-            cut_off.map_err(|rejection| core.report(rejection.for_grpc(grpc)))?;
             let exchanges: Result<Vec<_>, _> = exchanges.into_iter().collect();
-            match exchanges {
-                Ok(tokens) => Ok(tokens
-                    .into_iter()
-                    .fold(admitted, |admitted, (refused, token)| {
-                        admitted.with_token(refused.name(), token)
-                    })),
-                Err(error) => {
-                    let mut rejection = Rejection::exchange(error, &core.0.challenge);
-                    if let Some(caller) = admitted.principal() {
-                        rejection = rejection.of_caller(caller);
-                    }
-                    Err(core.report(rejection.for_grpc(grpc)))
+            let again = match exchanges {
+                Ok(tokens) => {
+                    let again = core.admit_again(caller, policy, grpc).await;
+                    again.map(|again| {
+                        (tokens.into_iter()).fold(again, |again, (refused, token)| {
+                            again.with_token(refused.name(), token)
+                        })
+                    })
                 }
-            }
+                Err(error) => Err(match core.not_denied(&principal) {
+                    Ok(()) => Rejection::exchange(error, &core.0.challenge).of_caller(&principal),
+                    Err(cut_off) => cut_off.of_caller(&principal),
+                }),
+            };
+            again.map_err(|rejection| core.report(rejection.for_grpc(grpc)))
         }))
+    }
+
+    /// Admits a caller for a second time after a wait: the caller's own token, and what else went with
+    /// the request, may have ended, been challenged or been dropped meanwhile.
+    async fn admit_again(
+        &self,
+        caller: Secret,
+        policy: Arc<BoundPolicy>,
+        grpc: bool,
+    ) -> Result<Admitted, Rejection> {
+        let now = self.0.clock.now();
+        let bytes = caller.expose().as_bytes();
+        let key = admission::key(self.0.validator.fingerprint(), bytes);
+        let admission = match self.0.admissions.get(&key, now) {
+            Some(admission) => admission,
+            None => match self.first_sight(bytes, key, now) {
+                Sight::Admission(admission) => admission,
+                Sight::Refused(rejection) => return Err(rejection),
+                Sight::KeysNeeded(needed) => return Err(self.no_keys(needed.reason)),
+            },
+        };
+        self.admit(caller, admission, &policy, grpc).await
     }
 }

@@ -98,7 +98,7 @@ impl fmt::Debug for Pending {
 /// A fetch of keys to wait for, and the place of who waits.
 pub(super) struct WaitForKeys {
     pub(super) refreshed: Refreshed,
-    place: Option<OwnedSemaphorePermit>,
+    place: OwnedSemaphorePermit,
 }
 
 impl Core {
@@ -158,18 +158,12 @@ impl Core {
     }
 
     /// Begins a fetch of keys, or joins one; `None` if none is due, or if more wait already than should
-    /// for a key that nobody may ever have heard of: a fetch that hangs would let whoever makes up key
-    /// ids hold every place that a server has for requests.
+    /// for a key that nobody may ever have heard of: a fetch that hangs would let whoever makes up
+    /// tokens hold every place that a server has for requests.
     pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<WaitForKeys> {
         self.start();
         let refreshed = self.0.keys.refresh(reason)?;
-        let place = match reason {
-            RefreshReason::UnknownKey => {
-                let place = Arc::clone(&self.0.key_waiters).try_acquire_owned();
-                Some(place.ok()?)
-            }
-            RefreshReason::NoKeys => None,
-        };
+        let place = Arc::clone(&self.0.key_waiters).try_acquire_owned().ok()?;
         Some(WaitForKeys { refreshed, place })
     }
 
@@ -216,7 +210,7 @@ impl Core {
     }
 
     /// Admits whoever's token is good, or says whose it was.
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         token: Secret,
         admission: Arc<Admission>,

@@ -178,6 +178,10 @@ impl Shared {
             return Some(under_way.clone());
         }
         match cause {
+            // A fetch has brought some since who asks has looked, on another thread.
+            Cause::Request(RefreshReason::NoKeys) if !self.has_none(now) => {
+                return Some(watch::channel(()).1);
+            }
             Cause::Request(RefreshReason::NoKeys)
                 if is_before(now, fetching.no_keys_from, MAX_WAIT_WITHOUT_KEYS) =>
             {
@@ -272,6 +276,11 @@ impl Shared {
                 result => return result,
             }
         }
+    }
+
+    /// Whether there are no keys that may be used.
+    fn has_none(&self, now: Timestamp) -> bool {
+        (self.set.load().as_ref()).is_none_or(|keys| !keys.is_trusted(now))
     }
 
     /// Whether there are keys that may not be used any more.

@@ -305,3 +305,20 @@ async fn ca_04_a_token_that_only_the_caller_still_has_serves_to_its_end() {
     let answer = world.get(&token).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+/// After a reload a caller who is known may come to a route whose downstream is new.
+#[tokio::test]
+async fn the_token_of_a_downstream_that_came_after_its_caller_is_renewed_ahead_too() {
+    let world = World::start().await;
+    let token = world.entra.token().expires_in(20 * 3600).sign();
+    world.is_valid("before there is a downstream", &token).await;
+    world.accepted("exchanged", &token).await;
+    let admitted = world.upstream.last().admitted.unwrap();
+    let first = admitted.first_downstream().unwrap();
+    let life = first.expires_at().saturating_since(world.clock.now());
+    world.clock.advance(life.mul_f64(0.85));
+    let hold = world.entra.hold(Endpoint::Token);
+    world.accepted("served, and renewed", &token).await;
+    hold.arrived(1).await;
+    hold.release();
+}

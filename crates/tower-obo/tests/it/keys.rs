@@ -6,7 +6,9 @@ use entra_emulator::{Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tower_obo::{Clock, Decision, Entra, RejectionKind, TokenDefect};
+use tower_obo::{
+    Clock, Decision, Entra, KeySource, RefreshReason, RejectionKind, RemoteKeys, TokenDefect,
+};
 
 use crate::{
     answer::Answer,
@@ -44,9 +46,38 @@ async fn ks_01_without_keys_nobody_is_served_until_they_come() {
         assert!(!world.core.is_ready());
         world.clock.advance(Duration::from_secs(2));
     }
-    // Whoever brings no token or a malformed one is told so all the same.
+    // Whoever brings no token or one that no key could make good is told so all the same.
     let answer = world.refused("none", crate::fixture::request()).await;
     answer.asks_for_a_token("none");
+    let asked = world.entra.count(Endpoint::Discovery);
+    let [header, payload, signature] = parts(&token);
+    let unsigned = base64url(json!({"alg": "none", "kid": "x"}).to_string());
+    for (defect, token) in [
+        (TokenDefect::Form, "x".to_owned()),
+        (
+            TokenDefect::Encoding,
+            format!("{header}.{payload}=.{signature}"),
+        ),
+        (
+            TokenDefect::Algorithm,
+            format!("{unsigned}.{payload}.{signature}"),
+        ),
+        (
+            TokenDefect::Audience,
+            world.entra.token().claim("aud", "api://other").sign(),
+        ),
+        (
+            TokenDefect::Tenant,
+            world.entra.token().claim("tid", demo::FABRIKAM).sign(),
+        ),
+        (
+            TokenDefect::Expired,
+            world.entra.token().expires_in(-3600).sign(),
+        ),
+    ] {
+        world.invalid("without keys", defect, &token).await;
+    }
+    assert_eq!(world.entra.count(Endpoint::Discovery), asked);
 
     world.entra.clear_faults();
     world.clock.advance(Duration::from_secs(2));
@@ -409,6 +440,42 @@ async fn ks_03_made_up_key_ids_that_wait_for_a_fetch_are_bounded() {
     }
     drop(decisions);
     assert!(waits(&&decide(300)), "places are given back");
+}
+
+#[tokio::test]
+async fn ks_01_requests_that_wait_for_the_first_keys_are_bounded() {
+    let contoso = Entra::tenant(demo::CONTOSO);
+    let world = World::without_keys(contoso, |builder| builder).await;
+    let policy = world.core.bind(crate::fixture::policy()).unwrap();
+    let token = world.entra.user_token("alice");
+    let decide = |_| world.core.decide(&(&with_token(&token)).into(), &policy);
+    // Nobody runs the fetch meanwhile.
+    let decisions: Vec<_> = (0..300).map(decide).collect();
+    let waits = |decision: &&Decision| matches!(decision, Decision::Wait(_));
+    assert_eq!(decisions.iter().filter(waits).count(), 256);
+    for decision in &decisions[256..] {
+        let Decision::Refuse(rejection) = decision else {
+            panic!("{decision:?}");
+        };
+        assert_eq!(rejection.kind(), RejectionKind::KeysNotLoaded);
+    }
+    drop(decisions);
+    assert!(waits(&&decide(300)), "places are given back");
+}
+
+/// Two threads have seen that there are none; one comes to the fetch when the other's has ended.
+#[tokio::test]
+async fn keys_that_are_there_are_not_fetched_for_who_has_seen_none() {
+    let world = World::start().await;
+    let authority = Entra::tenant(demo::CONTOSO)
+        .authority(world.entra.url())
+        .allow_http_loopback(true);
+    let keys = RemoteKeys::builder(authority).build().unwrap();
+    keys.refresh(RefreshReason::NoKeys).unwrap().await;
+    assert!(keys.current().is_some());
+    let fetched = world.entra.count(Endpoint::Keys);
+    keys.refresh(RefreshReason::NoKeys).unwrap().await;
+    assert_eq!(world.entra.count(Endpoint::Keys), fetched);
 }
 
 /// The v2.0 document, which is asked for first, is a good one.

@@ -270,6 +270,79 @@ async fn ex_12_what_was_not_sent_is_not_dropped_and_the_applications_own_is_not_
     assert!(alone.challenged(&HeaderMap::new()).is_none());
 }
 
+/// What becomes of a second attempt whose exchange took a while, in which something `happens` to the
+/// other token of the request.
+async fn while_claims_are_exchanged(
+    happens: impl FnOnce(&World, &Admitted),
+) -> Result<[String; 2], RejectionKind> {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let both = policy().downstream_in(graph(), HeaderName::from_static("x-graph-token"));
+    let admitted = admitted(&world, both, &token).await;
+    let (arm, request) = (admitted.first_downstream().unwrap(), with_token(&token));
+    let head = tower_obo::Head::from(&request);
+    let pending = (world.core)
+        .exchange_for_claims(&head, &admitted, std::slice::from_ref(&arm), &challenge())
+        .unwrap();
+    let hold = world.entra.hold(Endpoint::Token);
+    let pending = tokio::spawn(pending);
+    hold.arrived(1).await;
+    happens(&world, &admitted);
+    hold.release();
+    let again = pending
+        .await
+        .unwrap()
+        .map_err(|rejection| rejection.kind())?;
+    let mut headers = HeaderMap::new();
+    again.apply(&mut headers);
+    let sent = |name: HeaderName| headers[name].to_str().unwrap().to_owned();
+    let sent = [
+        sent(AUTHORIZATION),
+        sent(HeaderName::from_static("x-graph-token")),
+    ];
+    assert_ne!(sent[0], arm.header().to_str().unwrap());
+    Ok(sent)
+}
+
+fn graph_token(admitted: &Admitted) -> tower_obo::DownstreamToken {
+    let tokens = admitted.sets().map(|(_, token)| token);
+    let mut both: Vec<_> = tokens.collect();
+    let header = both.pop().unwrap();
+    let graph = admitted.downstream("graph").unwrap();
+    assert_eq!(graph.header(), header);
+    graph
+}
+
+#[tokio::test]
+async fn ex_12_a_second_attempt_takes_no_token_that_was_challenged_meanwhile() {
+    let refused = while_claims_are_exchanged(|_, admitted| {
+        let graph = graph_token(admitted);
+        assert!(graph.challenged(&challenge()).is_some());
+    });
+    let kind = refused.await.unwrap_err();
+    assert_eq!(kind, RejectionKind::InsufficientClaims);
+}
+
+#[tokio::test]
+async fn ex_13_a_second_attempt_takes_no_token_that_was_dropped_meanwhile() {
+    let mut dropped = String::new();
+    let sent = while_claims_are_exchanged(|_, admitted| {
+        let graph = graph_token(admitted);
+        dropped = graph.header().to_str().unwrap().to_owned();
+        assert!(graph.challenged(&HeaderMap::new()).is_none());
+    });
+    assert_ne!(sent.await.unwrap()[1], dropped);
+}
+
+#[tokio::test]
+async fn ca_04_a_second_attempt_is_not_made_for_who_has_expired_meanwhile() {
+    let refused = while_claims_are_exchanged(|world, admitted| {
+        world.clock.set(admitted.valid_until().unwrap());
+    });
+    let kind = refused.await.unwrap_err();
+    assert_eq!(kind, RejectionKind::InvalidToken(TokenDefect::Expired));
+}
+
 /// Counts the refusals that it is told of.
 #[derive(Clone, Debug, Default)]
 struct Refusals(Arc<AtomicUsize>);
