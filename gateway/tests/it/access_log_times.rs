@@ -215,12 +215,13 @@ async fn the_time_that_the_identity_provider_takes_is_told_from_the_upstreams() 
     let written = Written::default();
     let rig = Rig::new("", |_| ok(), written.change()).await;
     let emulator = rig.emulator.as_ref().unwrap();
-    let ask = async |token: &str, endpoint: Option<Endpoint>| {
+    // Each is held so long that no machine can be busy enough to hide it.
+    let ask = async |token: &str, endpoints: &[Endpoint]| {
         let request =
             format!("GET /x HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n");
-        let hold = endpoint.map(|endpoint| emulator.hold(endpoint));
+        let holds: Vec<_> = endpoints.iter().map(|one| emulator.hold(*one)).collect();
         let mut client = begin(&rig, &request).await;
-        if let Some(hold) = hold {
+        for hold in holds {
             in_time(hold.arrived(1)).await;
             tokio::time::sleep(HELD).await;
             hold.release();
@@ -228,16 +229,17 @@ async fn the_time_that_the_identity_provider_takes_is_told_from_the_upstreams() 
         assert_eq!(client.answer().await.unwrap().status, 200);
     };
     let alice = rig.token("alice");
-    ask(&alice, Some(Endpoint::Token)).await;
-    ask(&alice, None).await;
+    ask(&alice, &[Endpoint::Token]).await;
+    ask(&alice, &[]).await;
     emulator.rotate_keys();
-    ask(&rig.token("bob"), Some(Endpoint::Keys)).await;
+    let both = [Endpoint::Keys, Endpoint::Token];
+    ask(&rig.token("bob"), &both).await;
     let lines = written.lines(3).await;
     let held = HELD.as_secs_f64() * 1e3;
     for (line, validation, exchange) in [
         (&lines[0], false, Some(true)),
         (&lines[1], false, None),
-        (&lines[2], true, Some(false)),
+        (&lines[2], true, Some(true)),
     ] {
         let took = |part: &str| line[part].as_f64();
         assert_eq!(
@@ -246,9 +248,8 @@ async fn the_time_that_the_identity_provider_takes_is_told_from_the_upstreams() 
             "{line}"
         );
         assert_eq!(took("exchange_ms").map(|ms| ms >= held), exchange, "{line}");
-        assert!(
-            took("upstream_ms").unwrap() < took("duration_ms").unwrap(),
-            "{line}"
-        );
+        let parts = ["validation_ms", "exchange_ms", "upstream_ms"];
+        let sum: f64 = parts.iter().filter_map(|part| took(part)).sum();
+        assert!(sum <= took("duration_ms").unwrap() + 0.01, "{line}");
     }
 }

@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 
 use super::{Core, Head, Pending, Sight, is_grpc};
 use crate::{
-    Admitted, BoundPolicy, DownstreamToken, Rejection, Secret, admission, bearer, challenge,
+    Admitted, DownstreamToken, Rejection, Secret,
+    admission::{self, Admission},
+    bearer, challenge,
     exchange::{ExchangeError, claims},
     tokens::FromStore,
 };
@@ -80,16 +82,17 @@ impl Core {
             });
             let exchanges = join_all(exchanges).await;
             let exchanges: Result<Vec<_>, _> = exchanges.into_iter().collect();
-            let again = match exchanges {
-                Ok(tokens) => {
-                    let again = core.admit_again(caller, policy, grpc).await;
+            let again = match (core.known_again(&caller), exchanges) {
+                (Err(ended), _) => Err(ended),
+                (Ok(admission), Ok(tokens)) => {
+                    let again = core.admit(caller, admission, &policy, grpc).await;
                     again.map(|again| {
                         (tokens.into_iter()).fold(again, |again, (refused, token)| {
                             again.with_token(refused.name(), token)
                         })
                     })
                 }
-                Err(error) => Err(match core.not_denied(&principal) {
+                (Ok(_), Err(error)) => Err(match core.not_denied(&principal) {
                     Ok(()) => Rejection::exchange(error, &core.0.challenge).of_caller(&principal),
                     Err(cut_off) => cut_off.of_caller(&principal),
                 }),
@@ -98,25 +101,18 @@ impl Core {
         }))
     }
 
-    /// Admits a caller for a second time after a wait: the caller's own token, and what else went with
-    /// the request, may have ended, been challenged or been dropped meanwhile.
-    async fn admit_again(
-        &self,
-        caller: Secret,
-        policy: Arc<BoundPolicy>,
-        grpc: bool,
-    ) -> Result<Admitted, Rejection> {
+    /// The admission of a caller who has waited: the token may have ended, or its key have gone.
+    fn known_again(&self, caller: &Secret) -> Result<Arc<Admission>, Rejection> {
         let now = self.0.clock.now();
         let bytes = caller.expose().as_bytes();
         let key = admission::key(self.0.validator.fingerprint(), bytes);
-        let admission = match self.0.admissions.get(&key, now) {
-            Some(admission) => admission,
-            None => match self.first_sight(bytes, key, now) {
-                Sight::Admission(admission) => admission,
-                Sight::Refused(rejection) => return Err(rejection),
-                Sight::KeysNeeded(needed) => return Err(self.no_keys(needed.reason)),
-            },
-        };
-        self.admit(caller, admission, &policy, grpc).await
+        if let Some(admission) = self.0.admissions.get(&key, now) {
+            return Ok(admission);
+        }
+        match self.first_sight(bytes, key, now) {
+            Sight::Admission(admission) => Ok(admission),
+            Sight::Refused(rejection) => Err(rejection),
+            Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
+        }
     }
 }
