@@ -110,6 +110,8 @@ struct Inner {
     tenants: Option<crate::entra::Tenants>,
     /// What tells the tokens of this client at this authority from others'.
     client: Box<[Box<str>]>,
+    /// The token endpoint of another provider than Entra ID, as its exchanges find it.
+    token_endpoint: Option<crate::oidc::Endpoint>,
     /// The claims request of every exchange.
     claims: Option<Arc<str>>,
     /// How long a request waits for a fetch of keys that others may have begun.

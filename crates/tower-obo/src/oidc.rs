@@ -45,9 +45,12 @@ pub struct Oidc {
     pub(crate) allow_http_loopback: bool,
     pub(crate) ca_file: Option<PathBuf>,
     /// Filled by whoever reads the issuer's document.
-    pub(crate) token_endpoint: Arc<ArcSwapOption<String>>,
+    pub(crate) token_endpoint: Endpoint,
     given_endpoint: Option<Box<str>>,
 }
+
+/// An address that may change, or not be known yet.
+pub(crate) type Endpoint = Arc<ArcSwapOption<String>>;
 
 impl Oidc {
     /// The provider with that issuer, spelt as its tokens have it.
@@ -110,6 +113,10 @@ impl Oidc {
     /// Whether the token endpoint was given, so that no document has a say in it.
     pub(crate) const fn has_endpoint(&self) -> bool {
         self.given_endpoint.is_some()
+    }
+
+    pub(crate) fn given_endpoint(&self) -> Option<&str> {
+        self.given_endpoint.as_deref()
     }
 
     /// Whether something may be asked there: `https`, or `http` on this machine where that is allowed.

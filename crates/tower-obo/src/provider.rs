@@ -47,6 +47,14 @@ impl Provider {
         })
     }
 
+    /// The token endpoint that was given in place of the one that its document names; empty without.
+    pub(crate) fn given_token_endpoint(&self) -> &str {
+        match &self.0 {
+            Which::Entra(_) => "",
+            Which::Oidc(oidc) => oidc.given_endpoint().unwrap_or_default(),
+        }
+    }
+
     /// What tells it from others: an authority of Entra ID without a slash at its end, or an issuer.
     pub(crate) fn name(&self) -> &str {
         match &self.0 {

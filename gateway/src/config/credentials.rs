@@ -42,6 +42,14 @@ impl Resolver<'_> {
             {
                 self.of_environment()
             }
+            [(MANAGED_IDENTITY, given)] if self.has_other_provider() => {
+                // Entra ID would take it for the application from whoever was shown it.
+                let message = "a managed identity's tokens are for Entra ID: another provider needs a secret or a certificate";
+                let origin = given.origin.clone();
+                self.problems
+                    .push(origin, "oidc.credential.managed_identity", message);
+                None
+            }
             [(form, given)] => self.of_form(form, given),
             [(one, _), (other, given), ..] => {
                 let message = format!(

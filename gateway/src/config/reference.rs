@@ -44,7 +44,7 @@ fn page() -> String {
         (
             "`[entra]`",
             "entra",
-            "Microsoft Entra ID, and who the gateway is to it. Of `credential` one form is given; where none is, it is the first that the `AZURE_…` variables tell of.",
+            "Microsoft Entra ID, and who the gateway is to it. Of `credential` one form is given; where none is, it is the first that the `AZURE_…` variables tell of, `AZURE_CLIENT_SECRET` first.",
         ),
         (
             "`[oidc]`",

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
-    keys::{FORMS, KEYS, Key, Kind},
+    keys::{FORMS, KEYS, Key, Kind, SECRET},
     problem::{Origin, Problems},
 };
 
@@ -135,7 +135,8 @@ impl Values {
 
 impl Settings {
     /// Lays `later` over these.
-    pub(crate) fn overlay(&mut self, later: Self) {
+    pub(crate) fn overlay(&mut self, mut later: Self) {
+        later.forget_azures_secret(&self.values);
         // A credential is one setting with several forms: giving a later layer's form replaces an
         // earlier layer's other form, instead of standing beside it. What only goes with a form
         // (a password's file) leaves the form as it is.
@@ -148,6 +149,20 @@ impl Settings {
         self.downstreams.extend(later.downstreams);
         self.upstreams.extend(later.upstreams);
         self.misspelt.extend(later.misspelt);
+    }
+
+    /// A secret that Azure's variable holds may be there for somebody else. It counts where no credential is
+    /// given, as what the other variables of Azure tell of.
+    fn forget_azures_secret(&mut self, earlier: &Values) {
+        let given = self.values.0.get(SECRET);
+        let is_azures = given.is_some_and(
+            |given| matches!(given.origin, Origin::Environment(name) if name.starts_with("AZURE_")),
+        );
+        let others = self.values.0.keys().filter(|key| **key != SECRET);
+        let mut forms = others.chain(earlier.0.keys());
+        if is_azures && forms.any(|key| FORMS.contains(key)) {
+            self.values.0.remove(SECRET);
+        }
     }
 
     /// The layer of the environment: `read` gives a variable's value, or `None` where it is unset.

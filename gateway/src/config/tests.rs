@@ -69,7 +69,10 @@ fn later_layers_win() {
     );
     let config = Sources::new()
         .file("gw.toml", file)
-        .environment(environment)
+        .environment(|name| match name {
+            "OBO_CLIENT_SECRET" => environment("AZURE_CLIENT_SECRET"),
+            _ => environment(name),
+        })
         .flag("--listen", &["127.0.0.1:2".to_owned()])
         .flag("--scope", &["a".to_owned(), "b".to_owned()])
         .load()

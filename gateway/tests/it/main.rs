@@ -64,6 +64,7 @@ mod reload_of_the_binary;
 mod reuse;
 mod rig;
 mod rng;
+mod rotation;
 mod route_limits;
 #[cfg(target_os = "linux")]
 #[cfg(unix)]

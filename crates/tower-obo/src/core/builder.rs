@@ -318,7 +318,12 @@ impl CoreBuilder {
                 authority.into(),
                 client_id.into(),
                 claims.as_deref().unwrap_or_default().into(),
+                provider.given_token_endpoint().into(),
             ]),
+            token_endpoint: match &provider.0 {
+                Which::Entra(_) => None,
+                Which::Oidc(oidc) => Some(Arc::clone(&oidc.token_endpoint)),
+            },
             claims,
             key_wait: self.key_wait,
             challenge,
@@ -429,6 +434,11 @@ impl CoreBuilder {
             Some((_, credential)) => {
                 if let Some(problem) = credential.problem() {
                     wrong("credential", problem);
+                }
+                if !is_entra && self.exchange.is_none() && credential.is_for_entra_id() {
+                    let problem = "a managed identity's tokens are for Entra ID, which would take one for the application \
+                         from whoever was shown it: another provider needs a secret or a certificate";
+                    wrong("credential", problem.to_owned());
                 }
             }
         }

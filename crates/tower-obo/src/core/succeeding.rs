@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{ConfigError, ConfigErrors, Core, CoreBuilder, Inner};
-use crate::admission::Admissions;
+use crate::{admission::Admissions, provider::Which};
 
 impl CoreBuilder {
     /// Builds a core with these rules that goes on with what `earlier` has: its signing keys, what it knows
@@ -33,8 +33,8 @@ impl CoreBuilder {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, all at once; another authority, client or set of client capabilities than those of
-    /// `earlier` is.
+    /// Everything that is wrong, all at once; another authority, client, set of client capabilities or given token
+    /// endpoint than those of `earlier` is.
     pub fn build_succeeding(mut self, earlier: &Core) -> Result<Core, ConfigErrors> {
         let mut problems = self.problems();
         problems.extend(self.changed(earlier));
@@ -54,6 +54,12 @@ impl CoreBuilder {
             None => {
                 self.source.clock = Arc::clone(&earlier.clock);
                 self.source.observer = Arc::clone(&earlier.observer);
+                // The exchanges, which stay what they were, learn from the new keys' document where they go.
+                if let (Which::Oidc(oidc), Some(endpoint)) =
+                    (&mut self.source.provider.0, &earlier.token_endpoint)
+                {
+                    oidc.token_endpoint = Arc::clone(endpoint);
+                }
                 let http = self.source.http(&[])?;
                 let spawner = self.source.shared_spawner();
                 Arc::new(self.source.keys(http, spawner))
@@ -81,6 +87,7 @@ impl CoreBuilder {
             kind: earlier.kind,
             tenants,
             client: earlier.client.clone(),
+            token_endpoint: earlier.token_endpoint.clone(),
             claims: earlier.claims.clone(),
             key_wait: self.key_wait,
             challenge,
@@ -101,6 +108,10 @@ impl CoreBuilder {
                 self.client.as_ref().map_or("", |(id, _)| id.as_str()),
             ),
             ("claims_challenges", self.claims().unwrap_or_default()),
+            (
+                "token_endpoint",
+                self.source.provider.given_token_endpoint(),
+            ),
         ];
         now.into_iter()
             .zip(&*earlier.0.client)

@@ -32,6 +32,9 @@ struct Inner {
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
 
+/// Entra ID's code for an assertion that is no JWT, whosever it is.
+const MALFORMED: u32 = 50027;
+
 impl TokenEndpoint {
     pub(crate) fn new(
         provider: Provider,
@@ -146,7 +149,16 @@ impl Inner {
         if answer.status != StatusCode::OK {
             let (status, headers, now) = (answer.status, &answer.headers, self.clock.now());
             return Err(match self.provider.0 {
-                Which::Entra(_) => ExchangeError::from_answer(status, headers, &answer.body, now),
+                Which::Entra(_) => {
+                    let error = ExchangeError::from_answer(status, headers, &answer.body, now);
+                    let is_ours =
+                        error.aadsts() == Some(MALFORMED) && !matches!(proof, Proof::Secret(_));
+                    if is_ours {
+                        error.of_our_assertion()
+                    } else {
+                        error
+                    }
+                }
                 Which::Oidc(_) => {
                     let meaning = |error: &str| grant.meaning(error);
                     ExchangeError::from_standard_answer(status, headers, &answer.body, now, meaning)

@@ -282,11 +282,22 @@ impl ExchangeError {
         self.needs_user() || matches!(self.kind(), K::AppOnly | K::AssertionRefused)
     }
 
-    /// Whether the server refuses this service itself, so that the same would come for every caller
-    /// (RFC 6749 §5.2).
+    /// Whether the server refuses this service itself, so that the same would come for every caller: by the
+    /// error that is meant for it (RFC 6749 §5.2), or by what is known of this server (Keycloak says 401
+    /// `unauthorized_client` of a wrong secret).
     pub(crate) fn refuses_client(&self) -> bool {
         self.kind() == ExchangeErrorKind::Misconfigured
-            && self.oauth_error() == Some("invalid_client")
+            && (self.oauth_error() == Some("invalid_client") || self.0.credential_refused)
+    }
+
+    /// The same error, where it is our own client assertion that is no JWT. The caller's token cannot be meant:
+    /// it was read and found valid before.
+    pub(super) fn of_our_assertion(self) -> Self {
+        self.edit(|details| {
+            details.kind = ExchangeErrorKind::Misconfigured;
+            details.credential_refused = true;
+            details.reason = "the client assertion is not a well-formed JWT";
+        })
     }
 
     /// Whether the server refused our assertion or certificate, so that reading it again may help.

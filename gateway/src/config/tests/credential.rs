@@ -145,6 +145,28 @@ fn what_only_goes_with_a_certificate_leaves_that_of_an_earlier_layer() {
 }
 
 #[test]
+fn azures_secret_takes_the_place_of_no_credential_that_is_given() {
+    let azure = ("AZURE_CLIENT_SECRET", "of-another-sdk");
+    assert_eq!(
+        described("certificate = '/c.pem'", &[azure]),
+        "certificate in /c.pem"
+    );
+    assert_eq!(
+        described("secret_file = '/s'", &[azure]),
+        "client secret in /s"
+    );
+    assert_eq!(
+        described("", &[azure, ("OBO_FEDERATED_TOKEN_FILE", "/t")]),
+        "federated token in /t (OBO_FEDERATED_TOKEN_FILE)"
+    );
+    // What is meant for the gateway does.
+    assert_eq!(
+        described("certificate = '/c.pem'", &[("OBO_CLIENT_SECRET", "ours")]),
+        "client secret (OBO_CLIENT_SECRET)"
+    );
+}
+
+#[test]
 fn the_variable_that_told_of_a_credential_is_named() {
     for (variable, value, expected) in [
         ("OBO_CLIENT_SECRET", "s3cret", "client secret"),

@@ -120,6 +120,14 @@ fn what_is_entra_ids_does_not_go_with_another_provider() {
 }
 
 #[test]
+fn a_managed_identity_s_token_is_never_shown_to_another_provider() {
+    let text = OIDC.replace("secret_file = '/nowhere'", "managed_identity = true") + REST;
+    let expected =
+        "gw.toml:5: oidc.credential.managed_identity: a managed identity's tokens are for Entra ID";
+    problem(&text, expected);
+}
+
+#[test]
 fn what_azures_variables_tell_of_is_never_shown_to_another_provider() {
     let azure = |name: &str| {
         let value = match name {

@@ -87,7 +87,7 @@ fn claims(jwt: &str) -> Option<Value> {
         !part.is_empty() && part.bytes().all(is_safe)
     };
     let mut parts = jwt.split('.');
-    let (_, payload, _) = (
+    let (header, payload, _) = (
         parts.next().filter(is_part)?,
         parts.next().filter(is_part)?,
         parts.next().filter(is_part)?,
@@ -95,8 +95,12 @@ fn claims(jwt: &str) -> Option<Value> {
     if parts.next().is_some() {
         return None;
     }
-    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    serde_json::from_slice(&payload).ok()
+    let json = |part: &str| -> Option<Value> {
+        let part = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?;
+        serde_json::from_slice(&part).ok()
+    };
+    json(header)?.as_object()?;
+    json(payload)
 }
 
 fn time(value: &Value) -> Option<Timestamp> {

@@ -276,6 +276,11 @@ impl Credential {
         }
     }
 
+    /// Whether what it proves with is taken by Entra ID, whoever shows it.
+    pub(crate) fn is_for_entra_id(&self) -> bool {
+        matches!(*self.kind, Kind::ManagedIdentity(_))
+    }
+
     /// Proves to `audience` who the client is.
     pub(super) async fn prove(&self, audience: &Audience) -> Result<Proof, CredentialError> {
         match &*self.kind {

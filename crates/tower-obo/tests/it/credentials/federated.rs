@@ -124,23 +124,72 @@ async fn cf_06_a_token_file_that_stays_empty_is_503_once_the_last_token_has_expi
 /// The issuer's keys change, and what was signed with the old ones is refused at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cf_06_projected_tokens_rotate_while_requests_flow_and_none_fails() {
+    rotate(|volume, token| volume.put(token)).await;
+}
+
+/// Nothing but the refusal tells that there is a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cf_06_tokens_that_are_replaced_unseen_rotate_while_requests_flow_and_none_fails() {
+    rotate(|volume, token| volume.put_looking_alike(token)).await;
+}
+
+async fn rotate(put: impl Fn(&Volume, String)) {
     let mut signer = Signer::generate().unwrap();
-    let volume = Volume::with("token", token(&signer, 0));
+    let volume = Volume::with("token", token(&signer, 10));
     let credential = Credential::federated_token_file(volume.path());
     let world = Arc::new(federated(&signer, credential).await);
     let load = Load::on(&world);
-    for id in 1..=4 {
+    for id in 11..=14 {
         load.goes_on().await;
         let next = Signer::generate().unwrap();
         trust(&world.entra, &[&signer, &next]);
         load.goes_on().await;
-        volume.put(token(&next, id));
+        put(&volume, token(&next, id));
         trust(&world.entra, &[&next]);
         signer = next;
     }
     load.goes_on().await;
     let requests = load.end().await;
     assert!(requests >= 4 * 8, "{requests}");
+}
+
+/// The platform has another token from one moment to the next, and Entra ID takes the old one no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ex_05_tokens_of_a_managed_identity_change_while_requests_flow_and_none_fails() {
+    let mut signer = Signer::generate().unwrap();
+    let given = Arc::new(Mutex::new(token(&signer, 10)));
+    let answer = |State(given): State<Arc<Mutex<String>>>| async move {
+        let token = given.lock().unwrap().clone();
+        Json(json!({"access_token": token, "expires_in": "86399", "token_type": "Bearer"}))
+    };
+    let imds = Router::new()
+        .route("/metadata/identity/oauth2/token", get(answer))
+        .with_state(Arc::clone(&given));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, imds).await.unwrap() });
+    let identity = ManagedIdentity::from_lookup(|name| {
+        (name == "AZURE_POD_IDENTITY_AUTHORITY_HOST").then(|| host.clone())
+    });
+    let credential = Credential::managed_identity(identity);
+    let world = Arc::new(federated(&signer, credential).await);
+    let load = Load::on(&world);
+    for id in 11..=14 {
+        load.goes_on().await;
+        let next = Signer::generate().unwrap();
+        *given.lock().unwrap() = token(&next, id);
+        trust(&world.entra, &[&next]);
+        signer = next;
+    }
+    load.goes_on().await;
+    let requests = load.end().await;
+    assert!(requests >= 4 * 8, "{requests}");
+    assert_eq!(
+        assertions(&world).pop(),
+        Some(given.lock().unwrap().clone())
+    );
+    drop(signer);
+    server.abort();
 }
 
 #[tokio::test]
@@ -189,6 +238,19 @@ async fn a_closure_gives_client_assertions() {
     world
         .accepted("alice", &world.entra.user_token("alice"))
         .await;
+
+    let calls = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&calls);
+    let nonsense = Credential::assertion(move || {
+        *counted.lock().unwrap() += 1;
+        async { Ok(Secret::from("nonsense")) }
+    });
+    let world = federated(&signer, nonsense).await;
+    let answer = world.get(&world.entra.user_token("alice")).await;
+    // Entra ID's code is the one for a caller's token, too (AADSTS50027), which is good here.
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.body);
+    assert_eq!(answer.problem_type(), "gateway-misconfigured");
+    assert_eq!((assertions(&world).len(), *calls.lock().unwrap()), (2, 2));
 
     let broken = Credential::assertion(|| async { Err("no vault today".into()) });
     let world = federated(&signer, broken).await;

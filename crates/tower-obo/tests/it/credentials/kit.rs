@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::symlink,
     path::PathBuf,
     sync::{
@@ -22,43 +23,61 @@ use crate::fixture::World;
 /// A projected volume: `name` leads to `..data/name`, and `..data` to the directory of today.
 pub(crate) struct Volume {
     root: PathBuf,
-    name: &'static str,
+    names: Vec<&'static str>,
     version: AtomicU64,
 }
 
 impl Volume {
     pub(crate) fn with(name: &'static str, content: impl AsRef<[u8]>) -> Self {
+        Self::of(&[(name, content.as_ref())])
+    }
+
+    /// With several files, which change at once.
+    pub(crate) fn of(files: &[(&'static str, &[u8])]) -> Self {
         let root = std::env::temp_dir().join(format!("obo-volume-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&root).unwrap();
-        symlink(format!("..data/{name}"), root.join(name)).unwrap();
+        for (name, _) in files {
+            symlink(format!("..data/{name}"), root.join(name)).unwrap();
+        }
         let volume = Self {
             root,
-            name,
+            names: files.iter().map(|(name, _)| *name).collect(),
             version: AtomicU64::new(0),
         };
-        volume.put(content);
+        volume.put_all(files);
         volume
     }
 
+    /// Where its first file is.
     pub(crate) fn path(&self) -> PathBuf {
-        self.root.join(self.name)
+        self.path_of(self.names[0])
     }
 
-    /// Writes into the file that there is, and sets its time back.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Writes into the file that there is, without a moment at which it is shorter, and sets its time back.
     pub(crate) fn put_looking_alike(&self, content: impl AsRef<[u8]>) {
-        let path = self.path();
-        let modified = fs::metadata(&path).unwrap().modified().unwrap();
-        fs::write(&path, content).unwrap();
-        let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(modified).unwrap();
+        let mut file = fs::File::options().write(true).open(self.path()).unwrap();
+        let before = file.metadata().unwrap();
+        assert_eq!(before.len(), content.as_ref().len() as u64);
+        file.write_all(content.as_ref()).unwrap();
+        file.set_modified(before.modified().unwrap()).unwrap();
+    }
+
+    pub(crate) fn put(&self, content: impl AsRef<[u8]>) {
+        self.put_all(&[(self.names[0], content.as_ref())]);
     }
 
     /// Writes a new directory, turns the link to it, and removes the old one.
-    pub(crate) fn put(&self, content: impl AsRef<[u8]>) {
+    pub(crate) fn put_all(&self, files: &[(&'static str, &[u8])]) {
         let version = self.version.fetch_add(1, Ordering::Relaxed);
         let today = format!("..version_{version}");
         fs::create_dir(self.root.join(&today)).unwrap();
-        fs::write(self.root.join(&today).join(self.name), content).unwrap();
+        for (name, content) in files {
+            fs::write(self.root.join(&today).join(name), content).unwrap();
+        }
         let (link, data) = (self.root.join("..data_tmp"), self.root.join("..data"));
         let old = fs::read_link(&data);
         symlink(&today, &link).unwrap();

@@ -3,7 +3,7 @@
 
 mod certificate;
 mod federated;
-mod kit;
+pub(crate) mod kit;
 #[cfg(feature = "pfx")]
 mod openssl;
 mod secret;

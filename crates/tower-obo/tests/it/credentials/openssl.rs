@@ -5,13 +5,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use entra_emulator::Signer;
 use http::StatusCode;
 use tower_obo::{ClientCertificate, Credential};
 
-use super::kit::{assertions, register_api, world_with};
+use super::kit::{Load, Volume, assertions, register_api, world_with};
 
 const PASSWORD: &str = "pass word/+:";
 
@@ -97,6 +98,45 @@ async fn pfx_files_of_openssl_sign() {
     }
     let file = folder.made(export, "");
     works(&signer, file.into(), "the empty password").await;
+}
+
+/// The file and the password of it change at once, and the old certificate is gone from the registration
+/// while its assertions are still used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cf_06_pfx_files_rotate_with_their_passwords_while_requests_flow_and_none_fails() {
+    const NAMES: [&str; 2] = ["api.pfx", "password"];
+    let made = |signer: &Signer, password: &str| {
+        let folder = Folder::with(signer);
+        let file = folder.made("pkcs12 -export -inkey key.pem -in own.pem", password);
+        fs::read(file).unwrap()
+    };
+    let signer = Signer::generate().unwrap();
+    let pfx = made(&signer, PASSWORD);
+    let volume = Volume::of(&[(NAMES[0], &pfx), (NAMES[1], PASSWORD.as_bytes())]);
+    let certificate = ClientCertificate::file(volume.path());
+    let certificate = certificate.with_password_file(volume.path_of(NAMES[1]));
+    let world = world_with(Credential::certificate(certificate), |api| {
+        api.certificates.push(signer.certificate().clone());
+    })
+    .await;
+    let world = Arc::new(world);
+    let load = Load::on(&world);
+    for round in 0..3 {
+        load.goes_on().await;
+        let next = Signer::generate().unwrap();
+        let password = format!("another {round}");
+        let pfx = made(&next, &password);
+        register_api(&world.entra, |api| {
+            api.certificates.push(next.certificate().clone());
+        });
+        volume.put_all(&[(NAMES[0], &pfx), (NAMES[1], password.as_bytes())]);
+        register_api(&world.entra, |api| {
+            api.certificates = vec![next.certificate().clone()];
+        });
+    }
+    load.goes_on().await;
+    let requests = load.end().await;
+    assert!(requests >= 4 * 6, "{requests}");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! A provider that is not Entra ID: its tokens, its token endpoint (RFC 8693), and that neither provider's
 //! tokens pass for the other's.
 
+mod client;
 pub(crate) mod provider;
+mod succeeding;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entra_emulator::{Signer, demo};
@@ -142,6 +144,18 @@ async fn an_answer_that_is_not_what_was_asked_for_is_not_used() {
     }
     assert_eq!(provider.upstream.calls(), 0);
     provider.will(200, good);
+    let answer = provider.send(&core, policy(), &alice).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
+/// A `sub` means nothing without its issuer: such a token may be for the user of the API's own domain.
+#[tokio::test]
+async fn a_token_of_another_issuer_is_for_the_api_to_judge() {
+    let provider = Provider::start().await;
+    let core = provider.core(provider.oidc(), secret()).await;
+    let elsewhere = json!({"iss": "https://orders.example", "sub": "4711", "aud": "orders-api"});
+    provider.issues(&provider.token(&elsewhere));
+    let alice = provider.token(&json!({}));
     let answer = provider.send(&core, policy(), &alice).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }

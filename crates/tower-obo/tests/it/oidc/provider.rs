@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{OriginalUri, State},
     http::HeaderMap,
     routing::{get, post},
 };
@@ -25,12 +25,18 @@ pub(crate) const SECRET: &str = "s3cret/of:the+shop";
 pub(crate) const ISSUED: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// What the stand-in was asked, and what it says.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Said {
     pub(crate) document: Value,
     pub(crate) jwks: Value,
     answer: Option<(u16, Value)>,
     asked: Vec<(Option<String>, Vec<(String, String)>)>,
+    /// Where it was asked for tokens.
+    pub(crate) asked_at: Vec<String>,
+    /// The client's secret; without it, any will do.
+    pub(crate) secret: Option<String>,
+    /// What happens before a wrong one is refused, once.
+    pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// A provider of OpenID Connect on loopback.
@@ -68,6 +74,7 @@ impl Provider {
             )
             .route("/realms/shop/keys", get(keys))
             .route("/realms/shop/token", post(token))
+            .route("/realms/shop/moved", post(token))
             .with_state(Arc::clone(&said));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
@@ -147,15 +154,27 @@ impl Drop for Provider {
 
 async fn token(
     State(said): State<Arc<Mutex<Said>>>,
+    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: String,
 ) -> (StatusCode, Json<Value>) {
     let form = url::form_urlencoded::parse(body.as_bytes());
-    let form = form.into_owned().collect();
+    let form: Vec<(String, String)> = form.into_owned().collect();
     let authorization = headers.get(AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
     let mut said = said.lock().unwrap();
+    let is_wrong = said.secret.is_some() && field(&form, "client_secret") != said.secret.as_deref();
     said.asked.push((authorization, form));
+    said.asked_at.push(uri.path().to_owned());
+    if is_wrong {
+        if let Some(meanwhile) = said.meanwhile.take() {
+            meanwhile();
+        }
+        // As Keycloak says it.
+        let answer = json!({"error": "unauthorized_client",
+            "error_description": "Invalid client or Invalid client credentials"});
+        return (StatusCode::UNAUTHORIZED, Json(answer));
+    }
     let (status, answer) = said.answer.clone().unwrap();
     (StatusCode::from_u16(status).unwrap(), Json(answer))
 }

@@ -44,6 +44,9 @@ async fn cf_06_a_new_token_is_used_at_once_and_a_bad_one_not_at_all() {
         " \n".to_owned(),
         "no token".to_owned(),
         "a.b".to_owned(),
+        // A header that is none.
+        new.replacen("e30", "AAAA", 1),
+        new.replacen("e30", "W10", 1),
         "e30.e30.c2ln".to_owned(),
         format!("{new}.more"),
         new.replace('.', " ."),
@@ -169,4 +172,27 @@ async fn a_token_for_somebody_else_does_not_take_the_place_of_one_for_the_exchan
         folder.put("token", &cluster);
         assert_eq!(used(&file, now).await, good);
     }
+}
+
+#[tokio::test]
+async fn cf_06_what_a_clock_that_was_ahead_has_judged_is_judged_again_once_it_is_right() {
+    let now = audience().now;
+    let ahead = now + Duration::from_secs(24 * 3600);
+    let folder = Folder::new();
+    let good = until(now + Duration::from_secs(3600), 1);
+    let file = watched(folder.put("token", &good));
+    let expired = file.current(ahead).await;
+    assert!(matches!(expired, Err(CredentialError::Unusable(_))));
+    assert_eq!(used(&file, now).await, good);
+
+    // What was read by such a clock looks unchanged, and is read all the same.
+    let [old, new] = [1, 2].map(|id| until(ahead + Duration::from_secs(3600), id));
+    let path = folder.put("other", &old);
+    let file = watched(path.clone());
+    assert_eq!(used(&file, ahead).await, old);
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, &new).unwrap();
+    let written = fs::File::options().write(true).open(&path).unwrap();
+    written.set_modified(modified).unwrap();
+    assert_eq!(used(&file, now).await, new);
 }

@@ -21,6 +21,9 @@ pub struct ManagedIdentity {
     client_id: Option<String>,
     /// Between attempts; doubled for each.
     pub(super) pause: Duration,
+    /// How long a first token may take with all attempts, which is less than an exchange may: what takes longer
+    /// is a failure, and others need not repeat it.
+    pub(super) limit: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +73,7 @@ impl ManagedIdentity {
             endpoint,
             client_id: None,
             pause: Duration::from_millis(800),
+            limit: Duration::from_secs(20),
         }
     }
 

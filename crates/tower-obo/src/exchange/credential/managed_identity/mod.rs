@@ -89,7 +89,12 @@ impl Identity {
             }
         }
         let begun = Instant::now();
-        match self.fetch(resource, now).await {
+        let fetching = tokio::time::timeout(self.settings.limit, self.fetch(resource, now));
+        let fetched = fetching.await.unwrap_or_else(|_| {
+            let late = format!("it gave no token in {} s", self.settings.limit.as_secs());
+            Err(Failed::Retry(late))
+        });
+        match fetched {
             Ok(fetched) => Ok(self.keep(fetched, resource, now)),
             Err(failed) => {
                 let error = CredentialError::from(failed);

@@ -65,7 +65,9 @@ impl State {
     /// The last failure, where there was one since there were `known`, or a short while before now.
     pub(super) fn failed(&self, known: u64, now: Timestamp) -> Option<CredentialError> {
         let failure = self.failure.as_ref()?;
-        (self.failures > known || now < failure.until).then(|| failure.error.clone())
+        // A wait that is longer than any can be comes from a clock that was ahead.
+        let waits = now < failure.until && failure.until.saturating_since(now) <= PAUSE * 2;
+        (self.failures > known || waits).then(|| failure.error.clone())
     }
 
     pub(super) fn fail(&mut self, error: CredentialError, now: Timestamp) {
@@ -88,8 +90,10 @@ impl State {
 
     /// Whether that token was refused a short while ago.
     pub(super) fn was_refused(&self, token: &Secret, now: Timestamp) -> bool {
-        self.refused
-            .is_some_and(|(refused, until)| now < until && refused == digest(token))
+        self.refused.is_some_and(|(refused, until)| {
+            let is_recent = now < until && until.saturating_since(now) <= PAUSE;
+            is_recent && refused == digest(token)
+        })
     }
 
     fn holds(&self, token: &Secret) -> bool {

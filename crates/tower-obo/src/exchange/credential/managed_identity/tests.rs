@@ -419,3 +419,45 @@ fn endpoints_of_another_kind_are_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_failure_of_a_clock_that_was_ahead_keeps_nobody_from_asking_once_it_is_right() {
+    let platform = Platform::answering(&[(400, "")]).await;
+    let identity = platform.identity();
+    let right = audience();
+    let mut ahead = right.clone();
+    ahead.now = right.now + Duration::from_secs(24 * 3600);
+    for _ in 0..2 {
+        assert!(identity.assertion(&ahead).await.is_err());
+        assert_eq!(platform.asked().len(), 1, "a short while is waited");
+    }
+    platform.will(&[(200, &token("first"))]);
+    let first = identity.assertion(&right).await.unwrap();
+    assert_eq!(first.expose(), "first");
+
+    // Neither does a refusal.
+    identity.refused(&first, ahead.now);
+    platform.will(&[(200, &token("first"))]);
+    let again = identity.assertion(&right).await.unwrap();
+    identity.refused(&again, right.now);
+    platform.will(&[(200, &token("second"))]);
+    let second = identity.assertion(&right).await.unwrap();
+    assert_eq!(second.expose(), "second");
+}
+
+#[tokio::test]
+async fn a_platform_that_takes_its_time_to_fail_is_a_failure_that_others_share() {
+    let platform = Platform::answering(&[(500, "")]).await;
+    let mut settings = platform.imds();
+    settings.pause = Duration::from_secs(3600);
+    settings.limit = Duration::from_millis(1_900);
+    let identity = at_work(settings);
+    for _ in 0..2 {
+        let failed = identity.assertion(&audience()).await;
+        let Err(CredentialError::Unavailable(text)) = failed else {
+            panic!("{failed:?}");
+        };
+        assert!(text.contains("no token in 1 s"), "{text}");
+        assert_eq!(platform.asked().len(), 1, "nobody asks again so soon");
+    }
+}

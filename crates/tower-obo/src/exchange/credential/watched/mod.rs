@@ -29,6 +29,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A file that looks unchanged, or as bad as before, is read again after this.
 const REREAD: Duration = Duration::from_secs(60);
+/// Requests have times of their own, of which the later may come first. More is a clock that was set back.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// What a file holds, and how that is read.
 pub(super) trait Format: Send + Sync + 'static {
@@ -268,7 +270,9 @@ impl<F: Format> Watched<F> {
         if let Some(good) = &good
             && good.stamp == stamp
         {
-            let is_old = good.refusals < refusals || now >= good.read + REREAD;
+            // What was read later than now was read by a clock that was ahead.
+            let is_old =
+                good.refusals < refusals || now >= good.read + REREAD || now + SLACK < good.read;
             if stamp.is_pipe() || !(always || is_old) {
                 seen.0 = None;
                 self.settle(refusals);
@@ -278,6 +282,7 @@ impl<F: Format> Watched<F> {
         if let Some(known) = &seen.0
             && known.stamp == stamp
             && now < known.again
+            && known.again.saturating_since(now) <= REREAD + SLACK
             && !always
         {
             self.settle(refusals);
