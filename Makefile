@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench-ir bench-micro mutants soak fuzz deny clean soak-cache
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench-ir bench-micro mutants restart-under-load soak fuzz deny clean soak-cache
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -56,6 +56,9 @@ bench-micro: ## what the library costs by what becomes of a request, with criter
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants
+
+restart-under-load: ## two gateways behind one socket are restarted in turn while wrk sends; no request may fail
+	scripts/restart-under-load
 
 soak: ## callers at a fixed rate while everything else fails, rotates and restarts; SOAK_SECONDS (600)
 	scripts/soak

@@ -47,6 +47,10 @@ use crate::{
     trace::Traces,
 };
 
+/// How much of the time for draining is left to tell those who would not end by themselves, and to hear their
+/// goodbye; a quarter at most.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// How far the gateway is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -258,9 +262,15 @@ async fn run(
     // Those just accepted are told after they have begun to read, so that they are not idle.
     task::yield_now().await;
     watches.drain();
+    let parting = PARTING.min(config.drain_timeout / 4);
+    let drained = async {
+        time::sleep(config.drain_timeout.saturating_sub(parting)).await;
+        watches.end_tunnels();
+        time::sleep(parting).await;
+    };
     tokio::select! {
         () = connections.none_left() => {}
-        () = time::sleep(config.drain_timeout) => {
+        () = drained => {
             tracing::warn!("requests still ran at the end of the drain time-out; they were dropped");
         }
         () = reaches(&mut stage, Stage::Ended) => {}

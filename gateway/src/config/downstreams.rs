@@ -45,6 +45,8 @@ impl Resolver<'_> {
         let settings = self.settings;
         let arm = settings.downstreams.get(DEFAULT_DOWNSTREAM);
         let scopes = match self.scopes(DEFAULT_DOWNSTREAM, arm) {
+            // Of another provider it is a name like any other.
+            Ok(None) if self.has_other_provider() => Vec::new(),
             Ok(given) => given.unwrap_or_else(|| self.resource_manager()),
             Err(Said) => Vec::new(),
         };
@@ -286,7 +288,9 @@ impl Resolver<'_> {
 /// What stands before a scope's own name, its API's identifier; nothing where the scope is Microsoft
 /// Graph's or OpenID's.
 fn resource_of(scope: &str) -> &str {
-    scope.rsplit_once('/').map_or("", |(resource, _)| resource)
+    // One that ends in a slash has two before the permission.
+    let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
+    resource.trim_end_matches('/')
 }
 
 /// `Authorization`, or a header that means nothing yet.

@@ -1,18 +1,23 @@
 //! What is left of a connection once its protocol has changed: bytes, to and fro.
 
+mod frames;
+
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional};
 
+use self::frames::Frames;
 use super::{
     connector::Transport,
     io::{ClientIo, Socket},
-    watch::{Phase, Watch},
+    watch::{Ending, Phase, Watch},
 };
 use crate::steps::limit::Permit;
 
@@ -49,12 +54,18 @@ impl Tunnel {
         self.permits.is_some()
     }
 
-    /// Copies both ways until one side has ended both, or the watch says that it is enough.
-    pub(crate) async fn run<T: Socket>(mut self, mut client: ClientIo<T>, watch: &Watch) {
+    /// Copies both ways until one side has ended both, or the watch says that it is enough. The client is told
+    /// why then, where that is no part of something that the upstream has half said.
+    pub(crate) async fn run<T: Socket>(mut self, client: ClientIo<T>, watch: &Watch) {
         watch.enter(Phase::Tunnel);
+        let mut client = Followed {
+            io: client,
+            frames: Frames::default(),
+            is_shut: false,
+        };
         let ended = {
             let mut copying = pin!(copy_bidirectional(&mut client, &mut self));
-            std::future::poll_fn(|cx| {
+            poll_fn(|cx| {
                 if watch.poll_orders(cx).close {
                     return Poll::Ready(false);
                 }
@@ -69,9 +80,78 @@ impl Tunnel {
             .await
         };
         if !ended {
+            if let Some(ending) = watch.ending() {
+                client.say_farewell(ending, watch).await;
+            }
+            // First, so that it is no reset that follows.
+            if client.is_shut {
+                drop(client);
+            }
             watch.set_cut();
         }
         watch.note(|record| (record.sent, record.received) = (self.down, self.up));
+    }
+}
+
+/// The client, and the frames that it is sent.
+struct Followed<T: Socket> {
+    io: ClientIo<T>,
+    frames: Frames,
+    /// Our side has said that nothing follows.
+    is_shut: bool,
+}
+
+impl<T: Socket> Followed<T> {
+    /// A Close frame and the end of our side; then what the client still says is heard for a moment, so that it
+    /// is not reset before it has read that. Nothing where a frame is under way or waits to be sent.
+    async fn say_farewell(&mut self, ending: Ending, watch: &Watch) {
+        if !self.frames.may_follow() || self.is_shut {
+            return;
+        }
+        let (code, reason) = ending.words();
+        let frame = frames::close(code, reason);
+        let said = poll_fn(|cx| {
+            Poll::Ready(match Pin::new(&mut self.io).poll_write(cx, &frame) {
+                Poll::Ready(Ok(written)) => written == frame.len(),
+                _ => false,
+            })
+        });
+        if said.await {
+            watch.reprieve();
+            let closed = watch.before_anything(pin!(self.io.shutdown())).await;
+            self.is_shut = closed.is_some();
+        }
+    }
+}
+
+impl<T: Socket> AsyncRead for Followed<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<T: Socket> AsyncWrite for Followed<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.frames.pass(buf.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_shut = true;
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

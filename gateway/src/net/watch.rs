@@ -66,6 +66,30 @@ pub(crate) enum Late {
     Total,
 }
 
+/// Why what runs is ended from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing moved for too long, or its time is over.
+    Late,
+    TokenExpired,
+    /// The caller is on the deny list.
+    CutOff,
+    GoingAway,
+}
+
+impl Ending {
+    /// The code of a WebSocket's Close frame and its reason (RFC 6455 §7.4.1). Whoever comes again with the same
+    /// token is served after 1001, and refused after 1008.
+    pub(crate) const fn words(self) -> (u16, &'static str) {
+        match self {
+            Self::Late => (1001, "a time limit of the gateway"),
+            Self::TokenExpired => (1008, "the token has expired"),
+            Self::CutOff => (1008, "access was withdrawn"),
+            Self::GoingAway => (1001, "the gateway shuts down"),
+        }
+    }
+}
+
 /// The record of one connection, or of one request of many on a connection.
 pub(crate) struct Watch {
     phase: Cell<Phase>,
@@ -118,6 +142,8 @@ pub(crate) struct Watch {
     brief: Cell<bool>,
     /// The answer broke off: the connection must not look as if it had ended as it should.
     cut: Cell<bool>,
+    /// Why it was told to end.
+    ending: Cell<Option<Ending>>,
     draining: Cell<bool>,
     /// The request asks for another protocol, and may.
     wants_upgrade: Cell<bool>,
@@ -162,6 +188,7 @@ impl Watch {
         self.brief.set(false);
         self.late.set(None);
         self.owes_nothing();
+        self.ending.set(None);
         self.end.set(NEVER);
         self.caller.take();
         self.enter(Phase::Working);
@@ -401,6 +428,27 @@ impl Watch {
     /// it sends is HTTP then, and must not reach an upstream that does not read it so.
     pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
         self.tunnel.take().filter(|tunnel| tunnel.is_open())
+    }
+
+    /// Ends it at the next opportunity.
+    fn end_for(&self, ending: Ending) {
+        if self.runs() {
+            self.ending.set(Some(ending));
+        }
+        self.give_up();
+    }
+
+    /// Whether something is under way that has a caller, an upstream or both.
+    fn runs(&self) -> bool {
+        matches!(
+            self.phase.get(),
+            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
+        )
+    }
+
+    /// Why what runs is told to end, if it is.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending.get()
     }
 
     /// Ends it at the next opportunity, as if it had waited too long.

@@ -8,14 +8,17 @@ mod export;
 mod spans;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use http::HeaderMap;
 use opentelemetry::trace::{SpanId, TraceId, TraceState};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SpanData};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 pub(crate) use self::export::{Spans, open};
 use crate::{metrics::Exemplar, net::watch::Watch, record::Record};
@@ -27,7 +30,46 @@ pub(crate) struct Traces {
     counts: Arc<Spans>,
     /// Of the traces that begin here, those whose id is below this, in its last 63 bits.
     below: u64,
+    wanted: Arc<Wanted>,
     ids: RandomIdGenerator,
+}
+
+/// So many requests a second are told of because their callers want it, beyond the share that is told of anyway:
+/// whoever calls may set that flag, and a trace costs more than the request.
+const WANTED: u64 = 100;
+
+/// How many there were in this second.
+#[derive(Debug)]
+struct Wanted {
+    begun: Instant,
+    /// The second in the upper half, and the number.
+    seen: AtomicU64,
+}
+
+impl Wanted {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            seen: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether there is room for one more.
+    fn take(&self) -> bool {
+        let second = self.begun.elapsed().as_secs();
+        let one_more = |seen: u64| {
+            let before = if seen >> 32 == second {
+                seen & 0xffff_ffff
+            } else {
+                0
+            };
+            (before < WANTED).then_some(second << 32 | (before + 1))
+        };
+        let taken = self
+            .seen
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.is_ok()
+    }
 }
 
 /// Where a request that is told of stands.
@@ -62,16 +104,20 @@ impl Traces {
             queue,
             counts,
             below: below(ratio),
+            wanted: Arc::new(Wanted::new()),
             ids: RandomIdGenerator::default(),
         }
     }
 
-    /// Where a request stands that has these headers; `None` if it is not to be told of. The caller's word
-    /// on that holds, and its context is taken, where it is well-formed.
+    /// Where a request stands that has these headers; `None` if it is not to be told of. The caller's context is
+    /// taken where it is well-formed, and its word on that holds, within a limit.
     pub(crate) fn begin(&self, headers: &HeaderMap, scheme: &'static str) -> Option<Trace> {
         let theirs = context::read(headers);
         let id = theirs.map_or_else(|| self.ids.new_trace_id(), |theirs| theirs.trace);
-        let is_told = theirs.map_or_else(|| self.tells_of(id), |theirs| theirs.sampled);
+        let is_told = match theirs {
+            None => self.tells_of(id),
+            Some(theirs) => theirs.sampled && (self.tells_of(id) || self.wanted.take()),
+        };
         is_told.then(|| Trace {
             id,
             span: self.ids.new_span_id(),
@@ -184,6 +230,34 @@ mod tests {
                 assert_eq!(trace.parent.unwrap().to_string(), "b".repeat(16));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lo_05_callers_who_all_want_to_be_told_of_are_within_a_limit() {
+        let wish = |number: u32| {
+            let mut headers = HeaderMap::new();
+            let text = format!(
+                "00-{:08x}{}-{}-01",
+                number + 1,
+                "f".repeat(24),
+                "b".repeat(16)
+            );
+            headers.insert(context::TRACEPARENT, text.parse().unwrap());
+            headers
+        };
+        let told = |traces: &Traces| {
+            let told = (0..1_000).filter(|number| traces.begin(&wish(*number), "http").is_some());
+            told.count() as u64
+        };
+        let none = traces(0.);
+        for _ in 0..2 {
+            assert_eq!(told(&none), WANTED);
+            // Clones are for other workers, and share it.
+            assert_eq!(told(&none.clone()), 0);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        // The share that is told of anyway does not count.
+        assert_eq!(told(&traces(1.)), 1_000);
     }
 
     #[test]

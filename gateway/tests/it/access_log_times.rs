@@ -92,6 +92,29 @@ async fn a_client_that_leaves_before_an_answer_has_a_line_without_a_status() {
 }
 
 #[tokio::test]
+async fn an_upload_that_ends_with_its_callers_token_is_not_said_to_be_its_clients_doing() {
+    let written = Written::default();
+    let rig = Rig::new("[[route]]\npath = '/*'", script, written.change()).await;
+    // The leeway of a minute ends in four seconds.
+    let token = rig
+        .emulator
+        .as_ref()
+        .unwrap()
+        .token()
+        .expires_in(-56)
+        .sign();
+    let upload = format!(
+        "POST /silent HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    );
+    let mut client = begin(&rig, &upload).await;
+    assert_eq!(client.rest().await, "");
+    let line = only(&written).await;
+    assert_eq!(line["ended"], "cut-off", "{line}");
+    assert!(line["status"].is_null(), "{line}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_in_the_middle_is_told_from_an_upstream_that_breaks_off() {
     for (path, ended) in [("/half", "client-gone"), ("/broken", "cut-off")] {
         let written = Written::default();

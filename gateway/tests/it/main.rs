@@ -35,6 +35,7 @@ mod downstreams;
 mod early_answers;
 mod exemplars;
 mod expiry;
+mod farewell;
 mod forwarding;
 mod frames;
 mod framing;

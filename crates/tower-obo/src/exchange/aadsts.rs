@@ -249,6 +249,15 @@ static TABLE: &[Aadsts] = &[
         AssertionRefused,
         "the session was revoked or the password changed",
     ),
+    row(
+        50166,
+        CredentialRefused,
+        "the documents of the client assertion's issuer cannot be fetched",
+    )
+    .but(
+        Who::Operator,
+        "let Entra ID reach the issuer's OpenID configuration and keys",
+    ),
     row(50173, AssertionRefused, "the grant was revoked"),
     row(
         50196,

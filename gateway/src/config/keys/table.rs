@@ -578,6 +578,6 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_TRACES_RATIO"],
         flag: "--traces-ratio",
         value: "RATIO",
-        help: "The share of traces begun here that it is told of, from 0 to 1; callers that send a context decide for themselves [default: 1]",
+        help: "The share of traces begun here that it is told of, from 0 to 1; callers that send a context decide for themselves, up to 100 requests a second beyond that [default: 1]",
     },
 ];

@@ -206,3 +206,11 @@ fn a_grant_that_is_not_known_or_does_not_fit_is_said() {
         );
     }
 }
+
+#[test]
+fn scopes_of_a_resource_that_ends_in_a_slash_are_of_one_api() {
+    let scopes =
+        "'https://management.core.windows.net//a', 'https://management.core.windows.net/b'";
+    let config = with_file(&format!("[downstream.x]\nscopes = [{scopes}]"));
+    assert_eq!(config.unwrap().downstreams["x"].scopes.len(), 2);
+}

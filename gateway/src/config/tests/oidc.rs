@@ -120,6 +120,15 @@ fn what_is_entra_ids_does_not_go_with_another_provider() {
 }
 
 #[test]
+fn arm_is_a_name_like_any_other_there() {
+    let rest = REST.replace("downstream.orders", "downstream.arm");
+    let rest = rest.replace("downstream = 'orders'", "downstream = 'arm'");
+    let config = load(&format!("{OIDC}{rest}")).unwrap();
+    let expected = tower_obo::Downstream::token_exchange("arm").audience("orders-api");
+    assert_eq!(config.downstreams["arm"].for_library("arm"), expected);
+}
+
+#[test]
 fn a_managed_identity_s_token_is_never_shown_to_another_provider() {
     let text = OIDC.replace("secret_file = '/nowhere'", "managed_identity = true") + REST;
     let expected =

@@ -48,7 +48,7 @@ impl Watch {
     /// The exchange with the client is over.
     pub(crate) fn end_record(&self) {
         if let Some(record) = self.record.take() {
-            record.end(self.is_cut());
+            record.end(self.is_cut() || self.ending().is_some());
         }
     }
 

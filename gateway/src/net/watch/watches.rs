@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tower_obo::DenyList;
 
 use super::{
-    Late, NEVER, Phase, Watch, ms,
+    Ending, Late, NEVER, Phase, Watch, ms,
     pace::{Pace, Slow},
 };
 use crate::config::Limits;
@@ -139,6 +139,7 @@ impl Watches {
             held: Cell::new(None),
             brief: Cell::new(false),
             cut: Cell::new(false),
+            ending: Cell::new(None),
             draining: Cell::new(false),
             wants_upgrade: Cell::new(false),
             tunnel: RefCell::default(),
@@ -176,7 +177,7 @@ impl Watches {
         self.all.borrow_mut().retain(|watch| match watch.upgrade() {
             Some(watch) => {
                 if self.cuts_off(&watch) {
-                    watch.give_up();
+                    watch.end_for(Ending::CutOff);
                 } else if !excused {
                     watch.judge(&timeouts);
                     self.slow.judge(&watch, now, elapsed);
@@ -189,11 +190,7 @@ impl Watches {
 
     /// Whether what is under way is a stream of somebody who is cut off.
     fn cuts_off(&self, watch: &Watch) -> bool {
-        let streams = matches!(
-            watch.phase.get(),
-            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
-        );
-        if self.deny.is_empty() || !streams {
+        if self.deny.is_empty() || !watch.runs() {
             return false;
         }
         let caller = watch.caller.borrow();
@@ -206,6 +203,15 @@ impl Watches {
     pub(crate) fn cut(&self) {
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
             watch.set_cut();
+        }
+    }
+
+    /// Ends the tunnels, which would not end by themselves, while there is time to say so.
+    pub(crate) fn end_tunnels(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            if watch.phase() == Phase::Tunnel {
+                watch.end_for(Ending::GoingAway);
+            }
         }
     }
 
@@ -223,12 +229,9 @@ impl Watches {
 
 impl Watch {
     fn judge(&self, limits: &Timeouts) {
-        let runs = matches!(
-            self.phase.get(),
-            Phase::Awaiting | Phase::Streaming | Phase::Tunnel
-        );
+        let runs = self.runs();
         if runs && self.clock.now.get() >= self.end.get() {
-            return self.give_up();
+            return self.end_for(Ending::TokenExpired);
         }
         let may_be_late = runs || self.phase.get() == Phase::Working;
         if may_be_late && self.clock.now.get() > self.deadline.get() {
@@ -274,7 +277,7 @@ impl Watch {
             self.late.set(Some(late));
             self.wake();
         } else {
-            self.give_up();
+            self.end_for(Ending::Late);
         }
     }
 }
