@@ -310,7 +310,9 @@ async fn ca_04_a_token_that_only_the_caller_still_has_serves_to_its_end() {
 #[tokio::test]
 async fn the_token_of_a_downstream_that_came_after_its_caller_is_renewed_ahead_too() {
     let world = World::start().await;
-    let token = world.entra.token().user("alice").expires_in(20 * 3600).sign();
+    world.entra.grant_consent("alice");
+    let token = world.entra.token().user("alice");
+    let token = token.expires_in(20 * 3600).sign();
     world.is_valid("before there is a downstream", &token).await;
     world.accepted("exchanged", &token).await;
     let admitted = world.upstream.last().admitted.unwrap();
