@@ -424,33 +424,32 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn a_file_that_hangs_is_said_to_be_not_in_force_until_it_answers() {
-        let name = format!("obo-deny-hangs-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        let folder = std::env::temp_dir().join(format!("obo-deny-hangs-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let [path, pipe, plain] = ["deny", "pipe", "plain"].map(|name| folder.join(name));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
+        fs::hard_link(&pipe, &path).unwrap();
         let file = watched(&path);
         let denied = file.denied();
         let running = tokio::spawn(file.run());
         let until = async |stale| {
-            while denied.is_stale() != stale {
-                time::sleep(Duration::from_millis(10)).await;
-            }
+            let changed = async {
+                while denied.is_stale() != stale {
+                    time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            time::timeout(Duration::from_secs(20), changed).await
         };
-        time::timeout(Duration::from_secs(20), until(true))
-            .await
-            .unwrap();
+        let said = until(true).await;
         // It answers again, as it was.
-        let writing = path.clone();
-        task::spawn_blocking(move || fs::write(writing, ""))
-            .await
-            .unwrap()
-            .unwrap();
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, "").unwrap();
-        time::timeout(Duration::from_secs(20), until(false))
-            .await
-            .unwrap();
+        fs::write(&plain, "").unwrap();
+        fs::rename(&plain, &path).unwrap();
+        let written = task::spawn_blocking(move || fs::write(pipe, "")).await;
+        written.unwrap().unwrap();
+        said.unwrap();
+        until(false).await.unwrap();
         running.abort();
-        fs::remove_file(&path).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     reload::Reloading,
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
-    trace,
+    trace, version,
     worker::{Shared, Stage, Worker},
 };
 
@@ -309,6 +309,8 @@ fn admin_listener(config: &Config) -> Result<Option<std::net::TcpListener>, Star
 
 fn announce(running: &Running, config: &Config) {
     tracing::info!(
+        version = version::VERSION,
+        commit = version::COMMIT,
         listen = running.url(),
         admin = running.admin_url(),
         workers = config.workers,

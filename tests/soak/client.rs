@@ -93,7 +93,15 @@ fn head(method: &str, path: &str, token: &str, length: usize) -> String {
         0 => String::new(),
         length => format!("Content-Length: {length}\r\n"),
     };
-    format!("{method} {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n{length}\r\n")
+    // On loopback the admin listener answers to names of this machine alone.
+    let host = if path == "/metrics" {
+        "localhost"
+    } else {
+        "gw"
+    };
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
+    )
 }
 
 async fn exchange(

@@ -28,9 +28,10 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) fn refuse<B>(request: &Request<B>, loopback: bool, from_here: bool) -> Option<Page> {
     let headers = request.headers();
     let forbidden = |text| Some(Page::text(StatusCode::FORBIDDEN, text));
-    // Probes come by whatever name they were given, and tell nothing of anybody.
+    // Probes come by whatever name they were given, and tell nothing of anybody; figures name routes.
     let is_probe = matches!(request.uri().path(), "/livez" | READYZ | METRICS);
-    if loopback && !is_probe && !is_here(request) {
+    let tells = !is_probe || request.uri().path() == METRICS;
+    if loopback && tells && !is_here(request) {
         let text = "the admin listener is on loopback: ask for 127.0.0.1, [::1] or localhost\n";
         return Some(Page::text(StatusCode::MISDIRECTED_REQUEST, text));
     }
@@ -126,8 +127,10 @@ mod tests {
         ] {
             assert_eq!(get(host), Some(421), "{host}");
         }
-        let probe = Request::get("/metrics").header("host", "gw");
-        assert!(refuse(&probe.body(()).unwrap(), true, true).is_none());
+        for (path, goes_on) in [("/livez", true), ("/readyz", true), ("/metrics", false)] {
+            let probe = Request::get(path).header("host", "gw").body(()).unwrap();
+            assert_eq!(refuse(&probe, true, true).is_none(), goes_on, "{path}");
+        }
         // HTTP/1.0.
         assert_eq!(status(Method::GET, &[], true), None);
         // Where it is exposed its names are the operator's to give.

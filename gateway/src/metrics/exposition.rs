@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     AccessLog, AuditLog, DroppedLines, config::Config, deny_file::Denied, readiness::Readiness,
-    steps::limit::Running,
+    steps::limit::Running, version,
 };
 
 /// Everything that `/metrics` tells.
@@ -162,7 +162,7 @@ impl Everything {
 
     fn gateway(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
         let metrics = &*self.metrics;
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        let version = [("version", version::VERSION), ("commit", version::COMMIT)];
         to.begin(names::BUILD)?.encode_info(&version)?;
         to.gauge(names::STARTED, metrics.started.as_unix())?;
         to.gauge(names::READY, u64::from(self.readiness.obstacle().is_none()))?;

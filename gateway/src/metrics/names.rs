@@ -58,7 +58,7 @@ macro_rules! names {
 }
 
 names! {
-    BUILD: Info "obo_build" ("version") "The version that runs";
+    BUILD: Info "obo_build" ("version, commit") "What runs: the version, and the commit where the build was told it (OBO_COMMIT), else unknown";
     STARTED: Gauge "obo_start_time_seconds" ("") "When the gateway started, in seconds since 1970";
     READY: Gauge "obo_ready" ("") "1 where /readyz says that it is ready, else 0";
     DRAINING: Gauge "obo_draining" ("") "1 while the gateway shuts down: it is not ready then, and that is no trouble; else 0";

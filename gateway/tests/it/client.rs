@@ -142,6 +142,15 @@ impl Client {
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
     }
 
+    /// What `/metrics` says; this is the admin listener on loopback.
+    pub(crate) async fn figures(&mut self) -> String {
+        self.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        let answer = self.answer().await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
     pub(crate) async fn get(&mut self, target: &str) -> Answer {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: gw\r\n\r\n"))
             .await;

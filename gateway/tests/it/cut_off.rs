@@ -118,7 +118,7 @@ async fn who_is_put_on_the_list_is_refused_on_open_connections_and_streams_end()
     assert_eq!(status(&mut bob, "/x", &bobs).await.0, 200);
     // Nobody is known there.
     assert_eq!(status(&mut alice, "/public", &alices).await.0, 200);
-    let metrics = admin(&rig).await.get("/metrics").await.body;
+    let metrics = admin(&rig).await.figures().await;
     assert!(metrics.contains("\nobo_deny_rules 1\n"), "{metrics}");
 
     file.write("");
@@ -157,9 +157,8 @@ async fn a_file_that_cannot_be_meant_changes_nothing_and_is_told() {
     in_time(async {
         while !admin(&rig)
             .await
-            .get("/metrics")
+            .figures()
             .await
-            .body
             .contains("\nobo_deny_file_stale 1\n")
         {
             tokio::task::yield_now().await;

@@ -136,7 +136,7 @@ async fn nobody_waits_for_whoever_reads_the_log_not_even_the_end() {
     }
     let mut probe = Client::connect(admin_address).await;
     assert_eq!(probe.get("/livez").await.status, 200);
-    let figures = probe.get("/metrics").await.body;
+    let figures = probe.figures().await;
     assert!(
         figures.contains("obo_log_dropped_lines_total 0"),
         "{figures}"

@@ -34,7 +34,7 @@ fn answers(seen: &Seen) -> Reply {
 
 async fn scrape(rig: &Rig, accept: &str) -> Answer {
     let mut client = admin(rig).await;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
     client.send(request).await;
     client.answer().await.unwrap()
 }
@@ -252,7 +252,7 @@ async fn a_fresh_gateway_tells_0_of_what_it_is_to_blame_for_and_whether_it_drain
     let shutdown = tokio::spawn(rig.gateway.shutdown());
     in_time(async {
         loop {
-            let figures = probe.get("/metrics").await.body;
+            let figures = probe.figures().await;
             if figures.contains("\nobo_draining 1\n") {
                 assert!(figures.contains("\nobo_ready 0\n"), "{figures}");
                 return;

@@ -2,13 +2,14 @@
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use obo_gateway::{AccessLog, AuditLog, Config};
 use tokio::{sync::oneshot, time};
 
 use crate::{
@@ -36,7 +37,12 @@ pub(crate) fn is_installed(program: &str) -> bool {
 async fn rig() -> Rig {
     let collector = Collector::start().await;
     let traces = format!("[traces]\nendpoint = 'http://{}'\n", collector.address);
-    let rig = Rig::new(&format!("{traces}{ROUTES}"), |_| ok(), with_admin).await;
+    let change = |config: &mut Config| {
+        with_admin(config);
+        config.access_log = Some(AccessLog::text(io::sink()));
+        config.audit_log = Some(AuditLog::text(io::sink()));
+    };
+    let rig = Rig::new(&format!("{traces}{ROUTES}"), |_| ok(), change).await;
     let authorization = format!("Authorization: Bearer {}\r\n", rig.token("alice"));
     for (authorization, status) in [(&*authorization, 200), ("", 401)] {
         let request = format!("GET /a/1 HTTP/1.1\r\nHost: gw\r\n{authorization}\r\n");
@@ -50,7 +56,7 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
     if !is_installed("promtool") {
         return;
     }
-    let metrics = admin(&rig().await).await.get("/metrics").await.body;
+    let metrics = admin(&rig().await).await.figures().await;
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -139,7 +145,7 @@ async fn prometheus_scrapes_what_was_sent_and_answers_a_query_about_it() {
     for (query, value) in [
         ("obo_requests_total{route=\"/a/*\",outcome=\"2xx\"}", "1"),
         ("obo_refusals_total{problem=\"missing-token\"}", "1"),
-        ("obo_build_info{version!=\"\"}", "1"),
+        ("obo_build_info{version!=\"\",commit!=\"\"}", "1"),
         ("obo_upstream_duration_seconds_bucket{le=\"%2BInf\"}", "1"),
     ] {
         let query: String = query

@@ -323,7 +323,7 @@ async fn cf_04_a_configuration_that_cannot_work_changes_nothing_and_is_counted()
     assert_eq!(client.get("/x").await.status, 200, "the old one goes on");
     assert_eq!(rig.upstream.connections(), 1);
     let mut figures = admin::admin(&rig).await;
-    let said = figures.get("/metrics").await.body;
+    let said = figures.figures().await;
     for line in [
         "obo_config_reloads_total{result=\"ok\"} 0",
         "obo_config_reloads_total{result=\"failed\"} 1",
@@ -334,7 +334,7 @@ async fn cf_04_a_configuration_that_cannot_work_changes_nothing_and_is_counted()
     let mut good = rig.other(PUBLIC);
     admin::with_admin(&mut good);
     rig.gateway.reload(good).await.unwrap();
-    let said = figures.get("/metrics").await.body;
+    let said = figures.figures().await;
     assert!(
         said.contains("obo_config_reloads_total{result=\"ok\"} 1"),
         "{said}"

@@ -69,7 +69,7 @@ impl Process {
 
     async fn figures(&self) -> String {
         let mut figures = Client::connect(self.admin).await;
-        figures.get("/metrics").await.body
+        figures.figures().await
     }
 
     /// Ends it. What the log still had.
