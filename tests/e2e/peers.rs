@@ -10,7 +10,7 @@ fn ours() -> impl Iterator<Item = (&'static str, &'static str)> {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let number = cells.first()?;
         number.parse::<u32>().ok()?;
-        assert_eq!(cells.len(), 11, "{line}");
+        assert_eq!(cells.len(), 12, "{line}");
         Some((*number, *cells.last()?))
     })
 }

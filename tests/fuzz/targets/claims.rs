@@ -15,7 +15,11 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn accepted(members: &Members) -> Option<Claims> {
-    if !members.are_unique() || !members.are_shallow() || members.get("cnf").is_some() {
+    if !members.are_few()
+        || !members.are_unique()
+        || !members.are_shallow()
+        || members.get("cnf").is_some()
+    {
         return None;
     }
     let text = |name: &str| members.text(name).flatten();

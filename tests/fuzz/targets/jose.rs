@@ -43,7 +43,7 @@ fn accepted(header: Members) -> Option<(String, String)> {
     let extends = ["crit", "b64", "zip"]
         .iter()
         .any(|name| header.get(name).is_some());
-    if !header.are_unique() || !header.are_shallow() || extends {
+    if !header.are_few() || !header.are_unique() || !header.are_shallow() || extends {
         return None;
     }
     if let Some(kind) = header.text("typ") {

@@ -163,6 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn only_the_type_of_access_tokens_says_that_it_is_one() {
+        for (typ, expected) in [
+            ("", false),
+            (r#","typ":"JWT""#, false),
+            (r#","typ":"jwt""#, false),
+            (r#","typ":"at+jwt""#, true),
+            (r#","typ":"application/AT+JWT""#, true),
+        ] {
+            let header = format!(r#"{{"alg":"RS256","kid":"k"{typ}}}"#);
+            let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(&header));
+            let says_so = Jws::parse(&token).map(|jws| jws.header.says_access_token);
+            assert_eq!(says_so, Ok(expected), "{header}");
+        }
+    }
+
+    #[test]
     fn headers_are_refused_for_the_right_reason() {
         use TokenDefect as D;
         for (header, expected) in [

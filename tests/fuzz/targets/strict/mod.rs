@@ -20,6 +20,11 @@ impl Members {
         Some(Self(members))
     }
 
+    /// More than any token has are not read.
+    pub fn are_few(&self) -> bool {
+        self.0.len() <= 256
+    }
+
     pub fn are_unique(&self) -> bool {
         let names = self.0.iter().map(|(name, _)| name);
         names.collect::<std::collections::HashSet<_>>().len() == self.0.len()

@@ -344,6 +344,38 @@ mod tests {
 
     const KEY: &str = "a key of an operator, longer than 32 bytes";
 
+    /// A server that is loading, or that has become a replica, is left; a command that it does not like says
+    /// nothing about it.
+    #[test]
+    fn an_error_of_the_server_ends_the_connection_and_one_of_a_command_does_not() {
+        let error = |code: &str| redis::make_extension_error(code.to_owned(), None);
+        for code in [
+            "CLUSTERDOWN",
+            "LOADING",
+            "MASTERDOWN",
+            "NOAUTH",
+            "READONLY",
+            "WRONGPASS",
+        ] {
+            let judged = judged(&error(code));
+            assert!(
+                matches!(judged, StoreError::Broken(_)),
+                "{code}: {judged:?}"
+            );
+        }
+        for code in ["OOM", "NOPERM", "WRONGTYPE", "UNKNOWN"] {
+            let judged = judged(&error(code));
+            assert!(
+                matches!(judged, StoreError::Refused(_)),
+                "{code}: {judged:?}"
+            );
+        }
+        let slow = RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        assert!(matches!(judged(&slow), StoreError::Slow));
+        let lost = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert!(matches!(judged(&lost), StoreError::Broken(_)));
+    }
+
     #[test]
     fn every_form_of_address_is_understood_and_others_are_said_to_be_wrong() {
         for good in [

@@ -287,6 +287,27 @@ async fn a_token_is_kept_and_renewed_before_its_end() {
     );
 }
 
+/// A platform that does not say when to renew it.
+#[tokio::test]
+async fn a_token_is_renewed_at_half_of_its_time_where_nothing_is_said() {
+    let token = |name: &str| {
+        format!(
+            r#"{{"access_token":"{name}","expires_in":1000,"resource":"api://AzureADTokenExchange","token_type":"Bearer"}}"#
+        )
+    };
+    let platform = Platform::answering(&[(200, &token("first"))]).await;
+    let identity = platform.identity();
+    let mut audience = audience();
+    let start = audience.now;
+    identity.assertion(&audience).await.unwrap();
+    platform.will(&[(200, &token("second"))]);
+    for (seconds, expected) in [(499, "first"), (500, "second")] {
+        audience.now = start + Duration::from_secs(seconds);
+        let used = identity.assertion(&audience).await.unwrap();
+        assert_eq!(used.expose(), expected, "{seconds}");
+    }
+}
+
 #[tokio::test]
 async fn all_who_need_the_first_token_ask_once() {
     let platform = Platform::answering(&[(200, &token("t"))]).await;
@@ -384,8 +405,6 @@ fn endpoints_of_another_kind_are_refused() {
             found.map(|(_, value)| (*value).to_owned())
         };
         ManagedIdentity::from_lookup(lookup)
-            .problem()
-            .unwrap_or_default()
     };
     const URL: &str = "http://127.0.0.1:1/token";
     for (variables, problem) in [
@@ -412,11 +431,14 @@ fn endpoints_of_another_kind_are_refused() {
             "is no URL",
         ),
     ] {
-        let said = with(variables);
+        let said = with(variables).problem().unwrap_or_default();
         assert!(
             said.contains(problem) && said.is_empty() == problem.is_empty(),
             "{said}"
         );
+        // So does the credential, with which no core is built then.
+        let credential = super::super::Credential::managed_identity(with(variables));
+        assert_eq!(credential.check().err().unwrap_or_default(), said);
     }
 }
 

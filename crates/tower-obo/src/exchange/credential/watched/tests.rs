@@ -93,6 +93,27 @@ impl Drop for Pipe {
     }
 }
 
+/// A refusal sends one request to the file. Where that has nothing better, the others do not queue up
+/// for another look.
+#[tokio::test(start_paused = true)]
+async fn after_a_refusal_one_look_is_enough() {
+    for (after, looks) in [("bad", 2), ("old", 1)] {
+        let folder = Folder::new();
+        let path = folder.put("f", "old");
+        let file = file(path.clone());
+        assert_eq!(used(&file, NOW).await, "old");
+        fs::write(&path, after).unwrap();
+        file.refused(|_| true);
+        assert_eq!(used(&file, NOW).await, "old", "{after}");
+        let looking = file.hold();
+        let begun = tokio::time::Instant::now();
+        assert_eq!(used(&file, NOW).await, "old", "{after}");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{after}");
+        drop(looking);
+        assert_eq!(parsed(&file), looks, "{after}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn cf_06_a_file_that_hangs_keeps_one_request_for_a_second_and_nobody_else() {
     let folder = Folder::new();
