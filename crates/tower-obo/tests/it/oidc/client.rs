@@ -57,3 +57,17 @@ async fn ex_05_a_secret_that_was_rotated_while_a_request_was_under_way_fails_non
     }
     assert_eq!(provider.secrets(), ["old", "new", "new"]);
 }
+
+/// Entra ID takes such a token for the application from whoever was shown it.
+#[tokio::test]
+async fn a_managed_identity_is_no_credential_at_another_provider() {
+    let identity = tower_obo::ManagedIdentity::from_lookup(|_| None);
+    let credential = Credential::managed_identity(identity);
+    let provider = Provider::start().await;
+    let builder = tower_obo::Core::builder(provider.oidc()).client("shop-api", credential);
+    let errors = builder.build().unwrap_err().to_string();
+    assert!(
+        errors.starts_with("credential: a managed identity's tokens are for Entra ID"),
+        "{errors}"
+    );
+}
