@@ -169,7 +169,9 @@ pub(crate) struct Reserved {
 }
 
 /// Folded names and, where they end in `*`, prefixes, all with `x-`.
-const X_NAMES: [&[u8]; 9] = [
+const X_NAMES: [&[u8]; 10] = [
+    b"x-arr-clientcert",
+    b"x-arr-ssl",
     b"x-azure-clientip",
     b"x-azure-socketip",
     b"x-client-cert",
@@ -178,13 +180,13 @@ const X_NAMES: [&[u8]; 9] = [
     b"x-real-ip",
     b"x-request-id",
     b"x-rewrite-url",
-    b"x-ssl-client-cert",
 ];
-const X_PREFIXES: [&[u8]; 4] = [
+const X_PREFIXES: [&[u8]; 5] = [
     b"x-forwarded-",
     b"x-ms-client-principal",
     b"x-ms-token-",
     b"x-original-",
+    b"x-ssl-client-",
 ];
 
 impl Reserved {
@@ -238,6 +240,8 @@ fn is_built_in(text: &str) -> bool {
         // Where content delivery networks say who the client is.
         [b'c', b'f', ..] => fold(text).as_slice() == b"cf-connecting-ip",
         [b'f', b'a', ..] => fold(text).as_slice() == b"fastly-client-ip",
+        // What some terminators call it.
+        [b's', b's', ..] => fold(text).starts_with(b"ssl-client-"),
         [b't', b'r', ..] => fold(text).as_slice() == b"true-client-ip",
         _ => false,
     }

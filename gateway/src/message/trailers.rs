@@ -6,7 +6,7 @@ use crate::headers::{self, Injected};
 
 /// What trailers must not say: where the body ends, how it is to be read or kept, who
 /// somebody is, or anything else that had to be known before the body.
-const NEVER: [HeaderName; 22] = [
+const NEVER: [HeaderName; 28] = [
     header::AGE,
     header::ALLOW,
     header::AUTHORIZATION,
@@ -22,19 +22,46 @@ const NEVER: [HeaderName; 22] = [
     header::HOST,
     header::LOCATION,
     header::MAX_FORWARDS,
+    header::ORIGIN,
     header::RANGE,
+    header::REFERER,
+    header::REFRESH,
     header::RETRY_AFTER,
     header::SET_COOKIE,
     header::STRICT_TRANSPORT_SECURITY,
+    header::USER_AGENT,
     header::VARY,
+    header::VIA,
     header::WARNING,
     header::WWW_AUTHENTICATE,
+    HeaderName::from_static("x-api-key"),
 ];
 
+/// And what begins so: conditions, what is wanted or said of the content, what a browser is told, and other
+/// methods than the one that was judged.
+const NEVER_LIKE: [&str; 7] = [
+    "accept",
+    "access-control-",
+    "clear-site-",
+    "content-",
+    "if-",
+    "sec-",
+    "x-http-method",
+];
+
+/// What is told of the content when it is over (RFC 9530 §2).
+const DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
 fn may_trail(name: &HeaderName) -> bool {
-    !NEVER.contains(name)
+    let is_never = |name: &HeaderName| {
+        let is_like = NEVER_LIKE
+            .iter()
+            .any(|start| name.as_str().starts_with(start));
+        NEVER.contains(name) || (is_like && *name != DIGEST)
+    };
+    !is_never(name)
         && !headers::belongs_to_the_connection(name)
-        && !headers::folded(name).is_some_and(|real| NEVER.contains(&real))
+        && !headers::folded(name).is_some_and(|real| is_never(&real))
 }
 
 /// Removes from an answer's trailers what must not stand there, and repetitions of the token that
@@ -106,9 +133,24 @@ mod tests {
             ("set_cookie", "a=b"),
             ("www-authenticate", "Bearer"),
             ("x-echo", "it was secret"),
+            ("access-control-allow-origin", "*"),
+            ("clear-site-data", "\"cookies\""),
+            ("content-disposition", "attachment"),
+            ("if_match", "*"),
+            ("origin", "https://evil.example"),
+            ("refresh", "0"),
+            ("via", "1.1 other"),
+            ("x-api-key", "k"),
+            ("x-http-method-override", "DELETE"),
+            ("content-digest", "sha-256=:x:"),
         ]);
         clean(&mut trailers, Some(&Injected::one("Bearer secret")));
-        assert_eq!(trailers, fields(&[("grpc-status", "0"), ("x-sum", "7")]));
+        let kept = [
+            ("grpc-status", "0"),
+            ("x-sum", "7"),
+            ("content-digest", "sha-256=:x:"),
+        ];
+        assert_eq!(trailers, fields(&kept));
     }
 
     #[test]

@@ -149,6 +149,24 @@ async fn h2_09_h2_11_connect_and_heads_with_too_many_fields_are_refused() {
     rig.assert_nothing_reached_the_upstream();
 }
 
+/// Each is a field of its own there, and all are one over HTTP/1.
+#[tokio::test]
+async fn a_browser_with_many_cookies_does_not_have_too_many_fields() {
+    let rig = Rig::public().await;
+    let (mut client, _connection) = connect(&rig).await;
+    let mut request = get("http://gw/x");
+    for number in 0..120 {
+        let cookie = format!("name{number}=a").parse().unwrap();
+        request.headers_mut().append("cookie", cookie);
+    }
+    assert_eq!(status(&mut client, request).await, 200);
+    let seen = rig.only_seen();
+    let [cookies] = seen.all("cookie")[..] else {
+        panic!("{seen:?}");
+    };
+    assert_eq!(cookies.split("; ").count(), 120);
+}
+
 /// Sends forty requests at once and takes them back when the upstream has seen them, again and again;
 /// between them as many that are refused, if `cheap`. Says how many were seen in all, and how it ended.
 async fn take_back(rig: &Rig, cheap: bool) -> (usize, h2::Error) {
