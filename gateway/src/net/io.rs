@@ -257,7 +257,9 @@ impl<T: Socket> AsyncRead for ClientIo<T> {
                 Phase::Idle => {
                     this.watch.enter(Phase::Head);
                     // hyper takes empty lines before a head.
-                    let other = !matches!(read.first(), Some(b'H' | b'\r' | b'\n') | None);
+                    // Others pass over more than that.
+                    let may_begin = |first: &u8| *first == b'H' || first.is_ascii_whitespace();
+                    let other = !read.first().is_none_or(may_begin);
                     this.may_be_head = !(this.is_between() && other);
                 }
                 Phase::Tunnel => this.watch.touch(),

@@ -100,6 +100,8 @@ async fn the_answer_to_head_has_no_body() {
     for pieces in [
         vec![HEAD.to_owned()],
         vec![format!("\r\n{HEAD}")],
+        vec![format!(" {HEAD}")],
+        vec![format!("\t {HEAD}")],
         vec![format!("{GET}{HEAD}")],
         vec![GET.to_owned(), HEAD.to_owned()],
         vec![format!("{GET}HE"), HEAD[2..].to_owned()],
