@@ -18,7 +18,7 @@ use std::{
 use tokio::{task, time};
 use tower_obo::{DenyList, DenyRule};
 
-use crate::config::{Config, is_guid};
+use crate::config::{Accept, is_guid};
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,11 +37,18 @@ pub(crate) struct Denied {
     pub(crate) list: DenyList,
     /// The file has changed to what cannot be used, or cannot be read.
     is_stale: Arc<AtomicBool>,
+    /// Whether the tokens are another provider's than Entra ID, since a reload for instance.
+    is_other: Arc<AtomicBool>,
 }
 
 impl Denied {
     pub(crate) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Relaxed)
+    }
+
+    /// Whose tokens they are from now on: the words of the file are others where that is another provider.
+    pub(crate) fn are_of_entra(&self, entra: bool) {
+        self.is_other.store(!entra, Ordering::Relaxed);
     }
 }
 
@@ -64,19 +71,19 @@ pub(crate) struct DenyFile {
 }
 
 impl DenyFile {
-    /// Reads the file; `None` where the configuration names none.
+    /// Reads the file; `None` where the configuration names none. `entra`: the tokens are Entra ID's.
     ///
     /// # Errors
     ///
     /// It cannot be read, or a line of it cannot be meant: whoever is to be kept out would get in.
-    pub(crate) fn load(config: &Config) -> Result<Option<Self>, DenyFileError> {
-        let Some(path) = &config.accept.deny_file else {
+    pub(crate) fn load(accept: &Accept, entra: bool) -> Result<Option<Self>, DenyFileError> {
+        let Some(path) = &accept.deny_file else {
             return Ok(None);
         };
-        let entra = config.entra.other.is_none();
         let text = read(path)?;
         let rules = parse(path, &text, entra)?;
         let denied = Denied::default();
+        denied.are_of_entra(entra);
         denied.list.replace(rules);
         Ok(Some(Self {
             path: path.clone(),
@@ -164,8 +171,10 @@ impl DenyFile {
             ))));
         }
         self.restless = 0;
+        let entra = !self.denied.is_other.load(Ordering::Relaxed);
+        let is_of_another = std::mem::replace(&mut self.entra, entra) != entra;
         // Once that was in doubt it is said again what holds.
-        if !std::mem::take(&mut self.doubted) && found == self.known {
+        if !std::mem::take(&mut self.doubted) && found == self.known && !is_of_another {
             return None;
         }
         self.known.clone_from(&found);
@@ -385,6 +394,23 @@ mod tests {
         file.look();
         assert_eq!(file.look(), Some(Ok(())));
         assert!(denied.list.is_empty() && !denied.is_stale());
+
+        write(&format!(
+            "tid={0} oid={0}",
+            "11111111-2222-3333-4444-555555555555"
+        ));
+        file.look();
+        assert_eq!(file.look(), Some(Ok(())));
+        denied.are_of_entra(false);
+        let wrong = file.look().unwrap().unwrap_err();
+        assert!(wrong.0.contains("sub=…"), "{wrong}");
+        assert!(
+            denied.list.len() == 1 && denied.is_stale(),
+            "it stays in force"
+        );
+        denied.are_of_entra(true);
+        assert_eq!(file.look(), Some(Ok(())));
+        assert!(!denied.is_stale());
         fs::remove_dir_all(&folder).unwrap();
     }
 

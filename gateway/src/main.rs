@@ -181,6 +181,7 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
+        let asked = config.clone();
         match start_on(config, sockets).await {
             Ok(gateway) => serve(gateway, signals, file).await,
             Err(
@@ -189,7 +190,11 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
                 | StartError::DenyFile(_)
                 | StartError::Tls(_)
                 | StartError::Upstream { .. }),
-            ) => refuse(&error),
+            ) => {
+                // All that is wrong, and where, in place of the first.
+                refuse(&obo_gateway::check(&asked).err().unwrap_or(error))
+            }
+            Err(error @ StartError::Exposed(_)) => refuse(&error),
             Err(error) => {
                 complain(format_args!("{error}\n"));
                 ExitCode::FAILURE

@@ -2,20 +2,20 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Mutex, mpsc, oneshot},
-    time,
-};
-use tower_obo::DenyList;
-
 use crate::{
     config::Config,
+    deny_file::Denied,
     generation::{Generation, Live},
     metrics::Metrics,
     net::peers::Peers,
+    precheck::Wrong,
     run::{self, Running, StartError},
     steps::limit::Running as RunningRequests,
     worker::{Order, Shared, Worker},
+};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time,
 };
 
 /// How long files that are read may take.
@@ -30,10 +30,12 @@ pub(crate) struct Reloading {
     live: Live,
     /// What was to be listened on; port 0 stands for any.
     asked: SocketAddr,
+    /// The same of the admin listener.
+    asked_admin: Option<SocketAddr>,
     metrics: Arc<Metrics>,
     running: Arc<RunningRequests>,
     peers: Arc<Peers>,
-    deny: DenyList,
+    denied: Denied,
     /// One at a time.
     turn: Mutex<()>,
     /// Who has it reads files: a file system that hangs keeps one thread and no more.
@@ -41,14 +43,20 @@ pub(crate) struct Reloading {
 }
 
 impl Reloading {
-    pub(crate) fn new(live: Live, asked: SocketAddr, shared: &Shared) -> Self {
+    pub(crate) fn new(
+        live: Live,
+        (asked, asked_admin): (SocketAddr, Option<SocketAddr>),
+        denied: Denied,
+        shared: &Shared,
+    ) -> Self {
         Self {
             live,
             asked,
+            asked_admin,
             metrics: Arc::clone(&shared.metrics),
             running: Arc::clone(&shared.running),
             peers: Arc::clone(&shared.peers),
-            deny: shared.deny.clone(),
+            denied,
             turn: Mutex::default(),
             reading: Arc::default(),
         }
@@ -143,8 +151,12 @@ impl Running {
         let before = live.now();
         let mut asked = (*before.config).clone();
         asked.listen = self.reloading.asked;
+        asked.admin = self.reloading.asked_admin;
+        // As it would start: what needs a restart counts with the next one.
+        let as_read = config.clone();
         let needs_restart = config.keep_what_needs_a_restart(&asked);
         config.listen = before.config.listen;
+        config.admin = before.config.admin;
 
         let control = self.control.handle();
         let Ok(reading) = Arc::clone(&self.reloading.reading).try_lock_owned() else {
@@ -153,11 +165,18 @@ impl Running {
             ));
         };
         let made = {
-            let deny = self.reloading.deny.clone();
+            let deny = self.reloading.denied.list.clone();
             let (control, metrics, before) =
                 (control.clone(), Arc::clone(metrics), Arc::clone(&before));
             self.control.handle().spawn_blocking(move || {
                 let _reading = reading;
+                let wrong = Wrong::of(&as_read, &control);
+                if !wrong.settings.is_empty() {
+                    return Err(StartError::Problems(wrong.into_problems()));
+                }
+                if !wrong.files.is_empty() {
+                    return Err(StartError::Reload(wrong.files.to_string()));
+                }
                 before.can_be_followed_by(&config)?;
                 let parts = Generation::parts(&config, &control, &metrics, &deny, Some(&before))?;
                 Ok::<_, StartError>(Generation::new(config, parts, &control, Some(&before)))
@@ -189,6 +208,9 @@ impl Running {
             live.replace(Arc::clone(&next));
         })
         .await?;
+        self.reloading
+            .denied
+            .are_of_entra(next.config.entra.other.is_none());
         // Streams may hold the old core for hours.
         let (old, new) = (before.core.clone(), next.core.clone());
         control.spawn_blocking(move || old.give_way_to(&new));

@@ -13,15 +13,16 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
-use tower_obo::{ConfigErrors, DenyList};
+use tower_obo::ConfigErrors;
 
 use crate::{
-    admin, authorize,
-    config::Config,
+    admin,
+    config::{Config, Origin, Problems},
     deny_file::{Denied, DenyFile, DenyFileError},
     generation::{Generation, Live},
-    metrics::{Configured, Exposition, LibraryFigures, Metrics},
+    metrics::{Configured, Exposition, Metrics},
     net::{backend::Backend, listen, peers::Peers},
+    precheck::Wrong,
     readiness::{PATIENCE, Readiness},
     reload::Reloading,
     server_tls::{ServerTls, TlsError},
@@ -48,6 +49,15 @@ pub enum StartError {
     /// The configuration cannot work; one problem a line.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// The same, with where each setting was given; what [`check`] finds.
+    #[error("{0}")]
+    Problems(Problems),
+    /// The admin listener's socket, which came from a service manager, can be reached from other machines, and
+    /// nothing says that it may.
+    #[error(
+        "admin.expose: the socket for the admin listener ({0}) can be reached from other machines; give one on loopback (ListenStream=127.0.0.1:9090), or set `admin.expose = true` where that is wanted"
+    )]
+    Exposed(SocketAddr),
     /// A file of the store that gateways share cannot be used.
     #[error("cache.redis: {0}")]
     SharedStore(String),
@@ -127,7 +137,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     ));
     let handle = control.handle();
     let metrics = Metrics::new();
-    let deny_file = DenyFile::load(&config)?;
+    let deny_file = DenyFile::load(&config.accept, config.entra.other.is_none())?;
     let denied = (deny_file.as_ref()).map_or_else(Denied::default, DenyFile::denied);
     let made = Generation::parts(&config, &handle, &metrics, &denied.list, None)?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
@@ -162,12 +172,17 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         .first()
         .map_or(Ok(config.listen), std::net::TcpListener::local_addr)
         .map_err(StartError::Thread)?;
-    let asked = config.listen;
+    let asked = (config.listen, config.admin);
     // Which port is ours matters to whoever compares hosts.
     config.listen = local;
     let admin = match sockets.admin {
         Some(socket) => {
             socket.set_nonblocking(true).map_err(StartError::Thread)?;
+            let address = socket.local_addr().map_err(StartError::Thread)?;
+            if !address.ip().is_loopback() && !config.admin_expose {
+                return Err(StartError::Exposed(address));
+            }
+            config.admin = Some(address);
             Some(socket)
         }
         None => admin_listener(&config)?,
@@ -231,7 +246,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
         admin: admin_local.map(|address| (address, url("http", address))),
         readiness,
         stage,
-        reloading: Reloading::new(live, asked, &shared),
+        reloading: Reloading::new(live, asked, denied.clone(), &shared),
         workers: Vec::new(),
         telling,
         control,
@@ -269,23 +284,24 @@ pub(crate) async fn warn_of(config: &Arc<Config>, control: &Handle) {
 ///
 /// Everything that the library finds wrong with the configuration.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    problems(config)
+        .into_result(())
+        .map_err(StartError::Problems)
+}
+
+/// What is wrong beyond the text of a configuration.
+pub(crate) fn problems(config: &Config) -> Problems {
     // Ended in the background: a caller may be within a runtime of its own, where none may be dropped.
-    let control = Control(Some(
-        Builder::new_current_thread()
-            .build()
-            .map_err(StartError::Thread)?,
-    ));
-    DenyFile::load(config)?;
-    let observer = Arc::<LibraryFigures>::default();
-    authorize::core(
-        config,
-        control.handle(),
-        observer,
-        DenyList::default(),
-        None,
-    )?;
-    config.tls.as_ref().map(ServerTls::load).transpose()?;
-    check_upstreams(config)
+    let control = match Builder::new_current_thread().build() {
+        Ok(runtime) => Control(Some(runtime)),
+        Err(error) => {
+            let mut problems = Problems::default();
+            let message = StartError::Thread(error).to_string();
+            problems.push(Origin::Nowhere, "", message);
+            return problems;
+        }
+    };
+    Wrong::of(config, &control.handle()).into_problems()
 }
 
 pub(crate) fn check_upstreams(config: &Config) -> Result<(), StartError> {

@@ -48,6 +48,11 @@ impl ServerTls {
         Ok((tls, reload))
     }
 
+    /// Everything that is wrong with the files.
+    pub(crate) fn problems(settings: &Tls) -> Vec<TlsError> {
+        Files::problems(settings)
+    }
+
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.load_full())
     }

@@ -17,6 +17,7 @@ pub(super) fn effective(config: &Config) -> Value {
         listen,
         tls,
         admin,
+        admin_expose,
         workers,
         drain_timeout,
         entra,
@@ -37,6 +38,7 @@ pub(super) fn effective(config: &Config) -> Value {
         traces,
         own_log_dropped: _,
         ignored: _,
+        places: _,
     } = config;
     let named = |map: &mut dyn Iterator<Item = (String, Value)>| map.collect::<Map<_, _>>();
     let mut tables = downstreams
@@ -58,7 +60,7 @@ pub(super) fn effective(config: &Config) -> Value {
         "workers": workers,
         "drain_timeout": time(*drain_timeout),
         "tls": tls.as_ref().map(listener_tls),
-        "admin": { "listen": admin.map(|address| address.to_string()) },
+        "admin": { "listen": admin.map(|address| address.to_string()), "expose": admin_expose },
         provider: identity,
         "accept": accepted(accept),
         "public_url": resource.as_ref().map(|resource| resource.url.as_str()),

@@ -16,6 +16,7 @@ mod file;
 mod grants;
 pub(crate) mod keys;
 mod oidc;
+mod places;
 mod problem;
 #[cfg(test)]
 mod reference;
@@ -47,7 +48,7 @@ pub use self::{
     traces::Traces,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
 };
-pub(crate) use self::{settings::Settings, value::is_guid};
+pub(crate) use self::{places::Places, settings::Settings, value::is_guid};
 use crate::{
     AccessLog, AuditLog, DroppedLines, host::HostPattern, net::network::Network, path::Pattern,
 };
@@ -89,6 +90,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where `/livez`, `/readyz` and `/metrics` are served, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Whether that may be another address than one of loopback.
+    pub admin_expose: bool,
     /// The number of worker threads, at least 1.
     pub workers: usize,
     /// How long running requests may take to finish once a shutdown has begun.
@@ -132,6 +135,8 @@ pub struct Config {
     pub own_log_dropped: Option<DroppedLines>,
     /// What was given and does not count, and why.
     pub(crate) ignored: Problems,
+    /// Where it was given.
+    pub(crate) places: Places,
 }
 
 /// The identity provider and who we are to it.
@@ -393,8 +398,10 @@ impl<'a> Sources<'a> {
         self
     }
 
-    /// Makes it a problem if a file that the settings name cannot be read or is empty. Without this
-    /// it is a warning, since such a file may appear once the gateway runs.
+    /// Makes it a problem if a file that the settings name cannot be used, and looks at whatever else could keep a
+    /// gateway from starting. Without this a credential that is missing is a warning, since it may appear
+    /// once the gateway runs, and what is wrong with the other files is said at the start.
+    /// Reads the files, so that it blocks.
     #[must_use]
     pub const fn files_must_exist(mut self) -> Self {
         self.files_must_exist = true;

@@ -2,9 +2,13 @@
 
 use std::{fmt, net::SocketAddr, str::FromStr, thread, time::Duration};
 
+use tracing_subscriber::EnvFilter;
+
 use super::{
-    Config, Entra, Limits, Log, Origin, Problem, Problems, Settings, keys, settings::Given, value,
+    Config, Entra, Limits, Log, Origin, Places, Problem, Problems, Settings, keys, settings::Given,
+    value,
 };
+use crate::{precheck::Files, run};
 
 /// Judges `settings`; `problems` are those found while reading them. Files that are named are looked
 /// at only where they must exist.
@@ -22,6 +26,9 @@ pub(super) fn resolve(
         environment,
     };
     let config = resolver.config();
+    if files_must_exist && let Some(config) = &config {
+        resolver.append_new(run::problems(config));
+    }
     match (config, resolver.problems.is_empty()) {
         (Some(config), true) => Ok(config),
         (None, true) => {
@@ -48,6 +55,21 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    /// Adds what has not been said of the same key.
+    fn append_new(&mut self, others: Problems) {
+        let said: Vec<String> = self
+            .problems
+            .iter()
+            .map(|problem| problem.key().to_owned())
+            .collect();
+        for problem in &others {
+            if !said.iter().any(|key| key == problem.key()) {
+                let (origin, message) = (problem.origin().clone(), problem.message());
+                self.problems.push(origin, problem.key(), message);
+            }
+        }
+    }
+
     fn config(&mut self) -> Option<Config> {
         // Each part is judged before any `?`, so that one problem does not hide another.
         let listen = self.address("listen", Some("127.0.0.1:8080"));
@@ -71,10 +93,23 @@ impl Resolver<'_> {
         let limits = self.limits();
         let traces = self.traces();
         let log = self.log();
+        let places = Places::new(self.settings);
+        if self.files_must_exist {
+            let files = Files {
+                tls: tls.as_ref(),
+                accept: accept.as_ref(),
+                entra: !self.has_other_provider(),
+                upstreams: &upstreams,
+                limits: &limits,
+                store: shared_store.as_ref(),
+            };
+            self.append_new(files.problems(&places));
+        }
         Some(Config {
             listen: listen?,
             tls,
             admin: admin?,
+            admin_expose: self.settings.switch("admin.expose"),
             workers,
             drain_timeout,
             entra: entra?,
@@ -95,6 +130,7 @@ impl Resolver<'_> {
             audit_log: None,
             own_log_dropped: None,
             ignored: std::mem::take(&mut self.ignored),
+            places,
         })
     }
 
@@ -315,6 +351,14 @@ impl Resolver<'_> {
             .settings
             .text("log.level")
             .map_or("info", |given| given.value);
+        if let Err(error) = EnvFilter::try_new(level) {
+            let origin = self.settings.text("log.level").map(|given| given.origin);
+            let message = format!(
+                "{level:?} is no filter ({error}); give error, warn, info, debug or trace, or one by module, \"info,tower_obo=debug\" for instance"
+            );
+            let origin = origin.unwrap_or(Origin::Nowhere);
+            self.problems.push(origin, "log.level", message);
+        }
         let json = match self.settings.text("log.format") {
             None => false,
             Some(given) => match given.value {

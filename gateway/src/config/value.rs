@@ -39,7 +39,9 @@ pub(crate) fn is_guid(text: &str) -> bool {
 
 /// The issuer of another provider than Entra ID; every byte of it counts.
 pub(super) fn issuer(text: &str, allow_http_loopback: bool) -> Result<(), String> {
-    let url = url(text)?;
+    let url = url(text).map_err(|error| {
+        format!("{error}; give the issuer as `iss` of its tokens has it, https://id.example.com/realms/shop for instance")
+    })?;
     let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
     match url.scheme() {
         "https" if plain => Ok(()),

@@ -13,7 +13,7 @@ fn generation() -> Arc<Generation> {
                 credential = { secret_file = '/nowhere' }";
     let config = Sources::new().file("gw.toml", text).load().unwrap();
     let control = tokio::runtime::Handle::current();
-    let (metrics, deny) = (Metrics::new(), DenyList::default());
+    let (metrics, deny) = (Metrics::new(), tower_obo::DenyList::default());
     let parts = Generation::parts(&config, &control, &metrics, &deny, None).unwrap();
     Arc::new(Generation::new(config, parts, &control, None))
 }

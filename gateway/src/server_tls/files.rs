@@ -74,6 +74,26 @@ impl<'a> Files<'a> {
         })
     }
 
+    /// Everything that is wrong with the files.
+    pub(super) fn problems(settings: &'a Tls) -> Vec<TlsError> {
+        let named = [
+            (CERTIFICATE, Some(&settings.certificate)),
+            (KEY, Some(&settings.key)),
+            (CLIENT_CA, settings.client_ca.as_ref()),
+        ];
+        let looked = named.map(|(key, path)| path.map(|path| read(key, path).map(Zeroizing::new)));
+        let unreadable: Vec<_> = looked
+            .into_iter()
+            .flatten()
+            .filter_map(Result::err)
+            .collect();
+        if !unreadable.is_empty() {
+            return unreadable;
+        }
+        let made = Self::read(settings).and_then(|files| files.server());
+        made.err().into_iter().collect()
+    }
+
     /// The configuration of a server that shows this certificate, and asks for one where there is
     /// somebody to vouch for it.
     pub(super) fn server(&self) -> Result<Arc<ServerConfig>, TlsError> {

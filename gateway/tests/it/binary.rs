@@ -10,6 +10,7 @@ use entra_emulator::{Emulator, demo as ids};
 
 use crate::{
     client::Client,
+    credentials::File,
     upstream::{Upstream, ok},
 };
 
@@ -101,6 +102,92 @@ fn check_names_every_problem_of_the_file_with_its_line() {
         format!("{file}:4: entra.tenant"),
     ] {
         assert!(said.contains(&line), "{line} in\n{said}");
+    }
+}
+
+/// What each line of the file has wrong, in a text, in a file that it names, or for the library.
+const FAULTS: &str = "\
+upstream = 'https://127.0.0.1:9'
+[entra]
+credential = { secret_file = '/nowhere/secret' }
+[tls]
+certificate = '/nowhere/certificate'
+key = '/nowhere/key'
+[accept]
+deny_file = '/nowhere/denied'
+clock_skew = '10m'
+[cache]
+max_bytes = 1
+[log]
+level = 'tower_obo=loud'
+[upstreams.b]
+url = 'https://b.example'
+ca_file = '/nowhere/ca'
+[upstreams.c]
+url = 'https://c.example'
+ca_file = '/nowhere/ca'
+[[route]]
+path = '/x'
+[[route]]
+path = '/x'
+";
+
+#[test]
+fn cf_01_check_and_run_name_at_once_what_is_wrong_in_texts_in_files_and_for_the_library() {
+    let path = File::new();
+    let run = |file: String, command: &str| {
+        std::fs::write(&path.0, file).unwrap();
+        let mut gateway = gateway();
+        gateway.args([
+            command,
+            "--scope",
+            "s",
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+        ]);
+        let output = output(
+            gateway
+                .arg(&path.0)
+                .env("AZURE_TENANT_ID", ids::CONTOSO)
+                .env("AZURE_CLIENT_ID", ids::API_CLIENT_ID),
+        );
+        assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let named = |said: &str, line: usize, key: &str| {
+        let place = format!("{}:{line}: {key}: ", path.0.display());
+        let times = said.lines().filter(|line| line.starts_with(&place)).count();
+        assert_eq!(times, 1, "{place}in\n{said}");
+    };
+    let said = run(FAULTS.to_owned(), "check");
+    for (line, key) in [
+        (3, "entra.credential.secret_file"),
+        (5, "tls.certificate"),
+        (6, "tls.key"),
+        (8, "accept.deny_file"),
+        (9, "accept.clock_skew"),
+        (11, "cache.max_bytes"),
+        (13, "log.level"),
+        (16, "upstreams.b.ca_file"),
+        (19, "upstreams.c.ca_file"),
+        (22, "route.path"),
+    ] {
+        named(&said, line, key);
+    }
+
+    // It starts without the secret's file, and looks at the other files only once the texts are right.
+    let right = FAULTS.replace("10m", "1m").replace("loud", "debug");
+    let said = run(right.replacen("path = '/x'", "path = '/y'", 1), "run");
+    for (line, key) in [
+        (5, "tls.certificate"),
+        (6, "tls.key"),
+        (8, "accept.deny_file"),
+        (11, "cache.max_bytes"),
+        (16, "upstreams.b.ca_file"),
+        (19, "upstreams.c.ca_file"),
+    ] {
+        named(&said, line, key);
     }
 }
 

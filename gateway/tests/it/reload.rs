@@ -399,3 +399,60 @@ async fn cf_04_signing_keys_that_do_not_come_change_nothing() {
     let asked = rig.emulator.as_ref().unwrap().count(Endpoint::Token);
     assert_eq!(asked, 1, "the tokens are still there");
 }
+
+/// What a reload leaves as it was has to be right all the same: the next start reads it.
+#[tokio::test]
+async fn cf_04_what_would_keep_the_next_start_from_succeeding_changes_nothing() {
+    let rig = Rig::public_with(|_| ok(), admin::with_admin).await;
+    let mut client = rig.client().await;
+    for (key, change) in [
+        (
+            "tls.certificate",
+            (|config| config.tls = Some(obo_gateway::Tls::new("/nowhere", "/nowhere")))
+                as fn(&mut Config),
+        ),
+        ("accept.deny_file", |config| {
+            config.accept.deny_file = Some("/nowhere".into());
+        }),
+        ("cache.max_bytes", |config| config.cache_max_bytes = Some(1)),
+        ("cache.redis_key_file", |config| {
+            let key = std::path::PathBuf::from("/nowhere");
+            let store = obo_gateway::SharedStore::new("redis://127.0.0.1", key);
+            config.shared_store = Some(store);
+        }),
+    ] {
+        let mut bad = rig.other("[[route]]\npath = '/other'");
+        admin::with_admin(&mut bad);
+        change(&mut bad);
+        let error = rig.gateway.reload(bad).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("{key}: ")), "{error}");
+        assert_eq!(client.get("/x").await.status, 200, "the old one goes on");
+    }
+    let said = admin::admin(&rig).await.get("/metrics").await.body;
+    for line in [
+        "obo_config_reloads_total{result=\"failed\"} 4",
+        "obo_config_last_reload_successful 0",
+    ] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+}
+
+/// In Kubernetes what a file names may come a minute after the file.
+#[tokio::test]
+async fn cf_04_files_of_an_upstream_that_come_later_are_waited_for() {
+    let rig = Rig::public().await;
+    let folder = Folder::new();
+    let mut config = rig.other("[[route]]\npath = '/y'\naccess = 'public'");
+    let mut other = config.upstreams["default"].clone();
+    other.set_url("https://127.0.0.1:9").unwrap();
+    other.tls.ca_file = Some(folder.path("ca.pem"));
+    config.upstreams.insert("other".to_owned(), other);
+    let error = rig.gateway.reload(config.clone()).await.unwrap_err();
+    assert!(matches!(error, StartError::Reload(_)), "{error:?}");
+    assert!(error.to_string().contains("upstreams.other"), "{error}");
+    assert_eq!(rig.client().await.get("/x").await.status, 200);
+    let identity = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    folder.write("ca.pem", identity.cert.pem());
+    rig.gateway.reload_again(config).await.unwrap();
+    assert_eq!(rig.client().await.get("/x").await.status, 404);
+}

@@ -2,6 +2,7 @@
 //! how the gateway is (`sd_notify(3)`).
 
 use std::{
+    io::Read as _,
     net::{SocketAddr, TcpListener},
     os::{fd::OwnedFd, unix::net::UnixDatagram},
     process::{Child, Command, Stdio},
@@ -84,6 +85,52 @@ async fn who_connects_to_a_socket_of_systemd_before_the_start_is_served_after_it
     terminate(&child.0);
     let code = tokio::task::spawn_blocking(move || child.0.wait().unwrap().code());
     assert_eq!(in_time(code).await.unwrap(), Some(0));
+}
+
+/// `ListenStream=9090` is on all addresses to systemd.
+#[tokio::test(flavor = "multi_thread")]
+async fn ad_02_a_socket_of_systemd_for_the_admin_listener_is_on_loopback_unless_exposed() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let upstream = Upstream::start(|_| ok()).await;
+    let everywhere = || TcpListener::bind("0.0.0.0:0").unwrap();
+    let start = |admin: TcpListener, more: &[&str]| {
+        with_sockets(admin, listening().0, "admin:web")
+            .args(serving(&emulator, &upstream))
+            .args(["--admin-listen", "127.0.0.1:1"])
+            .args(more)
+            .env("AZURE_CLIENT_SECRET", ids::API_CLIENT_SECRET)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut refused = Ended(start(everywhere(), &[]));
+    let code = in_time(async {
+        loop {
+            if let Some(status) = refused.0.try_wait().unwrap() {
+                break status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let code = code.await;
+    let mut said = String::new();
+    let mut stderr = refused.0.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("`admin.expose = true`"), "{said}");
+
+    let admin = everywhere();
+    let address = SocketAddr::from(([127, 0, 0, 1], admin.local_addr().unwrap().port()));
+    let _child = Ended(start(admin, &["--admin-expose"]));
+    let mut probe = Client::connect(address).await;
+    let shown = probe.get("/config").await.body;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let listen = format!("0.0.0.0:{}", address.port());
+    assert_eq!(
+        shown["admin"]["listen"], listen,
+        "where it is, not where it would be"
+    );
+    assert_eq!(shown["admin"]["expose"], true);
 }
 
 #[test]

@@ -424,7 +424,7 @@ fn a_gateway_whose_tls_files_cannot_be_used_does_not_start_and_says_which() {
             upstream.tls.client = client.clone();
         }
         match obo_gateway::check(&config) {
-            Err(error @ StartError::Upstream { .. }) => {
+            Err(error @ StartError::Problems(_)) => {
                 let error = error.to_string();
                 assert!(
                     error.contains(wanted) && error.contains("default"),

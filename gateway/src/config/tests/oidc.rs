@@ -95,6 +95,10 @@ fn what_is_entra_ids_does_not_go_with_another_provider() {
             "gw.toml:3: oidc.issuer: an issuer must be https",
         ),
         (
+            OIDC.replace("https://id.example/realms/shop", "") + REST,
+            "give the issuer as `iss` of its tokens has it",
+        ),
+        (
             OIDC.replace("client_id = 'shop-api'\n", "") + REST,
             "oidc.client_id: missing",
         ),
