@@ -13,7 +13,8 @@ client's secret in the body, in the header, and with a certificate (`private_key
 8693) for ones of another audience, once for all requests; one for somebody else, an ID token and a refresh token of our own client, a user
 without the role, an altered signature, altered claims, a token past its end and a session that was ended are refused, each with its status;
 the application's own token (client credentials) is the same for all; and a token that is signed with a new key of the realm is served.
-Keycloak 26.7.3 was unpacked anew for the last run, on 2026-11-30: 74 checks, 0 failed.
+With a client secret that Keycloak takes no more requests get 502, and once its file has the new one they are served, without a restart. The last
+run, with Keycloak 26.7.3 on 2026-11-30: 79 checks, 0 failed.
 """
 HEAD = """\
 # Interoperability

@@ -27,6 +27,7 @@ SKEW = 1  # seconds of leeway that the gateway has
 START = 240  # seconds that Keycloak may take to start
 PASSWORD = secrets.token_urlsafe()
 SECRET = secrets.token_urlsafe() + "/+:"
+NEXT = secrets.token_urlsafe()
 
 
 class Json(list):
@@ -216,6 +217,11 @@ class Keycloak:
         }
         self.admin("PUT", f"/shop/clients/{self.api}", client)
 
+    def has_secret(self, secret):
+        """From now on the gateway's client has that secret alone."""
+        _, client = self.admin("GET", f"/shop/clients/{self.api}")
+        self.admin("PUT", f"/shop/clients/{self.api}", client | {"secret": secret})
+
     def rotate(self, priority):
         """From now on the realm signs with a new key."""
         key = {
@@ -394,6 +400,24 @@ def judge_more(keycloak, gateway, how, priority):
     refused("a token by the realm's new key", 200, alice)
 
 
+def judge_rotation(keycloak, gateway, file):
+    """Keycloak takes the old secret no more, and the file has the new one a moment later."""
+    how = "secret in a file"
+    get = lambda user: gateway.get("/orders", keycloak.token("shop-ui", user))
+    answer = get("alice")
+    check(f"{how}: the user is served", answer[0] == 200, answer)
+    keycloak.has_secret(NEXT)
+    answer = get("alice")
+    check(f"{how}: a wrong one is our own affair", answer[0] == 502, answer)
+    check(f"{how}: and is told so", problem(answer) == "gateway-misconfigured", answer)
+    fresh = file.with_suffix(".new")
+    fresh.write_text(NEXT)
+    fresh.rename(file)
+    # Nobody asks for five seconds after that.
+    until(lambda: get("alice")[0] == 200, 20, gateway.process)
+    check(f"{how}: the new one is used without a restart", True)
+
+
 def key_and_certificate(folder):
     """A file with both."""
     file = folder / "api.pem"
@@ -424,6 +448,12 @@ def main():
             judge(keycloak, gateway, how)
             judge_more(keycloak, gateway, how, 200 + number)
             gateway.stop()
+        file = folder / "client-secret"
+        file.write_text(SECRET)
+        more = f'credential = {{ secret_file = "{file}" }}'
+        gateway = Gateway(binaries, folder, keycloak, address, "secret-in-a-file", more)
+        judge_rotation(keycloak, gateway, file)
+        gateway.stop()
         certificate = key_and_certificate(folder)
         keycloak.wants_assertions(certificate.read_text())
         more = f'credential = {{ certificate = "{certificate}" }}'
@@ -432,7 +462,7 @@ def main():
         gateway.stop()
         for log in folder.glob("*.log"):
             text = log.read_text(errors="replace")
-            check(f"{log.name} holds no secret", SECRET not in text and "eyJ" not in text)
+            check(f"{log.name} holds no secret", not any(word in text for word in (SECRET, NEXT, "eyJ")))
         good = True
     finally:
         if gateway and gateway.process.poll() is None:
