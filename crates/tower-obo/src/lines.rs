@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 /// The lines of the log that this thread writes, at info and above unless it is asked for more: level,
@@ -12,14 +12,25 @@ pub(crate) struct Lines(Arc<Mutex<Vec<String>>>, tracing::Level);
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(Arc::default(), tracing::Level::INFO)
+        Self::above(tracing::Level::INFO)
     }
 }
 
 impl Lines {
     /// All that this crate writes.
     pub(crate) fn of_all_levels() -> Self {
-        Self(Arc::default(), tracing::Level::TRACE)
+        Self::above(tracing::Level::TRACE)
+    }
+
+    /// While there is one subscriber alone, a line that another thread comes upon first, without any,
+    /// counts as one that nobody wants, also here. So there are always two.
+    fn above(level: tracing::Level) -> Self {
+        static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| {
+            let lines = Lines(Arc::default(), tracing::Level::TRACE);
+            tracing::Dispatch::new(lines)
+        });
+        LazyLock::force(&ANOTHER);
+        Self(Arc::default(), level)
     }
 
     /// Those since the last time.

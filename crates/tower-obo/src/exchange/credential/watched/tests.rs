@@ -2,7 +2,7 @@ use std::{
     fs,
     sync::{
         Mutex as StdMutex,
-        atomic::AtomicUsize,
+        atomic::{AtomicBool, AtomicUsize},
         mpsc::{Receiver, Sender, channel},
     },
 };
@@ -20,6 +20,10 @@ struct Text {
     parsed: AtomicUsize,
     /// Until it gives something, a text is being parsed.
     held: StdMutex<Option<Receiver<()>>>,
+    /// When all of them end.
+    until: Option<Timestamp>,
+    /// Whether the file is read even if it looks unchanged.
+    always: AtomicBool,
 }
 
 impl Format for Text {
@@ -34,11 +38,14 @@ impl Format for Text {
         if value.starts_with("bad") {
             return Err("is bad".into());
         }
-        Ok(Parsed { value, until: None })
+        Ok(Parsed {
+            value,
+            until: self.until,
+        })
     }
 
     fn reads_always(&self, _: Option<Timestamp>, _: Timestamp) -> bool {
-        false
+        self.always.load(Ordering::SeqCst)
     }
 }
 
@@ -191,17 +198,78 @@ async fn a_bad_file_is_read_once_for_each_change_and_a_minute_later() {
     assert_eq!(parsed(&file), 5);
 }
 
+/// Another text of the same length, of which the file's time does not tell.
+fn rewrite(path: &Path, text: &str) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    fs::write(path, text).unwrap();
+    let opened = fs::File::options().write(true).open(path).unwrap();
+    opened.set_modified(modified).unwrap();
+}
+
+/// Near the end of what is in use, a second look is worth more than what it costs.
+#[tokio::test]
+async fn what_is_always_read_is_read_whether_it_looks_unchanged_or_was_bad() {
+    for first in ["old", "bad"] {
+        let folder = Folder::new();
+        let path = folder.put("f", "use");
+        let file = file(path.clone());
+        assert_eq!(used(&file, NOW).await, "use");
+        folder.put("f", first);
+        let _ = used(&file, NOW).await;
+        rewrite(&path, "new");
+        assert_ne!(used(&file, NOW).await, "new", "{first}");
+        file.format.always.store(true, Ordering::SeqCst);
+        assert_eq!(used(&file, NOW).await, "new", "{first}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_is_used_by_nobody_while_somebody_looks_for_another() {
+    let folder = Folder::new();
+    let end = NOW + Duration::from_secs(10);
+    let text = Text {
+        until: Some(end),
+        ..Text::default()
+    };
+    let file = Arc::new(Watched::new(folder.put("f", "old"), text));
+    assert_eq!(used(&file, NOW).await, "old");
+    let looking = file.hold();
+    let late = file.current(end).await;
+    assert!(late.is_err(), "{late:?}");
+    drop(looking);
+}
+
+/// The refused one is used on where the file gives nothing in time: who comes later does not wait as long
+/// again.
+#[tokio::test(start_paused = true)]
+async fn after_a_refusal_a_file_that_hangs_is_waited_for_once() {
+    let folder = Folder::new();
+    let path = folder.put("f", "old");
+    let file = file(path.clone());
+    assert_eq!(used(&file, NOW).await, "old");
+    fs::remove_file(&path).unwrap();
+    let pipe = Pipe::at(&path);
+    file.refused(|_| true);
+    let first = tokio::spawn({
+        let file = Arc::clone(&file);
+        async move { used(&file, NOW).await }
+    });
+    settled().await;
+    tokio::time::advance(LIMIT).await;
+    assert_eq!(first.await.unwrap(), "old");
+    let next = file.current(NOW).now_or_never().expect("it hangs still");
+    assert_eq!(*next.unwrap(), "old");
+    pipe.write("new");
+}
+
 /// Texts of one length, in a file whose time does not tell them apart.
 #[tokio::test]
 async fn cf_06_a_file_that_looks_unchanged_is_read_a_minute_later() {
     let folder = Folder::new();
     let path = folder.put("f", "old");
-    let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let file = file(path.clone());
     assert_eq!(used(&file, NOW).await, "old");
-    fs::write(&path, "new").unwrap();
-    let opened = fs::File::options().write(true).open(&path).unwrap();
-    opened.set_modified(modified).unwrap();
+    rewrite(&path, "new");
     let last = NOW + (REREAD - Duration::from_secs(1));
     assert_eq!(used(&file, last).await, "old");
     assert_eq!(used(&file, NOW + REREAD).await, "new");
