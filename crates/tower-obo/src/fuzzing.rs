@@ -7,8 +7,9 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, HeaderValue, Uri};
 
 use crate::{
-    Algorithm, bearer, challenge,
+    Algorithm, Oidc, Validator, bearer, challenge,
     challenge::{Challenge, ChallengeContext},
+    keys,
     validate::{
         claims::{Audience, RawClaims},
         jose::Jws,
@@ -92,6 +93,47 @@ pub fn claims(payload: &[u8], keep: &[&str]) -> Option<Claims> {
             .map(|(name, value)| (name.as_ref().to_owned(), value.into()))
             .collect(),
     })
+}
+
+/// What a token of another provider than Entra ID says.
+#[derive(Debug)]
+pub struct OidcClaims {
+    pub issuer: String,
+    /// A list of one is not the same as one.
+    pub audience: Result<String, Vec<String>>,
+    pub expires: u64,
+    pub not_before: u64,
+    pub subject: Option<String>,
+    pub client: Option<String>,
+    pub scope: String,
+    pub roles: Vec<String>,
+    pub is_app_only: bool,
+}
+
+/// The claims of an access token of this provider, whose header does not say that it is one.
+pub fn oidc_claims(oidc: &Oidc, payload: &[u8]) -> Option<OidcClaims> {
+    let validator = Validator::builder().oidc(oidc).build();
+    let claims = validator.claims_of(oidc, payload).ok()?;
+    let optional = claims.optional;
+    Some(OidcClaims {
+        issuer: claims.issuer.into(),
+        audience: match claims.audience {
+            Audience::One(audience) => Ok(audience.into()),
+            Audience::Many(audiences) => Err(texts(audiences)),
+        },
+        expires: claims.expires,
+        not_before: claims.not_before,
+        subject: optional.subject.map(Into::into),
+        client: optional.authorized_party.map(Into::into),
+        scope: optional.scope.into(),
+        roles: texts(optional.roles),
+        is_app_only: optional.identity_type.as_deref() == Some("app"),
+    })
+}
+
+/// Where the keys of the provider are, and its token endpoint, by the document that it publishes.
+pub fn oidc_document(oidc: &Oidc, document: &[u8]) -> Option<(String, String)> {
+    keys::oidc_document(oidc, document)
 }
 
 fn texts(texts: Vec<Cow<'_, str>>) -> Vec<String> {

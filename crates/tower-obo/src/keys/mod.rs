@@ -14,6 +14,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use self::discovery::Discovery;
 pub(crate) use self::oidc::Documents;
+#[cfg(fuzzing)]
+pub(crate) use self::oidc::oidc_document;
 pub use self::{
     algorithm::Algorithm,
     fetch_error::KeysError,

@@ -44,9 +44,7 @@ impl Documents {
         let base = oidc.issuer.trim_end_matches('/');
         let url = format!("{base}/.well-known/openid-configuration");
         let answer = get(http, CONFIGURATION, &url).await?;
-        let document = serde_json::from_slice(&answer.body)
-            .map_err(|_| refused(CONFIGURATION, "it is no OpenID configuration"))?;
-        check(oidc, &document)?;
+        let document = read(oidc, &answer.body)?;
         let jwks = get(http, JWKS, &document.jwks_uri).await?;
         if !oidc.has_endpoint() {
             let endpoint = Arc::new(document.token_endpoint);
@@ -55,6 +53,20 @@ impl Documents {
         let issuers = Issuers::new(&document.issuer);
         Ok(Found { issuers, jwks })
     }
+}
+
+fn read(oidc: &Oidc, body: &[u8]) -> Result<Document, DiscoveryError> {
+    let document = serde_json::from_slice(body)
+        .map_err(|_| refused(CONFIGURATION, "it is no OpenID configuration"))?;
+    check(oidc, &document)?;
+    Ok(document)
+}
+
+/// Where the keys are and the token endpoint is.
+#[cfg(fuzzing)]
+pub(crate) fn oidc_document(oidc: &Oidc, body: &[u8]) -> Option<(String, String)> {
+    let document = read(oidc, body).ok()?;
+    Some((document.jwks_uri, document.token_endpoint))
 }
 
 /// It must be about the issuer that it was asked of (§4.3), and name nothing that is asked in clear.
