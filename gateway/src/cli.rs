@@ -295,12 +295,36 @@ fn with_flags(command: Command) -> Command {
 fn flag(key: &'static Key) -> Arg {
     let variables = key.environment.join(", ");
     let arg = Arg::new(key.name)
+        .help_heading(heading(key.name))
         .long(key.flag.trim_start_matches('-'))
         .help(format!("{} [env: {variables}]", key.help));
     match key.kind {
         Kind::Switch => arg.action(ArgAction::SetTrue),
         Kind::List | Kind::OneOrList => arg.value_name(key.value).action(ArgAction::Append),
         _ => arg.value_name(key.value),
+    }
+}
+
+/// Under which words the help text has a setting: those of one table of the file stand together.
+fn heading(name: &str) -> &'static str {
+    match name.split('.').next().unwrap_or(name) {
+        "listen" | "workers" | "drain_timeout" | "tls" | "allowed_hosts" | "trusted_proxies" => {
+            "Listener"
+        }
+        "public_url" | "resource_name" | "resource_documentation" => {
+            "Metadata of the API (RFC 9728)"
+        }
+        "upstream" | "allow_plaintext_upstream" | "downstream" | "retry_challenges" => {
+            "Upstream and downstream"
+        }
+        "admin" => "Admin listener",
+        "entra" => "Entra ID and the credential",
+        "oidc" => "Another provider of OpenID Connect",
+        "accept" => "Who may call",
+        "cache" => "Cache",
+        "limits" => "Limits and time-outs (bytes; durations such as 500ms, 30s, 5m)",
+        "log" | "traces" => "Logs and traces",
+        _ => "Further settings",
     }
 }
 
@@ -320,6 +344,19 @@ mod tests {
             assert!(help.contains(key.flag), "{}", key.flag);
         }
         assert!(help.contains("AZURE_CLIENT_SECRET"));
+    }
+
+    #[test]
+    fn every_setting_stands_under_words_that_say_what_it_is_about() {
+        for key in KEYS.iter().filter(|key| !key.flag.is_empty()) {
+            let arg = flag(key);
+            let heading = arg.get_help_heading().unwrap_or_default();
+            assert!(
+                !heading.is_empty() && heading != "Further settings",
+                "{}",
+                key.name
+            );
+        }
     }
 
     #[test]
