@@ -53,6 +53,9 @@ pub(super) const fn of_code(code: u32) -> Option<&'static str> {
         70021 | 70025 | 700_211..=700_213 | 700_229 | 7_000_272 | 7_002_137 | 7_002_138 => {
             "compare the federated credential of the app registration with the token: issuer, subject and audience must be the same to the letter"
         }
+        50166 => {
+            "the token's issuer (`iss`) must answer Entra ID from outside, over https, with its OpenID configuration and the keys that this names"
+        }
         700_223 | 700_238 => "the tenant's policy must allow federated credentials",
         65001 | 65004 | 90094 | 90095 => {
             "let an administrator consent for everybody (App registrations, API permissions, Grant admin consent), or the user at the next sign-in"
@@ -79,6 +82,11 @@ pub(super) fn of_error(error: &ExchangeError) -> Option<String> {
     use ExchangeErrorKind as K;
     if error.credential_problem().is_some() {
         let advice = "put what is wanted in place, or name another credential; nothing was asked";
+        return Some(advice.to_owned());
+    }
+    // Of a caller's token it is another kind.
+    if error.aadsts() == Some(50027) && error.kind() == K::Misconfigured {
+        let advice = "the client assertion is no JWT: look at what gives it";
         return Some(advice.to_owned());
     }
     if let Some(advice) = error.aadsts().and_then(of_code) {
