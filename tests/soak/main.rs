@@ -1,4 +1,4 @@
-//! A long run with everything that happens in a year: callers of several users at a fixed rate, while
+//! A long run with everything that happens in a year: callers of several users, while
 //! Entra ID and the upstream fail and come back, signing keys and the client secret are rotated, the
 //! configuration is read anew, and gateways are restarted in turn behind one socket. No answer may be
 //! another user's, no request may be lost that HTTP lets us keep, and the gateway that runs all the time
@@ -39,7 +39,7 @@ use self::{
     upstream::Upstream,
 };
 
-/// So many callers begin a request each so often: 200 a second.
+/// So many callers begin a request each so often, unless the last one is not answered yet.
 const CALLERS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -117,6 +117,19 @@ async fn main() -> ExitCode {
         if !metrics.lines().any(|has| has == line) {
             failures.push(format!("/metrics does not say {line:?} at the end"));
         }
+    }
+    let reloads = |result: &str| {
+        let series = format!("obo_config_reloads_total{{result=\"{result}\"}} ");
+        let lines = metrics.lines();
+        lines
+            .filter_map(|line| line.strip_prefix(&*series)?.parse::<u32>().ok())
+            .sum::<u32>()
+    };
+    let held = reloads("ok");
+    // The one that runs all the time is told of each, and sees by itself that the file is another.
+    if held * 2 < happened.reloads || reloads("failed") > 0 {
+        let failed = reloads("failed");
+        failures.push(format!("{held} configurations held, and {failed} failed"));
     }
     let mut internal = (metrics.lines()).filter(|line| line.contains("problem=\"internal-error\""));
     if internal.any(|line| !line.ends_with(" 0")) {

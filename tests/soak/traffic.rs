@@ -1,4 +1,4 @@
-//! Mixed traffic at a fixed rate: each caller sends a request every so often, whatever became of the
+//! Mixed traffic : each caller begins a request every so often, whatever became of the
 //! last.
 
 use std::{

@@ -1,6 +1,12 @@
 //! What happens meanwhile, by the second.
 
-use std::{fmt, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use entra_emulator::{Emulator, Endpoint, Fault, demo as ids};
 use tokio::time::{Instant, sleep_until};
@@ -27,8 +33,14 @@ impl Files {
         let files = Self { folder };
         files.write("secret", ids::API_CLIENT_SECRET);
         files.write("deny", "");
-        let named = |name: &str| files.folder.join(name).display().to_string();
-        let text = format!(
+        files.write("base.toml", &Self::base(&files.folder, emulator, upstream));
+        files.configure(0);
+        files
+    }
+
+    fn base(folder: &Path, emulator: &Emulator, upstream: SocketAddr) -> String {
+        let named = |name: &str| folder.join(name).display().to_string();
+        format!(
             "upstream = 'http://{upstream}'\nworkers = 2\n\
              [entra]\ntenant = '{}'\nclient_id = '{}'\nauthority = '{}'\n\
              allow_http_loopback = true\ncredential = {{ secret_file = '{}' }}\n\
@@ -40,9 +52,18 @@ impl Files {
             named("secret"),
             ids::API_SCOPE,
             named("deny"),
+        )
+    }
+
+    /// Another configuration than the last one, each time: a route more, and another limit.
+    fn configure(&self, number: u32) {
+        let base = fs::read_to_string(self.folder.join("base.toml")).unwrap();
+        let more = format!(
+            "[[route]]\npath = '/only-{number}/*'\ndownstream = 'arm'\n\
+             limits = {{ response_timeout = '{}s' }}\n",
+            20 + number % 10
         );
-        files.write("gateway.toml", &text);
-        files
+        self.write("gateway.toml", &(base + &more));
     }
 
     pub(crate) fn arguments(&self) -> Vec<String> {
@@ -71,7 +92,7 @@ pub(crate) struct Happened {
     upstream: u32,
     keys: u32,
     secrets: u32,
-    reloads: u32,
+    pub(crate) reloads: u32,
     restarts: u32,
 }
 
@@ -159,6 +180,7 @@ impl Troubles {
                 _ => {}
             }
             if second % 20 == 15 {
+                self.files.configure(happened.reloads + 1);
                 for gateway in young.iter().chain([elder]) {
                     if gateway
                         .get("/metrics")

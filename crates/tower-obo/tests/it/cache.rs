@@ -321,6 +321,9 @@ async fn the_token_of_a_downstream_that_came_after_its_caller_is_renewed_ahead_t
     world.clock.advance(life.mul_f64(0.85));
     let hold = world.entra.hold(Endpoint::Token);
     world.accepted("served, and renewed", &token).await;
-    hold.arrived(1).await;
+    let renewal = hold.arrived(1);
+    tokio::time::timeout(Duration::from_secs(30), renewal)
+        .await
+        .expect("it is renewed");
     hold.release();
 }
