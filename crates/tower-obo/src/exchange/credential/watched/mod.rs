@@ -164,6 +164,8 @@ impl<F: Format> Watched<F> {
         self: &Arc<Self>,
         now: Timestamp,
     ) -> Result<Arc<F::Value>, CredentialError> {
+        // What is refused from here on says nothing about what this look finds.
+        let refusals = self.refusals.load(Ordering::SeqCst);
         let usable = self.usable(now);
         let looking = Arc::clone(&self.looking);
         let (place, limit) = match &usable {
@@ -190,7 +192,7 @@ impl<F: Format> Watched<F> {
             Ok(Err(_)) => Err(self.unavailable("could not be read: the reader broke off")),
             Err(_) => {
                 // The look goes on, and whoever comes meanwhile takes what there is.
-                self.settle(self.refusals.load(Ordering::SeqCst));
+                self.settle(refusals);
                 let late = self.unavailable("could not be read in time");
                 if let Some(good) = self.good.load_full().filter(|good| good.is_valid(now)) {
                     tracing::warn!(error = late.text(), "the last good credential stays in use");

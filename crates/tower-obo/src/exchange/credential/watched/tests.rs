@@ -154,6 +154,37 @@ async fn cf_06_a_file_that_hangs_keeps_one_request_for_a_second_and_nobody_else(
     }
 }
 
+/// It began before the refusal, and may have seen what was there before.
+#[tokio::test(start_paused = true)]
+async fn ex_05_a_look_that_takes_too_long_does_not_bring_a_refused_value_back() {
+    let folder = Folder::new();
+    let path = folder.put("f", "old");
+    let file = file(path.clone());
+    assert_eq!(used(&file, NOW).await, "old");
+    fs::remove_file(&path).unwrap();
+    let pipe = Pipe::at(&path);
+    let first = tokio::spawn({
+        let file = Arc::clone(&file);
+        async move { used(&file, NOW).await }
+    });
+    settled().await;
+    file.refused(|_| true);
+    tokio::time::advance(PATIENCE).await;
+    assert_eq!(first.await.unwrap(), "old");
+    assert!(file.usable(NOW).is_none());
+    // Who was refused waits for a look of its own, and then there is nothing else.
+    let second = tokio::spawn({
+        let file = Arc::clone(&file);
+        async move { used(&file, NOW).await }
+    });
+    settled().await;
+    assert!(!second.is_finished());
+    tokio::time::advance(LIMIT).await;
+    assert_eq!(second.await.unwrap(), "old");
+    assert!(file.usable(NOW).is_some());
+    pipe.write("new");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_file_that_hangs_from_the_beginning_is_not_there_at_present() {
     let folder = Folder::new();
