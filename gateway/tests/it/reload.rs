@@ -428,7 +428,7 @@ async fn cf_04_what_would_keep_the_next_start_from_succeeding_changes_nothing() 
         assert!(error.to_string().contains(&format!("{key}: ")), "{error}");
         assert_eq!(client.get("/x").await.status, 200, "the old one goes on");
     }
-    let said = admin::admin(&rig).await.get("/metrics").await.body;
+    let said = admin::admin(&rig).await.figures().await;
     for line in [
         "obo_config_reloads_total{result=\"failed\"} 4",
         "obo_config_last_reload_successful 0",
