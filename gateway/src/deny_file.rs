@@ -423,7 +423,7 @@ mod tests {
             seen: Ok(String::new()),
             restless: 0,
             doubted: false,
-            patience: Duration::from_millis(50),
+            patience: Duration::from_secs(1),
         }
     }
 
@@ -471,8 +471,9 @@ mod tests {
         // It answers again, as it was.
         fs::write(&plain, "").unwrap();
         fs::rename(&plain, &path).unwrap();
-        let written = task::spawn_blocking(move || fs::write(pipe, "")).await;
-        written.unwrap().unwrap();
+        // Open for both, which never waits for a reader, and lets one go on that waits.
+        let both = fs::File::options().read(true).write(true).open(pipe);
+        drop(both.unwrap());
         said.unwrap();
         until(false).await.unwrap();
         running.abort();

@@ -181,7 +181,9 @@ fn run(mut config: Config, file: Option<ConfigFile>) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        let asked = config.clone();
+        // Without the logs, whose last lines are written when nobody has them any more.
+        let mut asked = config.clone();
+        (asked.access_log, asked.audit_log) = (None, None);
         match start_on(config, sockets).await {
             Ok(gateway) => serve(gateway, signals, file).await,
             Err(

@@ -224,7 +224,8 @@ fn page() -> String {
         `WWW-Authenticate: Bearer error=\"insufficient_claims\", claims=\"…\"`: the client sends the decoded claims to Entra ID \
         with the next sign-in. A code that is not in this list counts as *interaction* from 50072 to 50079, as \
         *Conditional Access* from 53000 to 53999 and from 530000 to 530999; any other is judged by Entra's `error` and \
-        `suberror`, and by the status.\n\n\
+        `suberror`, and by the status. Where the client proves itself by a federated token or a managed identity, AADSTS50027 is \
+        taken for what is said of that one: 502 `gateway-misconfigured`, for the operator.\n\n\
         `actor` of the document is `caller` where the user has to act, or an administrator of the user's tenant; `gateway` where \
         it is whoever runs the gateway; and `identity-provider` where it passes by itself.\n\n\
         | code | what it means | who has to act | what they do | status | challenge | problem type | `actor` |\n\

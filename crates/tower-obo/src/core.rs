@@ -52,8 +52,12 @@ use crate::{
 /// before it is hashed.
 const LONG: usize = 4 * 1024;
 
-/// So many requests may wait for a fetch of keys.
+/// So many requests may wait for a fetch because of a key id that is not known.
 const MAX_KEY_WAITERS: usize = 256;
+
+/// So many may wait for the first keys: at a start everybody does, and what no key could make good is
+/// refused before.
+const MAX_FIRST_KEY_WAITERS: usize = 1_024;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -102,6 +106,8 @@ struct Inner {
     seen_keys: Arc<keys::Seen>,
     /// Requests that may wait for a key that is not known.
     key_waiters: Arc<Semaphore>,
+    /// The same while there are no keys.
+    first_key_waiters: Arc<Semaphore>,
     admissions: Arc<Admissions>,
     tokens: Arc<DownstreamTokens>,
     authority: Box<str>,

@@ -74,7 +74,7 @@ names! {
     CONNECTIONS_FULL: Counter "obo_connections_limit_reached" ("") "Times that a worker took no more connections, because its part of limits.connections was open";
     REFUSALS: Counter "obo_refusals" ("problem, actor") "Answers of the gateway's own that say what is wrong, by the problem's type and who has to act";
     DENY_RULES: Gauge "obo_deny_rules" ("") "Lines of accept.deny_file that are in force";
-    DENY_STALE: Gauge "obo_deny_file_stale" ("") "1 while the file has changed to what cannot be used and the old list is in force, else 0";
+    DENY_STALE: Gauge "obo_deny_file_stale" ("") "1 while nobody knows what the file says, or it cannot be used, and the old list is in force, else 0";
     UPSTREAM_REQUESTS: Counter "obo_upstream_requests" ("upstream, outcome") "Requests that went to an upstream, by how it answered";
     UPSTREAM_DURATION: Histogram "obo_upstream_duration_seconds" ("upstream") "From sending a request to the beginning of the upstream's answer, or to giving up";
     ADMISSIONS: Counter "obo_admission_lookups" ("result") "Requests by whether their token had been validated before (hit) or not (miss)";

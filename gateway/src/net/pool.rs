@@ -405,8 +405,10 @@ impl Lease {
     /// Lets the next request have the connection. Only after the answer was read to its end and
     /// the request was sent to its end.
     pub(crate) fn give_back(self) {
-        if let Some(pool) = self.line.pool() {
-            pool.give_back(self);
+        match self.line.pool() {
+            Some(pool) => pool.give_back(self),
+            // A reload has taken it away; what is left of an upload is sent all the same.
+            None => self.task.end_soon(),
         }
     }
 }

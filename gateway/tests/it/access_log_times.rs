@@ -101,7 +101,7 @@ async fn an_upload_that_ends_with_its_callers_token_is_not_said_to_be_its_client
         .as_ref()
         .unwrap()
         .token()
-        .expires_in(-56)
+        .expires_in(-54)
         .sign();
     let upload = format!(
         "POST /silent HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\

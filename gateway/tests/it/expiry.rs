@@ -32,7 +32,7 @@ async fn rig() -> Rig {
 /// A token whose leeway of a minute ends in two seconds.
 fn nearly_dead(rig: &Rig) -> String {
     let token = rig.emulator.as_ref().unwrap().token();
-    token.expires_in(-58).sign()
+    token.expires_in(-54).sign()
 }
 
 async fn open(rig: &Rig, path: &str, version: &str, token: &str) -> Client {

@@ -116,7 +116,7 @@ async fn nobody_waits_for_whoever_reads_the_log_not_even_the_end() {
     std::thread::spawn(move || while pipe.write_all(&[b'\n'; 4096]).is_ok() {});
     let (public, address) = listening();
     let (admin, admin_address) = listening();
-    // Nobody listens there: each request is something to say.
+    // Nobody listens there, which is something to say.
     let nobody = "http://127.0.0.1:9";
     let arguments = format!(
         "--upstream {nobody} --authority {nobody} --allow-http-loopback --scope s --workers 2 --config"

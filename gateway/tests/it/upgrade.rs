@@ -314,7 +314,7 @@ async fn up_05_a_tunnel_ends_with_the_callers_token_unless_the_route_lets_it_liv
     let rig = Rig::new(GUARDED, echo, |_| {}).await;
     let token = rig.emulator.as_ref().unwrap().token();
     // The leeway of a minute ends in two seconds.
-    let line = format!("Authorization: Bearer {}\r\n", token.expires_in(-58).sign());
+    let line = format!("Authorization: Bearer {}\r\n", token.expires_in(-54).sign());
     let mut forever = tunnel(&rig, wish("/forever", &line)).await;
     let mut client = tunnel(&rig, wish("/ws", &line)).await;
     ends(&mut client).await;

@@ -309,6 +309,7 @@ impl CoreBuilder {
             origin_of_keys: origin,
             seen_keys: Arc::default(),
             key_waiters: Arc::new(tokio::sync::Semaphore::new(super::MAX_KEY_WAITERS)),
+            first_key_waiters: Arc::new(tokio::sync::Semaphore::new(super::MAX_FIRST_KEY_WAITERS)),
             admissions: Arc::new(Admissions::new(self.max_bytes / 2)),
             tokens: Arc::new(tokens),
             authority: authority.into(),

@@ -87,7 +87,10 @@ impl Core {
                 (Ok(admission), Ok(tokens)) => {
                     let again = core.admit(caller, admission, &policy, grpc).await;
                     again.map(|again| {
-                        (tokens.into_iter()).fold(again, |again, (refused, token)| {
+                        let now = core.0.clock.now();
+                        let good = |token: &_| core.0.tokens.is_good(token, now);
+                        let good = tokens.into_iter().filter(|(_, token)| good(token));
+                        good.fold(again, |again, (refused, token)| {
                             again.with_token(refused.name(), token)
                         })
                     })

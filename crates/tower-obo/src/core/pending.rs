@@ -163,7 +163,11 @@ impl Core {
     pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<WaitForKeys> {
         self.start();
         let refreshed = self.0.keys.refresh(reason)?;
-        let place = Arc::clone(&self.0.key_waiters).try_acquire_owned().ok()?;
+        let places = match reason {
+            RefreshReason::UnknownKey => &self.0.key_waiters,
+            RefreshReason::NoKeys => &self.0.first_key_waiters,
+        };
+        let place = Arc::clone(places).try_acquire_owned().ok()?;
         Some(WaitForKeys { refreshed, place })
     }
 

@@ -81,6 +81,7 @@ impl CoreBuilder {
             origin_of_keys,
             seen_keys,
             key_waiters: Arc::clone(&earlier.key_waiters),
+            first_key_waiters: Arc::clone(&earlier.first_key_waiters),
             admissions,
             tokens: Arc::clone(&earlier.tokens),
             authority: earlier.authority.clone(),

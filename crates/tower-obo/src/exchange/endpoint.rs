@@ -32,9 +32,6 @@ struct Inner {
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
 
-/// Entra ID's code for an assertion that is no JWT, whosever it is.
-const MALFORMED: u32 = 50027;
-
 impl TokenEndpoint {
     pub(crate) fn new(
         provider: Provider,
@@ -151,8 +148,8 @@ impl Inner {
             return Err(match self.provider.0 {
                 Which::Entra(_) => {
                     let error = ExchangeError::from_answer(status, headers, &answer.body, now);
-                    let is_ours =
-                        error.aadsts() == Some(MALFORMED) && !matches!(proof, Proof::Secret(_));
+                    let is_ours = error.aadsts() == Some(super::error::MALFORMED)
+                        && matches!(proof, Proof::Assertion(_));
                     if is_ours {
                         error.of_our_assertion()
                     } else {

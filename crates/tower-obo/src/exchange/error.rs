@@ -83,6 +83,9 @@ struct Details {
     credential: Option<Box<str>>,
 }
 
+/// Entra ID's code for an assertion that is no JWT, whosever it is.
+pub(super) const MALFORMED: u32 = 50027;
+
 impl ExchangeError {
     /// An error of that kind, with a fixed sentence for the log.
     #[must_use]
@@ -286,12 +289,17 @@ impl ExchangeError {
     /// error that is meant for it (RFC 6749 §5.2), or by what is known of this server (Keycloak says 401
     /// `unauthorized_client` of a wrong secret).
     pub(crate) fn refuses_client(&self) -> bool {
-        self.kind() == ExchangeErrorKind::Misconfigured
-            && (self.oauth_error() == Some("invalid_client") || self.0.credential_refused)
+        let is_known = match self.oauth_error() {
+            Some("invalid_client") => true,
+            Some("unauthorized_client") => self.0.credential_refused,
+            // What may be about one caller's token is no word about all.
+            _ => self.0.credential_refused && self.aadsts().is_some_and(|code| code != MALFORMED),
+        };
+        self.kind() == ExchangeErrorKind::Misconfigured && is_known
     }
 
-    /// The same error, where it is our own client assertion that is no JWT. The caller's token cannot be meant:
-    /// it was read and found valid before.
+    /// The same error, where somebody else has made our client assertion: the caller's token was read and found
+    /// valid before, so that one is taken for what is no JWT.
     pub(super) fn of_our_assertion(self) -> Self {
         self.edit(|details| {
             details.kind = ExchangeErrorKind::Misconfigured;

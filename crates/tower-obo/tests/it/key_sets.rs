@@ -306,12 +306,17 @@ async fn failure(tenant: &str, spoil: impl FnOnce(&Emulator)) -> KeysError {
     let world = World::without_keys(tenant, |builder| builder.observer(observer)).await;
     spoil(&world.entra);
     world.core.start();
-    loop {
-        if let Some(error) = failures.0.lock().unwrap().first() {
-            return error.clone();
+    let failed = async {
+        loop {
+            if let Some(error) = failures.0.lock().unwrap().first() {
+                return error.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(30), failed)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

@@ -95,6 +95,19 @@ async fn ex_05_a_refused_assertion_is_made_anew_and_sent_once_more() {
     }
 }
 
+/// What we have signed is a JWT: the code is about the caller's token, and nobody else's affair.
+#[tokio::test]
+async fn ex_05_an_assertion_that_is_no_jwt_is_the_callers_where_we_sign_ours() {
+    let signer = Signer::generate().unwrap();
+    let volume = Volume::with("api.pem", pem(&signer));
+    let world = certified(&signer, &volume).await;
+    world.entra.fail(Endpoint::Token, refused(50027), 1);
+    let answer = world.get(&world.entra.user_token("alice")).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+    assert_eq!(answer.problem_type(), "assertion-refused");
+    world.accepted("bob", &world.entra.user_token("bob")).await;
+}
+
 #[tokio::test]
 async fn ex_05_without_a_good_certificate_there_is_no_exchange() {
     let volume = Volume::with("api.pem", "nothing of use");

@@ -252,6 +252,20 @@ async fn a_closure_gives_client_assertions() {
     assert_eq!(answer.problem_type(), "gateway-misconfigured");
     assert_eq!((assertions(&world).len(), *calls.lock().unwrap()), (2, 2));
 
+    // It may be about one caller's token for all that, and holds back nobody else.
+    let given = Arc::clone(&signer);
+    let credential = Credential::assertion(move || {
+        let jwt = token(&given, 8);
+        async move { Ok(Secret::from(jwt)) }
+    });
+    let world = federated(&signer, credential).await;
+    let fault =
+        Fault::status(400).json(&json!({"error": "invalid_request", "error_codes": [50027]}));
+    world.entra.fail(Endpoint::Token, fault, 2);
+    let answer = world.get(&world.entra.user_token("alice")).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.body);
+    world.accepted("bob", &world.entra.user_token("bob")).await;
+
     let broken = Credential::assertion(|| async { Err("no vault today".into()) });
     let world = federated(&signer, broken).await;
     let answer = world.get(&world.entra.user_token("alice")).await;
