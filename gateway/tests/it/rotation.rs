@@ -133,9 +133,14 @@ fn change(emulator: &Emulator, change: impl FnOnce(&mut Application)) {
     });
 }
 
-/// Only what this one has signed is taken from now on.
-fn trust(signer: &Signer) -> impl Fn(&mut Application) {
-    let federated = FederatedCredential::new("cluster", ISSUER, "api").jwks(signer.jwks());
+/// Only what one of these has signed is taken from now on.
+fn trust(signers: &[&Signer]) -> impl Fn(&mut Application) + use<> {
+    let keys = signers.iter().flat_map(|signer| {
+        let keys = signer.jwks()["keys"].clone();
+        keys.as_array().cloned().unwrap_or_default()
+    });
+    let keys = json!({"keys": keys.collect::<Vec<_>>()});
+    let federated = FederatedCredential::new("cluster", ISSUER, "api").jwks(keys);
     move |api| api.set_federated(federated.clone())
 }
 
@@ -174,14 +179,16 @@ async fn cf_06_the_binary_s_projected_token_rotates_under_load_and_no_request_fa
     let mut token = projected(&signer);
     project(&folder, 0, &[("token", token.as_bytes())]);
     let path = folder.path("token").display().to_string();
-    let load = Load::with("AZURE_FEDERATED_TOKEN_FILE", &path, trust(&signer)).await;
+    let load = Load::with("AZURE_FEDERATED_TOKEN_FILE", &path, trust(&[&signer])).await;
     for version in 1..=4 {
         load.goes_on().await;
-        signer = Signer::generate().unwrap();
-        token = projected(&signer);
+        let next = Signer::generate().unwrap();
+        change(&load.emulator, trust(&[&signer, &next]));
+        token = projected(&next);
         project(&folder, version, &[("token", token.as_bytes())]);
         // At once: requests are under way with the old one.
-        change(&load.emulator, trust(&signer));
+        change(&load.emulator, trust(&[&next]));
+        signer = next;
     }
     load.ends_with(&token).await;
 }
@@ -201,6 +208,8 @@ async fn cf_06_the_binary_s_certificate_rotates_under_load_and_no_request_fails(
     for version in 1..=4 {
         load.goes_on().await;
         let next = Signer::generate().unwrap();
+        let registered = next.certificate().clone();
+        change(&load.emulator, |api| api.certificates.push(registered));
         project(&folder, version, &[("api.pem", pem(&next).as_bytes())]);
         change(&load.emulator, |api| {
             api.certificates = vec![next.certificate().clone()];
@@ -226,12 +235,14 @@ async fn ex_05_the_binary_s_managed_identity_has_another_token_under_load_and_no
     .await;
     let host = format!("http://{}", imds.address);
     let variable = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
-    let load = Load::with(variable, &host, trust(&signer)).await;
+    let load = Load::with(variable, &host, trust(&[&signer])).await;
     for _ in 0..4 {
         load.goes_on().await;
-        signer = Signer::generate().unwrap();
-        *given.lock().unwrap() = projected(&signer);
-        change(&load.emulator, trust(&signer));
+        let next = Signer::generate().unwrap();
+        change(&load.emulator, trust(&[&signer, &next]));
+        *given.lock().unwrap() = projected(&next);
+        change(&load.emulator, trust(&[&next]));
+        signer = next;
     }
     let last = given.lock().unwrap().clone();
     load.ends_with(&last).await;
