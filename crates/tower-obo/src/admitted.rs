@@ -233,16 +233,6 @@ impl Admitted {
         &self.policy
     }
 
-    /// The same with another token for that downstream, if one came with the request.
-    pub(crate) fn with_token(mut self, name: &str, new: Arc<CachedToken>) -> Self {
-        if let Some((Some(at), _)) = self.named(name)
-            && let Some(token) = self.tokens.get_mut(at)
-        {
-            *token = new;
-        }
-        self
-    }
-
     /// Whether a header of the caller has to be taken out, before anything is set.
     #[must_use]
     pub fn removes(&self, name: &HeaderName) -> bool {

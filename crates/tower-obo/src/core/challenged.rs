@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::{Core, Head, Pending, Sight, is_grpc};
+use super::{Core, Head, Pending, is_grpc};
 use crate::{
     Admitted, DownstreamToken, Rejection, Secret,
     admission::{self, Admission},
@@ -76,25 +76,15 @@ impl Core {
                 let (tokens, challenge) = (&core.0.tokens, &challenge);
                 async move {
                     let cached = refused.cached();
-                    let exchange = tokens.exchange_for_claims(cached, challenge, want).await;
-                    exchange.map(|token| (refused, token))
+                    tokens.exchange_for_claims(cached, challenge, want).await
                 }
             });
-            let exchanges = join_all(exchanges).await;
-            let exchanges: Result<Vec<_>, _> = exchanges.into_iter().collect();
-            let again = match (core.known_again(&caller), exchanges) {
+            let exchanges = join_all(exchanges).await.into_iter();
+            let exchanged = exchanges.collect::<Result<Vec<_>, _>>();
+            let again = match (core.known_again(&caller), exchanged) {
                 (Err(ended), _) => Err(ended),
-                (Ok(admission), Ok(tokens)) => {
-                    let again = core.admit(caller, admission, &policy, grpc).await;
-                    again.map(|again| {
-                        let now = core.0.clock.now();
-                        let good = |token: &_| core.0.tokens.is_good(token, now);
-                        let good = tokens.into_iter().filter(|(_, token)| good(token));
-                        good.fold(again, |again, (refused, token)| {
-                            again.with_token(refused.name(), token)
-                        })
-                    })
-                }
+                // The new tokens are found where the old ones were, unless they have ended already.
+                (Ok(admission), Ok(_)) => core.admit(caller, admission, &policy, grpc).await,
                 (Ok(_), Err(error)) => Err(match core.not_denied(&principal) {
                     Ok(()) => Rejection::exchange(error, &core.0.challenge).of_caller(&principal),
                     Err(cut_off) => cut_off.of_caller(&principal),
@@ -112,10 +102,6 @@ impl Core {
         if let Some(admission) = self.0.admissions.get(&key, now) {
             return Ok(admission);
         }
-        match self.first_sight(bytes, key, now) {
-            Sight::Admission(admission) => Ok(admission),
-            Sight::Refused(rejection) => Err(rejection),
-            Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
-        }
+        self.judge_finally(bytes, key, now)
     }
 }

@@ -344,7 +344,17 @@ impl Core {
         let _ = tokio::time::timeout(self.0.key_wait, waiting.refreshed).await;
         drop(waiting.place);
         let now = self.0.clock.now();
-        match self.first_sight(token.expose().as_bytes(), key, now) {
+        self.judge_finally(token.expose().as_bytes(), key, now)
+    }
+
+    /// Judges a token by the keys that are there; newer ones are not waited for.
+    pub(super) fn judge_finally(
+        &self,
+        token: &[u8],
+        key: Digest,
+        now: Timestamp,
+    ) -> Result<Arc<Admission>, Rejection> {
+        match self.first_sight(token, key, now) {
             Sight::Admission(admission) => Ok(admission),
             Sight::Refused(rejection) => Err(rejection),
             Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
@@ -365,11 +375,7 @@ impl Core {
         if current.as_ref().map(Arc::as_ptr) == needed.judged_by.as_ref().map(Arc::as_ptr) {
             return Err(self.no_keys(needed.reason));
         }
-        match self.first_sight(needed.token.as_bytes(), key, now) {
-            Sight::Admission(admission) => Ok(admission),
-            Sight::Refused(rejection) => Err(rejection),
-            Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
-        }
+        self.judge_finally(needed.token.as_bytes(), key, now)
     }
 
     /// The token cannot be judged valid, and no newer keys are to be had for the moment.
