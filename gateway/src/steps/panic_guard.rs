@@ -53,10 +53,13 @@ where
     fn call(&mut self, exchange: Exchange) -> Self::Future {
         let id = exchange.id.clone();
         let grpc = exchange.is_grpc();
-        let reader = self.pages.reader(&exchange);
+        let mut reader = None;
         // What is shared beyond the request (pools, routes) is changed in single steps that do
         // not panic halfway.
-        let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            reader = self.pages.reader(&exchange);
+            self.inner.call(exchange)
+        }));
         PanicGuardFuture {
             inner: called.ok(),
             id,

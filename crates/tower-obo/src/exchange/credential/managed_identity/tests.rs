@@ -475,7 +475,9 @@ async fn a_platform_that_takes_its_time_to_fail_is_a_failure_that_others_share()
     settings.limit = Duration::from_millis(5_900);
     let identity = at_work(settings);
     for _ in 0..2 {
-        let failed = identity.assertion(&audience()).await;
+        let audience = audience();
+        let failed = tokio::time::timeout(Duration::from_secs(30), identity.assertion(&audience));
+        let failed = failed.await.unwrap();
         let Err(CredentialError::Unavailable(text)) = failed else {
             panic!("{failed:?}");
         };
