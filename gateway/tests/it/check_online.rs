@@ -3,9 +3,11 @@
 
 use std::process::{Command, Output};
 
-use entra_emulator::{Emulator, Endpoint, Fault, Signer, demo as ids, directory::Certificate};
+use entra_emulator::{Emulator, Endpoint, Fault, demo as ids};
 use obo_gateway::{Config, Outcome, Report, Secret, Sources, check_online};
 use serde_json::json;
+
+mod credentials;
 
 use crate::{binary, client::in_time, credentials::File};
 
@@ -47,28 +49,28 @@ async fn check(config: &Config, token: Option<&str>) -> Report {
     in_time(check_online(config, token.as_ref())).await.unwrap()
 }
 
-/// Subject and outcome of every finding, the subject's first two words.
-fn outcomes(report: &Report) -> Vec<(String, Outcome)> {
+/// Every finding as its subject's first words, without "downstream", and its outcome.
+fn outcomes(report: &Report) -> Vec<String> {
     let findings = report.findings().iter();
-    let short = |subject: &str| {
-        let words: Vec<&str> = subject
-            .split(' ')
-            .take_while(|w| !w.starts_with('('))
-            .collect();
-        words.join(" ")
-    };
     findings
-        .map(|finding| (short(finding.subject()), finding.outcome()))
+        .map(|finding| {
+            let words = finding.subject().split(' ');
+            let words = words.take_while(|word| !word.starts_with('('));
+            let subject = words.collect::<Vec<_>>().join(" ");
+            let outcome = match finding.outcome() {
+                Good => "ok",
+                Failed => "failed",
+                Unknown => "unknown",
+                other => panic!("{other:?}"),
+            };
+            format!("{} {outcome}", subject.trim_start_matches("downstream "))
+        })
         .collect()
 }
 
 #[track_caller]
-fn assert_outcomes(report: &Report, expected: &[(&str, Outcome)]) {
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(s, o)| ((*s).to_owned(), *o))
-        .collect();
-    assert_eq!(outcomes(report), expected, "{report}");
+fn assert_outcomes(report: &Report, expected: &str) {
+    assert_eq!(outcomes(report).join(", "), expected, "{report}");
     assert!(!report.to_string().contains(ids::API_CLIENT_SECRET));
 }
 
@@ -97,13 +99,7 @@ async fn what_only_a_users_token_can_tell_is_not_known_without_one_and_said_with
     let report = check(&config, None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Good),
-            ("downstream arm", Unknown),
-            ("downstream graph", Unknown),
-        ],
+        "discovery ok, keys ok, credential ok, arm unknown, graph unknown",
     );
     assert!(!report.has_failures());
     assert!(said(&report, "downstream arm").contains("--token-file"));
@@ -113,14 +109,7 @@ async fn what_only_a_users_token_can_tell_is_not_known_without_one_and_said_with
     let report = check(&config, Some(&token)).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("token", Good),
-            ("credential", Good),
-            ("downstream arm", Good),
-            ("downstream graph", Good),
-        ],
+        "discovery ok, keys ok, token ok, credential ok, arm ok, graph ok",
     );
     assert!(!report.to_string().contains(&token));
     assert_eq!(emulator.exchanges(), 2);
@@ -136,14 +125,7 @@ async fn cf_07_a_wrong_secret_is_named_with_its_code_and_shown_once_only() {
     let report = check(&config, Some(&token)).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("token", Good),
-            ("credential", Failed),
-            ("downstream arm", Unknown),
-            ("downstream graph", Unknown),
-        ],
+        "discovery ok, keys ok, token ok, credential failed, arm unknown, graph unknown",
     );
     let said = said(&report, "credential");
     assert!(
@@ -171,12 +153,7 @@ async fn cf_07_an_unknown_tenant_is_named_and_nothing_else_is_blamed() {
     let report = check(&config, None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Failed),
-            ("keys", Unknown),
-            ("credential", Unknown),
-            ("downstream arm", Unknown),
-        ],
+        "discovery failed, keys unknown, credential unknown, arm unknown",
     );
     let said = said(&report, "discovery");
     assert!(
@@ -194,13 +171,7 @@ async fn cf_07_an_authority_out_of_reach_is_named_and_nothing_else_is_blamed() {
     let report = check(&config, Some("a.b.c")).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Failed),
-            ("keys", Unknown),
-            ("token", Unknown),
-            ("credential", Unknown),
-            ("downstream arm", Unknown),
-        ],
+        "discovery failed, keys unknown, token unknown, credential unknown, arm unknown",
     );
     let said = said(&report, "discovery");
     assert!(said.starts_with("http://127.0.0.1:9/"), "{said}");
@@ -212,15 +183,7 @@ async fn cf_07_keys_that_are_none_and_a_token_endpoint_that_fails_are_told_apart
     let emulator = emulator().await;
     emulator.set_jwks(json!({"keys": []}));
     let report = check(&config(&emulator, OF_APPLICATION), None).await;
-    assert_outcomes(
-        &report,
-        &[
-            ("discovery", Good),
-            ("keys", Failed),
-            ("credential", Good),
-            ("downstream jobs", Good),
-        ],
-    );
+    assert_outcomes(&report, "discovery ok, keys failed, credential ok, jobs ok");
     assert!(said(&report, "keys").starts_with("key set: the set has no key"));
 
     emulator.reset_jwks();
@@ -228,12 +191,7 @@ async fn cf_07_keys_that_are_none_and_a_token_endpoint_that_fails_are_told_apart
     let report = check(&config(&emulator, OF_APPLICATION), None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Failed),
-            ("downstream jobs", Unknown),
-        ],
+        "discovery ok, keys ok, credential failed, jobs unknown",
     );
     assert!(said(&report, "credential").contains("the token endpoint has a fault"));
 }
@@ -249,14 +207,7 @@ async fn cf_07_missing_and_withdrawn_consent_are_named_for_each_downstream() {
         let report = check(&config, Some(&token)).await;
         assert_outcomes(
             &report,
-            &[
-                ("discovery", Good),
-                ("keys", Good),
-                ("token", Good),
-                ("credential", Good),
-                ("downstream arm", Failed),
-                ("downstream graph", Good),
-            ],
+            "discovery ok, keys ok, token ok, credential ok, arm failed, graph ok",
         );
         let said = said(&report, "downstream arm");
         assert!(
@@ -276,13 +227,7 @@ async fn an_api_that_the_tenant_does_not_have_is_named_without_a_users_token() {
     let report = check(&config(&emulator, rest), None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Good),
-            ("downstream vault", Failed),
-            ("downstream arm", Unknown),
-        ],
+        "discovery ok, keys ok, credential ok, vault failed, arm unknown",
     );
     assert!(said(&report, "downstream vault").contains("AADSTS500011"));
 
@@ -290,12 +235,7 @@ async fn an_api_that_the_tenant_does_not_have_is_named_without_a_users_token() {
     let report = check(&config(&emulator, &jobs), None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Unknown),
-            ("downstream jobs", Failed),
-        ],
+        "discovery ok, keys ok, credential unknown, jobs failed",
     );
 }
 
@@ -357,25 +297,14 @@ async fn where_any_tenant_will_do_it_is_asked_in_that_of_the_token() {
     let report = check(&config, None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Unknown),
-            ("downstream arm", Unknown),
-        ],
+        "discovery ok, keys ok, credential unknown, arm unknown",
     );
     assert_eq!(emulator.count(Endpoint::Token), 0);
     let erin = emulator.user_token("erin");
     let report = check(&config, Some(&erin)).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("token", Good),
-            ("credential", Good),
-            ("downstream arm", Good),
-        ],
+        "discovery ok, keys ok, token ok, credential ok, arm ok",
     );
 }
 
@@ -392,134 +321,10 @@ async fn a_token_that_is_no_users_or_not_for_this_api_is_said_to_be_no_good() {
         let report = check(&config, Some(&token)).await;
         assert_outcomes(
             &report,
-            &[
-                ("discovery", Good),
-                ("keys", Good),
-                ("token", Failed),
-                ("credential", Good),
-                ("downstream arm", Unknown),
-            ],
+            "discovery ok, keys ok, token failed, credential ok, arm unknown",
         );
     }
     assert_eq!(emulator.exchanges(), 0);
-}
-
-/// A certificate of these days, and the file that has it with its key.
-fn certificate(from: i32, to: i32) -> (File, Certificate) {
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.not_before = rcgen::date_time_ymd(from, 1, 1);
-    parameters.not_after = rcgen::date_time_ymd(to, 1, 1);
-    let certificate = parameters.self_signed(&key).unwrap().pem();
-    let file = File::new();
-    std::fs::write(&file.0, key.serialize_pem() + &certificate).unwrap();
-    (file, Certificate::from_pem(&certificate).unwrap())
-}
-
-async fn check_with(emulator: &Emulator, variable: &str, value: &str) -> Report {
-    let config = with(emulator.url(), ids::CONTOSO, OF_APPLICATION, |name| {
-        (name == variable).then(|| value.to_owned())
-    });
-    check(&config, None).await
-}
-
-#[tokio::test]
-async fn cf_07_a_certificate_is_shown_and_one_that_has_expired_or_is_not_registered_is_named() {
-    let emulator = emulator().await;
-    let (file, registered) = certificate(2020, 2100);
-    let (expired, _) = certificate(2019, 2020);
-    let (other, _) = certificate(2020, 2100);
-    emulator.update_directory(|directory| {
-        let api = directory.application_mut(ids::API_CLIENT_ID).unwrap();
-        api.certificates.push(registered);
-    });
-    let with_file = async |file: &File| {
-        let path = file.0.display().to_string();
-        check_with(&emulator, "OBO_CLIENT_CERTIFICATE", &path).await
-    };
-    let report = with_file(&file).await;
-    assert!(!report.has_failures(), "{report}");
-    assert_eq!(
-        outcomes(&report)[2],
-        ("credential".to_owned(), Good),
-        "{report}"
-    );
-
-    let asked = emulator.count(Endpoint::Token);
-    let report = with_file(&expired).await;
-    assert_eq!(
-        outcomes(&report)[2],
-        ("credential".to_owned(), Failed),
-        "{report}"
-    );
-    let told = said(&report, "credential");
-    assert!(told.contains("expired"), "{told}");
-    assert!(told.contains(&expired.0.display().to_string()), "{told}");
-    assert_eq!(
-        emulator.count(Endpoint::Token),
-        asked,
-        "it is not even shown"
-    );
-
-    let report = with_file(&other).await;
-    let told = said(&report, "credential");
-    assert!(told.contains("AADSTS700027"), "{told}");
-    assert!(told.contains("upload the certificate"), "{told}");
-}
-
-#[tokio::test]
-async fn a_federated_token_is_shown_and_a_managed_identity_that_is_not_there_is_named() {
-    let emulator = emulator().await;
-    let signer = Signer::generate().unwrap();
-    let (file, _) = certificate(2020, 2100);
-    let now = tower_obo::Clock::now(&tower_obo::SystemClock).as_unix();
-    let token = signer.sign(
-        &json!({"alg": "RS256", "kid": signer.kid()}),
-        &json!({"aud": "api://AzureADTokenExchange", "iss": "https://cluster.example/", "sub": "other",
-                "iat": now, "exp": now + 3600}),
-    );
-    std::fs::write(&file.0, token).unwrap();
-    emulator.update_directory(|directory| {
-        let api = directory.application_mut(ids::API_CLIENT_ID).unwrap();
-        let federated = entra_emulator::directory::FederatedCredential::new(
-            "cluster",
-            "https://cluster.example/",
-            "api",
-        );
-        api.set_federated(federated.jwks(signer.jwks()));
-    });
-    let path = file.0.display().to_string();
-    let report = check_with(&emulator, "AZURE_FEDERATED_TOKEN_FILE", &path).await;
-    let told = said(&report, "credential");
-    assert!(told.contains("AADSTS700213"), "{told}");
-    assert!(told.contains("issuer, subject and audience"), "{told}");
-
-    let config = with(
-        emulator.url(),
-        ids::CONTOSO,
-        OF_APPLICATION,
-        |name| match name {
-            "OBO_MANAGED_IDENTITY" => Some("true".to_owned()),
-            "IDENTITY_ENDPOINT" => Some("http://127.0.0.1:9/token".to_owned()),
-            "IDENTITY_HEADER" => Some("header-secret".to_owned()),
-            _ => None,
-        },
-    );
-    let report = check(&config, None).await;
-    assert_outcomes(
-        &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Failed),
-            ("downstream jobs", Unknown),
-        ],
-    );
-    assert!(
-        said(&report, "credential").contains("the connection failed"),
-        "{report}"
-    );
-    assert!(!report.to_string().contains("header-secret"), "{report}");
 }
 
 #[tokio::test]
@@ -544,35 +349,20 @@ async fn of_another_provider_it_is_the_same() {
     let report = check(&config(ids::API_CLIENT_SECRET), None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Good),
-            ("downstream own", Good),
-            ("downstream exchanged", Unknown),
-        ],
+        "discovery ok, keys ok, credential ok, own ok, exchanged unknown",
     );
     // Entra ID, as which the emulator answers, has no such grant.
     let alice = emulator.user_token("alice");
     let report = check(&config(ids::API_CLIENT_SECRET), Some(&alice)).await;
     assert_eq!(
         outcomes(&report)[4..],
-        [
-            ("downstream own".to_owned(), Good),
-            ("downstream exchanged".to_owned(), Failed)
-        ],
+        ["own ok", "exchanged failed"],
         "{report}"
     );
     let report = check(&config("wrong"), None).await;
     assert_outcomes(
         &report,
-        &[
-            ("discovery", Good),
-            ("keys", Good),
-            ("credential", Failed),
-            ("downstream own", Unknown),
-            ("downstream exchanged", Unknown),
-        ],
+        "discovery ok, keys ok, credential failed, own unknown, exchanged unknown",
     );
 }
 

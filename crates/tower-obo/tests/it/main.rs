@@ -33,6 +33,7 @@ mod jose;
 mod jwt_form;
 mod key_sets;
 mod key_sources;
+mod key_waits;
 mod keys;
 mod layer;
 mod meanwhile;
