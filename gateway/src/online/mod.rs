@@ -36,7 +36,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// What [`check`](crate::check) finds: the configuration cannot work whatever the provider says.
+/// The configuration cannot work whatever the provider says. Its files but for the credential's are not
+/// looked at: that is for [`check`](crate::check).
 ///
 /// ```no_run
 /// # async fn example(config: obo_gateway::Config) -> Result<(), Box<dyn std::error::Error>> {
