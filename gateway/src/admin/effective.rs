@@ -250,6 +250,7 @@ fn route(route: &Route) -> Value {
         pass_caller_token,
         upgrade,
         outlive_token,
+        trailers,
         cors,
         limits,
     } = route;
@@ -276,6 +277,7 @@ fn route(route: &Route) -> Value {
         "pass_caller_token": pass_caller_token,
         "upgrade": if *upgrade { vec!["websocket"] } else { Vec::new() },
         "outlive_token": outlive_token,
+        "trailers": trailers,
         "cors": cors.as_ref().map(pages),
         "limits": {
             "body_bytes": body_bytes,
