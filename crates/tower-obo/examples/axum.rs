@@ -31,7 +31,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tower_obo::{Downstream, DownstreamToken, OboLayer, Principal};
+use tower_obo::{Downstream, DownstreamToken, OboLayer, OboLayerBuilder, Principal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -45,33 +45,37 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let arm = std::env::var("ARM_URL").unwrap_or("https://management.azure.com".to_owned());
-    let obo = OboLayer::from_env()?
+    let arm = Arm {
+        url: std::env::var("ARM_URL").unwrap_or("https://management.azure.com".to_owned()),
+        client: reqwest::Client::new(),
+    };
+    let listen = std::env::var("LISTEN").unwrap_or("127.0.0.1:3001".to_owned());
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app(OboLayer::from_env()?, arm)?).await?;
+    Ok(())
+}
+
+/// The service behind its layer.
+pub(crate) fn app(obo: OboLayerBuilder, arm: Arm) -> Result<Router, Box<dyn Error>> {
+    let obo = obo
         // The emulator is plain http on loopback. A real authority is https, whatever this says.
         .allow_http_loopback(true)
         .require_scope("access_as_user")
         .downstream(Downstream::azure_resource_manager())
         .build()?;
-    let app = Router::new()
+    Ok(Router::new()
         .route("/subscriptions", get(subscriptions))
         .route("/me", get(me))
         .layer(obo)
-        .with_state(Arm {
-            url: arm,
-            client: reqwest::Client::new(),
-        });
-
-    let listen = std::env::var("LISTEN").unwrap_or("127.0.0.1:3001".to_owned());
-    let listener = tokio::net::TcpListener::bind(listen).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).await?;
-    Ok(())
+        .with_state(arm))
 }
 
+/// Where Azure Resource Manager is.
 #[derive(Clone)]
-struct Arm {
-    url: String,
-    client: reqwest::Client,
+pub(crate) struct Arm {
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
 }
 
 /// Calls the downstream API as the user. Where it wants the user to prove more (a revoked session,
