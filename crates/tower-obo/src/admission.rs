@@ -31,7 +31,7 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(valid: Validated, downstreams: usize) -> Self {
         Self {
-            weight: OVERHEAD + valid.principal.weight() + downstreams * SLOT,
+            weight: weight(&valid.principal, downstreams, downstreams.min(1) * TOKEN),
             principal: valid.principal,
             valid_until: valid.valid_until,
             key: valid.key,
@@ -42,12 +42,12 @@ impl Admission {
     /// The same admission counted with what its tokens really take, if that is more than was
     /// reserved for them.
     fn outgrown(&self) -> Option<Self> {
-        let tokens = |slot: &ArcSwapOption<CachedToken>| {
-            let taken = slot.load().as_ref().map_or(0, |token| token.weight());
-            taken.max(SLOT)
+        let token = |slot: &ArcSwapOption<CachedToken>| {
+            let token = slot.load();
+            token.as_ref().map_or(0, |token| token.weight().max(TOKEN))
         };
-        let weight =
-            OVERHEAD + self.principal.weight() + self.slots.iter().map(tokens).sum::<usize>();
+        let tokens = self.slots.iter().map(token).sum();
+        let weight = weight(&self.principal, self.slots.len(), tokens);
         (weight > self.weight).then(|| Self {
             principal: self.principal.clone(),
             valid_until: self.valid_until,
@@ -76,11 +76,13 @@ impl Admission {
     }
 
     /// Puts a downstream token into its slot. A downstream that came after the admission has none,
-    /// and is found by content instead.
-    pub(crate) fn set_token(&self, downstream: usize, token: Arc<CachedToken>) {
-        if let Some(slot) = self.slots.get(downstream) {
+    /// and is found by content instead. Whether there is a slot; [`Admissions::weigh`] then counts it.
+    pub(crate) fn set_token(&self, downstream: usize, token: Arc<CachedToken>) -> bool {
+        let slot = self.slots.get(downstream);
+        if let Some(slot) = slot {
             slot.store(Some(token));
         }
+        slot.is_some()
     }
 }
 
@@ -103,9 +105,16 @@ struct ByBytes;
 /// What an entry takes beside its strings: the entry itself, its `Arc`s, its place in the table.
 const OVERHEAD: usize = 320;
 
-/// A downstream token is kept alive by its slot even when the store has let it go, so its usual
-/// size is reserved from the start.
-const SLOT: usize = 2_048;
+/// A downstream token is kept alive by its slot even when the store has let it go. The usual size of one is
+/// reserved from the start; of a core with many downstreams a caller has the tokens of few, so the others are
+/// counted when they come.
+const TOKEN: usize = 2_048;
+
+const SLOT: usize = size_of::<ArcSwapOption<CachedToken>>();
+
+fn weight(principal: &Principal, slots: usize, tokens: usize) -> usize {
+    OVERHEAD + principal.weight() + slots * SLOT + tokens
+}
 
 impl Weighter<Digest, Arc<Admission>> for ByBytes {
     fn weight(&self, _: &Digest, admission: &Arc<Admission>) -> u64 {

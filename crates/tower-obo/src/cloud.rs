@@ -81,6 +81,39 @@ pub(crate) fn issuer(authority: &str, tenant: &str) -> String {
     format!("{}/{tenant}/v2.0", authority.trim_end_matches('/'))
 }
 
+/// A resource by one of its names: the application id of Microsoft Graph and of Azure Resource Manager, each
+/// of which is one application in every cloud and has several names in scopes. None at all means Graph.
+pub(crate) fn resource_of_many_names(resource: &str) -> &str {
+    const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
+    const RESOURCE_MANAGER: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
+    let is = |name: &str, hosts: &[&str]| {
+        let mut names = hosts.iter().map(|name| (*name, host(resource)));
+        resource.eq_ignore_ascii_case(name) || names.any(|(a, b)| a.eq_ignore_ascii_case(b))
+    };
+    if resource.is_empty() || is(GRAPH, &GRAPH_HOSTS) {
+        GRAPH
+    } else if is(RESOURCE_MANAGER, &RESOURCE_MANAGER_HOSTS) {
+        RESOURCE_MANAGER
+    } else {
+        resource
+    }
+}
+
+const GRAPH_HOSTS: [&str; 4] = [
+    "graph.microsoft.com",
+    "graph.microsoft.us",
+    "dod-graph.microsoft.us",
+    "microsoftgraph.chinacloudapi.cn",
+];
+const RESOURCE_MANAGER_HOSTS: [&str; 6] = [
+    "management.azure.com",
+    "management.core.windows.net",
+    "management.usgovcloudapi.net",
+    "management.core.usgovcloudapi.net",
+    "management.chinacloudapi.cn",
+    "management.core.chinacloudapi.cn",
+];
+
 /// Scheme and host are all that an authority has; one with a port is none of Microsoft's.
 fn host(authority: &str) -> &str {
     let authority = authority.trim_end_matches('/');

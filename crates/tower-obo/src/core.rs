@@ -400,7 +400,9 @@ impl Core {
         }
         let key = self.token_key(&admission.principal, bound, token);
         let ready = self.0.tokens.fresh(&key, now)?;
-        admission.set_token(bound.slot, Arc::clone(&ready));
+        if admission.set_token(bound.slot, Arc::clone(&ready)) {
+            self.weigh(token, admission);
+        }
         // An admission that is older than the downstream has no slot, and always comes here.
         Some(if ready.wants_renewal(now) {
             self.renewed(admission, bound, token, ready, now)

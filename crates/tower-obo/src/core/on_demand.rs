@@ -95,7 +95,7 @@ impl OnDemand {
             return Ok(token);
         }
         let token = core.obtain(admission, bound, caller).await?;
-        core.weigh(caller, admission);
+        core.weigh(bytes, admission);
         Ok(token)
     }
 }

@@ -244,7 +244,7 @@ impl Core {
             }
         }
         let tokens = self.obtain_all(&token, &admission, policy).await?;
-        self.weigh(&token, &admission);
+        self.weigh(token.expose().as_bytes(), &admission);
         let on_demand = OnDemand::of(self, &admission, policy, || (token, grpc));
         Ok(Admitted::new(
             policy,
@@ -327,9 +327,8 @@ impl Core {
     }
 
     /// Counts an admission with the tokens that it has got.
-    pub(super) fn weigh(&self, caller: &Secret, admission: &Admission) {
-        let fingerprint = self.0.validator.fingerprint();
-        let key = admission::key(fingerprint, caller.expose().as_bytes());
+    pub(super) fn weigh(&self, caller: &[u8], admission: &Admission) {
+        let key = admission::key(self.0.validator.fingerprint(), caller);
         self.0.admissions.weigh(key, admission);
     }
 

@@ -202,12 +202,13 @@ impl Downstream {
         self.target.grant
     }
 
-    /// What the scopes are of: all before the last `/` of one. Empty for those of Microsoft Graph that are
-    /// written without it. A resource that ends in `/` has two in its `//.default`.
+    /// What the scopes are of: all before the last `/` of one, or what Entra ID knows it as by whatever name.
+    /// Empty for those of Microsoft Graph that are written without it. A resource that ends in `/` has two in
+    /// its `//.default`.
     pub(crate) fn throttled_as(&self) -> &str {
         let scope = self.scopes().next().unwrap_or_default();
         let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
-        resource.trim_end_matches('/')
+        cloud::resource_of_many_names(resource.trim_end_matches('/'))
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
@@ -265,36 +266,51 @@ fn add(list: &mut Arc<[Box<str>]>, item: Box<str>) {
 mod tests {
     use super::Downstream;
 
+    const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
+    const RESOURCE_MANAGER: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
+
     #[test]
     fn the_scopes_of_one_resource_have_it_in_common() {
         for (scopes, resource) in [
-            (
-                &["https://graph.microsoft.com/User.Read"][..],
-                "https://graph.microsoft.com",
-            ),
+            (&["https://graph.microsoft.com/User.Read"][..], GRAPH),
             (
                 &[
                     "https://graph.microsoft.com/Mail.Read",
                     "https://graph.microsoft.com/User.Read",
                 ],
-                "https://graph.microsoft.com",
+                GRAPH,
             ),
-            (
-                &["https://management.azure.com/.default"],
-                "https://management.azure.com",
-            ),
+            (&["https://management.azure.com/.default"], RESOURCE_MANAGER),
             (
                 &["https://management.azure.com//.default"],
-                "https://management.azure.com",
+                RESOURCE_MANAGER,
             ),
             (
                 &["https://management.azure.com//user_impersonation"],
-                "https://management.azure.com",
+                RESOURCE_MANAGER,
             ),
             (&["api://0000/a/b"], "api://0000/a"),
             (&["0000/.default"], "0000"),
-            (&["User.Read"], ""),
-            (&[], ""),
+            (
+                &["https://management.core.windows.net//.default"],
+                RESOURCE_MANAGER,
+            ),
+            (
+                &["https://MANAGEMENT.usgovcloudapi.net/.default"],
+                RESOURCE_MANAGER,
+            ),
+            (
+                &["https://management.azure.com.example/.default"],
+                "https://management.azure.com.example",
+            ),
+            (
+                &["https://management.azure.com/x/.default"],
+                "https://management.azure.com/x",
+            ),
+            (&["User.Read"], GRAPH),
+            (&["00000003-0000-0000-C000-000000000000/.default"], GRAPH),
+            (&["https://graph.microsoft.us/.default"], GRAPH),
+            (&[], GRAPH),
         ] {
             let downstream = Downstream::new("d", scopes.iter().copied());
             assert_eq!(downstream.throttled_as(), resource, "{scopes:?}");

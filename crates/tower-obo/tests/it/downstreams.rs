@@ -35,7 +35,7 @@ fn graph() -> Downstream {
 }
 
 /// Azure Resource Manager in `Authorization`, Graph beside it.
-fn both() -> Policy {
+pub(crate) fn both() -> Policy {
     policy().downstream_in(graph(), GRAPH_HEADER)
 }
 
@@ -98,6 +98,29 @@ async fn one_request_carries_the_tokens_of_two_downstreams_in_the_headers_that_w
         assert!(arm.starts_with("https://management."), "{arm}");
     }
     assert_eq!(world.exchanges_asked(), 2);
+}
+
+/// A core that has had fifty downstreams keeps as many callers as one that has two.
+#[tokio::test]
+async fn ca_07_a_caller_is_counted_with_the_tokens_that_are_there_and_no_others() {
+    let world = World::start().await;
+    for number in 0..50 {
+        let scope = format!("api://{number}/.default");
+        let unused = Downstream::new(format!("unused-{number}"), [scope]);
+        world
+            .core
+            .bind(policy().downstream_on_demand(unused))
+            .unwrap();
+    }
+    world.core.bind(both()).unwrap();
+    let token = world.entra.user_token("alice");
+    admitted(&world, policy(), &token).await;
+    let with_one = world.core.cache_usage().admissions.bytes;
+    assert!((2_048..8_192).contains(&with_one), "{with_one}");
+    admitted(&world, both(), &token).await;
+    let with_two = world.core.cache_usage().admissions.bytes;
+    assert!(with_two >= with_one + 2_048, "{with_one}, {with_two}");
+    assert_eq!(world.core.cache_usage().admissions.entries, 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use entra_emulator::{Endpoint, demo};
 use http::StatusCode;
 use tower_obo::{AccessPolicy, Core, CoreBuilder, Credential, Entra, Policy, TokenDefect};
 
-use crate::fixture::{World, policy, with_token};
+use crate::{
+    downstreams::both,
+    fixture::{World, policy, with_token},
+};
 
 impl World {
     fn builder(&self, tenants: Entra, client: &str) -> CoreBuilder {
@@ -48,6 +51,22 @@ async fn it_has_the_keys_tokens_and_credential_of_the_one_before() {
     );
     let bob = world.entra.user_token("bob");
     world.accepted("the credential", &bob).await;
+}
+
+/// What is judged anew finds its tokens in the store, without an exchange.
+#[tokio::test]
+async fn ca_07_tokens_that_are_found_again_are_counted_with_their_caller() {
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let sent = world.send_by(both(), with_token(&token)).await;
+    assert_eq!(sent.status, StatusCode::OK, "{}", sent.body);
+    let one = world.core.cache_usage().admissions.bytes;
+    let world = world.succeeded(OURS(), |builder| builder.audience("https://api.example"));
+    let sent = world.send_by(both(), with_token(&token)).await;
+    assert_eq!(sent.status, StatusCode::OK, "{}", sent.body);
+    assert_eq!(world.exchanges_asked(), 2);
+    // The earlier rules' admission is there still.
+    assert_eq!(world.core.cache_usage().admissions.bytes, 2 * one);
 }
 
 #[tokio::test]

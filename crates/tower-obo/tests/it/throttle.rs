@@ -141,6 +141,7 @@ async fn ex_06_a_throttle_holds_back_every_scope_of_its_resource_and_no_other_re
     for scope in [
         "https://management.azure.com/.default",
         "https://management.azure.com//.default",
+        "https://management.core.windows.net//.default",
     ] {
         let answer = world.send_by(downstream(scope), with_token(&token)).await;
         assert_eq!(answer.status.as_u16(), 503, "{scope}");
@@ -150,6 +151,30 @@ async fn ex_06_a_throttle_holds_back_every_scope_of_its_resource_and_no_other_re
     let graph = downstream("https://graph.microsoft.com/User.Read");
     let answer = world.send_by(graph, with_token(&token)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
+/// Entra ID knows Graph by several names; its limit is that of the one application.
+#[tokio::test]
+async fn ex_06_a_throttle_holds_back_a_resource_by_whatever_name() {
+    let world = World::start().await;
+    let graph = |scope: &str| {
+        let downstream = Downstream::new("downstream", [scope]);
+        Policy::new(AccessPolicy::any_scope([demo::API_SCOPE])).downstream(downstream)
+    };
+    let token = world.entra.user_token("alice");
+    let throttle = Fault::status(429).header("retry-after", "600");
+    world.entra.fail(Endpoint::Token, throttle, 1);
+    for scope in [
+        "User.Read",
+        "https://graph.microsoft.com/Mail.Read",
+        "00000003-0000-0000-c000-000000000000/.default",
+    ] {
+        let answer = world.send_by(graph(scope), with_token(&token)).await;
+        assert_eq!(answer.status.as_u16(), 503, "{scope}");
+        assert_eq!(answer.problem_type(), "throttled", "{scope}");
+    }
+    assert_eq!(world.exchanges_asked(), 1);
+    world.accepted("another resource", &token).await;
 }
 
 /// Who presses reload must not have each request wait for a server in trouble.
