@@ -33,7 +33,7 @@ use self::{
     waits::Waits,
 };
 use crate::{
-    config::{Access, Config, Route, Tenants},
+    config::{Access, Config, Permission, Route, Tenants},
     message::{
         answer::Answer,
         body::{ResponseBody, TokenEnds},
@@ -156,15 +156,12 @@ fn policy(config: &Config, route: &Route) -> Policy {
 
 /// Who may use the route; `None`: anybody.
 fn access(route: &Route) -> Option<AccessPolicy> {
-    let scopes = route.scopes.iter().map(String::as_str);
     let roles = route.roles.iter().map(String::as_str);
     let access = match route.access {
         Access::Public => return None,
         Access::AppOnly => AccessPolicy::any_role(roles).require_app_only(),
-        // An empty list lets nobody in; where there are no roles to ask for, none is asked for.
-        Access::Required if route.roles.is_empty() => AccessPolicy::any_scope(scopes),
-        Access::Required if route.scopes.is_empty() => AccessPolicy::any_role(roles),
-        Access::Required => AccessPolicy::any_scope(scopes).and_any_role(roles),
+        Access::Required => of_users(route),
+        Access::UsersAndApps => of_users(route).allow_app_only(),
     };
     Some(
         route
@@ -172,6 +169,23 @@ fn access(route: &Route) -> Option<AccessPolicy> {
             .iter()
             .fold(access, |access, client| access.client(client.as_str())),
     )
+}
+
+/// What a user's token has to grant. An empty list lets nobody in; where there are no roles to ask for, none is
+/// asked for.
+fn of_users(route: &Route) -> AccessPolicy {
+    let scopes = route.scopes.iter().map(String::as_str);
+    let roles = route.roles.iter().map(String::as_str);
+    let access = match route.permission {
+        Permission::ScopeOrRole => return AccessPolicy::any_scope_or_role(scopes, roles),
+        _ if scopes.len() == 0 && roles.len() > 0 => return AccessPolicy::any_role(roles),
+        Permission::AnyScope => AccessPolicy::any_scope(scopes),
+        Permission::AllScopes => AccessPolicy::all_scopes(scopes),
+    };
+    match roles.len() {
+        0 => access,
+        _ => access.and_any_role(roles),
+    }
 }
 
 /// The answer to a 401 of the upstream that asks the user for more: the same challenge, in the form

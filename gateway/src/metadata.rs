@@ -13,7 +13,7 @@ use serde::Serialize;
 use tower_obo::Entra;
 
 use crate::{
-    config::{Access, Config, Resource, Tenants},
+    config::{Config, Resource, Tenants},
     message::{answer::Answer, body::ResponseBody},
 };
 
@@ -130,7 +130,7 @@ fn scopes(config: &Config, resource: &Resource) -> Vec<String> {
     for scope in config
         .routes
         .iter()
-        .filter(|route| route.access == Access::Required)
+        .filter(|route| route.access.has_users())
         .flat_map(|route| &route.scopes)
     {
         // Of other providers a scope is its name.

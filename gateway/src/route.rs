@@ -9,7 +9,7 @@ use crate::{
     bounds::Bounds,
     cors::Cors,
     host::HostPattern,
-    message::{body::TokenEnds, trailers::Listed},
+    message::body::TokenEnds,
     metadata::Metadata,
     metrics::Figures,
     net::backend::Backend,
@@ -34,8 +34,6 @@ pub(crate) struct Route {
     pub(crate) upstream_figures: Arc<Figures>,
     /// Whether WebSockets may be opened.
     pub(crate) upgrade: bool,
-    /// What may stand after bodies, besides gRPC's own.
-    pub(crate) trailers: Option<Rc<Listed>>,
 }
 
 /// What figures and logs call a route, and what it leads to.
@@ -44,8 +42,6 @@ pub(crate) struct Names {
     pub(crate) label: Box<str>,
     /// The names of its downstreams, with commas between them; `none` where it has none.
     pub(crate) downstreams: Box<str>,
-    /// Whether its answers say where the time went.
-    pub(crate) server_timing: bool,
 }
 
 /// What a table of routes has to know of a route.

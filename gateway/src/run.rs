@@ -351,6 +351,7 @@ fn announce(running: &Running, config: &Config) {
             path = %route.path,
             methods = if methods.is_empty() { "any".to_owned() } else { methods.join(",") },
             access = route.access.word(),
+            permission = route.permission.word(),
             scopes = route.scopes.join(" "),
             roles = route.roles.join(" "),
             upstream = config.upstreams.get(&route.upstream).map(tracing::field::display),

@@ -29,7 +29,7 @@ use crate::{
     generation::Generation,
     headers::Reserved,
     latest::{Current, Latest},
-    message::{body::TokenEnds, trailers::Listed},
+    message::body::TokenEnds,
     metadata::Metadata,
     metrics::Metrics,
     net::{
@@ -337,17 +337,13 @@ fn readers(shared: &Shared) -> Readers {
         access: shared.access_log.clone(),
         audit: shared.audit_log.clone(),
         traces: shared.traces.clone(),
-        server_timing: false,
     }
 }
 
 fn parts(shared: &Shared, generation: &Generation, backends: &Backends) -> Parts {
     let config = &*generation.config;
     let limits = &config.limits;
-    let readers = Rc::new(Readers {
-        server_timing: config.routes.iter().any(|route| route.server_timing),
-        ..readers(shared)
-    });
+    let readers = Rc::new(readers(shared));
     Parts {
         core: generation.core.clone(),
         retry_challenges: generation.retry_challenges.clone(),
@@ -381,7 +377,6 @@ fn routes(shared: &Shared, generation: &Generation, backends: &Backends) -> Rout
                     upstream: Rc::clone(backends.get(&route.upstream)?),
                     token_headers: token_headers(config, route),
                     upgrade: route.upgrade,
-                    trailers: Listed::new(&route.trailers),
                     token_ends: if route.outlive_token {
                         TokenEnds::Nothing
                     } else {
@@ -407,7 +402,6 @@ fn names(route: &config::Route) -> Names {
             [] => "none".into(),
             names => names.join(",").into(),
         },
-        server_timing: route.server_timing,
     }
 }
 

@@ -23,9 +23,6 @@ pub(crate) const CLIENT: &str = "ui-client";
 pub(crate) const SECRET: &str = "ui-secret";
 pub(crate) const SCOPE: &str = "api://api-client/.default";
 
-/// Of access tokens that are signed.
-pub(crate) const SIGNATURE: &str = "c2lnbmF0dXJlLW9mLWEtdG9rZW4";
-
 type Form = HashMap<String, String>;
 
 /// What the tests change.
@@ -37,8 +34,6 @@ pub(crate) struct Knobs {
     /// Changes the claims of the next ID tokens.
     pub(crate) claims: Box<dyn Fn(&mut Value) + Send>,
     pub(crate) discovery_fails: bool,
-    /// The next access tokens are signed, with these claims.
-    pub(crate) access_claims: Option<Value>,
 }
 
 struct Code {
@@ -75,7 +70,6 @@ impl Entra {
                 token_answer: None,
                 claims: Box::new(|_| ()),
                 discovery_fails: false,
-                access_claims: None,
             }),
             counter: Mutex::default(),
         }));
@@ -152,17 +146,10 @@ impl Entra {
     fn tokens(&self, user: &str, nonce: Option<&str>) -> Response {
         let knobs = self.0.knobs.lock().unwrap();
         let number = self.next();
-        let access = match &knobs.access_claims {
-            Some(claims) => {
-                let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
-                format!("e30.{claims}.{SIGNATURE}")
-            }
-            None => format!("access-{user}-{number}"),
-        };
         let mut answer = json!({
             "token_type": "Bearer",
             "expires_in": knobs.expires_in,
-            "access_token": access,
+            "access_token": format!("access-{user}-{number}"),
         });
         if knobs.refresh_tokens {
             let token = format!("refresh-{number}");

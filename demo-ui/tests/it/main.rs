@@ -8,7 +8,6 @@
 mod browser;
 mod entra;
 mod failures;
-mod happened;
 mod logs;
 mod pages;
 mod renewal;

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use http::{HeaderName, Method, header::AUTHORIZATION};
 
 mod accept;
+mod access;
 mod cors;
 mod credential;
 mod credentials;
@@ -29,7 +30,6 @@ mod settings;
 mod shared_store;
 mod tls;
 mod traces;
-mod trailers;
 mod upstream;
 mod upstreams;
 mod value;
@@ -37,6 +37,7 @@ mod warnings;
 
 pub use self::{
     accept::{Accept, Tenants},
+    access::{Access, Permission},
     cors::{Cors, CorsOrigins},
     credential::{Credential, OtherCredential, Secret, SecretFile},
     downstreams::DownstreamApi,
@@ -175,9 +176,11 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may.
     pub access: Access,
-    /// Scopes of which the caller needs one; empty: none is asked for. Used for users only.
+    /// What of the scopes and roles a user needs.
+    pub permission: Permission,
+    /// Scopes, of which a user needs one, or what `permission` says; empty: none is asked for. No application has any.
     pub scopes: Vec<String>,
-    /// App roles of which the caller needs one, a user besides the scope; empty: none is asked for.
+    /// App roles, of which an application needs one, and a user as `permission` says; empty: none is asked for.
     pub roles: Vec<String>,
     /// Client ids of the applications that may call; empty: any.
     pub clients: Vec<String>,
@@ -194,11 +197,6 @@ pub struct Route {
     pub upgrade: bool,
     /// Whether streams go on after the caller's token has expired.
     pub outlive_token: bool,
-    /// Fields that may stand after bodies, either way, besides gRPC's own (`grpc-*`), which always may:
-    /// names in lower case, and beginnings of names with `*` behind them.
-    pub trailers: Vec<String>,
-    /// Whether answers say where the time went.
-    pub server_timing: bool,
     /// Which web pages may use it, if any of another origin may.
     pub cors: Option<Cors>,
     /// Limits of its own.
@@ -223,29 +221,6 @@ impl Route {
     fn takes_tokens_of_pages(&self) -> bool {
         self.access == Access::Public
             || (self.cors.as_ref()).is_none_or(|cors| cors.headers.contains(&AUTHORIZATION))
-    }
-}
-
-/// Who may use a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Access {
-    /// A user with a valid token, and a scope and role where the route names some.
-    Required,
-    /// An application without a user, with one of the route's roles.
-    AppOnly,
-    /// Anybody; a token that is sent is neither judged nor forwarded.
-    Public,
-}
-
-impl Access {
-    /// The word that the file has for it.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Required => "required",
-            Self::AppOnly => "app-only",
-            Self::Public => "public",
-        }
     }
 }
 

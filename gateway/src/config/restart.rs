@@ -172,6 +172,7 @@ mod tests {
         "accept.scopes",
         "accept.audiences",
         "accept.roles",
+        "accept.permission",
         "accept.clients",
         "accept.tenants",
         "accept.any_tenant",

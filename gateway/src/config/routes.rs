@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, str::FromStr as _};
 use http::{HeaderName, Method, header::AUTHORIZATION};
 
 use super::{
-    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Origin, Protocol, Route, RouteLimits, Upstream,
+    Access, DEFAULT_DOWNSTREAM, DEFAULT_UPSTREAM, Origin, Permission, Protocol, Route, RouteLimits,
+    Upstream,
     downstreams::{Downstreams, has_a_meaning},
     resolve::Resolver,
     settings::{Given, RouteTable},
@@ -23,6 +24,7 @@ impl Resolver<'_> {
         let defaults = Defaults {
             scopes: self.words("accept.scopes"),
             roles: self.words("accept.roles"),
+            permission: self.permission(),
             clients: match self.settings.list("accept.clients") {
                 Some(given) => self.guids("accept.clients", &given),
                 None => Vec::new(),
@@ -44,6 +46,7 @@ impl Resolver<'_> {
                 hosts: Vec::new(),
                 methods: Vec::new(),
                 access: Access::Required,
+                permission: defaults.permission,
                 scopes: defaults.scopes,
                 roles: defaults.roles,
                 clients: defaults.clients,
@@ -53,8 +56,6 @@ impl Resolver<'_> {
                 pass_caller_token: false,
                 upgrade: false,
                 outlive_token: false,
-                trailers: Vec::new(),
-                server_timing: false,
                 cors: None,
                 limits: RouteLimits::default(),
             }];
@@ -94,14 +95,8 @@ impl Resolver<'_> {
             Some(given) => self.guids("route.clients", &given),
             None => defaults.clients.clone(),
         };
-        match access {
-            Some(Access::Required) if scopes.is_empty() && roles.is_empty() => {
-                self.needs_permission(table);
-            }
-            Some(Access::AppOnly) => self.fits_applications(table, &roles, downstreams),
-            Some(Access::Public) => self.fits_anybody(table),
-            _ => {}
-        }
+        let permission = self.own_permission(table, defaults.permission, &scopes, &roles);
+        self.fits_its_callers(table, access, &scopes, &roles, downstreams);
         let upstream = self.name(table, "route.upstream", |name| {
             // Where its address is wrong, that is the problem to name, not this one.
             upstreams.contains_key(name) || self.settings.upstreams.contains_key(name)
@@ -123,7 +118,6 @@ impl Resolver<'_> {
         let upgrade = self.upgrade(table, upstreams.get(name));
         let identity_headers = self.identity_headers(table);
         self.keeps_tokens_and_claims_apart(table, &names, downstreams, &identity_headers);
-        let trailers = self.trailers(table);
         let cors = self.cors(table);
         let limits = self.route_limits(table);
         Some(Route {
@@ -131,6 +125,7 @@ impl Resolver<'_> {
             hosts,
             methods,
             access: access?,
+            permission,
             scopes,
             roles,
             clients,
@@ -140,8 +135,6 @@ impl Resolver<'_> {
             pass_caller_token,
             upgrade,
             outlive_token: table.values.switch("outlive_token"),
-            trailers,
-            server_timing: table.values.switch("server_timing"),
             cors,
             limits,
         })
@@ -155,81 +148,6 @@ impl Resolver<'_> {
                 own.value.to_vec()
             }
             None => default.to_vec(),
-        }
-    }
-
-    /// A route without scopes and roles lets nobody in, unless that something is wrong with them has
-    /// been said already.
-    fn needs_permission(&mut self, table: &RouteTable) {
-        let judged = ["scopes", "roles"].iter().any(|key| {
-            table.values.list(key).is_some()
-                || table.has_been_said(&format!("route.{key}"))
-                || self.settings.list(&format!("accept.{key}")).is_some()
-                || self.has_been_said(&format!("accept.{key}"))
-        });
-        if !judged {
-            self.problems.push(
-                table.origin.clone(),
-                "route.scopes",
-                "missing: a scope that lets a caller in. Give it here, or for all routes as `scopes` under [accept]",
-            );
-        }
-    }
-
-    fn fits_applications(
-        &mut self,
-        table: &RouteTable,
-        roles: &[String],
-        downstreams: &Downstreams,
-    ) {
-        if roles.is_empty() && !table.has_been_said("route.roles") {
-            let message = "missing: an app role that lets an application in; every application of the tenant gets a token without one";
-            self.problems
-                .push(table.origin.clone(), "route.roles", message);
-        }
-        let names = table.values.list("downstream");
-        let needs_user = names.is_some_and(|given| {
-            let mut apis = given.value.iter().map(|name| downstreams.get(name));
-            apis.any(|api| api.is_some_and(|api| api.grant.has_subject()))
-        });
-        let of_users = needs_user.then_some((
-            "downstream",
-            "an application without a user has no token that could be exchanged On-Behalf-Of (AADSTS7000114); a downstream with `grant = \"client_credentials\"` needs none",
-        ));
-        let scopes = (
-            "scopes",
-            "an application without a user has roles, not scopes",
-        );
-        for (key, message) in [scopes].into_iter().chain(of_users) {
-            if let Some(origin) = table.origin_of(key) {
-                let key = format!("route.{key}");
-                self.problems.push(origin.clone(), key, message);
-            }
-        }
-    }
-
-    fn fits_anybody(&mut self, table: &RouteTable) {
-        let headers = table
-            .identity_headers
-            .first()
-            .map(|(_, given)| &given.origin);
-        let keys = [
-            "downstream",
-            "scopes",
-            "roles",
-            "clients",
-            "pass_caller_token",
-            "outlive_token",
-        ];
-        let unfit: Vec<_> = keys
-            .iter()
-            .filter_map(|key| Some((*key, table.origin_of(key)?)))
-            .chain(headers.map(|origin| ("identity_headers", origin)))
-            .collect();
-        for (key, origin) in unfit {
-            let message = "a public route has no caller whose token it could use";
-            self.problems
-                .push(origin.clone(), format!("route.{key}"), message);
         }
     }
 
@@ -342,25 +260,6 @@ impl Resolver<'_> {
         methods
     }
 
-    fn route_access(&mut self, table: &RouteTable) -> Option<Access> {
-        let Some(given) = table.values.text("access") else {
-            // A route that says nothing is protected.
-            return Some(Access::Required);
-        };
-        match given.value {
-            "required" => Some(Access::Required),
-            "public" => Some(Access::Public),
-            "app-only" => Some(Access::AppOnly),
-            other => {
-                let message =
-                    format!("{other:?} is none of \"required\", \"app-only\" and \"public\"");
-                self.problems
-                    .push(given.origin.clone(), "route.access", message);
-                None
-            }
-        }
-    }
-
     fn name(
         &mut self,
         table: &RouteTable,
@@ -400,6 +299,7 @@ impl Resolver<'_> {
 struct Defaults {
     scopes: Vec<String>,
     roles: Vec<String>,
+    permission: Permission,
     clients: Vec<String>,
 }
 

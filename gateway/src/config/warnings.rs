@@ -1,6 +1,6 @@
 //! What should be mended, and keeps nothing from starting.
 
-use super::{Access, Config, Origin, Problems, Route, credential};
+use super::{Config, Origin, Problems, Route, credential};
 
 impl Config {
     /// What does not keep the gateway from starting and should still be mended: a credential that
@@ -95,7 +95,7 @@ impl Config {
 
     /// Routes for users with a downstream that is called as the application.
     fn applications_for_users(&self) -> impl Iterator<Item = (&Route, &String)> {
-        let for_users = |route: &&Route| route.access == Access::Required;
+        let for_users = |route: &&Route| route.access.has_users();
         let routes = self.routes.iter().filter(for_users);
         let named =
             routes.flat_map(|route| route.downstreams.iter().map(move |name| (route, name)));

@@ -141,7 +141,6 @@ where
             && let Some(id) = this.id.take()
         {
             response.headers_mut().insert(REQUEST_ID, id);
-            this.open.tell_times(response);
             this.open.close(Some(response));
         }
         polled

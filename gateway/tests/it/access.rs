@@ -95,6 +95,102 @@ async fn a_route_may_want_a_role_besides_the_scope() {
     assert_eq!(rig.exchange(get("/x", &owner.sign())).await.status, 200);
 }
 
+/// The status of each caller at each path, without a downstream.
+async fn assert_statuses(rig: &Rig, cases: &[(&str, &str, u16)]) {
+    for (path, token, status) in cases {
+        let answer = rig.exchange(get(path, token)).await;
+        assert_eq!(answer.status, *status, "{path}: {answer:?}");
+    }
+}
+
+/// A user's token with these scopes, and a role if one is given.
+fn user_token(rig: &Rig, scopes: &str, role: Option<&str>) -> String {
+    let token = rig.emulator.as_ref().unwrap().token().claim("scp", scopes);
+    match role {
+        Some(role) => token.claim("roles", serde_json::json!([role])).sign(),
+        None => token.sign(),
+    }
+}
+
+#[tokio::test]
+async fn az_01_all_scopes_of_a_route_are_asked_for_where_it_says_so() {
+    let rig = Rig::new(
+        "[[route]]\npath = '/all'\nscopes = ['a', 'b']\npermission = 'all-scopes'\n\
+         [[route]]\npath = '/and'\nscopes = ['a', 'b']\nroles = ['R']\npermission = 'all-scopes'\n\
+         [[route]]\npath = '/any'\nscopes = ['a', 'b']",
+        |_| ok(),
+        |_| {},
+    )
+    .await;
+    let (one, both) = (user_token(&rig, "b", None), user_token(&rig, "b a", None));
+    let with_role = user_token(&rig, "a b", Some("R"));
+    let role_and_one = user_token(&rig, "a", Some("R"));
+    let refused = rig.exchange(get("/all", &one)).await;
+    let challenge = refused.all("www-authenticate")[0];
+    assert!(challenge.contains("scope=\"a b\""), "{challenge}");
+    assert_statuses(
+        &rig,
+        &[
+            ("/all", &one, 403),
+            ("/all", &role_and_one, 403),
+            ("/and", &both, 403),
+            ("/and", &role_and_one, 403),
+        ],
+    )
+    .await;
+    rig.assert_nothing_reached_the_upstream();
+    let good = [
+        ("/all", &*both, 200),
+        ("/and", &with_role, 200),
+        ("/any", &one, 200),
+    ];
+    assert_statuses(&rig, &good).await;
+}
+
+#[tokio::test]
+async fn az_02_users_and_applications_share_a_route_where_it_says_so_each_by_what_is_theirs() {
+    let both = "access = 'users-and-apps'\nroles = ['Jobs.Run']";
+    let routes = format!(
+        "[[route]]\npath = '/either'\n{both}\npermission = 'scope-or-role'\n\
+         [[route]]\npath = '/and'\n{both}\n\
+         [[route]]\npath = '/users'\nroles = ['Jobs.Run']\npermission = 'scope-or-role'"
+    );
+    let rig = Rig::new(&routes, |_| ok(), |_| {}).await;
+    let scope = user_token(&rig, ids::API_SCOPE, None);
+    let role = user_token(&rig, "other", Some("Jobs.Run"));
+    let neither = user_token(&rig, "other", Some("Jobs.Read"));
+    let scope_and_role = user_token(&rig, ids::API_SCOPE, Some("Jobs.Run"));
+    let app = app_token(&rig, "Jobs.Run");
+    let other_app = app_token(&rig, "Jobs.Read");
+    assert_statuses(
+        &rig,
+        &[
+            ("/either", &neither, 403),
+            ("/either", &other_app, 403),
+            ("/and", &scope, 403),
+            ("/and", &role, 403),
+            ("/and", &other_app, 403),
+            ("/users", &neither, 403),
+            ("/users", &app, 403),
+        ],
+    )
+    .await;
+    rig.assert_nothing_reached_the_upstream();
+    assert_statuses(
+        &rig,
+        &[
+            ("/either", &scope, 200),
+            ("/either", &role, 200),
+            ("/either", &app, 200),
+            ("/and", &scope_and_role, 200),
+            ("/and", &app, 200),
+            ("/users", &scope, 200),
+            ("/users", &role, 200),
+        ],
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn cl_10_users_of_a_tenant_that_is_not_on_the_list_are_not_let_in() {
     for (tenants, contoso, fabrikam) in [

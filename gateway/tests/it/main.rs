@@ -67,7 +67,6 @@ mod rig;
 mod rng;
 mod rotation;
 mod route_limits;
-mod server_timing;
 #[cfg(target_os = "linux")]
 #[cfg(unix)]
 mod service_manager;

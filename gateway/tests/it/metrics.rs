@@ -226,6 +226,25 @@ async fn exchanges_that_fail_are_counted_by_code_and_upstreams_by_what_they_do()
 }
 
 #[tokio::test]
+async fn ex_10_a_token_of_another_user_raises_the_alarm_and_reaches_nobody() {
+    let rig = Rig::new(ROUTES, answers, change).await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    let (alice, of_bob) = (rig.token("alice"), rig.token("bob"));
+    let answer = serde_json::json!(
+        {"token_type": "Bearer", "expires_in": 3599, "access_token": of_bob}
+    );
+    emulator.fail(Endpoint::Token, Fault::status(200).json(&answer), 1);
+    assert_eq!(send(&rig, "GET /a/1", Some(&alice)).await, 502);
+    rig.assert_nothing_reached_the_upstream();
+    let alarms = "obo_foreign_tokens_total";
+    let samples = samples(&rig).await;
+    assert_eq!(samples.get(alarms), Some(&1.), "{samples:#?}");
+    let refused =
+        "obo_refusals_total{problem=\"unusable-identity-provider\",actor=\"identity-provider\"}";
+    assert_eq!(samples.get(refused), Some(&1.), "{samples:#?}");
+}
+
+#[tokio::test]
 async fn a_fresh_gateway_tells_0_of_what_it_is_to_blame_for_and_whether_it_drains() {
     let rig = Rig::new(ROUTES, |_| Reply::Hang(String::new()), change).await;
     let of_the_gateway =

@@ -18,17 +18,22 @@ pub(crate) const ROUTE_KEYS: &[Key] = &[
     in_the_file(
         "access",
         Kind::Text,
-        "Who may: `required` (a user), `app-only` (an application), `public` (anybody) [default: required]",
+        "Who may: `required` (a user), `app-only` (an application), `users-and-apps` (either; an application by its role), `public` (anybody) [default: required]",
     ),
     in_the_file(
         "scopes",
         Kind::List,
-        "Scopes of which a caller needs one [default: accept.scopes]",
+        "Scopes of which a caller needs one, or what `permission` says [default: accept.scopes]",
     ),
     in_the_file(
         "roles",
         Kind::List,
         "App roles of which a caller needs one [default: accept.roles]",
+    ),
+    in_the_file(
+        "permission",
+        Kind::Text,
+        "What a user needs: `any-scope` or `all-scopes` (and a role where roles are named), or `scope-or-role` [default: accept.permission]",
     ),
     in_the_file(
         "clients",
@@ -59,16 +64,6 @@ pub(crate) const ROUTE_KEYS: &[Key] = &[
         "outlive_token",
         Kind::Switch,
         "Let streams go on after the caller's token has expired",
-    ),
-    in_the_file(
-        "trailers",
-        Kind::List,
-        "Fields that may stand after bodies, either way, besides `grpc-*`: names, or `x-meta-*` for all that begin so [default: none]",
-    ),
-    in_the_file(
-        "server_timing",
-        Kind::Switch,
-        "Say in answers (`Server-Timing`) where the time went, and so whether a token was at hand",
     ),
     in_the_file(
         "cors.origins",

@@ -261,7 +261,7 @@ pub(crate) const KEYS: &[Key] = &[
         environment: &["OBO_SCOPES", "OBO_SCOPE"],
         flag: "--scope",
         value: "NAME",
-        help: "A scope that lets a caller in, access_as_user for instance; several: any of them",
+        help: "A scope that lets a caller in, access_as_user for instance; several: any of them, or what accept.permission says",
     },
     Key {
         name: "accept.audiences",
@@ -278,6 +278,14 @@ pub(crate) const KEYS: &[Key] = &[
         flag: "--role",
         value: "NAME",
         help: "An app role that a caller needs, besides a scope where scopes are named; several: any of them",
+    },
+    Key {
+        name: "accept.permission",
+        kind: Kind::Text,
+        environment: &["OBO_PERMISSION"],
+        flag: "--permission",
+        value: "WORD",
+        help: "What a user needs of the scopes and roles: any-scope, all-scopes (either with a role too, where roles are named) or scope-or-role [default: any-scope]",
     },
     Key {
         name: "accept.clients",

@@ -162,12 +162,84 @@ fn an_application_needs_a_role_and_has_neither_scopes_nor_a_downstream() {
 }
 
 #[test]
+fn what_a_user_needs_of_scopes_and_roles_is_said_by_a_word() {
+    let config = with_file(
+        "[accept]\npermission = 'all-scopes'\n[[route]]\npath = '/a'\n\
+         [[route]]\npath = '/b'\nroles = ['r']\npermission = 'scope-or-role'\n\
+         [[route]]\npath = '/c'\npermission = 'any-scope'",
+    )
+    .unwrap();
+    let of: Vec<_> = config.routes.iter().map(|route| route.permission).collect();
+    let expected = [
+        Permission::AllScopes,
+        Permission::ScopeOrRole,
+        Permission::AnyScope,
+    ];
+    assert_eq!(of, expected);
+    let without_routes = with_file("[accept]\npermission = 'all-scopes'").unwrap();
+    assert_eq!(without_routes.routes[0].permission, Permission::AllScopes);
+    let plain = with_file("").unwrap();
+    assert_eq!(plain.routes[0].permission, Permission::AnyScope);
+}
+
+#[test]
+fn a_word_that_no_permission_has_or_that_wants_what_is_not_named_is_a_problem() {
+    let words = "is none of \"any-scope\", \"all-scopes\" and \"scope-or-role\"";
+    assert_only(
+        "[accept]\npermission = 'all'",
+        &format!("gw.toml:2: accept.permission: \"all\" {words}"),
+    );
+    assert_only(
+        "[[route]]\npath = '/a'\npermission = 'all'",
+        &format!("gw.toml:3: route.permission: \"all\" {words}"),
+    );
+    assert_only(
+        "[[route]]\npath = '/a'\npermission = 'scope-or-role'",
+        "gw.toml:3: route.permission: \"scope-or-role\" where no role is named",
+    );
+    let without_scopes = |permission: &str| {
+        Sources::new()
+            .file(
+                "gw.toml",
+                format!("[[route]]\npath = '/a'\nroles = ['r']\npermission = '{permission}'"),
+            )
+            .environment(|name| environment(name).filter(|_| name != "OBO_SCOPES"))
+            .load()
+    };
+    for permission in ["all-scopes", "scope-or-role"] {
+        let problems = lines(without_scopes(permission));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        let expected =
+            format!("gw.toml:4: route.permission: {permission:?} where no scope is named");
+        assert!(problems[0].starts_with(&expected), "{problems:#?}");
+    }
+    assert!(without_scopes("any-scope").is_ok());
+}
+
+#[test]
+fn users_and_applications_need_a_role_for_the_applications_and_no_token_of_a_user() {
+    let route = "[[route]]\npath = '/a'\naccess = 'users-and-apps'";
+    let config = with_file(&format!("{route}\nroles = ['r']\nscopes = ['s']")).unwrap();
+    assert_eq!(config.routes[0].access, Access::UsersAndApps);
+    assert_only(route, "gw.toml:1: route.roles: missing");
+    assert_only(
+        &format!("{route}\nroles = ['r']\ndownstream = 'arm'"),
+        "gw.toml:5: route.downstream: an application without a user has no token",
+    );
+    assert_only(
+        "[[route]]\npath = '/a'\naccess = 'app-only'\nroles = ['r']\npermission = 'all-scopes'",
+        "gw.toml:5: route.permission: an application without a user has roles",
+    );
+}
+
+#[test]
 fn a_public_route_has_nobody_to_ask_anything_of() {
     for wrong in [
         "roles = ['r']",
         "clients = ['11111111-2222-3333-4444-555555555555']",
         "pass_caller_token = true",
         "scopes = ['s']",
+        "permission = 'all-scopes'",
     ] {
         assert_only(
             &format!("[[route]]\npath = '/a'\naccess = 'public'\n{wrong}"),
@@ -297,32 +369,4 @@ fn a_route_whose_pages_cannot_send_a_token_is_warned_about() {
         "cors = { origins = ['*'], headers = ['x', 'Authorization'] }"
     ));
     assert!(!warned(""));
-}
-
-#[test]
-fn trailers_that_could_never_pass_are_refused_with_their_name() {
-    let listed = |list: &str| with_file(&format!("[[route]]\npath = '/a'\ntrailers = {list}"));
-    let config = listed("['X-Sum', 'x-meta-*', '*', 'content-digest']").unwrap();
-    let names = ["x-sum", "x-meta-*", "*", "content-digest"];
-    assert_eq!(config.routes[0].trailers, names);
-    for name in [
-        "Authorization",
-        "content-length",
-        "x-forwarded-for",
-        "te",
-        "set_cookie",
-    ] {
-        let problems = listed(&format!("['x-sum', '{name}']"))
-            .unwrap_err()
-            .to_string();
-        let wanted = format!(
-            "gw.toml:3: route.trailers: `{}` has a meaning in front of a body only",
-            name.to_lowercase()
-        );
-        assert!(problems.contains(&wanted), "{problems}");
-    }
-    assert_only(
-        "[[route]]\npath = '/a'\ntrailers = ['x sum*']",
-        "gw.toml:3: route.trailers: \"x sum*\" is no name of a field",
-    );
 }
