@@ -1,17 +1,22 @@
 //! TLS towards an upstream: its certificate is always judged, and there is no switch for that.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     fs,
     hash::{BuildHasher as _, RandomState},
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::{self, Instant},
+};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -28,6 +33,10 @@ use crate::config::{Upstream, UpstreamTls};
 
 /// How old what is known of the files may be when a connection is opened.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long one connection waits for them to be read. File systems of the network hang, and the old ones may
+/// still do.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is offered, dearest first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -53,12 +62,18 @@ pub(crate) enum TlsError {
 /// How one worker speaks TLS with one upstream.
 pub(crate) struct Tls {
     name: ServerName<'static>,
-    files: UpstreamTls,
-    config: RefCell<Arc<ClientConfig>>,
-    /// Stands for what the files held when they were read last.
-    seen: Cell<u64>,
-    hasher: RandomState,
+    followed: Arc<Followed>,
     looked: Cell<Instant>,
+}
+
+/// Files, and what they say. They are read on threads of their own, since a worker must not stand still with
+/// all its connections.
+struct Followed {
+    files: UpstreamTls,
+    config: ArcSwap<ClientConfig>,
+    /// Stands for what the files held when they were read last; held by who reads them.
+    seen: Arc<Mutex<u64>>,
+    hasher: RandomState,
 }
 
 impl Tls {
@@ -71,11 +86,13 @@ impl Tls {
         let files = upstream.tls.clone();
         let hasher = RandomState::new();
         Ok(Self {
-            seen: Cell::new(hasher.hash_one(contents(&files))),
-            hasher,
             name,
-            config: RefCell::new(config(&files)?),
-            files,
+            followed: Arc::new(Followed {
+                seen: Arc::new(Mutex::new(hasher.hash_one(contents(&files)))),
+                hasher,
+                config: ArcSwap::from(config(&files)?),
+                files,
+            }),
             looked: Cell::new(Instant::now()),
         })
     }
@@ -89,7 +106,7 @@ impl Tls {
         &self,
         io: UpstreamIo,
     ) -> io::Result<(Box<TlsStream<UpstreamIo>>, bool)> {
-        let connector = TlsConnector::from(self.current());
+        let connector = TlsConnector::from(self.current().await);
         let stream = connector.connect(self.name.clone(), io).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Box::new(stream), http2))
@@ -104,7 +121,7 @@ impl Tls {
         &self,
         io: UpstreamIo,
     ) -> io::Result<Box<TlsStream<UpstreamIo>>> {
-        let mut config = ClientConfig::clone(&self.current());
+        let mut config = ClientConfig::clone(&*self.current().await);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let connector = TlsConnector::from(Arc::new(config));
         let stream = connector.connect(self.name.clone(), io).await?;
@@ -112,35 +129,58 @@ impl Tls {
     }
 
     /// The configuration, made anew where a file has changed; the old one where the new one is bad.
-    fn current(&self) -> Arc<ClientConfig> {
-        self.current_at(Instant::now())
+    async fn current(&self) -> Arc<ClientConfig> {
+        self.current_at(Instant::now()).await
     }
 
-    fn current_at(&self, now: Instant) -> Arc<ClientConfig> {
-        if now.saturating_duration_since(self.looked.get()) >= LOOK_EVERY {
+    async fn current_at(&self, now: Instant) -> Arc<ClientConfig> {
+        if now.saturating_duration_since(self.looked.get()) >= LOOK_EVERY
+            && let Some(looked) = Followed::look(&self.followed)
+        {
             self.looked.set(now);
-            self.look();
+            if time::timeout(PATIENCE, looked).await.is_err() {
+                tracing::warn!(
+                    "the TLS files of an upstream cannot be read in time; the old ones stay"
+                );
+            }
         }
-        Arc::clone(&self.config.borrow())
+        self.followed.config.load_full()
+    }
+}
+
+impl Followed {
+    /// Looks at the files on another thread, unless one does already. What is returned ends with it.
+    fn look(followed: &Arc<Self>) -> Option<oneshot::Receiver<()>> {
+        let mut seen = Arc::clone(&followed.seen).try_lock_owned().ok()?;
+        let (ended, ends) = oneshot::channel();
+        let this = Arc::clone(followed);
+        let thread = thread::Builder::new().name("obo-tls-files".to_owned());
+        thread
+            .spawn(move || {
+                this.compare(&mut seen);
+                drop((seen, ended));
+            })
+            .ok()?;
+        Some(ends)
     }
 
-    fn look(&self) {
+    fn compare(&self, seen: &mut u64) {
         // Not by their times: those of mounted secrets are links that are exchanged, to files that may be
         // as old as those before.
         let now = self.hasher.hash_one(contents(&self.files));
-        let before = self.seen.replace(now);
-        if before == now {
+        if now == *seen {
             return;
         }
         match config(&self.files) {
             Ok(config) => {
-                *self.config.borrow_mut() = config;
+                *seen = now;
+                self.config.store(config);
                 tracing::info!("the TLS files of an upstream have changed and are used");
             }
             Err(error) => {
-                if matches!(error, TlsError::File { .. }) {
-                    // It may have been there a moment ago, and be there again.
-                    self.seen.set(before);
+                // Else it may have been there a moment ago, and be there again.
+                if !matches!(error, TlsError::File { .. }) {
+                    *seen = now;
                 }
                 tracing::warn!(%error, "the TLS files of an upstream have changed and cannot be used; the old ones stay");
             }
@@ -152,7 +192,7 @@ impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls")
             .field("name", &self.name)
-            .field("files", &self.files)
+            .field("files", &self.followed.files)
             .finish_non_exhaustive()
     }
 }
@@ -236,8 +276,9 @@ mod tests {
     }
 
     impl Files {
-        fn new() -> Self {
-            let folder = std::env::temp_dir().join(format!("obo-client-{}", std::process::id()));
+        fn new(name: &str) -> Self {
+            let folder = format!("obo-client-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
             fs::create_dir_all(&folder).unwrap();
             let [certificate, key, ca_file] =
                 ["certificate.pem", "key.pem", "ca.pem"].map(|name| folder.join(name));
@@ -270,26 +311,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_changes_in_the_files_is_used_within_ten_seconds_and_what_is_bad_is_not() {
-        let files = Files::new();
+    #[tokio::test]
+    async fn what_changes_in_the_files_is_used_within_ten_seconds_and_what_is_bad_is_not() {
+        let files = Files::new("change");
         files.write_all();
         let mut upstream = Upstream::at("https://localhost:1");
         upstream.tls.ca_file = Some(files.ca_file.clone());
         upstream.tls.client = Some(files.client.clone());
         let tls = Tls::new(&upstream).unwrap();
         let mut now = Instant::now();
-        let first = tls.current_at(now);
+        let first = tls.current_at(now).await;
         now += LOOK_EVERY;
         assert!(
-            Arc::ptr_eq(&first, &tls.current_at(now)),
+            Arc::ptr_eq(&first, &tls.current_at(now).await),
             "nothing has changed"
         );
 
         files.write_all();
-        assert!(Arc::ptr_eq(&first, &tls.current_at(now)), "not looked yet");
+        assert!(
+            Arc::ptr_eq(&first, &tls.current_at(now).await),
+            "not looked yet"
+        );
         now += LOOK_EVERY;
-        let second = tls.current_at(now);
+        let second = tls.current_at(now).await;
         assert!(!Arc::ptr_eq(&first, &second), "the new ones are used");
 
         // Half of a change: the key is of the certificate that was.
@@ -299,26 +343,83 @@ mod tests {
         files.write(&files.client.key, &key);
         now += LOOK_EVERY;
         assert!(
-            Arc::ptr_eq(&second, &tls.current_at(now)),
+            Arc::ptr_eq(&second, &tls.current_at(now).await),
             "they do not fit"
         );
         files.write(&files.client.key, &new);
         now += LOOK_EVERY;
-        let third = tls.current_at(now);
+        let third = tls.current_at(now).await;
         assert!(!Arc::ptr_eq(&second, &third), "now they do");
 
         // Each file counts.
         files.write(&files.ca_file, "nothing");
         now += LOOK_EVERY;
-        assert!(Arc::ptr_eq(&third, &tls.current_at(now)), "no certificate");
+        assert!(
+            Arc::ptr_eq(&third, &tls.current_at(now).await),
+            "no certificate"
+        );
         fs::remove_file(&files.client.certificate).unwrap();
         now += LOOK_EVERY;
-        assert!(Arc::ptr_eq(&third, &tls.current_at(now)), "no file");
+        assert!(Arc::ptr_eq(&third, &tls.current_at(now).await), "no file");
         files.write_all();
         now += LOOK_EVERY;
         assert!(
-            !Arc::ptr_eq(&third, &tls.current_at(now)),
+            !Arc::ptr_eq(&third, &tls.current_at(now).await),
             "all there again"
         );
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn files_that_hang_keep_one_connection_for_a_second_and_no_other() {
+        let files = Files::new("hang");
+        files.write_all();
+        let mut upstream = Upstream::at("https://localhost:1");
+        upstream.tls.ca_file = Some(files.ca_file.clone());
+        let tls = Tls::new(&upstream).unwrap();
+        let good = fs::read_to_string(&files.ca_file).unwrap();
+        fs::remove_file(&files.ca_file).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(&files.ca_file)
+            .status();
+        assert!(made.unwrap().success());
+        // Open for both, or nobody could let the reader go on; let go in the end, whoever it is that hangs.
+        let both = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(&files.ca_file);
+        let pipe = both.unwrap();
+        let (let_go, kept) = std::sync::mpsc::channel::<()>();
+        let path = files.ca_file.clone();
+        let keeper = thread::spawn(move || {
+            let in_time = kept.recv_timeout(Duration::from_secs(20)).is_ok();
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, good).unwrap();
+            drop(pipe);
+            in_time
+        });
+        let first = tls.followed.config.load_full();
+        let mut now = Instant::now() + LOOK_EVERY;
+        let others = async {
+            tokio::task::yield_now().await;
+            for _ in 0..3 {
+                let at_once = time::timeout(PATIENCE / 2, tls.current_at(now + LOOK_EVERY));
+                assert!(Arc::ptr_eq(&at_once.await.unwrap(), &first));
+            }
+        };
+        let one = async { assert!(Arc::ptr_eq(&tls.current_at(now).await, &first)) };
+        let both = async { tokio::join!(one, others) };
+        time::timeout(Duration::from_secs(20), both).await.unwrap();
+        // They answer again.
+        let_go.send(()).ok();
+        assert!(
+            keeper.join().unwrap(),
+            "nobody stood still until the files answered"
+        );
+        let free = async { drop(tls.followed.seen.lock().await) };
+        time::timeout(Duration::from_secs(20), free).await.unwrap();
+        files.write_all();
+        now += LOOK_EVERY * 3;
+        assert!(!Arc::ptr_eq(&tls.current_at(now).await, &first));
     }
 }
