@@ -110,8 +110,8 @@ impl Discovery {
         let v1_url = format!("{authority}/{v1_tenant}/.well-known/openid-configuration");
         match self.document(http, V1, &v1_url).await {
             Ok(v1) if self.is_v1_issuer(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
-            // Should it have one after all: nobody's tokens count by it.
-            Ok(_) if cloud::is_external(&self.authority) => {}
+            // Nobody's tokens count by it.
+            Ok(v1) if self.is_no_v1(&v1) => {}
             Ok(_) => return Err(refused(V1, "its issuer is not the authority's")),
             Err(error) if self.has_no_v1(error) => {}
             Err(error) => return Err(error),
@@ -149,6 +149,13 @@ impl Discovery {
     /// without it the last good issuers stay in use.
     fn has_no_v1(&self, error: DiscoveryError) -> bool {
         matches!(error.reason, Reason::Status(400 | 404)) && !cloud::has_v1(&self.authority)
+    }
+
+    /// Should External ID have one after all, or what stands in for Entra ID (a test double, say) show its
+    /// only document at both places.
+    fn is_no_v1(&self, document: &Document) -> bool {
+        let is_the_v2 = *document.issuer == *self.issuer;
+        cloud::is_external(&self.authority) || (is_the_v2 && !cloud::has_v1(&self.authority))
     }
 
     fn is_v1_issuer(&self, issuer: &str) -> bool {
@@ -284,6 +291,18 @@ mod tests {
             let cloud = at(authority, Entra::tenant(TENANT));
             assert!(!cloud.has_no_v1(missing(404)), "{authority}");
         }
+    }
+
+    #[test]
+    fn a_v2_document_in_the_v1_place_is_none_but_not_in_a_microsoft_cloud() {
+        let own = at("https://login.contoso.example", Entra::tenant(TENANT));
+        let v2 = |host: &str| document(&format!("https://{host}/{TENANT}/v2.0"), "https://x/keys");
+        assert!(own.is_no_v1(&v2("login.contoso.example")));
+        assert!(!own.is_no_v1(&v2("login.evil.example")), "whose is it?");
+        let cloud = at("https://login.microsoftonline.com", Entra::tenant(TENANT));
+        assert!(!cloud.is_no_v1(&v2("login.microsoftonline.com")));
+        let external = at("https://contoso.ciamlogin.com", Entra::tenant(TENANT));
+        assert!(external.is_no_v1(&v2("anything.example")));
     }
 
     #[test]

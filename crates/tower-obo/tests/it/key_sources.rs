@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use entra_emulator::{Emulator, demo};
+use entra_emulator::{Emulator, Endpoint, Fault, demo};
 use http::StatusCode;
 use serde_json::json;
 use tower_obo::{
@@ -155,4 +155,35 @@ async fn ks_05_keys_that_came_between_the_look_and_the_question_count() {
     world
         .invalid("no such key has come", TokenDefect::UnknownKey, &made_up)
         .await;
+}
+
+/// As doubles of Entra ID do that know one document.
+#[tokio::test]
+async fn an_authority_that_shows_its_v2_document_in_both_places_has_no_v1_tokens() {
+    let entra = Emulator::builder().start().await.unwrap();
+    let tenant = format!("{}/{}", entra.url(), demo::CONTOSO);
+    let document = Fault::status(200).json(&json!({
+        "issuer": format!("{tenant}/v2.0"),
+        "jwks_uri": format!("{tenant}/discovery/v2.0/keys"),
+        "token_endpoint": format!("{tenant}/oauth2/v2.0/token"),
+    }));
+    entra.fail(Endpoint::Discovery, document, 2);
+    let clock = TestClock::starting_now();
+    let core = core(&entra, Entra::tenant(demo::CONTOSO), &clock, |builder| {
+        builder
+    });
+    let world = World {
+        entra,
+        clock,
+        core,
+        upstream: Upstream::default(),
+    };
+    world.is_valid("v2.0", &world.entra.token().sign()).await;
+    let v1 = world.entra.token().v1().sign();
+    world.invalid("v1.0", TokenDefect::Issuer, &v1).await;
+    assert_eq!(
+        world.entra.count(Endpoint::Discovery),
+        2,
+        "nothing was tried again"
+    );
 }

@@ -15,6 +15,7 @@ use crate::{
     forge::{base64url, parts},
 };
 
+/// Each waits two seconds where the fetch hangs, and holds a place of the server meanwhile.
 #[tokio::test]
 async fn ks_03_made_up_key_ids_that_wait_for_a_fetch_are_bounded() {
     let world = World::start().await;
@@ -62,6 +63,7 @@ async fn ks_01_requests_that_wait_for_the_first_keys_are_bounded() {
     assert!(waits(&&decide(1_100)), "places are given back");
 }
 
+/// Two threads have seen that there are none; one comes to the fetch when the other's has ended.
 #[tokio::test]
 async fn keys_that_are_there_are_not_fetched_for_who_has_seen_none() {
     let world = World::start().await;

@@ -416,8 +416,6 @@ async fn ks_04_a_clock_that_is_set_back_does_not_stretch_the_cool_down() {
         .await;
 }
 
-/// Each waits two seconds where the fetch hangs, and holds a place of the server meanwhile.
-/// Two threads have seen that there are none; one comes to the fetch when the other's has ended.
 /// The v2.0 document, which is asked for first, is a good one.
 #[tokio::test]
 async fn ks_02_a_fault_of_the_v1_document_alone_leaves_the_last_good_issuers() {
