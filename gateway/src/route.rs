@@ -9,7 +9,7 @@ use crate::{
     bounds::Bounds,
     cors::Cors,
     host::HostPattern,
-    message::body::TokenEnds,
+    message::{body::TokenEnds, trailers::Listed},
     metadata::Metadata,
     metrics::Figures,
     net::backend::Backend,
@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) upstream_figures: Arc<Figures>,
     /// Whether WebSockets may be opened.
     pub(crate) upgrade: bool,
+    /// What may stand after bodies, besides gRPC's own.
+    pub(crate) trailers: Option<Rc<Listed>>,
 }
 
 /// What figures and logs call a route, and what it leads to.

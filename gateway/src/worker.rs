@@ -29,7 +29,7 @@ use crate::{
     generation::Generation,
     headers::Reserved,
     latest::{Current, Latest},
-    message::body::TokenEnds,
+    message::{body::TokenEnds, trailers::Listed},
     metadata::Metadata,
     metrics::Metrics,
     net::{
@@ -377,6 +377,7 @@ fn routes(shared: &Shared, generation: &Generation, backends: &Backends) -> Rout
                     upstream: Rc::clone(backends.get(&route.upstream)?),
                     token_headers: token_headers(config, route),
                     upgrade: route.upgrade,
+                    trailers: Listed::new(&route.trailers),
                     token_ends: if route.outlive_token {
                         TokenEnds::Nothing
                     } else {

@@ -251,6 +251,7 @@ fn route(route: &Route) -> Value {
         pass_caller_token,
         upgrade,
         outlive_token,
+        trailers,
         cors,
         limits,
     } = route;
@@ -278,6 +279,7 @@ fn route(route: &Route) -> Value {
         "pass_caller_token": pass_caller_token,
         "upgrade": if *upgrade { vec!["websocket"] } else { Vec::new() },
         "outlive_token": outlive_token,
+        "trailers": trailers,
         "cors": cors.as_ref().map(pages),
         "limits": {
             "body_bytes": body_bytes,

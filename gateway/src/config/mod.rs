@@ -30,6 +30,7 @@ mod settings;
 mod shared_store;
 mod tls;
 mod traces;
+mod trailers;
 mod upstream;
 mod upstreams;
 mod value;
@@ -197,6 +198,9 @@ pub struct Route {
     pub upgrade: bool,
     /// Whether streams go on after the caller's token has expired.
     pub outlive_token: bool,
+    /// Fields that may stand after bodies, either way, besides gRPC's own (`grpc-*`), which always may:
+    /// names in lower case, and beginnings of names with `*` behind them.
+    pub trailers: Vec<String>,
     /// Which web pages may use it, if any of another origin may.
     pub cors: Option<Cors>,
     /// Limits of its own.

@@ -56,6 +56,7 @@ impl Resolver<'_> {
                 pass_caller_token: false,
                 upgrade: false,
                 outlive_token: false,
+                trailers: Vec::new(),
                 cors: None,
                 limits: RouteLimits::default(),
             }];
@@ -118,6 +119,7 @@ impl Resolver<'_> {
         let upgrade = self.upgrade(table, upstreams.get(name));
         let identity_headers = self.identity_headers(table);
         self.keeps_tokens_and_claims_apart(table, &names, downstreams, &identity_headers);
+        let trailers = self.trailers(table);
         let cors = self.cors(table);
         let limits = self.route_limits(table);
         Some(Route {
@@ -135,6 +137,7 @@ impl Resolver<'_> {
             pass_caller_token,
             upgrade,
             outlive_token: table.values.switch("outlive_token"),
+            trailers,
             cors,
             limits,
         })

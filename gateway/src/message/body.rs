@@ -18,7 +18,6 @@ mod request;
 use self::ahead::Ahead;
 pub(crate) use self::request::RequestBody;
 use crate::{
-    headers::Injected,
     message::trailers,
     net::{
         pool::Place,
@@ -60,8 +59,8 @@ enum Kind {
         broken: Option<AnswerError>,
         /// That of its request, as the watch numbers them.
         upload: u32,
-        /// The tokens that its trailers must not repeat.
-        injected: Option<Box<Injected>>,
+        /// What may stand in its trailers, and what they must not repeat.
+        rules: Option<Box<trailers::Rules>>,
         token_ends: TokenEnds,
     },
 }
@@ -99,14 +98,14 @@ impl ResponseBody {
         incoming: Incoming,
         place: Place,
         watch: Rc<Watch>,
-        injected: Injected,
+        rules: trailers::Rules,
         token_ends: TokenEnds,
     ) -> Self {
         let ended = incoming.is_end_stream();
         // In HTTP/1 a body of known length has no trailers.
         let may_have_trailers =
             matches!(place, Place::Http2(_)) || incoming.size_hint().exact().is_none();
-        let injected = (may_have_trailers && !injected.is_empty()).then(|| Box::new(injected));
+        let rules = (may_have_trailers && !rules.are_common()).then(|| Box::new(rules));
         let mut body = Self {
             kind: Kind::Upstream {
                 incoming,
@@ -114,7 +113,7 @@ impl ResponseBody {
                 ahead: Ahead::default(),
                 broken: None,
                 upload: watch.upload(),
-                injected,
+                rules,
                 token_ends,
             },
             watch: Some(watch),
@@ -243,7 +242,7 @@ impl ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let this = self;
-        let (incoming, place, ahead, broken, injected) = match &mut this.kind {
+        let (incoming, place, ahead, broken, rules) = match &mut this.kind {
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 if let Some(watch) = &this.watch {
@@ -256,9 +255,9 @@ impl ResponseBody {
                 place,
                 ahead,
                 broken,
-                injected,
+                rules,
                 ..
-            } => (incoming, place, ahead, broken, injected),
+            } => (incoming, place, ahead, broken, rules),
         };
         if let Some(error) = broken.take() {
             if let Some(watch) = &this.watch {
@@ -303,7 +302,7 @@ impl ResponseBody {
             }
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    trailers::clean(trailers, injected.as_deref());
+                    trailers::clean(trailers, rules.as_deref());
                 }
                 this.end();
                 this.release();

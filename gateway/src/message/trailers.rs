@@ -1,10 +1,12 @@
 //! Which fields may stand after a body (RFC 9110 §6.5.1).
 
+use std::rc::Rc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::headers::{self, Injected};
 
-/// What trailers must not say: where the body ends, how it is to be read or kept, who
+/// What trailers must not say, whatever a route lists: where the body ends, how it is to be read or kept, who
 /// somebody is, or anything else that had to be known before the body.
 const NEVER: [HeaderName; 28] = [
     header::AGE,
@@ -52,7 +54,8 @@ const NEVER_LIKE: [&str; 7] = [
 /// What is told of the content when it is over (RFC 9530 §2).
 const DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-fn may_trail(name: &HeaderName) -> bool {
+/// Whether a route could let it pass at all.
+pub(crate) fn could_trail(name: &HeaderName) -> bool {
     let is_never = |name: &HeaderName| {
         let is_like = NEVER_LIKE
             .iter()
@@ -64,17 +67,60 @@ fn may_trail(name: &HeaderName) -> bool {
         && !headers::folded(name).is_some_and(|real| is_never(&real))
 }
 
-/// Removes from an answer's trailers what must not stand there, and repetitions of the token that
-/// the upstream was given.
-pub(crate) fn clean(trailers: &mut HeaderMap, injected: Option<&Injected>) {
-    headers::remove_where(trailers, |name| !may_trail(name));
-    if let Some(injected) = injected {
-        injected.remove_echo(trailers);
+/// What a route lets stand after bodies besides gRPC's own fields. Whoever merges trailers into the
+/// header takes them for headers, which no step has judged.
+#[derive(Debug)]
+pub(crate) struct Listed(Box<[Box<str>]>);
+
+impl Listed {
+    /// Names, and beginnings of names with `*` behind them; `None` where there are none.
+    pub(crate) fn new(names: &[String]) -> Option<Rc<Self>> {
+        let listed = names.iter().map(|name| name.to_ascii_lowercase().into());
+        (!names.is_empty()).then(|| Rc::new(Self(listed.collect())))
+    }
+
+    fn names(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|listed| match listed.strip_suffix('*') {
+            Some(start) => name.as_str().starts_with(start),
+            None => **listed == *name.as_str(),
+        })
     }
 }
 
-/// Removes from a request's trailers all but what `announced` names, which is what [`announced`] gave:
-/// an upstream may believe a trailer as it believes a header.
+fn may_trail(name: &HeaderName, listed: Option<&Listed>) -> bool {
+    (name.as_str().starts_with("grpc-") || listed.is_some_and(|listed| listed.names(name)))
+        && could_trail(name)
+}
+
+/// What an answer's trailers are judged by.
+pub(crate) struct Rules {
+    /// The tokens that the upstream was given, which it must not repeat.
+    injected: Injected,
+    listed: Option<Rc<Listed>>,
+}
+
+impl Rules {
+    pub(crate) const fn new(injected: Injected, listed: Option<Rc<Listed>>) -> Self {
+        Self { injected, listed }
+    }
+
+    /// Whether there are none but those that hold for all.
+    pub(crate) fn are_common(&self) -> bool {
+        self.injected.is_empty() && self.listed.is_none()
+    }
+}
+
+/// Removes from an answer's trailers what must not stand there, and repetitions of the token that
+/// the upstream was given.
+pub(crate) fn clean(trailers: &mut HeaderMap, rules: Option<&Rules>) {
+    let listed = rules.and_then(|rules| rules.listed.as_deref());
+    headers::remove_where(trailers, |name| !may_trail(name, listed));
+    if let Some(rules) = rules {
+        rules.injected.remove_echo(trailers);
+    }
+}
+
+/// Removes from a request's trailers all but what `announced` names, which is what [`announced`] gave.
 pub(crate) fn keep(trailers: &mut HeaderMap, announced: &HeaderValue) {
     let names: Vec<HeaderName> = names(announced).collect();
     headers::remove_where(trailers, |name| !names.contains(name));
@@ -88,10 +134,13 @@ fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
 /// What `Trailer` announces, without what will not pass; `None` where nothing is left.
 pub(crate) fn announced(
     headers: &HeaderMap,
+    listed: Option<&Listed>,
     passes: impl Fn(&HeaderName) -> bool,
 ) -> Option<HeaderValue> {
     let all = headers.get_all(header::TRAILER).iter().flat_map(names);
-    let names: Vec<HeaderName> = all.filter(|name| may_trail(name) && passes(name)).collect();
+    let names: Vec<HeaderName> = all
+        .filter(|name| may_trail(name, listed) && passes(name))
+        .collect();
     if names.is_empty() {
         return None;
     }
@@ -119,32 +168,61 @@ mod tests {
             .collect()
     }
 
+    fn listed(names: &[&str]) -> Option<Rc<Listed>> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Listed::new(&names)
+    }
+
+    const SENT: [(&str, &str); 21] = [
+        ("grpc-status", "0"),
+        ("x-sum", "7"),
+        ("authorization", "Bearer other"),
+        ("connection", "x-sum"),
+        ("content-length", "9"),
+        ("set-cookie", "a=b"),
+        ("transfer-encoding", "chunked"),
+        ("transfer_encoding", "chunked"),
+        ("set_cookie", "a=b"),
+        ("www-authenticate", "Bearer"),
+        ("x-echo", "it was secret"),
+        ("access-control-allow-origin", "*"),
+        ("clear-site-data", "\"cookies\""),
+        ("content-disposition", "attachment"),
+        ("if_match", "*"),
+        ("origin", "https://evil.example"),
+        ("refresh", "0"),
+        ("via", "1.1 other"),
+        ("x-api-key", "k"),
+        ("x-http-method-override", "DELETE"),
+        ("content-digest", "sha-256=:x:"),
+    ];
+
     #[test]
-    fn hd_08_what_frames_authenticates_or_repeats_the_token_is_no_trailer() {
-        let mut trailers = fields(&[
-            ("grpc-status", "0"),
-            ("x-sum", "7"),
-            ("authorization", "Bearer other"),
-            ("connection", "x-sum"),
-            ("content-length", "9"),
-            ("set-cookie", "a=b"),
-            ("transfer-encoding", "chunked"),
-            ("transfer_encoding", "chunked"),
-            ("set_cookie", "a=b"),
-            ("www-authenticate", "Bearer"),
-            ("x-echo", "it was secret"),
-            ("access-control-allow-origin", "*"),
-            ("clear-site-data", "\"cookies\""),
-            ("content-disposition", "attachment"),
-            ("if_match", "*"),
-            ("origin", "https://evil.example"),
-            ("refresh", "0"),
-            ("via", "1.1 other"),
-            ("x-api-key", "k"),
-            ("x-http-method-override", "DELETE"),
-            ("content-digest", "sha-256=:x:"),
-        ]);
-        clean(&mut trailers, Some(&Injected::one("Bearer secret")));
+    fn hd_08_only_what_grpc_or_the_route_names_is_a_trailer() {
+        let injected = || Injected::one("Bearer secret");
+        for (names, kept) in [
+            (&[][..], &SENT[..1]),
+            (&["X-Sum"], &SENT[..2]),
+            (
+                &["x-s*", "authorization", "via", "content-length"],
+                &SENT[..2],
+            ),
+        ] {
+            let mut trailers = fields(&SENT);
+            let rules = Rules::new(injected(), listed(names));
+            clean(&mut trailers, Some(&rules));
+            assert_eq!(trailers, fields(kept), "{names:?}");
+        }
+        let mut trailers = fields(&SENT);
+        clean(&mut trailers, None);
+        assert_eq!(trailers, fields(&SENT[..1]), "no token, and nothing listed");
+    }
+
+    #[test]
+    fn hd_08_what_frames_authenticates_or_repeats_the_token_is_no_trailer_whatever_is_listed() {
+        let mut trailers = fields(&SENT);
+        let rules = Rules::new(Injected::one("Bearer secret"), listed(&["*"]));
+        clean(&mut trailers, Some(&rules));
         let kept = [
             ("grpc-status", "0"),
             ("x-sum", "7"),
@@ -157,15 +235,19 @@ mod tests {
     fn what_will_not_pass_is_not_announced() {
         let headers = fields(&[
             ("trailer", "X-Sum, content-length ,grpc-status"),
-            ("trailer", "te, b@d"),
+            ("trailer", "te, b@d, x-other"),
         ]);
-        assert_eq!(announced(&headers, |_| true).unwrap(), "x-sum, grpc-status");
-        let reserved = |name: &HeaderName| name != "x-sum";
-        assert_eq!(announced(&headers, reserved).unwrap(), "grpc-status");
+        let sum = listed(&["x-sum", "content-length", "te"]);
+        let sum = sum.as_deref();
         assert_eq!(
-            announced(&fields(&[("trailer", "host"), ("x-sum", "7")]), |_| true),
-            None
+            announced(&headers, sum, |_| true).unwrap(),
+            "x-sum, grpc-status"
         );
+        assert_eq!(announced(&headers, None, |_| true).unwrap(), "grpc-status");
+        let reserved = |name: &HeaderName| name != "x-sum";
+        assert_eq!(announced(&headers, sum, reserved).unwrap(), "grpc-status");
+        let of_the_request = fields(&[("trailer", "host"), ("x-sum", "7")]);
+        assert_eq!(announced(&of_the_request, sum, |_| true), None);
     }
 
     #[test]

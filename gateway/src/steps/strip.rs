@@ -27,7 +27,9 @@ impl Step for Strip {
         exchange.has.te = exchange.has.te && trailers::are_read(headers);
         // Said anew too, and only where trailers can be: behind a body of unknown length.
         let trailing = if exchange.has.trailer && exchange.has.transfer_encoding {
-            trailers::announced(headers, |name| !self.0.contains(name))
+            let route = exchange.route.as_deref();
+            let listed = route.and_then(|route| route.trailers.as_deref());
+            trailers::announced(headers, listed, |name| !self.0.contains(name))
         } else {
             None
         };

@@ -113,7 +113,7 @@ pub(crate) fn forward(
             // Whoever did not say that it reads trailers is not told of any.
             let announced = has
                 .te
-                .then(|| trailers::announced(&parts.headers, |_| true))
+                .then(|| trailers::announced(&parts.headers, route.trailers.as_deref(), |_| true))
                 .flatten();
             headers::strip_connection(&mut parts.headers);
             if let Some(announced) = announced {
@@ -142,7 +142,7 @@ pub(crate) fn forward(
                 incoming,
                 place,
                 Rc::clone(&watch),
-                injected,
+                trailers::Rules::new(injected, route.trailers.clone()),
                 route.token_ends,
             );
             Ok(Response::from_parts(parts, body))

@@ -107,6 +107,8 @@ async fn all(upstream: &str, port: u16) {
                     .set_url(&format!("{upstream}://127.0.0.1:{port}"))
                     .unwrap();
             }
+            // What the case of custom metadata wants back behind the last message.
+            config.routes[0].trailers = vec!["x-grpc-test-echo-trailing-bin".to_owned()];
         },
     )
     .await;

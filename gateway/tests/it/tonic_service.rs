@@ -62,6 +62,7 @@ impl Service {
             for upstream in config.upstreams.values_mut() {
                 upstream.set_url(&url).unwrap();
             }
+            config.routes[0].trailers = vec!["x-why".to_owned()];
         };
         let rig = Rig::new(PROTECTED, |_| ok(), change).await;
         Self { rig, health, seen }

@@ -1,23 +1,29 @@
 //! Fields after a body.
 
 use crate::{
-    rig::{PROTECTED, Rig},
-    upstream::{Reply, Seen},
+    rig::{PROTECTED, PUBLIC, Rig},
+    upstream::{Reply, Seen, ok},
 };
 
+/// One route, protected or public, that lists these.
+async fn rig(file: &str, script: fn(&Seen) -> Reply, listed: &[&str]) -> Rig {
+    let listed = listed.iter().map(|name| (*name).to_owned()).collect();
+    Rig::new(file, script, |config| config.routes[0].trailers = listed).await
+}
+
 const TRAILERS: &str =
-    "x-sum: 7\r\ngrpc-status: 0\r\ncontent-length: 9\r\nset-cookie: a=b\r\nx-echo: ";
+    "x-sum: 7\r\ngrpc-status: 0\r\nx-other: 1\r\ncontent-length: 9\r\nset-cookie: a=b\r\nx-echo: ";
 
 fn answer(seen: &Seen) -> Reply {
     let token = seen.all("authorization").first().copied().unwrap_or("none");
     Reply::Keep(format!(
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum, grpc-status, content-length, set-cookie, x-echo\r\n\r\n2\r\nok\r\n0\r\n{TRAILERS}{token}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum, grpc-status, x-other, content-length, set-cookie, x-echo\r\n\r\n2\r\nok\r\n0\r\n{TRAILERS}{token}\r\n\r\n"
     ))
 }
 
 #[tokio::test]
-async fn hd_08_trailers_of_an_answer_pass_except_those_that_had_to_come_before_the_body() {
-    let rig = Rig::new(PROTECTED, answer, |_| {}).await;
+async fn hd_08_of_an_answers_trailers_those_pass_that_the_route_lists_and_grpcs() {
+    let rig = rig(PROTECTED, answer, &["x-sum", "x-e*"]).await;
     let token = rig.token("alice");
     let mut client = rig.client().await;
     for _ in 0..2 {
@@ -64,8 +70,25 @@ async fn a_client_that_does_not_read_trailers_gets_none_and_te_is_not_forwarded(
 }
 
 #[tokio::test]
-async fn hd_08_of_a_requests_trailers_those_pass_that_were_announced_and_are_not_reserved() {
-    let rig = Rig::public().await;
+async fn hd_08_a_route_that_lists_none_lets_grpcs_trailers_pass_only() {
+    let rig = rig(PUBLIC, answer, &[]).await;
+    let mut client = rig.client().await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: gw\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-sum, grpc-a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\ngrpc-a: 1\r\n\r\n")
+        .await;
+    let head = client.until("\r\n\r\n").await.unwrap().to_lowercase();
+    assert!(head.contains("\r\ntrailer: grpc-status\r\n"), "{head}");
+    let rest = client.until("\r\n\r\n").await.unwrap();
+    assert_eq!(rest, "2\r\nok\r\n0\r\ngrpc-status: 0\r\n\r\n");
+    let seen = rig.only_seen();
+    assert_eq!(seen.all("trailer"), ["grpc-a"]);
+    assert_eq!(seen.body, b"2\r\nok\r\n0\r\ngrpc-a: 1\r\n\r\n");
+}
+
+#[tokio::test]
+async fn hd_08_of_a_requests_trailers_those_pass_that_the_route_lists_and_the_client_announced() {
+    // Whatever is listed, and by whatever pattern.
+    let rig = rig(PUBLIC, |_| ok(), &["x*", "authorization", "host"]).await;
     let chunked = "TRANSFER-ENCODING: chunked";
     let fields = "X-Sum: 7\r\nX-Other: 1\r\nX-Forwarded-For: 1.2.3.4\r\nX_Real_IP: 1\r\nAuthorization: Bearer x\r\nHost: evil\r\nTransfer-Encoding: gzip\r\nContent-Length: 3";
     for (trailer, wanted) in [

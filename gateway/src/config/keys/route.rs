@@ -66,6 +66,11 @@ pub(crate) const ROUTE_KEYS: &[Key] = &[
         "Let streams go on after the caller's token has expired",
     ),
     in_the_file(
+        "trailers",
+        Kind::List,
+        "Fields that may stand after bodies, either way, besides `grpc-*`: names, or `x-meta-*` for all that begin so [default: none]",
+    ),
+    in_the_file(
         "cors.origins",
         Kind::List,
         "Web pages of which origins may read the answers; `*` alone: of any",

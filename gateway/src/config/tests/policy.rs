@@ -370,3 +370,31 @@ fn a_route_whose_pages_cannot_send_a_token_is_warned_about() {
     ));
     assert!(!warned(""));
 }
+
+#[test]
+fn trailers_that_could_never_pass_are_refused_with_their_name() {
+    let listed = |list: &str| with_file(&format!("[[route]]\npath = '/a'\ntrailers = {list}"));
+    let config = listed("['X-Sum', 'x-meta-*', '*', 'content-digest']").unwrap();
+    let names = ["x-sum", "x-meta-*", "*", "content-digest"];
+    assert_eq!(config.routes[0].trailers, names);
+    for name in [
+        "Authorization",
+        "content-length",
+        "x-forwarded-for",
+        "te",
+        "set_cookie",
+    ] {
+        let problems = listed(&format!("['x-sum', '{name}']"))
+            .unwrap_err()
+            .to_string();
+        let wanted = format!(
+            "gw.toml:3: route.trailers: `{}` has a meaning in front of a body only",
+            name.to_lowercase()
+        );
+        assert!(problems.contains(&wanted), "{problems}");
+    }
+    assert_only(
+        "[[route]]\npath = '/a'\ntrailers = ['x sum*']",
+        "gw.toml:3: route.trailers: \"x sum*\" is no name of a field",
+    );
+}

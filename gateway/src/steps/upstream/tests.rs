@@ -85,7 +85,7 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
         response.into_body(),
         place,
         Rc::clone(&watch),
-        Injected::of(&http::HeaderMap::new(), &[]),
+        trailers::Rules::new(Injected::of(&http::HeaderMap::new(), &[]), None),
         crate::message::body::TokenEnds::Nothing,
     ));
     // Its own task has to see that the answer has ended.

@@ -119,6 +119,9 @@ impl Http2Upstream {
                 for upstream in config.upstreams.values_mut() {
                     upstream.set_url(&url).unwrap();
                 }
+                for route in &mut config.routes {
+                    route.trailers = vec!["x-sum".to_owned(), "x-t*".to_owned()];
+                }
             },
         )
         .await
