@@ -4,9 +4,11 @@ use anyhow::Context as _;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
+use tokio::time::Instant;
 use url::{Host, Url};
 
 use crate::Config;
+use crate::explain;
 use crate::next_link;
 use crate::problem::Problem;
 
@@ -30,6 +32,7 @@ pub(crate) struct Arm {
     endpoint: Url,
     api_version: String,
     max_body: usize,
+    explain: bool,
 }
 
 impl Arm {
@@ -55,6 +58,7 @@ impl Arm {
             endpoint: endpoint(url),
             api_version,
             max_body: config.max_body,
+            explain: config.explain,
         })
     }
 
@@ -72,6 +76,7 @@ impl Arm {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
+        let begun = Instant::now();
         let mut answer = request.send().await.map_err(|error| problem(&error))?;
 
         let mut body = Vec::new();
@@ -81,6 +86,7 @@ impl Arm {
             }
             body.extend_from_slice(&chunk);
         }
+        let took = begun.elapsed();
         if let Some(rewritten) = next_link::rewrite(&body, &self.endpoint) {
             body = rewritten;
         }
@@ -91,6 +97,9 @@ impl Arm {
             if PASSED_ON.contains(name) || name.as_str().starts_with("x-ms-") {
                 response.headers_mut().append(name.clone(), value.clone());
             }
+        }
+        if self.explain {
+            explain::add(response.headers_mut(), headers, took);
         }
         Ok(response)
     }

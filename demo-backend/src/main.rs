@@ -41,6 +41,11 @@ struct Args {
     #[arg(long, env = "DEMO_BACKEND_API_VERSION", default_value = DEFAULT_API_VERSION)]
     api_version: String,
 
+    /// Say in each answer how long Azure Resource Manager took, and what the token says that it was
+    /// asked with: its claims, never the token
+    #[arg(long, env = "DEMO_BACKEND_EXPLAIN")]
+    explain: bool,
+
     /// Seconds that a call of Azure Resource Manager may take
     #[arg(long, env = "DEMO_BACKEND_TIMEOUT", default_value_t = 30)]
     timeout: u64,
@@ -56,6 +61,7 @@ impl Args {
         config.listen = self.listen;
         config.expose = self.expose;
         config.api_version = self.api_version;
+        config.explain = self.explain;
         config.timeout = Duration::from_secs(self.timeout);
         Ok(config)
     }

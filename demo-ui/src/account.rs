@@ -1,11 +1,12 @@
 //! Who is signed in, and their token for the API.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use oauth2::{AccessToken, CsrfToken};
 use tokio::sync::Mutex;
 
+use crate::call::Call;
 use crate::entra::{Entra, EntraError, Tokens, User};
 use crate::login::Intent;
 
@@ -23,6 +24,8 @@ pub(crate) struct Account {
     step_ups: AtomicU32,
     /// The stronger sign-in that the user turned away from.
     turned_down: std::sync::Mutex<Option<Intent>>,
+    /// The last call for which Entra ID was asked.
+    exchanged: std::sync::Mutex<Option<Arc<Call>>>,
 }
 
 impl Account {
@@ -33,6 +36,7 @@ impl Account {
             tokens: Mutex::new(tokens),
             step_ups: AtomicU32::new(step_ups),
             turned_down: std::sync::Mutex::default(),
+            exchanged: std::sync::Mutex::default(),
         }
     }
 
@@ -56,23 +60,27 @@ impl Account {
     }
 
     /// The API has accepted the user: the count starts anew.
-    pub(crate) fn accepted(&self) {
+    pub(crate) fn accepted(&self, call: &Call) {
+        if call.was_exchanged() {
+            *lock(&self.exchanged) = Some(Arc::new(call.clone()));
+        }
         self.step_ups.store(0, Ordering::Relaxed);
         self.set_turned_down(None);
+    }
+
+    /// The last call for which Entra ID was asked, as far as this process knows.
+    pub(crate) fn last_exchange(&self) -> Option<Arc<Call>> {
+        lock(&self.exchanged).clone()
     }
 
     /// The stronger sign-in that the user turned away from. None is begun while there is one, until
     /// they ask for it: they would be sent back to what they have just left.
     pub(crate) fn turned_down(&self) -> Option<Intent> {
-        let intent = self.turned_down.lock();
-        intent.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.turned_down).clone()
     }
 
     pub(crate) fn set_turned_down(&self, intent: Option<Intent>) {
-        *self
-            .turned_down
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = intent;
+        *lock(&self.turned_down) = intent;
     }
 
     /// Which new sign-in in a row the next would be; `None` if there were enough.
@@ -80,4 +88,8 @@ impl Account {
         let next = self.step_ups.load(Ordering::Relaxed) + 1;
         (next <= MAX_STEP_UPS).then_some(next)
     }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

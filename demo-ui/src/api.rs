@@ -8,8 +8,10 @@ use oauth2::AccessToken;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use tokio::time::Instant;
 use url::Url;
 
+use crate::call::Call;
 use crate::challenge;
 use crate::http_client::{self, HttpError};
 use crate::problem::{Problem, shorten};
@@ -18,6 +20,8 @@ use crate::problem::{Problem, shorten};
 const MAX_PAGES: usize = 20;
 /// Subscriptions that are kept of one page.
 const MAX_ROWS: usize = 1000;
+/// Tags that are kept of one subscription: as many as Azure allows.
+const MAX_TAGS: usize = 50;
 /// Bytes that are read at most, all pages together.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
@@ -33,6 +37,8 @@ pub(crate) struct Api {
 pub(crate) struct Listing {
     pub(crate) pages: Vec<Page>,
     pub(crate) rest: Rest,
+    /// What became of the call of the first page.
+    pub(crate) call: Call,
 }
 
 /// One answer of the API.
@@ -50,6 +56,8 @@ pub(crate) struct Subscription {
     pub(crate) id: String,
     pub(crate) state: String,
     pub(crate) tenant: String,
+    /// `name: value` of each tag.
+    pub(crate) tags: Vec<String>,
 }
 
 /// Whether there is more than was read.
@@ -106,17 +114,19 @@ impl Api {
     /// The user's subscriptions, page after page.
     pub(crate) async fn subscriptions(&self, token: &AccessToken) -> Result<Listing, ApiError> {
         let mut pages = Vec::new();
+        let mut first = None;
         let mut seen = HashSet::from([self.url.clone()]);
         let mut url = self.url.clone();
         let mut left = MAX_BYTES;
         loop {
-            let (page, next) = match self.page(url, token, left).await {
+            let (page, next, call) = match (self.page(url, token, left).await, first.take()) {
                 // The bound is on the whole list: what was read so far is good.
-                Err(ApiError::Http(HttpError::TooLong)) if !pages.is_empty() => {
+                (Err(ApiError::Http(HttpError::TooLong)), Some(call)) => {
                     let rest = Rest::More;
-                    return Ok(Listing { pages, rest });
+                    return Ok(Listing { pages, rest, call });
                 }
-                other => other?,
+                (Ok((page, next, call)), first) => (page, next, first.unwrap_or(call)),
+                (Err(error), _) => return Err(error),
             };
             left = left.saturating_sub(page.body.len());
             pages.push(page);
@@ -126,12 +136,13 @@ impl Api {
                     None => Rest::Elsewhere,
                     Some(next) if pages.len() < MAX_PAGES && seen.insert(next.clone()) => {
                         url = next;
+                        first = Some(call);
                         continue;
                     }
                     Some(_) => Rest::More,
                 },
             };
-            return Ok(Listing { pages, rest });
+            return Ok(Listing { pages, rest, call });
         }
     }
 
@@ -150,7 +161,7 @@ impl Api {
         url: Url,
         token: &AccessToken,
         limit: usize,
-    ) -> Result<(Page, Option<String>), ApiError> {
+    ) -> Result<(Page, Option<String>, Call), ApiError> {
         let request = self
             .http
             .get(url.clone())
@@ -159,7 +170,9 @@ impl Api {
             .build()
             // A token that is no header value can't be sent anywhere.
             .map_err(|_malformed| ApiError::Unreadable)?;
+        let begun = Instant::now();
         let answer = http_client::send(&self.http, request, limit).await?;
+        let call = Call::new(token, &answer.headers, begun.elapsed());
         if answer.status != StatusCode::OK {
             let status = answer.status;
             if status == StatusCode::UNAUTHORIZED
@@ -180,7 +193,8 @@ impl Api {
             body,
             subscriptions: list.value.0,
         };
-        Ok((page, list.next_link.filter(|link| !link.is_empty())))
+        let next = list.next_link.filter(|link| !link.is_empty());
+        Ok((page, next, call))
     }
 }
 
@@ -198,8 +212,19 @@ impl Subscription {
             id: text("subscriptionId"),
             state: text("state"),
             tenant: text("tenantId"),
+            tags: tags(value.get("tags")),
         }
     }
+}
+
+fn tags(tags: Option<&Value>) -> Vec<String> {
+    let tags = tags.and_then(Value::as_object).into_iter().flatten();
+    tags.take(MAX_TAGS)
+        .map(|(name, value)| match value.as_str() {
+            Some("") | None => shorten(name),
+            Some(value) => format!("{}: {}", shorten(name), shorten(value)),
+        })
+        .collect()
 }
 
 /// The first [`MAX_ROWS`] of a list. The others are stepped over: a list of millions of empty

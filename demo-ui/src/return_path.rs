@@ -1,7 +1,7 @@
 //! Where to go after a sign-in.
 
 /// The pages that a sign-in can lead back to.
-const PAGES: [&str; 2] = ["/", "/raw"];
+const PAGES: [&str; 3] = ["/", "/raw", "/what-happened"];
 
 /// The page of ours that was asked for, else `/`. A list of the pages there are leaves nothing to
 /// parse, and so nothing that a browser could read differently.
@@ -18,7 +18,9 @@ mod tests {
 
     #[test]
     fn ui_04_only_a_page_of_our_own_is_gone_to() {
-        assert_eq!(return_path(Some("/raw")), "/raw");
+        for page in PAGES {
+            assert_eq!(return_path(Some(page)), page);
+        }
         for wanted in [
             "",
             "//evil",

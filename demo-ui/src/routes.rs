@@ -13,7 +13,7 @@ use tower_sessions::Session;
 use crate::config::CALLBACK;
 use crate::failure::{Failure, HOME};
 use crate::ui::Ui;
-use crate::{assets, login, security, sessions, subscriptions};
+use crate::{assets, happened, login, security, sessions, subscriptions};
 
 /// Longest form that is read, in bytes.
 const MAX_FORM: usize = 8 * 1024;
@@ -24,6 +24,7 @@ pub(crate) fn router(ui: Arc<Ui>) -> Router {
     Router::new()
         .route("/", get(subscriptions::table))
         .route("/raw", get(subscriptions::raw))
+        .route("/what-happened", get(happened::happened))
         .route("/account/login", get(login::login))
         .route(CALLBACK, get(login::callback))
         .route("/account/logout", post(login::logout))

@@ -45,6 +45,12 @@ pub(crate) async fn table(
                     .iter()
                     .flat_map(|page| &page.subscriptions)
                     .collect(),
+                tenant: &account.user.tid,
+                username: account
+                    .user
+                    .username
+                    .as_deref()
+                    .unwrap_or_else(|| &account.user.name),
                 rest: listing.rest,
             },
         ),
@@ -82,7 +88,7 @@ pub(crate) async fn raw(State(ui): State<Arc<Ui>>, session: Session) -> Response
 }
 
 /// Asks the API; what goes wrong is the response to give. `here` is the page to come back to.
-async fn list(
+pub(crate) async fn list(
     ui: &Ui,
     session: &Session,
     account: &Account,
@@ -105,7 +111,7 @@ async fn list(
     };
     let error = match ui.api.subscriptions(&token).await {
         Ok(listing) => {
-            account.accepted();
+            account.accepted(&listing.call);
             return Ok(listing);
         }
         Err(ApiError::Challenge(claims)) => {

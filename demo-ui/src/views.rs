@@ -6,7 +6,9 @@ use axum::response::{Html, IntoResponse as _, Response};
 
 use crate::account::Account;
 use crate::api::{Rest, Subscription};
+use crate::changes::Change;
 use crate::failure::{Action, Fact};
+use crate::happened::Shown;
 
 /// Who is looking at a page, if somebody is signed in.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct LandingPage {
 pub(crate) struct SubscriptionsPage<'a> {
     pub(crate) visitor: Option<Visitor>,
     pub(crate) rows: Vec<&'a Subscription>,
+    pub(crate) tenant: &'a str,
+    pub(crate) username: &'a str,
     pub(crate) rest: Rest,
 }
 
@@ -58,6 +62,19 @@ pub(crate) struct RawPage {
 pub(crate) struct RawAnswer {
     pub(crate) url: String,
     pub(crate) json: String,
+}
+
+/// The way that a request took.
+#[derive(Template)]
+#[template(path = "happened.html")]
+pub(crate) struct HappenedPage {
+    pub(crate) visitor: Option<Visitor>,
+    /// This one, and the one before that needed an exchange.
+    pub(crate) calls: Vec<Shown>,
+    /// What the exchange changed, where both tokens are known.
+    pub(crate) changes: Option<Vec<Change>>,
+    /// The claims of the user's token, where only that is known.
+    pub(crate) own: Vec<(String, String)>,
 }
 
 /// A failure and the way on.

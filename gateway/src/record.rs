@@ -26,6 +26,9 @@ pub(crate) struct Readers {
     pub(crate) access: Option<AccessLog>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) traces: Option<Traces>,
+    /// Whether answers of a route say where the time went. Which route it is, is not known yet when a
+    /// record is opened.
+    pub(crate) server_timing: bool,
 }
 
 impl Readers {
@@ -35,7 +38,8 @@ impl Readers {
         let scheme = exchange.client.scheme();
         let trace =
             (self.traces.as_ref()).and_then(|traces| traces.begin(request.headers(), scheme));
-        if self.access.is_none() && self.audit.is_none() && trace.is_none() {
+        let has_reader = self.access.is_some() || self.audit.is_some() || self.server_timing;
+        if !has_reader && trace.is_none() {
             return None;
         }
         let (id, method) = (exchange.id.clone(), request.method().clone());

@@ -44,6 +44,8 @@ pub(crate) struct Names {
     pub(crate) label: Box<str>,
     /// The names of its downstreams, with commas between them; `none` where it has none.
     pub(crate) downstreams: Box<str>,
+    /// Whether its answers say where the time went.
+    pub(crate) server_timing: bool,
 }
 
 /// What a table of routes has to know of a route.

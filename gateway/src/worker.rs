@@ -337,13 +337,17 @@ fn readers(shared: &Shared) -> Readers {
         access: shared.access_log.clone(),
         audit: shared.audit_log.clone(),
         traces: shared.traces.clone(),
+        server_timing: false,
     }
 }
 
 fn parts(shared: &Shared, generation: &Generation, backends: &Backends) -> Parts {
     let config = &*generation.config;
     let limits = &config.limits;
-    let readers = Rc::new(readers(shared));
+    let readers = Rc::new(Readers {
+        server_timing: config.routes.iter().any(|route| route.server_timing),
+        ..readers(shared)
+    });
     Parts {
         core: generation.core.clone(),
         retry_challenges: generation.retry_challenges.clone(),
@@ -403,6 +407,7 @@ fn names(route: &config::Route) -> Names {
             [] => "none".into(),
             names => names.join(",").into(),
         },
+        server_timing: route.server_timing,
     }
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::support::{Arm, client, get, start};
+use crate::support::{Arm, client, config, get, start};
 
 #[tokio::test]
 async fn the_token_goes_to_the_subscriptions_endpoint_as_it_came() {
@@ -147,5 +147,32 @@ async fn two_backends_in_one_process_do_not_meet() {
         let answer = get(&format!("{}/subscriptions", backend.url())).await;
         assert_eq!(answer.text().await.unwrap(), expected);
         assert_eq!(backend.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn only_where_it_was_asked_for_an_answer_explains_itself_and_it_never_holds_the_token() {
+    const TOKEN: &str = "e30.eyJhdWQiOiJhcm0ifQ.c2lnbmF0dXJl";
+    let arm = Arm::answering(|| "{}".into_response()).await;
+    for explain in [false, true] {
+        let mut config = config(&arm.url);
+        config.explain = explain;
+        let backend = demo_backend::start(config).await.unwrap();
+        let request = client()
+            .get(format!("{}/subscriptions", backend.url()))
+            .bearer_auth(TOKEN);
+        let answer = request.send().await.unwrap();
+        let headers = answer.headers();
+        let timing = headers.get("server-timing");
+        let claims = headers.get("x-demo-token-claims");
+        assert_eq!((timing.is_some(), claims.is_some()), (explain, explain));
+        if let (Some(timing), Some(claims)) = (timing, claims) {
+            let took = timing.to_str().unwrap().strip_prefix("arm;dur=").unwrap();
+            assert!(took.parse::<f64>().unwrap() > 0., "{took}");
+            assert_eq!(claims, "eyJhdWQiOiJhcm0ifQ");
+        }
+        let said = format!("{headers:?}");
+        assert!(!said.contains("c2lnbmF0dXJl"), "{said}");
+        backend.shutdown().await;
     }
 }

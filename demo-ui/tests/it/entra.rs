@@ -23,6 +23,9 @@ pub(crate) const CLIENT: &str = "ui-client";
 pub(crate) const SECRET: &str = "ui-secret";
 pub(crate) const SCOPE: &str = "api://api-client/.default";
 
+/// Of access tokens that are signed.
+pub(crate) const SIGNATURE: &str = "c2lnbmF0dXJlLW9mLWEtdG9rZW4";
+
 type Form = HashMap<String, String>;
 
 /// What the tests change.
@@ -34,6 +37,8 @@ pub(crate) struct Knobs {
     /// Changes the claims of the next ID tokens.
     pub(crate) claims: Box<dyn Fn(&mut Value) + Send>,
     pub(crate) discovery_fails: bool,
+    /// The next access tokens are signed, with these claims.
+    pub(crate) access_claims: Option<Value>,
 }
 
 struct Code {
@@ -70,6 +75,7 @@ impl Entra {
                 token_answer: None,
                 claims: Box::new(|_| ()),
                 discovery_fails: false,
+                access_claims: None,
             }),
             counter: Mutex::default(),
         }));
@@ -146,10 +152,17 @@ impl Entra {
     fn tokens(&self, user: &str, nonce: Option<&str>) -> Response {
         let knobs = self.0.knobs.lock().unwrap();
         let number = self.next();
+        let access = match &knobs.access_claims {
+            Some(claims) => {
+                let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+                format!("e30.{claims}.{SIGNATURE}")
+            }
+            None => format!("access-{user}-{number}"),
+        };
         let mut answer = json!({
             "token_type": "Bearer",
             "expires_in": knobs.expires_in,
-            "access_token": format!("access-{user}-{number}"),
+            "access_token": access,
         });
         if knobs.refresh_tokens {
             let token = format!("refresh-{number}");

@@ -8,6 +8,7 @@
 mod browser;
 mod entra;
 mod failures;
+mod happened;
 mod logs;
 mod pages;
 mod renewal;

@@ -83,9 +83,17 @@ async fn pages_need_no_script_and_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_table_has_name_id_state_and_tenant() {
+async fn the_table_has_name_id_state_tags_and_tenant() {
     let world = World::start().await;
-    world.api.answers(|_| list(&["One", "Two"]));
+    world.api.answers(|_| {
+        let mut many = vec![json!({
+            "displayName": "One", "subscriptionId": "11111111-2222-4333-8444-555555555555",
+            "state": "Enabled", "tenantId": crate::entra::TENANT,
+            "tags": {"env": "prod", "bare": "", "<i>": "x"},
+        })];
+        many.push(json!({"displayName": "Two", "tags": "none of the form"}));
+        axum::Json(json!({"value": many})).into_response()
+    });
     let page = world.sign_in(&world.browser(), "alice").await;
     for text in [
         "2 subscriptions",
@@ -94,6 +102,9 @@ async fn the_table_has_name_id_state_and_tenant() {
         ">Two<",
         "11111111-2222-4333-8444-555555555555",
         ">Enabled<",
+        ">env: prod<",
+        ">bare<",
+        ">&#60;i&#62;: x<",
         crate::entra::TENANT,
         r#"href="/raw""#,
         "Sign out",
@@ -108,7 +119,15 @@ async fn a_user_without_subscriptions_is_told_so() {
     world.api.answers(|_| list(&[]));
     let page = world.sign_in(&world.browser(), "frank").await;
     assert_eq!(page.status, 200);
-    assert!(page.shows("reach any subscription"));
+    for text in [
+        "reach any subscription",
+        "What to check",
+        "frank@contoso.example",
+        crate::entra::TENANT,
+        r#"href="/account/login?prompt=select_account""#,
+    ] {
+        assert!(page.shows(text), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ fn record(path: &str) -> Box<Record> {
     record.route = Some(Rc::new(Names {
         label: "GET /a/*".into(),
         downstreams: "arm".into(),
+        server_timing: false,
     }));
     record.answer = Some(Begun {
         status: StatusCode::FORBIDDEN,

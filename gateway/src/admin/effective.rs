@@ -252,6 +252,7 @@ fn route(route: &Route) -> Value {
         upgrade,
         outlive_token,
         trailers,
+        server_timing,
         cors,
         limits,
     } = route;
@@ -280,6 +281,7 @@ fn route(route: &Route) -> Value {
         "upgrade": if *upgrade { vec!["websocket"] } else { Vec::new() },
         "outlive_token": outlive_token,
         "trailers": trailers,
+        "server_timing": server_timing,
         "cors": cors.as_ref().map(pages),
         "limits": {
             "body_bytes": body_bytes,

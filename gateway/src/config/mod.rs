@@ -201,6 +201,8 @@ pub struct Route {
     /// Fields that may stand after bodies, either way, besides gRPC's own (`grpc-*`), which always may:
     /// names in lower case, and beginnings of names with `*` behind them.
     pub trailers: Vec<String>,
+    /// Whether answers say where the time went.
+    pub server_timing: bool,
     /// Which web pages may use it, if any of another origin may.
     pub cors: Option<Cors>,
     /// Limits of its own.

@@ -57,6 +57,7 @@ impl Resolver<'_> {
                 upgrade: false,
                 outlive_token: false,
                 trailers: Vec::new(),
+                server_timing: false,
                 cors: None,
                 limits: RouteLimits::default(),
             }];
@@ -138,6 +139,7 @@ impl Resolver<'_> {
             upgrade,
             outlive_token: table.values.switch("outlive_token"),
             trailers,
+            server_timing: table.values.switch("server_timing"),
             cors,
             limits,
         })

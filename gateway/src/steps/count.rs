@@ -11,6 +11,7 @@ use crate::{
     metrics::{Figures, Metrics, Outcome, Refusal},
     net::watch::Watch,
     record::{Begun, Ended, Readers, Record},
+    server_timing::{self, SERVER_TIMING},
 };
 
 /// Where one worker counts. Not a layer of its own: one more would cost a request more than the counting
@@ -79,6 +80,20 @@ pub(crate) struct Open {
 }
 
 impl Open {
+    /// Has the answer say where the time went, where its route wants that.
+    pub(crate) fn tell_times(&self, response: &mut Response<ResponseBody>) {
+        if !self.places.readers.server_timing {
+            return;
+        }
+        let mut times = None;
+        if let Some(watch) = &self.watch {
+            watch.note(|record| times = server_timing::of(record));
+        }
+        if let Some(times) = times {
+            response.headers_mut().append(SERVER_TIMING, times);
+        }
+    }
+
     /// It has this answer, or none where the client left.
     pub(crate) fn close(&mut self, response: Option<&Response<ResponseBody>>) {
         let Some(watch) = self.watch.take() else {

@@ -141,6 +141,7 @@ where
             && let Some(id) = this.id.take()
         {
             response.headers_mut().insert(REQUEST_ID, id);
+            this.open.tell_times(response);
             this.open.close(Some(response));
         }
         polled

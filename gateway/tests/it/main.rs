@@ -67,6 +67,7 @@ mod rig;
 mod rng;
 mod rotation;
 mod route_limits;
+mod server_timing;
 #[cfg(target_os = "linux")]
 #[cfg(unix)]
 mod service_manager;

@@ -71,6 +71,11 @@ pub(crate) const ROUTE_KEYS: &[Key] = &[
         "Fields that may stand after bodies, either way, besides `grpc-*`: names, or `x-meta-*` for all that begin so [default: none]",
     ),
     in_the_file(
+        "server_timing",
+        Kind::Switch,
+        "Say in answers (`Server-Timing`) where the time went, and so whether a token was at hand",
+    ),
+    in_the_file(
         "cors.origins",
         Kind::List,
         "Web pages of which origins may read the answers; `*` alone: of any",

@@ -1,0 +1,103 @@
+//! `GET /what-happened`: this very request as a picture, and what became of the token on the way.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use time::macros::format_description;
+use tower_sessions::Session;
+
+use crate::call::Call;
+use crate::changes::{Change, changes};
+use crate::diagram::{Diagram, ms};
+use crate::subscriptions::list;
+use crate::ui::Ui;
+use crate::views::{HappenedPage, Visitor, page, see_other};
+
+/// One call as the page shows it.
+pub(crate) struct Shown {
+    /// Part of the ids on the page.
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) text: &'static str,
+    /// The time of day.
+    pub(crate) at: String,
+    pub(crate) took: String,
+    pub(crate) request_id: String,
+    pub(crate) diagram: Diagram,
+}
+
+/// The page: the API is asked now, and the answer before that needed an exchange is shown beside it.
+pub(crate) async fn happened(State(ui): State<Arc<Ui>>, session: Session) -> Response {
+    let Some(account) = ui.account(&session).await else {
+        return see_other("/account/login?return=%2Fwhat-happened");
+    };
+    let call = match list(&ui, &session, &account, "/what-happened").await {
+        Ok(listing) => listing.call,
+        Err(response) => return response,
+    };
+    let before = account.last_exchange().filter(|_| !call.was_exchanged());
+    let calls = [Some(shown_now(&call)), before.as_deref().map(shown_before)];
+    let claims = call.sent.as_ref().zip(call.handed.as_ref());
+    page(
+        StatusCode::OK,
+        &HappenedPage {
+            visitor: Some(Visitor::new(&account)),
+            changes: claims.map(|(sent, handed)| changes(sent, handed)),
+            own: own_claims(&call),
+            calls: calls.into_iter().flatten().collect(),
+        },
+    )
+}
+
+/// The claims of the token that was sent, where nothing is known of the other.
+fn own_claims(call: &Call) -> Vec<(String, String)> {
+    let Some(sent) = call.sent.as_ref().filter(|_| call.handed.is_none()) else {
+        return Vec::new();
+    };
+    let names = sent.names();
+    names
+        .filter_map(|name| Some((name.to_owned(), sent.text(name)?)))
+        .collect()
+}
+
+fn shown_now(call: &Call) -> Shown {
+    let text = if !call.times.has_gateway() {
+        "The API did not say what it did with the request."
+    } else if call.was_exchanged() {
+        "The gateway had no token for Azure Resource Manager yet and asked Entra ID for one, on your behalf. \
+         Load this page again: the next request needs no exchange."
+    } else {
+        "The gateway had the token for Azure Resource Manager already, from an exchange before. Entra ID was not asked."
+    };
+    shown(call, "now", "This request", text)
+}
+
+fn shown_before(call: &Call) -> Shown {
+    let text = "This is when the token was exchanged that the gateway has kept for you since.";
+    shown(call, "first", "The first time", text)
+}
+
+fn shown(call: &Call, id: &'static str, title: &'static str, text: &'static str) -> Shown {
+    let format = format_description!("[hour]:[minute]:[second] UTC");
+    Shown {
+        id,
+        title,
+        text,
+        at: call.at.format(format).unwrap_or_default(),
+        took: ms(call.took.as_secs_f64() * 1000.),
+        request_id: call.request_id.clone().unwrap_or_default(),
+        diagram: Diagram::of(call),
+    }
+}
+
+impl HappenedPage {
+    /// How many claims the exchange changed.
+    pub(crate) fn changed(&self) -> usize {
+        let changes = self.changes.iter().flatten();
+        changes
+            .filter(|change: &&Change| change.is_changed())
+            .count()
+    }
+}
