@@ -1,7 +1,8 @@
 //! One upstream as a worker sees it: its addresses, and which of them are worth asking.
 //!
-//! An address that cannot be connected to is left alone for a while, longer with each failure. Where
-//! none is left, the one whose time ends first is asked all the same.
+//! An address that cannot be connected to is left alone for a while, longer with each failure; then one
+//! request tries it, and the others wait for what comes of that. Where none is left, the one whose time
+//! ends first is asked all the same.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -33,6 +34,8 @@ pub(crate) struct Backend {
 pub(crate) struct Address {
     pub(crate) pool: Rc<Pool>,
     health: Health,
+    /// How long it may take to find out whether it can be reached.
+    patience: Duration,
 }
 
 impl Backend {
@@ -46,6 +49,7 @@ impl Backend {
                 // Fewer than requests at once would close connections that are wanted again at once.
                 pool: Pool::new(connector, limits.connect_timeout, limits.requests),
                 health: Health::default(),
+                patience: limits.connect_timeout.max(SHORTEST),
             });
         Ok(Rc::new(Self {
             addresses: addresses.collect(),
@@ -142,15 +146,23 @@ impl Backend {
 
 impl Address {
     async fn open(&self) -> Result<Place, ConnectError> {
+        self.health.claim(self.patience, Instant::now());
         let opened = self.pool.open().await;
-        self.health.learn(opened.is_ok(), Instant::now());
+        self.learn(&opened);
         opened
     }
 
     async fn open_alone(&self) -> Result<(Transport, Rc<Line>), ConnectError> {
+        self.health.claim(self.patience, Instant::now());
         let opened = self.pool.open_alone().await;
-        self.health.learn(opened.is_ok(), Instant::now());
+        self.learn(&opened);
         opened
+    }
+
+    fn learn<T>(&self, opened: &Result<T, ConnectError>) {
+        // One that speaks HTTP/2 only has been reached.
+        let reached = matches!(opened, Ok(_) | Err(ConnectError::OnlyHttp2));
+        self.health.learn(reached, Instant::now());
     }
 }
 
@@ -160,6 +172,8 @@ struct Health {
     /// Failures in a row.
     failures: Cell<u32>,
     out_until: Cell<Option<Instant>>,
+    /// Somebody tries it again, for all.
+    claimed: Cell<bool>,
 }
 
 impl Health {
@@ -168,11 +182,21 @@ impl Health {
         self.out_until.get().filter(|until| *until > now)
     }
 
+    /// Whoever connects first to what could not be reached before does so for all: one that swallows what
+    /// it is sent would cost everybody whose turn it is all of the time for connecting.
+    fn claim(&self, patience: Duration, now: Instant) {
+        if self.failures.get() > 0 && self.out_until(now).is_none() {
+            self.claimed.set(true);
+            self.out_until.set(Some(now + patience));
+        }
+    }
+
     fn learn(&self, reached: bool, now: Instant) {
+        let claimed = self.claimed.replace(false);
         if reached {
             self.failures.set(0);
             self.out_until.set(None);
-        } else if self.out_until(now).is_none() {
+        } else if claimed || self.out_until(now).is_none() {
             // Many requests may have found out at once; that is one failure.
             let failures = self.failures.get();
             self.failures.set(failures.saturating_add(1));
@@ -184,7 +208,11 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{net::TcpListener, task::LocalSet};
+    use tokio::{
+        net::{TcpListener, TcpSocket, TcpStream},
+        task::LocalSet,
+        time,
+    };
 
     use super::*;
     use crate::config::Target;
@@ -248,6 +276,63 @@ mod tests {
         assert!(picked.iter().any(|address| is(address, second)));
         assert!(picked.iter().any(|address| is(address, third)));
         assert!(is(backend.others(second)[0], third));
+    }
+
+    /// An address whose queue of connections is full, so that it does not answer; with what fills it.
+    async fn silent() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        let short = Duration::from_millis(200);
+        while let Ok(stream) = time::timeout(short, TcpStream::connect(address)).await {
+            queue.push(stream.unwrap());
+        }
+        (listener, queue)
+    }
+
+    #[tokio::test]
+    async fn of_requests_that_come_at_once_one_tries_an_address_that_was_not_reached_before() {
+        let (silent, _queue) = silent().await;
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = |listener: &TcpListener| Target::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let mut upstream = Upstream::at("http://127.0.0.1:9");
+        upstream.addresses = [&silent, &good].map(target).to_vec();
+        let limits = Limits {
+            connect_timeout: Duration::from_millis(500),
+            ..Limits::default()
+        };
+        let backend = Backend::new(&upstream, &limits).unwrap();
+        let health = &backend.addresses[0].health;
+        // It was out, and its time is over.
+        health.failures.set(1);
+        let local = LocalSet::new();
+        let mut requests = Vec::new();
+        for _ in 0..10 {
+            let backend = Rc::clone(&backend);
+            requests.push(local.spawn_local(async move {
+                let begun = Instant::now();
+                let opened = backend.open(backend.pick().unwrap()).await;
+                (opened, begun.elapsed() >= limits.connect_timeout)
+            }));
+        }
+        local
+            .run_until(async {
+                let mut slow = 0;
+                for request in requests {
+                    let (opened, is_slow) = request.await.unwrap();
+                    assert!(opened.is_ok());
+                    slow += usize::from(is_slow);
+                }
+                assert_eq!(slow, 1, "all the others go where it works");
+            })
+            .await;
+        assert_eq!(health.failures.get(), 2, "and it has learnt from that");
+        assert!(health.out_until(Instant::now() + SHORTEST).is_some());
     }
 
     fn seconds(health: &Health, now: Instant) -> u64 {

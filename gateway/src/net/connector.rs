@@ -10,7 +10,10 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::{
+    client::TlsStream,
+    rustls::{AlertDescription, Error},
+};
 
 use super::{
     line::{Line, UpstreamIo},
@@ -125,6 +128,17 @@ impl Connector {
             Some(tls) => Transport::Tls(tls.connect_http1(io).await?),
         })
     }
+}
+
+/// Whether it has broken off the handshake since it speaks HTTP/2 only (RFC 7301 §3.2).
+pub(crate) fn says_no_http1(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(
+        error,
+        Some(Error::AlertReceived(
+            AlertDescription::NoApplicationProtocol
+        ))
+    )
 }
 
 /// What HTTP is spoken over.

@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    connector::{Connector, Opened, Transport},
+    connector::{self, Connector, Opened, Transport},
     driver::Driver,
     line::Line,
     multiplexed::{Multiplexed, Stream},
@@ -72,6 +72,8 @@ struct Idle {
 pub(crate) enum ConnectError {
     Failed,
     TimedOut,
+    /// HTTP/1 was wanted, and is not spoken there.
+    OnlyHttp2,
 }
 
 /// A connection, or the part of one, that is one request's.
@@ -163,6 +165,12 @@ impl Pool {
         let line = Line::new(self);
         let connecting = self.connector.connect_http1(Rc::clone(&line));
         let connected = time::timeout(self.connect_timeout, connecting).await;
+        if let Ok(Err(error)) = &connected
+            && connector::says_no_http1(error)
+        {
+            // It can be reached all the same.
+            return Err(ConnectError::OnlyHttp2);
+        }
         Ok((self.judge(connected)?, line))
     }
 

@@ -24,7 +24,8 @@ impl Step for Strip {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
         exchange.has.upgrade = exchange.has.upgrade && websocket::is_asked_for(exchange);
         let headers = exchange.request.headers_mut();
-        exchange.has.te = exchange.has.te && trailers::are_read(headers);
+        // `Connection` would have to name both, and a tunnel has no trailers.
+        exchange.has.te = exchange.has.te && !exchange.has.upgrade && trailers::are_read(headers);
         // Said anew too, and only where trailers can be: behind a body of unknown length.
         let trailing = if exchange.has.trailer && exchange.has.transfer_encoding {
             let route = exchange.route.as_deref();

@@ -227,5 +227,8 @@ fn broken(error: &hyper::Error) -> Answer {
         // Our side of the exchange: the client's body broke off or was malformed.
         return Answer::bad_framing("the request's body broke off or is malformed");
     }
+    if error.is_parse_too_large() {
+        return Answer::bad_upstream("the head of its answer is too large");
+    }
     Answer::bad_upstream("the connection broke before an answer came")
 }

@@ -103,6 +103,33 @@ async fn h1_14_a_broken_answer_is_never_presented_as_complete() {
 }
 
 #[tokio::test]
+async fn an_answer_may_have_100_fields_and_60_kib_of_them_and_one_that_has_far_more_is_502_and_says_why()
+ {
+    let answer = |fields: usize, length: usize| {
+        let line = format!("x: {}\r\n", "y".repeat(length));
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{}\r\n",
+            line.repeat(fields - 1)
+        )
+    };
+    for (fields, length, status) in [
+        (100, 10, 200),
+        (101, 10, 502),
+        (60, 1_000, 200),
+        (90, 2_000, 502),
+    ] {
+        let text = answer(fields, length);
+        let rig = Rig::public_with(move |_| Reply::Keep(text.clone()), |_| {}).await;
+        let answer = rig.client().await.get("/x").await;
+        assert_eq!(answer.status, status, "{fields} of {length}");
+        if status == 502 {
+            let why = "the head of its answer is too large";
+            assert!(answer.body.contains(why), "{}", answer.body);
+        }
+    }
+}
+
+#[tokio::test]
 async fn h1_14_a_connection_that_stays_after_a_broken_answer_is_not_used_again() {
     for broken in [
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",

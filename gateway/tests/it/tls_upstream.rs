@@ -229,6 +229,105 @@ async fn the_upstream_chooses_between_http2_and_http1_and_gets_its_own_host() {
     }
 }
 
+/// What opens no WebSocket is no worse for anything else: a caller's wishes must not make the gateway
+/// believe that the upstream cannot be reached.
+#[tokio::test]
+async fn wishes_for_a_websocket_to_an_upstream_of_http2_only_are_502_and_change_nothing_for_others()
+{
+    let authority = Authority::new("only-http2");
+    let start = || Server::start(authority.issue(&["localhost"], |_| {}), &["h2"], None);
+    let servers = [start().await, start().await];
+    let file = "[[route]]\npath = '/*'\naccess = 'public'\nupgrade = ['websocket']";
+    let change = |config: &mut Config| {
+        for upstream in config.upstreams.values_mut() {
+            upstream.set_url("https://localhost").unwrap();
+            let target = |server: &Server| Target::Tcp {
+                host: "localhost".to_owned(),
+                port: server.address.port(),
+            };
+            upstream.addresses = servers.iter().map(target).collect();
+            upstream.tls.ca_file = Some(authority.file("ca.pem"));
+        }
+    };
+    let rig = Rig::new(file, |_| ok(), change).await;
+    for _ in 0..3 {
+        let answer = rig
+            .exchange(
+                "GET /ws HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            )
+            .await;
+        assert_eq!(answer.status, 502);
+        assert!(answer.body.contains("it speaks HTTP/2 only"), "{answer:?}");
+    }
+    let mut client = rig.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.get("/x").await.status, 200);
+    }
+    for server in &servers {
+        // A handshake that came to its end was for HTTP/2.
+        assert_eq!(server.names().len(), 1, "both have their turns");
+    }
+}
+
+/// An answer that is over when its connection is: over TLS that has to be said (RFC 9112 §9.8), or
+/// whoever is between could cut it short.
+#[tokio::test]
+async fn h1_14_an_answer_without_a_length_is_whole_only_where_tls_says_that_it_is_over() {
+    let authority = Authority::new("truncated");
+    let (certificate, key) = authority.issue(&["localhost"], |_| {});
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let certificates = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = builder
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+            }
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\n\r\nhello")
+                .await
+                .unwrap();
+            stream.flush().await.unwrap();
+            if head.starts_with(b"GET /whole") {
+                stream.shutdown().await.unwrap();
+            } else {
+                // The end of the TCP connection, and none of TLS.
+                stream.get_mut().0.shutdown().await.unwrap();
+            }
+        }
+    });
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&url).unwrap();
+                upstream.tls.ca_file = Some(authority.file("ca.pem"));
+            }
+        },
+    )
+    .await;
+    let mut client = rig.client().await;
+    let answer = client.get("/whole").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+    client.send("GET /cut HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+    assert!(client.answer().await.is_none(), "half of it is no answer");
+}
+
 /// Speaks HTTP/1 on the first connection, where it answers one request and closes at the next, and
 /// HTTP/2 on the others, where it refuses every stream. Counts the requests.
 async fn changeable(authority: &Authority) -> (SocketAddr, Arc<AtomicUsize>) {

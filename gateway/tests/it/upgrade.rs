@@ -125,6 +125,19 @@ async fn a_client_that_reads_a_tunnel_slowly_gets_every_byte_once_and_in_order()
 }
 
 #[tokio::test]
+async fn a_wish_is_all_that_connection_says_to_the_upstream() {
+    let rig = rig().await;
+    let mut client = rig.client().await;
+    client
+        .send(wish("/ws/x", "TE: trailers\r\nConnection: TE\r\n"))
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 101);
+    let seen = rig.only_seen();
+    assert_eq!(seen.all("connection"), ["upgrade"]);
+    assert!(seen.all("te").is_empty(), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_websocket_works_through_the_gateway() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", listener.local_addr().unwrap());

@@ -81,6 +81,9 @@ pub(super) fn unreachable(error: ConnectError) -> Answer {
     match error {
         ConnectError::TimedOut => Answer::silent_upstream("connecting took too long"),
         ConnectError::Failed => Answer::bad_upstream("no connection could be made"),
+        ConnectError::OnlyHttp2 => {
+            Answer::bad_upstream("it speaks HTTP/2 only, in which no WebSocket is opened")
+        }
     }
 }
 
