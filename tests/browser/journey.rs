@@ -76,7 +76,11 @@ async fn alice_and_bob_in_two_browsers_each_see_only_their_own() {
         assert_eq!(shown(browser).await, person.subscriptions);
         assert!(browser.text().await.contains(&person.display_name));
         let headings = browser.texts("table thead th").await;
-        assert_eq!(headings.len(), 5, "name, id, state, tags, tenant: {headings:?}");
+        assert_eq!(
+            headings.len(),
+            5,
+            "name, id, state, tags, tenant: {headings:?}"
+        );
     }
     assert!(alice.subscriptions.is_disjoint(&bob.subscriptions));
     // Again and at the same time, now from the caches.
