@@ -41,6 +41,12 @@ fn garbage(rig: &Rig, good: &str) -> Vec<(&'static str, String, TokenDefect)> {
     let header = rig::base64url(rig::header(rig::KID).to_string());
     let no_json = rig::base64url(" ".repeat(1_000));
     let none = rig::base64url(r#"{"alg":"none","kid":"k"}"#);
+    // As large as a token may be, and as many members as claims may have.
+    let large = "A".repeat(15_900);
+    let members = |count: usize| {
+        let members: Vec<_> = (0..count).map(|n| format!("\"{n:04x}\":0")).collect();
+        rig::base64url(format!("{{{}}}", members.join(",")))
+    };
     let critical = json!({"alg": "RS256", "kid": "k", "crit": ["x"]});
     let (message, signature) = good.rsplit_once('.').unwrap();
     let mut forged = signature.to_owned();
@@ -51,6 +57,22 @@ fn garbage(rig: &Rig, good: &str) -> Vec<(&'static str, String, TokenDefect)> {
         ("no JWT", "x".repeat(1_600), D::Form),
         ("no base64", good.replacen('e', "+", 1), D::Encoding),
         ("alg none", format!("{none}.e30."), D::Algorithm),
+        ("alg none, 16 KiB", format!("{none}.{large}."), D::Algorithm),
+        (
+            "a signature of 15 KiB",
+            format!("{message}.{}", &large[message.len()..]),
+            D::Signature,
+        ),
+        (
+            "claims that are no claims, 16 KiB",
+            format!("{header}.{large}.{signature}"),
+            D::Json,
+        ),
+        (
+            "a thousand members",
+            format!("{header}.{}.{signature}", members(1_000)),
+            D::TooLarge,
+        ),
         ("crit", rig.signed(&critical, &rig.claims(1)), D::Critical),
         (
             "claims that are no JSON",
@@ -79,5 +101,21 @@ fn garbage(rig: &Rig, good: &str) -> Vec<(&'static str, String, TokenDefect)> {
             format!("{message}.{forged}"),
             D::Signature,
         ),
+        (
+            "forged signature, 16 KiB",
+            forged_and_large(rig),
+            D::Signature,
+        ),
     ]
+}
+
+/// As large as a token may be, with claims that are right and a signature of another token.
+fn forged_and_large(rig: &Rig) -> String {
+    let mut claims = rig.claims(1);
+    claims["xms_padding"] = "x".repeat(10_700).into();
+    let large = rig.signed(&rig::header(rig::KID), &claims);
+    let other = rig.token(2);
+    let (message, _) = large.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    format!("{message}.{signature}")
 }

@@ -44,17 +44,6 @@ pub(super) enum Reason {
     Content(&'static str),
 }
 
-impl DiscoveryError {
-    /// Whether the next attempt may succeed though nobody has mended anything.
-    pub(super) const fn may_pass(&self) -> bool {
-        match self.reason {
-            Reason::Call(CallError::Timeout | CallError::Unreachable | CallError::BadBody) => true,
-            Reason::Status(status) => status >= 500,
-            Reason::Call(CallError::Tls) | Reason::Content(_) => false,
-        }
-    }
-}
-
 impl std::fmt::Display for DiscoveryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: ", self.document)?;
@@ -303,35 +292,6 @@ mod tests {
         assert!(!cloud.is_no_v1(&v2("login.microsoftonline.com")));
         let external = at("https://contoso.ciamlogin.com", Entra::tenant(TENANT));
         assert!(external.is_no_v1(&v2("anything.example")));
-    }
-
-    #[test]
-    fn what_may_pass_by_itself_is_told_from_what_somebody_has_to_mend() {
-        let may_pass = |reason| {
-            DiscoveryError {
-                document: JWKS,
-                reason,
-                aadsts: None,
-            }
-            .may_pass()
-        };
-        for reason in [
-            Reason::Call(CallError::Timeout),
-            Reason::Call(CallError::Unreachable),
-            Reason::Call(CallError::BadBody),
-            Reason::Status(500),
-            Reason::Status(503),
-        ] {
-            assert!(may_pass(reason), "{reason:?}");
-        }
-        for reason in [
-            Reason::Call(CallError::Tls),
-            Reason::Status(404),
-            Reason::Status(499),
-            Reason::Content("no"),
-        ] {
-            assert!(!may_pass(reason), "{reason:?}");
-        }
     }
 
     /// What the documents of each cloud name, as Microsoft publishes them.

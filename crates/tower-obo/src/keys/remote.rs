@@ -18,10 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 pub use self::builder::RemoteKeysBuilder;
 use self::settings::{MIN_INTERVAL, RemoteKeysSettings};
-use super::{
-    Documents, KeySet, KeySource, KeysError, RefreshReason, Refreshed,
-    discovery::{DiscoveryError, Found},
-};
+use super::{Documents, KeySet, KeySource, KeysError, RefreshReason, Refreshed};
 use crate::{Clock, Event, Observer, Provider, Spawner, Timestamp, http_client::HttpClient};
 
 /// The signing keys of an Entra ID authority, found by its discovery documents, kept last-good and
@@ -203,21 +200,15 @@ impl Shared {
             shared: Arc::clone(self),
             ending: Some(ending),
         };
-        // A passing fault must not cost everybody with a new key a cool-down.
-        let tries = match cause {
-            Cause::Request(RefreshReason::UnknownKey) => 2,
-            // Those are asked for again soon in any case.
-            Cause::Timer | Cause::Request(RefreshReason::NoKeys) => 1,
-        };
         self.spawner.spawn(Box::pin(async move {
-            under_way.shared.fetch_now(tries).await;
+            under_way.shared.fetch_now().await;
             drop(under_way);
         }));
         Some(ended)
     }
 
-    async fn fetch_now(&self, tries: u32) {
-        let result = match self.try_to_fetch(tries).await {
+    async fn fetch_now(&self) {
+        let result = match self.discovery.fetch(&self.http).await {
             Ok(found) => {
                 let now = self.clock.now();
                 let max_age = self.settings.max_age;
@@ -266,18 +257,6 @@ impl Shared {
         }
     }
 
-    /// Fetches, at most so many times, a second after what may have been a passing fault.
-    async fn try_to_fetch(&self, tries: u32) -> Result<Found, DiscoveryError> {
-        let mut left = tries;
-        loop {
-            left = left.saturating_sub(1);
-            match self.discovery.fetch(&self.http).await {
-                Err(error) if left > 0 && error.may_pass() => tokio::time::sleep(PAUSE).await,
-                result => return result,
-            }
-        }
-    }
-
     /// Whether there are no keys that may be used.
     fn has_none(&self, now: Timestamp) -> bool {
         (self.set.load().as_ref()).is_none_or(|keys| !keys.is_trusted(now))
@@ -318,9 +297,6 @@ fn back_off(failures: u32) -> Duration {
 
 /// How often the clock is looked at between two fetches.
 const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
-
-/// The pause before a fetch that failed is tried once more.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether it is not time yet. What would take longer than it ever takes comes from a clock that has
 /// been set back since.
