@@ -86,7 +86,6 @@ impl Serving {
             let proxies = &serving.trusted;
             let is_trusted = proxies.iter().any(|own| own.contains(peer.ip()));
             let Some(connected) = serving.peers.connect(peer.ip(), is_trusted) else {
-                tracing::debug!(client = %peer.ip(), "a client address has too many connections");
                 return;
             };
             let client = Rc::new(Client::new(peer, serving.tls.is_some(), connected));

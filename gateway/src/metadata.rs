@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         CACHE_CONTROL, CONTENT_TYPE,
@@ -18,6 +18,8 @@ use crate::{
 };
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+const ANY: HeaderValue = HeaderValue::from_static("*");
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
@@ -73,26 +75,30 @@ impl Metadata {
         path == self.path.as_bytes() || path == WELL_KNOWN.as_bytes()
     }
 
-    /// The answer to a request for it; needs no token. Pages of every origin may read it: it is
-    /// public.
+    /// The answer to a request for it; needs no token. Pages of every origin may read it, as they may a
+    /// refusal: it is public.
     pub(crate) fn answer(&self, method: &Method) -> Result<Response<ResponseBody>, Answer> {
         let mut response = Response::new(ResponseBody::whole(Bytes::new()));
-        let any = HeaderValue::from_static("*");
         let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
+        let_pages_read(headers);
         if *method == Method::GET || *method == Method::HEAD {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
             *response.body_mut() = ResponseBody::whole(self.document.clone());
         } else if *method == Method::OPTIONS {
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, any);
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
             *response.status_mut() = StatusCode::NO_CONTENT;
         } else {
             return Err(Answer::method_not_allowed(METHODS));
         }
         Ok(response)
     }
+}
+
+/// Lets pages of every origin read an answer.
+pub(crate) fn let_pages_read(headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
 }
 
 /// The issuers of tokens, by which clients find their endpoints (RFC 8414).

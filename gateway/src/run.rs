@@ -231,7 +231,11 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let scheme = if tls.is_some() { "https" } else { "http" };
     let shared = Shared {
         tls,
-        peers: Peers::new(&live.now().config.limits, Arc::clone(&requests)),
+        peers: Peers::new(
+            &live.now().config.limits,
+            Arc::clone(&requests),
+            Arc::clone(&metrics),
+        ),
         running: requests,
         metrics,
         traces,

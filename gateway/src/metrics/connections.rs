@@ -5,12 +5,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// How many there are, and how often there was no room for more.
+/// How many there are, and how often there was no room for more, of all or of one address.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     pub(super) public: Arc<AtomicU64>,
     pub(super) admin: Arc<AtomicU64>,
     pub(super) full: AtomicU64,
+    pub(super) refused: AtomicU64,
 }
 
 impl Connections {
@@ -27,6 +28,11 @@ impl Connections {
     /// A worker takes no more for now.
     pub(crate) fn full(&self) {
         self.full.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One is closed at once, since its client's address has too many.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -157,7 +157,9 @@ impl Everything {
         to.gauges(names::CONNECTIONS, "listener", open)?;
         to.gauge(names::CONNECTIONS_MAX, self.configured.connections_max)?;
         let full = read(&connections.full);
-        counter(&mut to.begin(names::CONNECTIONS_FULL)?, full)
+        counter(&mut to.begin(names::CONNECTIONS_FULL)?, full)?;
+        let refused = read(&connections.refused);
+        counter(&mut to.begin(names::CONNECTIONS_REFUSED)?, refused)
     }
 
     fn gateway(&self, to: &mut Encoder<'_>) -> Result<(), Error> {

@@ -10,15 +10,22 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     config::Limits,
+    metrics::Metrics,
     steps::limit::{Connected, Running, Share},
 };
 
 /// How many addresses are known before it is looked for the first time which of them have left.
 const FEW: usize = 64;
+
+/// How often it is said that connections are refused.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// The addresses of all connections, of all workers.
 #[derive(Debug)]
@@ -30,6 +37,7 @@ pub(crate) struct Peers {
     /// Connections of one.
     connections: AtomicUsize,
     known: Mutex<Known>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -37,17 +45,21 @@ struct Known {
     by_address: HashMap<IpAddr, Weak<Share>>,
     /// How many there may be before it is looked again.
     look_at: usize,
+    /// When it was said that connections are refused.
+    said: Option<Instant>,
 }
 
 impl Peers {
-    pub(crate) fn new(limits: &Limits, whole: Arc<Running>) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, whole: Arc<Running>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             whole,
+            metrics,
             most: AtomicUsize::new(limits.of_one_client()),
             connections: AtomicUsize::new(limits.connections_of_one_client()),
             known: Mutex::new(Known {
                 by_address: HashMap::new(),
                 look_at: FEW,
+                said: None,
             }),
         })
     }
@@ -68,7 +80,30 @@ impl Peers {
     pub(crate) fn connect(&self, address: IpAddr, is_trusted: bool) -> Option<Connected> {
         let (connected, others) = self.of(address).connect();
         let has_room = others < self.connections.load(Ordering::Relaxed);
-        (is_trusted || has_room).then_some(connected)
+        if is_trusted || has_room {
+            return Some(connected);
+        }
+        self.metrics.connections.refused();
+        self.say(address, others);
+        None
+    }
+
+    /// Says that an address has too many connections, since whoever stands in front of clients and is no
+    /// HTTP proxy looks like one that attacks.
+    fn say(&self, address: IpAddr, has: usize) {
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = (known.said).is_some_and(|said| now.duration_since(said) < SAID_EVERY);
+        if !quiet {
+            known.said = Some(now);
+            drop(known);
+            tracing::warn!(
+                client = %address,
+                connections = has,
+                "a client address has its part of limits.connections, and more are closed at once (said once a minute at most). \
+                 Where it stands for many clients: trusted_proxies if it is an HTTP proxy, else a larger limits.requests_per_client"
+            );
+        }
     }
 
     /// The requests of that address.
@@ -109,7 +144,8 @@ mod tests {
 
     /// One request at once of each.
     fn peers() -> Arc<Peers> {
-        Peers::new(&limits(1), Running::new(1_000_000))
+        let metrics = Metrics::new();
+        Peers::new(&limits(1), Running::new(1_000_000), metrics)
     }
 
     fn limits(most: usize) -> Limits {

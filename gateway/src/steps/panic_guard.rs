@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, header::ORIGIN};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -57,7 +57,10 @@ where
         // What is shared beyond the request (pools, routes) is changed in single steps that do
         // not panic halfway.
         let called = catch_unwind(AssertUnwindSafe(|| {
-            reader = self.pages.reader(&exchange);
+            // Only a page that says where it comes from is told that it may read.
+            if exchange.request.headers().contains_key(ORIGIN) {
+                reader = self.pages.reader(&exchange);
+            }
             self.inner.call(exchange)
         }));
         PanicGuardFuture {

@@ -19,6 +19,7 @@ use crate::{
     cors::{self, Cors, Page},
     host::HostPattern,
     message::{answer::Answer, body::ResponseBody, exchange::Exchange},
+    metadata,
     route::{Picked, Route, Routes},
 };
 
@@ -99,7 +100,11 @@ impl RoutingLayer {
             Ok(Picked::NoPath) => Found::Refused(Answer::not_found(), None),
             Ok(Picked::Metadata(metadata)) => match metadata.answer(request.method()) {
                 Ok(response) => Found::Answered(Box::new(response)),
-                Err(answer) => Found::Refused(answer, None),
+                Err(answer) => {
+                    let mut response = exchange.answer(answer);
+                    metadata::let_pages_read(response.headers_mut());
+                    Found::Answered(Box::new(response))
+                }
             },
             Ok(Picked::NoMethod(place)) => {
                 let answer = Answer::method_not_allowed(place.allow().clone());

@@ -11,7 +11,9 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use obo_gateway::Tls;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, RsaKeySize,
+};
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
@@ -46,8 +48,17 @@ impl Ca {
 
     /// For `localhost`, as a server or as a client.
     pub(crate) fn issue(&self) -> Identity {
+        self.issue_for(KeyPair::generate().unwrap())
+    }
+
+    /// The same with an RSA key, which takes a second to find.
+    pub(crate) fn issue_rsa(&self) -> Identity {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
+        self.issue_for(key.unwrap())
+    }
+
+    fn issue_for(&self, key: KeyPair) -> Identity {
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
         let issuer = Issuer::from_params(&self.params, &self.key);
         Identity {
             certificate: params.signed_by(&key, &issuer).unwrap().der().clone(),

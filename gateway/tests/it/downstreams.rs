@@ -13,7 +13,8 @@ const ROUTES: &str = "[downstream.graph]\nscope = 'https://graph.microsoft.com/U
      [[route]]\npath = '/both'\ndownstream = ['graph', 'arm']\n\
      [[route]]\npath = '/arm'\ndownstream = 'arm'\n\
      [[route]]\npath = '/graph'\ndownstream = 'graph'\n\
-     [[route]]\npath = '/open'\naccess = 'public'\n";
+     [[route]]\npath = '/open'\naccess = 'public'\n\
+     [[route]]\npath = '/tunnel'\ndownstream = ['graph', 'arm']\nupgrade = ['websocket']\n";
 
 async fn get(rig: &Rig, path: &str, token: &str) -> Answer {
     let request = format!(
@@ -60,6 +61,45 @@ async fn an_upstream_that_repeats_any_of_the_tokens_does_not_reach_the_caller_wi
     assert_eq!(answer.all("x-other"), ["stays"]);
     for echo in ["x-echo-authorization", "x-echo-x-graph-token"] {
         assert!(answer.all(echo).is_empty(), "{echo}");
+    }
+}
+
+#[tokio::test]
+async fn up_01_a_wish_for_a_websocket_brings_each_token_in_its_own_header_and_its_answer_none_of_them()
+ {
+    let changes = |seen: &Seen| {
+        let echo = seen.all("x-graph-token").concat();
+        Reply::Echo(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: x\r\nX-Echo: {echo}\r\n\r\n"
+        ))
+    };
+    let rig = Rig::new(ROUTES, changes, |_| {}).await;
+    let token = rig.token("alice");
+    let mut client = rig.client().await;
+    client
+        .send(format!(
+            "GET /tunnel HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+             X-Graph-Token: Bearer theirs\r\nConnection: Upgrade, X-Graph-Token\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ))
+        .await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.status, 101);
+    assert!(answer.all("x-echo").is_empty(), "{answer:?}");
+    client.send("there and back").await;
+    assert!(client.until("there and back").await.is_some());
+    let seen = rig.only_seen();
+    let [arm, graph] = ["authorization", "x-graph-token"].map(|name| seen.all(name));
+    assert!(
+        arm.len() == 1 && graph.len() == 1 && arm != graph,
+        "{seen:?}"
+    );
+    for value in [arm[0], graph[0]] {
+        assert!(
+            value.starts_with("Bearer ey") && !value.contains(&token),
+            "{value}"
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::{
     client::{Client, in_time},
     frames::{self, DATA, RST_STREAM, hello},
+    http2_upstream::server::{Call, Http2Upstream},
     rig::Rig,
     upstream::{Reply, Seen, ok},
 };
@@ -115,6 +116,94 @@ async fn an_upload_without_a_length_ends_with_the_callers_token() {
     assert_eq!(client.rest().await, "");
     let seen = rig.upstream.until_seen(1).await;
     assert!(!seen[0].complete, "{seen:?}");
+}
+
+/// As a gRPC client's stream is.
+#[tokio::test]
+async fn an_upload_over_http_2_ends_with_the_callers_token_and_its_neighbour_goes_on() {
+    let rig = rig().await;
+    let bearer = format!("Bearer {}", nearly_dead(&rig));
+    let mut client = rig.client().await;
+    client.send(hello()).await;
+    for (stream, path) in [(1, "/x"), (3, "/forever")] {
+        let block = frames::request("POST", path, &[("authorization", &bearer)]);
+        let head = frames::frame(frames::HEADERS, frames::END_HEADERS, stream, &block);
+        let part = frames::frame(DATA, 0, stream, b"part");
+        client.send([head, part].concat()).await;
+    }
+    let ended = loop {
+        let frame = client.frame().await.unwrap();
+        if frame.kind == RST_STREAM {
+            break frame;
+        }
+        assert!(frame.kind != frames::HEADERS, "{frame:?}");
+    };
+    assert_eq!(ended.stream, 1, "{ended:?}");
+    let seen = rig.upstream.until_seen(1).await;
+    assert!(!seen[0].complete, "{seen:?}");
+    assert!(seen[0].line().contains("/x"), "{seen:?}");
+    // The other route lets its streams live.
+    client
+        .send(frames::frame(DATA, frames::END_STREAM, 3, b"rest"))
+        .await;
+    let seen = rig.upstream.until_seen(2).await;
+    assert!(
+        seen[1].complete && seen[1].line().contains("/forever"),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_streams_both_ways_ends_with_the_callers_token_on_both_sides() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Http2Upstream::start(h2::server::Builder::new(), move |mut call: Call| {
+        let tell = tell.clone();
+        async move {
+            let head = http::Response::builder().header("content-type", "application/grpc");
+            let mut answer = call.respond.send_response(head.body(()).unwrap(), false)?;
+            let body = call.request.body_mut();
+            while let Some(data) = body.data().await {
+                let Ok(data) = data else {
+                    let _ = tell.send("broken");
+                    return Ok(());
+                };
+                answer.send_data(data, false)?;
+            }
+            let _ = tell.send("whole");
+            Ok(())
+        }
+    })
+    .await;
+    let rig = upstream.rig(ROUTES).await;
+    let bearer = format!("Bearer {}", nearly_dead(&rig));
+    let mut client = rig.client().await;
+    client.send(hello()).await;
+    let fields = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    let block = frames::request("POST", "/pkg.Service/Method", &fields);
+    let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &block);
+    let part = frames::frame(DATA, 0, 1, b"part");
+    client.send([head, part].concat()).await;
+    let mut heard: Vec<u8> = Vec::new();
+    let ended = loop {
+        let frame = client.frame().await.unwrap();
+        if frame.kind == DATA {
+            assert_eq!(frame.flags & frames::END_STREAM, 0, "{frame:?}");
+            heard.extend(&frame.payload);
+        }
+        if frame.kind == RST_STREAM {
+            break frame;
+        }
+    };
+    assert_eq!(heard, b"part", "it was answered until then");
+    assert!(
+        ended.code() != Some(0),
+        "no end that could be taken for a good one"
+    );
+    assert_eq!(in_time(told.recv()).await, Some("broken"));
 }
 
 #[tokio::test]

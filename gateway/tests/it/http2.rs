@@ -136,11 +136,14 @@ async fn h2_02_two_authorization_fields_are_ambiguous() {
 }
 
 #[tokio::test]
-async fn h2_09_h2_11_connect_and_heads_with_too_many_fields_are_refused() {
+async fn pa_14_h2_09_h2_11_connect_trace_and_heads_with_too_many_fields_are_refused() {
     let rig = Rig::public().await;
     let (mut client, _connection) = connect(&rig).await;
     let connect = Request::connect("gw:443").body(()).unwrap();
     assert_eq!(status(&mut client, connect).await, 405);
+    // PA-14 over HTTP/2.
+    let trace = Request::builder().method("TRACE").uri("http://gw/x");
+    assert_eq!(status(&mut client, trace.body(()).unwrap()).await, 405);
     let mut many = get("http://gw/x");
     for _ in 0..300 {
         many.headers_mut().append("x-a", "a".parse().unwrap());

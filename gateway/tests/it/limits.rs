@@ -345,7 +345,14 @@ async fn li_08_a_compressed_body_stays_as_it_is() {
 
 #[tokio::test]
 async fn li_02_one_address_has_no_more_than_its_part_of_the_connections() {
-    let rig = Rig::public_with(|_| ok(), |config| config.limits.connections = 4).await;
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            config.limits.connections = 4;
+            with_admin(config);
+        },
+    )
+    .await;
     let connect = async |number: u8| {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         let own = std::net::Ipv4Addr::new(127, 0, 0, number);
@@ -360,6 +367,12 @@ async fn li_02_one_address_has_no_more_than_its_part_of_the_connections() {
     for _ in 0..10 {
         assert_eq!(connect(2).await.rest().await, "", "closed at once");
     }
+    let mut admin = admin(&rig).await;
+    let figures = admin.figures().await;
+    assert!(
+        figures.contains("\nobo_connections_refused_total 10\n"),
+        "{figures}"
+    );
     let mut other = rig.client().await;
     assert_eq!(other.get("/x").await.status, 200);
     drop(crowd);

@@ -109,6 +109,10 @@ async fn ad_08_only_the_paths_of_the_document_need_no_token() {
         if status == 405 {
             assert_eq!(answer.all("allow"), ["GET, HEAD, OPTIONS"]);
         }
+        if method != "OPTIONS" {
+            let reader = answer.all("access-control-allow-origin");
+            assert_eq!(reader, ["*"], "{method}");
+        }
     }
     rig.assert_nothing_reached_the_upstream();
 }

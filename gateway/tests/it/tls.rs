@@ -207,6 +207,28 @@ async fn only_clients_that_the_authority_vouches_for_are_served() {
 }
 
 #[tokio::test]
+async fn another_authority_of_clients_takes_the_place_of_the_old_one_while_the_gateway_runs() {
+    let [old, new] = [Ca::new(), Ca::new()];
+    let secured = Secured::with(|folder, config| {
+        let tls = config.tls.as_mut().unwrap();
+        tls.client_ca = Some(folder.write("clients.pem", old.pem()));
+    })
+    .await;
+    let [before, after] = [&old, &new].map(|ca| secured.ca.client(Some(&ca.issue()), &[]));
+    assert!(secured.get(Arc::clone(&before)).await.is_ok());
+    assert!(secured.get(Arc::clone(&after)).await.is_err());
+    secured.folder.write("clients.pem", new.pem());
+    in_time(async {
+        while secured.get(Arc::clone(&after)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Nor by the session that it had.
+    assert!(secured.get(before).await.is_err());
+}
+
+#[tokio::test]
 async fn li_01_a_handshake_that_does_not_end_is_cut_off() {
     let secured = Secured::with(|_, config| config.limits.head_timeout = SHORT).await;
     for begun in [&b""[..], &[22, 3, 1, 0, 200, 1]] {

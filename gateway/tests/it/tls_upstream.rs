@@ -37,6 +37,7 @@ use tokio_rustls::{
 };
 
 use crate::{
+    client::in_time,
     rig::{PUBLIC, Rig},
     upstream::ok,
 };
@@ -462,6 +463,24 @@ async fn tl_01_the_name_of_the_url_is_asked_for_and_judged_and_not_that_of_the_a
         assert_eq!(rig.client().await.get("/x").await.status, 502, "{alpn}");
         assert!(server.connections.load(Ordering::SeqCst) > 0, "{alpn}");
     }
+}
+
+/// The files of `upstreams` are looked at every ten seconds, when somebody connects.
+#[tokio::test]
+async fn an_authority_that_is_put_in_the_place_of_another_is_believed_while_the_gateway_runs() {
+    let [old, new] = [Authority::new("old-ca"), Authority::new("new-ca")];
+    let server = Server::start(new.issue(&["localhost"], |_| {}), &["h2", "http/1.1"], None).await;
+    let ca_file = old.file("ca.pem");
+    let rig = server.rig("localhost", &ca_file, |_| {}).await;
+    let mut client = rig.client().await;
+    assert_eq!(client.get("/x").await.status, 502);
+    std::fs::copy(new.file("ca.pem"), &ca_file).unwrap();
+    in_time(async {
+        while client.get("/x").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use tokio::{
 };
 
 use crate::{
-    rig::Rig,
+    client::in_time,
+    rig::{PUBLIC, Rig},
     upstream::{find, ok},
 };
 
@@ -28,8 +29,13 @@ impl Drop for Path {
 }
 
 async fn rig(path: &Path) -> Rig {
+    rig_with(path, PUBLIC).await
+}
+
+async fn rig_with(path: &Path, file: &str) -> Rig {
     let url = format!("unix:{}", path.0.display());
-    Rig::public_with(
+    Rig::new(
+        file,
         |_| ok(),
         |config| {
             for upstream in config.upstreams.values_mut() {
@@ -90,4 +96,38 @@ async fn a_unix_socket_that_is_not_there_is_502_until_it_is() {
         std::future::pending::<()>().await;
     });
     assert_eq!(rig.client().await.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_websocket_is_opened_to_an_upstream_behind_a_unix_socket() {
+    let path = Path::new("tunnel");
+    let listener = UnixListener::bind(&path.0).unwrap();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while find(&head, b"\r\n\r\n").is_none() {
+            stream.read_buf(&mut head).await.unwrap();
+        }
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+        String::from_utf8(head).unwrap().to_lowercase()
+    });
+    let file = "[[route]]\npath = '/*'\naccess = 'public'\nupgrade = ['websocket']";
+    let rig = rig_with(&path, file).await;
+    let mut client = rig.client().await;
+    client
+        .send(
+            "GET /ws HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 101);
+    client.send("there and back").await;
+    assert!(client.until("there and back").await.is_some());
+    drop(client);
+    let head = in_time(serving).await.unwrap();
+    assert!(head.contains("\r\nhost: localhost\r\n"), "{head}");
 }

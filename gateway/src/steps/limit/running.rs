@@ -17,6 +17,10 @@ const TIMES_FREE: usize = 2;
 /// sake.
 const HELD_BACK: usize = 8;
 
+/// And no more than this part of all that it may have, or, where that is little, one slow request would cost
+/// everybody behind an address all places.
+const PART_HELD_BACK: usize = 8;
+
 /// Counts the running requests of all workers.
 ///
 /// The one thing that requests of two workers share: the limit is a promise to the upstream, and
@@ -110,16 +114,22 @@ impl Share {
         self.most.load(Ordering::Relaxed) as u64 >= self.whole.most()
     }
 
+    /// Those of its places that it has itself taken.
+    fn taken(&self) -> usize {
+        let held_back = self.held_back.load(Ordering::Relaxed);
+        (self.now.load(Ordering::Relaxed)).saturating_sub(held_back)
+    }
+
     /// Whether the address has more than it could get now, which is so where others want room.
     pub(crate) fn is_too_large(&self) -> bool {
         let fair = self.whole.free().saturating_mul(TIMES_FREE);
-        !self.is_all() && self.now.load(Ordering::Relaxed) > fair
+        !self.is_all() && self.taken() > fair
     }
 
     /// Whether far more have come than may run, and none of the refusals is read; or nothing that is
     /// not read has room any more, and the address has some of it.
     pub(super) fn is_flooded(&self) -> bool {
-        let now = self.now.load(Ordering::Relaxed);
+        let now = self.taken();
         let is_full = self.whole.unread.load(Ordering::Relaxed) as u64
             >= self.whole.most().saturating_mul(UNREAD_OF_ONE as u64);
         now > self.most.load(Ordering::Relaxed).saturating_mul(2) || (is_full && now > 1)
@@ -129,10 +139,12 @@ impl Share {
     /// ended since its client was too slow. `None` where it has none left.
     pub(crate) fn hold_back(self: &Arc<Self>) -> Option<HeldBack> {
         let held_back = self.held_back.load(Ordering::Relaxed);
-        (held_back < self.most.load(Ordering::Relaxed)).then(|| {
-            self.held_back.fetch_add(HELD_BACK, Ordering::Relaxed);
-            self.now.fetch_add(HELD_BACK, Ordering::Relaxed);
-            HeldBack(Arc::clone(self))
+        let most = self.most.load(Ordering::Relaxed);
+        (held_back < most).then(|| {
+            let places = HELD_BACK.min(most / PART_HELD_BACK).max(1);
+            self.held_back.fetch_add(places, Ordering::Relaxed);
+            self.now.fetch_add(places, Ordering::Relaxed);
+            HeldBack(Arc::clone(self), places)
         })
     }
 
@@ -172,12 +184,13 @@ impl Drop for Connected {
 
 /// Places that an address does not have.
 #[derive(Debug)]
-pub(crate) struct HeldBack(Arc<Share>);
+pub(crate) struct HeldBack(Arc<Share>, usize);
 
 impl Drop for HeldBack {
     fn drop(&mut self) {
-        self.0.held_back.fetch_sub(HELD_BACK, Ordering::Relaxed);
-        self.0.now.fetch_sub(HELD_BACK, Ordering::Relaxed);
+        let Self(share, places) = self;
+        share.held_back.fetch_sub(*places, Ordering::Relaxed);
+        share.now.fetch_sub(*places, Ordering::Relaxed);
     }
 }
 
@@ -336,20 +349,39 @@ mod tests {
 
     #[test]
     fn an_address_has_too_much_where_little_is_free_and_pays_for_what_was_ended() {
-        let running = Running::new(30);
-        let share = Share::new(15, &running);
-        let held: Vec<_> = (0..12).filter_map(|_| take(&running, &share)).collect();
+        let running = Running::new(128);
+        let share = Share::new(64, &running);
+        let mut held: Vec<_> = (0..12).filter_map(|_| take(&running, &share)).collect();
         assert!(!share.is_too_large());
-        let others: Vec<_> = (0..14).filter_map(|_| running.permit()).collect();
+        let others: Vec<_> = (0..112).filter_map(|_| running.permit()).collect();
         assert!(share.is_too_large());
-        let (first, second) = (share.hold_back().unwrap(), share.hold_back().unwrap());
+        let mut paid: Vec<_> = (0..8).filter_map(|_| share.hold_back()).collect();
+        assert_eq!(paid.len(), 8);
         assert!(share.hold_back().is_none(), "it has nothing left");
+        held.truncate(8);
+        assert!(
+            !share.is_too_large(),
+            "what it does not have is not too much"
+        );
+        assert!(!share.is_flooded());
         drop((held, others));
-        assert_eq!(counts(&running, &share), (0, 2 * HELD_BACK, 0));
+        assert_eq!(counts(&running, &share), (0, 8 * HELD_BACK, 0));
         assert!(take(&running, &share).is_none());
-        drop(first);
+        paid.pop();
         assert!(take(&running, &share).is_some());
-        drop(second);
+        drop(paid);
         assert_eq!(share.now(), 0);
+    }
+
+    #[test]
+    fn one_slow_request_does_not_take_all_places_of_an_address_that_has_few() {
+        for (most, lost) in [(1, 1), (2, 1), (8, 1), (15, 1), (16, 2), (64, 8), (512, 8)] {
+            let running = Running::new(2 * most);
+            let share = Share::new(most, &running);
+            let held_back = share.hold_back().unwrap();
+            assert_eq!(share.now(), lost, "of {most}");
+            drop(held_back);
+            assert_eq!(share.now(), 0);
+        }
     }
 }

@@ -115,12 +115,16 @@ const SPECIAL: &[&[u8]] = &[
     b"Content-Length: 1\r\n",
 ];
 
-/// The input of this number, always the same.
-pub(super) fn input(number: u64) -> Vec<u8> {
+/// What stands for the caller's token until all damage is done: it would meet hardly anything else.
+const TOKEN: &str = "Authorization: Bearer ~\r\n";
+
+/// The input of this number, always the same but for the token.
+pub(super) fn input(number: u64, token: Option<&str>) -> Vec<u8> {
     let rng = &mut Rng::new(number);
     let mut bytes = Vec::new();
+    let line = token.map_or("", |_| TOKEN);
     for at in 0..=rng.below(4) {
-        request(rng, number, at, &mut bytes);
+        request(rng, number, at, line, &mut bytes);
     }
     // Some stay whole, so that mutations of grammar alone are seen too.
     for _ in 0..rng.below(4) {
@@ -128,18 +132,34 @@ pub(super) fn input(number: u64) -> Vec<u8> {
     }
     // Behind it all stands one that no other may swallow or become.
     bytes.extend_from_slice(
-        format!("GET /last/{number} HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET /last/{number} HTTP/1.1\r\nHost: gw\r\n{line}Connection: close\r\n\r\n")
+            .as_bytes(),
     );
-    bytes
+    match token {
+        Some(token) => with_token(&bytes, token),
+        None => bytes,
+    }
 }
 
-fn request(rng: &mut Rng, number: u64, at: usize, bytes: &mut Vec<u8>) {
+fn with_token(bytes: &[u8], token: &str) -> Vec<u8> {
+    let mut whole = Vec::new();
+    for byte in bytes {
+        whole.push(*byte);
+        if whole.ends_with(b" Bearer ~") {
+            whole.pop();
+            whole.extend_from_slice(token.as_bytes());
+        }
+    }
+    whole
+}
+
+fn request(rng: &mut Rng, number: u64, at: usize, line: &str, bytes: &mut Vec<u8>) {
     let method = rng.pick(METHODS);
     let form = rng.pick(&["", "", "", "", "http://gw", "https://other:1"]);
     let version = rng.pick(&[
         "1.1", "1.1", "1.1", "1.1", "1.1", "1.0", "1.2", "2.0", "0.9",
     ]);
-    let mut text = format!("{method} {form}/{number}/{at} HTTP/{version}\r\nHost: gw\r\n");
+    let mut text = format!("{method} {form}/{number}/{at} HTTP/{version}\r\nHost: gw\r\n{line}");
     if rng.one_in(3) {
         for _ in 0..=rng.below(3) {
             text.push_str(rng.pick(LINES));

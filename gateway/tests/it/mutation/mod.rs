@@ -41,6 +41,16 @@ struct Tally {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_client_sends_the_upstream_sees_what_was_answered_and_nothing_else() {
+    run("access = 'public'").await;
+}
+
+/// The same where a token is asked for, and another put into its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_client_sends_with_a_token_the_upstream_sees_the_apis_and_nothing_else() {
+    run("downstream = 'arm'").await;
+}
+
+async fn run(access: &str) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let numbers = match number("OBO_MUTATION") {
         Some(one) => one..one + 1,
@@ -49,7 +59,7 @@ async fn whatever_the_client_sends_the_upstream_sees_what_was_answered_and_nothi
     let asked = numbers.end - numbers.start;
     let recorder = Recorder::start().await;
     let file = format!(
-        "[[route]]\npath = '/*'\naccess = 'public'\nupstream = 'recorder'\n\
+        "[[route]]\npath = '/*'\n{access}\ntrailers = ['x-t']\nupstream = 'recorder'\n\
          [upstreams.recorder]\nurl = 'http://{}'",
         recorder.address()
     );
@@ -64,15 +74,16 @@ async fn whatever_the_client_sends_the_upstream_sees_what_was_answered_and_nothi
     )
     .await;
     let gateway = rig.gateway.local_addr();
+    let token: Option<Arc<str>> = (!access.contains("public")).then(|| rig.token("alice").into());
 
     let mut tally = Tally::default();
     let mut running = JoinSet::new();
     let places = Arc::new(Semaphore::new(64));
     for number in numbers {
         let place = Arc::clone(&places).acquire_owned().await.unwrap();
-        let recorder = Arc::clone(&recorder);
+        let (recorder, token) = (Arc::clone(&recorder), token.clone());
         running.spawn(async move {
-            let one = judge(number, gateway, &recorder).await;
+            let one = judge(number, token.as_deref(), gateway, &recorder).await;
             drop(place);
             one
         });
@@ -84,7 +95,7 @@ async fn whatever_the_client_sends_the_upstream_sees_what_was_answered_and_nothi
         tally.add(one.unwrap());
     }
     assert_eq!(recorder.violations(), Vec::<String>::new());
-    println!("{asked} inputs: {tally:?}");
+    println!("{access}, {asked} inputs: {tally:?}");
     if asked >= 1_000 {
         // Or the inputs are too tame, or too broken, to say anything.
         assert!(tally.forwarded > asked as usize / 5, "{tally:?}");
@@ -102,8 +113,13 @@ impl Tally {
 
 /// Sends one input on a connection of its own, from an address of its own, and compares three
 /// readings: what the client sent, what it was answered, what the upstream saw.
-async fn judge(number: u64, gateway: SocketAddr, recorder: &Recorder) -> Tally {
-    let sent = input(number);
+async fn judge(
+    number: u64,
+    token: Option<&str>,
+    gateway: SocketAddr,
+    recorder: &Recorder,
+) -> Tally {
+    let sent = input(number, token);
     // Every client has an address of its own in 127/8, by which the upstream's side is told apart.
     let [.., a, b, c] = (number + 0x1_00_01).to_be_bytes();
     let source = Ipv4Addr::new(127, a, b, c);
@@ -143,7 +159,7 @@ async fn judge(number: u64, gateway: SocketAddr, recorder: &Recorder) -> Tally {
         assert_eq!(upstream.target, request.path(), "target: {}", context());
         assert_eq!(upstream.method, request.method, "method: {}", context());
         assert_eq!(upstream.body, request.body, "body: {}", context());
-        assert_eq!(upstream.complaint(), None, "{}", context());
+        assert_eq!(upstream.complaint(token), None, "{}", context());
     }
     let forwarded = answered.len();
     Tally {

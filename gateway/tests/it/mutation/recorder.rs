@@ -45,12 +45,26 @@ impl Seen {
         named.map(|(_, value)| &**value).collect()
     }
 
-    /// Which header should not have come, or should have.
-    pub(super) fn complaint(&self) -> Option<String> {
-        for name in ["authorization", "keep-alive", "proxy-connection", "upgrade"] {
+    /// Which header should not have come, or should have; `token` is the caller's, where it has one.
+    pub(super) fn complaint(&self, token: Option<&str>) -> Option<String> {
+        for name in ["keep-alive", "proxy-connection", "upgrade"] {
             if !self.all(name).is_empty() {
                 return Some(format!("{name} has arrived"));
             }
+        }
+        // Where nobody has to have one, none; else the API's, which is for the same user.
+        let authorization = self.all("authorization");
+        let is_right = match token {
+            None => authorization.is_empty(),
+            Some(token) => {
+                let [own] = authorization[..] else {
+                    return Some("authorization".to_owned());
+                };
+                own.starts_with(b"Bearer ey") && own[7..] != *token.as_bytes()
+            }
+        };
+        if !is_right {
+            return Some("authorization".to_owned());
         }
         // What CGI and its like take for headers that say where the message ends.
         for (name, _) in &self.headers {
