@@ -171,6 +171,7 @@ async fn h1_14_bytes_after_the_end_of_an_answer_are_nobodys_answer() {
     for _ in 0..3 {
         assert_eq!(client.get("/next").await.body, "ok");
     }
+    assert_eq!(rig.upstream.connections(), 2, "that one is not used again");
 }
 
 /// Whether it goes out again depends on how long its connection had waited; see the tests of the step.

@@ -130,7 +130,7 @@ async fn hd_03_an_upgrade_is_not_forwarded() {
 
 const RESERVED: &str = "X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n\
      X-FORWARDED-PROTO: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n\
-     Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Original-URL: /admin\r\n\
+     Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Original-URL: /admin\r\nX-Original-Method: GET\r\n\
      X-Rewrite-URL: /admin\r\nX-MS-CLIENT-PRINCIPAL: e30=\r\nX-MS-CLIENT-PRINCIPAL-ID: admin\r\n\
      X-MS-TOKEN-AAD-ACCESS-TOKEN: t\r\nX-Forwarded-Client-Cert: c\r\nClient-Cert: c\r\n\
      X-Obo-Oid: admin\r\nX-OBO-OID: root\r\nProxy: http://evil.example\r\n\
@@ -160,6 +160,7 @@ async fn hd_04_tl_05_reserved_headers_of_the_client_are_replaced_by_the_gateways
         "x-forwarded-port",
         "x-real-ip",
         "x-original-url",
+        "x-original-method",
         "x-rewrite-url",
         "x-ms-client-principal",
         "x-ms-client-principal-id",
