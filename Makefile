@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench-ir bench-micro mutants restart-under-load soak fuzz deny clean soak-cache
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -48,11 +48,17 @@ errors-page: ## docs/errors.md, made anew from the table that the code uses
 configuration-page: ## docs/configuration.md, made anew from the table by which the gateway reads its settings
 	UPDATE_DOCS=1 cargo test -p obo-gateway --lib the_page_of_settings
 
+bench: ## the gateway beside HAProxy and nginx under load; ROUNDS, SECONDS, TOKENS; DOCS=1 writes docs/bench.md
+	scripts/bench
+
 bench-ir: ## instructions per cached request under callgrind, against the recorded figure
 	scripts/bench-ir
 
 bench-micro: ## what the library costs by what becomes of a request, with criterion (2 minutes)
 	cargo bench -p tower-obo --bench micro
+
+capacity: ## how many exchanges a fleet costs, simulated: 10 million users (USERS), 1,000 replicas; minutes
+	cargo run --release -p obo-capacity
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants

@@ -21,6 +21,8 @@ const RENEWAL_PAUSE: u64 = 30;
 /// So much of the lifetime earlier than asked is the earliest renewal.
 const EARLY: f64 = 0.1;
 
+const NEVER: u64 = u64::MAX;
+
 fn renew_in(response: &TokenResponse) -> Duration {
     let lifetime = response.expires_in;
     response.refresh_in.unwrap_or(lifetime.mul_f64(0.8))
@@ -70,10 +72,16 @@ impl CachedToken {
         let expires_at = (now + lifetime).min(caller_valid_until);
         let margin = MAX_MARGIN.min(lifetime / 10);
         let use_until = (now + lifetime.saturating_sub(margin)).min(expires_at);
-        // Up to a tenth of the lifetime earlier than asked, so that tokens of one burst of sign-ins
-        // are not renewed in another burst.
-        let early = lifetime.mul_f64(EARLY * crate::jitter::unit());
-        let renew_at = now + renew_in(response).saturating_sub(early).min(lifetime);
+        let renew_at = match response.refresh_in {
+            // It lasts as long as anybody may ask for it: another would change nothing.
+            None if use_until >= caller_valid_until => NEVER,
+            _ => {
+                // Up to a tenth of the lifetime earlier than asked, so that tokens of one burst of sign-ins
+                // are not renewed in another burst.
+                let early = lifetime.mul_f64(EARLY * crate::jitter::unit());
+                (now + renew_in(response).saturating_sub(early).min(lifetime)).as_unix()
+            }
+        };
         Some(Self {
             header,
             key,
@@ -81,7 +89,7 @@ impl CachedToken {
             ends: now + lifetime,
             use_until: AtomicU64::new(use_until.as_unix()),
             expires_at: AtomicU64::new(expires_at.as_unix()),
-            renew_at: AtomicU64::new(renew_at.as_unix()),
+            renew_at: AtomicU64::new(renew_at),
             challenges: AtomicU64::new(0),
             #[cfg(feature = "redis")]
             stamp: std::sync::OnceLock::new(),
@@ -223,6 +231,19 @@ mod tests {
 
     fn at(seconds: u64) -> Timestamp {
         NOW + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_lasts_as_long_as_the_callers_token_is_not_renewed_unless_entra_asks_for_it() {
+        let end = at(1_000_000);
+        let (longer, shorter) = (token(7_200, 6_900), token(7_200, 6_901));
+        assert!(!longer.wants_renewal(end), "its caller's token ends first");
+        assert!(!longer.claim_renewal(end));
+        assert!(shorter.wants_renewal(at(5_760)), "80 %");
+        let mut asked = TokenResponse::new(Secret::from("t"), Duration::from_secs(7_200));
+        asked.refresh_in = Some(Duration::from_secs(3_600));
+        let asked = CachedToken::new(&asked, Digest::of(&[]), NOW, at(100)).unwrap();
+        assert!(asked.wants_renewal(at(3_600)));
     }
 
     #[test]
