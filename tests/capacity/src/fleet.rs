@@ -64,6 +64,8 @@ pub(crate) struct Fleet {
     pub(crate) restart: Restart,
     /// Before anything is counted: long enough for all tokens to have been replaced.
     pub(crate) warm_up: f32,
+    /// Over how much of that users begin.
+    pub(crate) beginnings: f32,
     pub(crate) seconds: usize,
 }
 
@@ -161,7 +163,7 @@ impl Fleet {
         let home = random.usize(..self.replicas);
         let mut store = Held::default();
         *caller += 1;
-        let mut now = -self.warm_up + self.pause * random.f32();
+        let mut now = -self.warm_up + self.beginnings * random.f32();
         // Somewhere in the life of the first one.
         let mut caller_ends = now + self.caller.draw(random) * random.f32();
         while now < end {

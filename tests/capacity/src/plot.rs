@@ -46,6 +46,7 @@ pub(crate) fn draw(path: &Path, title: &str, lines: &[Line<'_>]) -> Result<(), B
         .x_desc("minutes")
         .y_desc("each second")
         .light_line_style(WHITE)
+        .x_label_formatter(&|minute| format!("{minute:.0}"))
         .y_label_formatter(&|count| thousands(*count))
         .draw()?;
     for ((line, points), colour) in lines.iter().zip(series).zip(COLOURS.iter().cycle()) {

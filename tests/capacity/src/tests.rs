@@ -18,6 +18,7 @@ fn small() -> Fleet {
         jitter: 0.1,
         restart: Restart::Never,
         warm_up: 5_400.0,
+        beginnings: 60.0,
         seconds: 900,
     }
 }
