@@ -1,8 +1,15 @@
 //! The command line: flags from the table of settings, so that none is forgotten.
 
-use std::{env, fmt, fs, io, net::SocketAddr, path::PathBuf};
+use std::{
+    env, fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{
     config::{
@@ -173,9 +180,20 @@ where
     path(inner.unwrap_or(&matches))
 }
 
+/// A file where a command was expected: what is meant is its configuration.
+#[must_use]
+pub fn misplaced_file(error: &clap::Error) -> Option<&str> {
+    let command = error.get(ContextKind::InvalidSubcommand)?;
+    match command {
+        ContextValue::String(path) if Path::new(path).is_file() => Some(path),
+        _ => None,
+    }
+}
+
 fn path(matches: &ArgMatches) -> Option<PathBuf> {
-    let given = matches.get_one::<PathBuf>("config").cloned();
-    given.or_else(|| {
+    // Not every command has one.
+    let given = matches.try_get_one::<PathBuf>("config").ok().flatten();
+    given.cloned().or_else(|| {
         env::var_os("OBO_CONFIG")
             .filter(|path| !path.is_empty())
             .map(PathBuf::from)
@@ -199,7 +217,14 @@ fn sources(
     matches: &ArgMatches,
     text: Option<io::Result<String>>,
 ) -> Result<Sources<'static>, CliError> {
-    let mut sources = Sources::new().environment(|name| env::var(name).ok());
+    let mut sources = Sources::new()
+        .environment(|name| env::var(name).ok())
+        // An empty one counts as unset.
+        .variables(
+            env::vars_os()
+                .filter(|(_, value)| !value.is_empty())
+                .filter_map(|(name, _)| name.into_string().ok()),
+        );
     if let Some(path) = path(matches) {
         let text = text.unwrap_or_else(|| fs::read_to_string(&path));
         let text = text.map_err(|error| CliError::File(path.clone(), error))?;

@@ -36,11 +36,20 @@ fn main() -> ExitCode {
             let help = !error.use_stderr();
             // Nothing is left to do where even this cannot be printed.
             let _ = error.print();
+            if let Some(path) = cli::misplaced_file(&error) {
+                complain(format_args!(
+                    "\nA configuration file is given as `--config {path}`.\n"
+                ));
+            }
             if help {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::from(EX_USAGE)
             }
+        }
+        Err(error @ CliError::NoAdmin) => {
+            complain(format_args!("{error}\n"));
+            ExitCode::from(EX_USAGE)
         }
         Err(error) => refuse(&error),
     }

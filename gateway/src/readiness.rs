@@ -20,6 +20,9 @@ use crate::{config::Credential, generation::Live, worker::Stage};
 /// How long somebody waits for a file system that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a certificate is looked at that nobody needs.
+const EVERY: Duration = Duration::from_secs(60);
+
 /// Whether the gateway can serve.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
@@ -33,6 +36,22 @@ impl Readiness {
         let looking = self.live.now().credential.look();
         if let Some(looking) = looking {
             let _ = tokio::time::timeout(PATIENCE, looking).await;
+        }
+    }
+
+    /// Looks once a minute whether the client's certificate is another, for whoever wants to know when it ends:
+    /// without exchanges nobody else does.
+    pub(crate) async fn look_at_certificates(self) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let config = Arc::clone(&self.live.now().config);
+            if config.entra.credential.certificate_expires().is_some() {
+                // A file system may hang; then nobody looks a second time.
+                let looking = tokio::task::spawn_blocking(move || {
+                    let _ = config.entra.credential.look();
+                });
+                let _ = looking.await;
+            }
         }
     }
 

@@ -195,7 +195,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
 
     let (stage, stages) = watch::channel(Stage::Serving);
     let requests = RunningRequests::new(config.limits.requests);
-    let configured = Configured::of(&config);
+    let configured = Configured::of(&config, tls.as_ref().map(|(tls, _)| tls.clone()));
     // The logs are the workers' alone: their last lines are written when the last of them is gone.
     let (access_log, audit_log) = (config.access_log.take(), config.audit_log.take());
     let live = Live::new(Generation::new(config, made, &handle, None));
@@ -228,6 +228,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     if let Some(file) = deny_file {
         handle.spawn(file.run());
     }
+    handle.spawn(readiness.clone().look_at_certificates());
     let scheme = if tls.is_some() { "https" } else { "http" };
     let shared = Shared {
         tls,

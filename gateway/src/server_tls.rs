@@ -10,6 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{task, time};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tower_obo::Timestamp;
 
 mod files;
 
@@ -25,7 +26,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the next connection's handshake uses.
 #[derive(Clone)]
-pub(crate) struct ServerTls(Arc<ArcSwap<ServerConfig>>);
+pub(crate) struct ServerTls(Arc<ArcSwap<Shown>>);
+
+struct Shown {
+    server: Arc<ServerConfig>,
+    expires: Option<Timestamp>,
+}
+
+impl Shown {
+    fn of(files: &Files<'_>) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self {
+            server: files.server()?,
+            expires: files.expires(),
+        }))
+    }
+}
 
 impl ServerTls {
     /// Reads the files.
@@ -35,7 +50,7 @@ impl ServerTls {
     /// A file cannot be read, or does not hold what it should.
     pub(crate) fn load(settings: &Tls) -> Result<(Self, Reload), TlsError> {
         let files = Files::read(settings)?;
-        let tls = Self(Arc::new(ArcSwap::from(files.server()?)));
+        let tls = Self(Arc::new(ArcSwap::from(Shown::of(&files)?)));
         let hasher = RandomState::new();
         let known = hasher.hash_one(Ok::<_, TlsError>(files));
         let reload = Reload {
@@ -54,7 +69,12 @@ impl ServerTls {
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load_full())
+        TlsAcceptor::from(Arc::clone(&self.0.load().server))
+    }
+
+    /// When the certificate ends that new connections are shown.
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
+        self.0.load().expires
     }
 }
 
@@ -134,9 +154,9 @@ impl Reload {
         if !settled || found == self.known {
             return None;
         }
-        let server = files.and_then(|files| files.server());
+        let shown = files.and_then(|files| Shown::of(&files));
         self.known = found;
-        Some(server.map(|server| self.tls.0.store(server)))
+        Some(shown.map(|shown| self.tls.0.store(shown)))
     }
 }
 

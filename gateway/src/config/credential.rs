@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tower_obo::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{Origin, keys};
@@ -65,6 +66,14 @@ impl Credential {
             Self::Secret(_) => Ok(()),
             Self::SecretFile(file) => file.look(),
             Self::Other(other) => other.credential.check(),
+        }
+    }
+
+    /// When the certificate in use ends, if it is one and has been read.
+    pub(crate) fn certificate_expires(&self) -> Option<Timestamp> {
+        match self {
+            Self::Other(other) => other.credential.certificate_expires(),
+            Self::Secret(_) | Self::SecretFile(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Walked by hand, since a deserializer stops at its first error, and since a misspelt key must be
 //! an error with a line.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use toml::{
     Spanned,
@@ -28,17 +28,16 @@ pub(crate) fn parse(name: &str, text: &str, problems: &mut Problems) -> Settings
         settings: Settings::default(),
         problems,
     };
-    for error in &errors {
-        let at = error.span().map_or(0, |span| span.start);
-        let origin = walk.origin(at);
-        walk.problems.push(origin, "", error.message());
-    }
+    walk.no_toml(&errors);
     // What the parser guesses after an error would only give problems that nobody has.
     if errors.is_empty() {
         walk.root(table.get_ref());
     }
     walk.settings
 }
+
+/// So many lines that are no TOML are said each.
+const MOST_LINES: usize = 5;
 
 struct Walk<'a> {
     name: Arc<str>,
@@ -53,6 +52,32 @@ impl Walk<'_> {
         Origin::File {
             name: Arc::clone(&self.name),
             line: 1 + upto.iter().filter(|byte| **byte == b'\n').count(),
+        }
+    }
+
+    /// Each line that is no TOML, once; not all of them where somebody has given another kind of file.
+    fn no_toml(&mut self, errors: &[toml::de::Error]) {
+        let place = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+        let mut lines = BTreeMap::new();
+        for error in errors {
+            let origin = self.origin(place(error));
+            if let Origin::File { line, .. } = origin {
+                lines.entry(line).or_insert((origin, error.message()));
+            }
+        }
+        let others = lines.len().saturating_sub(MOST_LINES);
+        for (origin, message) in lines.into_values().take(MOST_LINES) {
+            self.problems.push(origin, "", message);
+        }
+        if others > 0 {
+            let origin = Origin::File {
+                name: Arc::clone(&self.name),
+                line: self.text.lines().count().max(1),
+            };
+            let message = format!(
+                "{others} more lines like these: the configuration is written in TOML, `upstream = \"http://127.0.0.1:3000\"` for instance"
+            );
+            self.problems.push(origin, "", message);
         }
     }
 
@@ -524,7 +549,7 @@ fn unknown(name: &str, fields: &[&'static str]) -> (String, Option<String>) {
 }
 
 /// Levenshtein's distance: how many letters to change, add or leave out.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -34,8 +34,10 @@ mod trailers;
 mod upstream;
 mod upstreams;
 mod value;
+mod variables;
 mod warnings;
 
+use self::variables::Misnamed;
 pub use self::{
     accept::{Accept, Tenants},
     access::{Access, Permission},
@@ -343,6 +345,7 @@ pub struct Log {
 pub struct Sources<'a> {
     file: Option<(String, String)>,
     environment: Option<Box<dyn Fn(&str) -> Option<String> + 'a>>,
+    variables: Vec<String>,
     flags: Settings,
     problems: Problems,
     files_must_exist: bool,
@@ -366,6 +369,22 @@ impl<'a> Sources<'a> {
     #[must_use]
     pub fn environment(mut self, read: impl Fn(&str) -> Option<String> + 'a) -> Self {
         self.environment = Some(Box::new(read));
+        self
+    }
+
+    /// The names of all variables that there are: one that begins with `OBO_` and that no setting has is a
+    /// warning, or a problem, where it looks like a misspelt one and nothing is run
+    /// ([`files_must_exist`](Self::files_must_exist)) or something else is wrong.
+    ///
+    /// ```
+    /// let sources = obo_gateway::Sources::new().variables(["OBO_UPSTREEM".to_owned()]);
+    /// let problems = sources.load().unwrap_err().to_string();
+    /// assert!(problems.contains("OBO_UPSTREEM: no setting has this variable; OBO_UPSTREAM is meant?"));
+    /// ```
+    #[must_use]
+    pub fn variables(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.variables.extend(names);
+        self.variables.sort();
         self
     }
 
@@ -407,7 +426,21 @@ impl<'a> Sources<'a> {
             Some(read) => read.as_ref(),
             None => &none,
         };
-        resolve::resolve(&settings, problems, self.files_must_exist, environment)
+        let Misnamed { misspelt, unknown } =
+            Misnamed::among(self.variables.iter().map(String::as_str));
+        let resolved = resolve::resolve(&settings, problems, self.files_must_exist, environment);
+        match resolved {
+            Ok(_) if self.files_must_exist && !misspelt.is_empty() => Err(misspelt),
+            Ok(mut config) => {
+                config.ignored.append(misspelt);
+                config.ignored.append(unknown);
+                Ok(config)
+            }
+            Err(mut problems) => {
+                problems.append(misspelt);
+                Err(problems)
+            }
+        }
     }
 
     /// Reads where the admin listener is, whatever else is missing or wrong; `None`: nowhere.

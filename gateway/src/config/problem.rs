@@ -15,6 +15,8 @@ pub enum Origin {
     },
     /// An environment variable.
     Environment(&'static str),
+    /// An environment variable that no setting has.
+    UnknownVariable(Arc<str>),
     /// A command line flag.
     Flag(&'static str),
     /// Nowhere: the setting is missing, or comes from the program that embeds the gateway.
@@ -26,6 +28,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { name, line } => write!(f, "{name}:{line}"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::UnknownVariable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
             Self::Nowhere => f.write_str("configuration"),
         }

@@ -19,6 +19,7 @@ with all of them. This page is made from the table by which the gateway reads th
 - `obo-gateway schema` prints a JSON Schema of the file, for editors.
 - A secret is never written in the file and has no flag: it comes from a file that the configuration names, or from the environment.
 - In the environment a list is separated by commas or white space; a flag of a list is given several times.
+- A variable that begins with `OBO_` and that no setting has is said in a warning; where it resembles one of these, `check` refuses it.
 - A duration is a number and a unit (`500ms`, `30s`, `5m`, `1h`); in the file a number alone is of seconds.
 
 ## Reload

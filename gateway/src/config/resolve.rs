@@ -263,6 +263,15 @@ impl Resolver<'_> {
             if word.is_empty() || word.contains(char::is_whitespace) {
                 let message = format!("{word:?} is no single word");
                 self.problems.push(origin.clone(), name, message);
+            } else if name.ends_with(".scopes")
+                && !self.has_other_provider()
+                && let Some((resource, scope)) = word.rsplit_once('/')
+                && resource.contains("://")
+            {
+                let message = format!(
+                    "{word:?} is how a client asks Entra ID for it; tokens have its last part alone, {scope:?}, and nobody is let in by the whole"
+                );
+                self.ignored.push(origin.clone(), name, message);
             }
         }
     }

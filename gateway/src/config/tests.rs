@@ -7,6 +7,7 @@ mod oidc;
 mod policy;
 mod shared_store;
 mod upstreams;
+mod variables;
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const CLIENT: &str = "AAAAAAAA-2222-3333-4444-555555555555";
@@ -152,6 +153,21 @@ fn cf_01_every_problem_is_named_at_once_with_file_line_and_key() {
 #[test]
 fn a_file_that_is_no_toml_is_a_problem_with_a_line() {
     assert_only("\n\nlisten = ", "gw.toml:3: ");
+}
+
+#[test]
+fn of_a_file_that_is_something_else_the_first_lines_are_named() {
+    let text = "upstream: x\n".repeat(30);
+    let problems = lines(with_file(&text));
+    assert_eq!(problems.len(), 6, "{problems:#?}");
+    for (at, problem) in problems[..5].iter().enumerate() {
+        assert!(
+            problem.starts_with(&format!("gw.toml:{}: ", at + 1)),
+            "{problem}"
+        );
+    }
+    let rest = "gw.toml:30: 25 more lines like these: the configuration is written in TOML";
+    assert!(problems[5].starts_with(rest), "{problems:#?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     AccessLog, AuditLog, DroppedLines, config::Config, deny_file::Denied, readiness::Readiness,
-    steps::limit::Running, version,
+    server_tls::ServerTls, steps::limit::Running, version,
 };
 
 /// Everything that `/metrics` tells.
@@ -109,11 +109,14 @@ pub(crate) struct Configured {
     /// Whether traces tell of requests.
     traced: bool,
     connections_max: u64,
+    /// What new connections are shown, where they are encrypted.
+    tls: Option<ServerTls>,
 }
 
 impl Configured {
-    pub(crate) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config, tls: Option<ServerTls>) -> Self {
         Self {
+            tls,
             access: config.access_log.as_ref().map(AccessLog::dropped),
             audit: config.audit_log.as_ref().map(AuditLog::dropped),
             own: config.own_log_dropped.clone(),
@@ -128,6 +131,7 @@ impl Collector for Everything {
         let mut to = Encoder(encoder);
         self.gateway(&mut to)?;
         self.library(&mut to)?;
+        self.certificates(&mut to)?;
         let logs = [
             (names::LOG_DROPPED, &self.configured.access),
             (names::AUDIT_DROPPED, &self.configured.audit),
@@ -148,6 +152,29 @@ impl Collector for Everything {
 }
 
 impl Everything {
+    fn certificates(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
+        let config = &self.readiness.live.now().config;
+        let of_listener = self.configured.tls.as_ref().and_then(ServerTls::expires);
+        let ends = [
+            ("listener", of_listener),
+            (
+                "client_credential",
+                config.entra.credential.certificate_expires(),
+            ),
+        ];
+        if ends.iter().all(|(_, end)| end.is_none()) {
+            return Ok(());
+        }
+        let mut all = to.begin(names::CERTIFICATE_EXPIRES)?;
+        for (word, end) in ends {
+            if let Some(end) = end {
+                let labels = [("use", word)];
+                all.encode_family(&labels)?.encode_gauge(&end.as_unix())?;
+            }
+        }
+        Ok(())
+    }
+
     fn connections(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
         let connections = &self.metrics.connections;
         let open = [

@@ -91,6 +91,7 @@ names! {
     KEYS_TIME: Gauge "obo_keys_fetched_time_seconds" ("") "When they were fetched, in seconds since 1970; 0 before the first time";
     KEYS_MAX_AGE: Gauge "obo_keys_max_age_seconds" ("") "How long signing keys serve when no new ones come (accept.key_max_age)";
     FOREIGN_TOKENS: Counter "obo_foreign_tokens" ("") "Tokens from Entra ID that were somebody else's or the caller's own: never supposed to happen";
+    CERTIFICATE_EXPIRES: Gauge "obo_certificate_expires_timestamp_seconds" ("use") "When a certificate in use ends, in seconds since 1970: the listener's (listener), and what Entra ID is shown (client_credential); only where there is one that has been read";
     LOG_DROPPED: Counter "obo_access_log_dropped_lines" ("") "Lines of the access log that came faster than they could be written; only where there is one";
     AUDIT_DROPPED: Counter "obo_audit_log_dropped_lines" ("") "Lines of the audit log that came faster than they could be written; only where there is one";
     OWN_DROPPED: Counter "obo_log_dropped_lines" ("") "Lines of the gateway's own log that came faster than they could be written; only where it is the process's log";

@@ -13,6 +13,8 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
+use tower_obo::Timestamp;
+use x509_cert::{Certificate, der::Decode as _};
 use zeroize::Zeroizing;
 
 use crate::config::Tls;
@@ -92,6 +94,14 @@ impl<'a> Files<'a> {
         }
         let made = Self::read(settings).and_then(|files| files.server());
         made.err().into_iter().collect()
+    }
+
+    /// When the certificate ends, as far as it can be read.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        let chain = certificates(&self.certificate).ok()?;
+        let certificate = Certificate::from_der(chain.first()?).ok()?;
+        let until = certificate.tbs_certificate.validity.not_after;
+        Some(Timestamp::from_unix(until.to_unix_duration().as_secs()))
     }
 
     /// The configuration of a server that shows this certificate, and asks for one where there is

@@ -76,6 +76,54 @@ fn help_goes_to_standard_output_and_is_no_error() {
 }
 
 #[test]
+fn a_file_without_its_flag_is_told_where_it_belongs() {
+    let path = File::new();
+    std::fs::write(&path.0, "").unwrap();
+    let given = output(gateway().arg(&path.0));
+    assert_eq!(given.status.code(), Some(64));
+    let said = text(&given.stderr);
+    let hint = format!(
+        "A configuration file is given as `--config {}`.",
+        path.0.display()
+    );
+    assert!(said.contains(&hint), "{said}");
+    let absent = text(&output(gateway().arg("/nowhere/gateway.toml")).stderr);
+    assert!(!absent.contains("A configuration file"), "{absent}");
+}
+
+#[test]
+fn a_misspelt_variable_is_a_problem_of_check_and_named_where_something_is_missing() {
+    for command in ["check", "run"] {
+        let output = output(
+            gateway()
+                .arg(command)
+                .env("OBO_UPSTREEM", "http://127.0.0.1:1"),
+        );
+        assert_eq!(output.status.code(), Some(64));
+        let said = text(&output.stderr);
+        let line = "environment variable OBO_UPSTREEM: no setting has this variable; OBO_UPSTREAM is meant?";
+        assert!(said.lines().any(|said| said == line), "{command}: {said}");
+    }
+}
+
+#[test]
+fn who_asks_for_health_without_an_admin_listener_is_told_of_that_alone() {
+    let output = output(gateway().arg("health"));
+    assert_eq!(output.status.code(), Some(64));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("admin.listen: is not set"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn schema_prints_it_and_reads_no_configuration() {
+    let output = output(gateway().arg("schema").env("OBO_CONFIG", "/nowhere"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema, obo_gateway::schema());
+}
+
+#[test]
 fn an_unknown_flag_ends_with_64() {
     assert_eq!(
         output(gateway().arg("--client-secret=x")).status.code(),

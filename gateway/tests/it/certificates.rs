@@ -48,17 +48,23 @@ impl Ca {
 
     /// For `localhost`, as a server or as a client.
     pub(crate) fn issue(&self) -> Identity {
-        self.issue_for(KeyPair::generate().unwrap())
+        self.issue_with(KeyPair::generate().unwrap(), 4096)
     }
 
     /// The same with an RSA key, which takes a second to find.
     pub(crate) fn issue_rsa(&self) -> Identity {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
-        self.issue_for(key.unwrap())
+        self.issue_with(key.unwrap(), 4096)
     }
 
-    fn issue_for(&self, key: KeyPair) -> Identity {
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    /// One that ends with the year before this one.
+    pub(crate) fn issue_until(&self, year: i32) -> Identity {
+        self.issue_with(KeyPair::generate().unwrap(), year)
+    }
+
+    fn issue_with(&self, key: KeyPair, until: i32) -> Identity {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
         let issuer = Issuer::from_params(&self.params, &self.key);
         Identity {
             certificate: params.signed_by(&key, &issuer).unwrap().der().clone(),

@@ -69,6 +69,10 @@ async fn serves(variable: &str, described: &str, content: impl Fn(&Signer) -> St
         .await;
     let answer = client.answer().await.unwrap();
     assert_eq!(answer.status, 200, "{variable}: {answer:?}");
+    let figures = Client::connect(probe).await.figures().await;
+    let told =
+        figures.contains("\nobo_certificate_expires_timestamp_seconds{use=\"client_credential\"} ");
+    assert_eq!(told, described == "certificate", "{variable}: {figures}");
 }
 
 /// A file that is gone afterwards.

@@ -12,6 +12,7 @@ use tokio_rustls::{
 };
 
 use crate::{
+    admin::{admin, with_admin},
     certificates::{Ca, Folder},
     client::{Client, in_time},
     rig::{PUBLIC, Rig},
@@ -185,6 +186,45 @@ async fn tl_04_a_certificate_is_renewed_without_a_restart_and_a_broken_one_keeps
     let mut text = String::new();
     in_time(kept.read_to_string(&mut text)).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+}
+
+#[tokio::test]
+async fn when_the_certificate_ends_is_told_of_the_one_that_is_shown() {
+    let secured = Secured::with(|folder, config| {
+        with_admin(config);
+        config.tls = Some(folder.put(&Ca::new().issue_until(2030)));
+    })
+    .await;
+    let mut probe = admin(&secured.rig).await;
+    let told = "obo_certificate_expires_timestamp_seconds{use=\"listener\"}";
+    let figures = probe.figures().await;
+    assert!(
+        figures.contains(&format!("\n{told} 1893456000\n")),
+        "{figures}"
+    );
+    assert!(!figures.contains("use=\"client_credential\""), "{figures}");
+
+    secured.folder.put(&secured.ca.issue_until(2040));
+    in_time(async {
+        while !probe
+            .figures()
+            .await
+            .contains(&format!("\n{told} 2208988800\n"))
+        {
+            tokio::time::sleep(SHORT).await;
+        }
+    })
+    .await;
+    // One that cannot be used is not shown.
+    secured
+        .folder
+        .write("certificate.pem", "-----BEGIN NOTHING");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let figures = probe.figures().await;
+    assert!(
+        figures.contains(&format!("\n{told} 2208988800\n")),
+        "{figures}"
+    );
 }
 
 #[tokio::test]

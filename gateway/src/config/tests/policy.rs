@@ -126,6 +126,32 @@ fn accept_s_scopes_roles_and_clients_are_those_of_routes_that_name_none() {
 }
 
 #[test]
+fn a_scope_as_clients_ask_for_it_is_a_warning() {
+    let scope = "api://x/access_as_user";
+    for (text, place) in [
+        (
+            format!("[accept]\nscopes = ['{scope}']"),
+            "gw.toml:2: accept.scopes",
+        ),
+        (
+            format!("[[route]]\npath = '/a'\nscopes = ['{scope}']"),
+            "gw.toml:3: route.scopes",
+        ),
+    ] {
+        let sources = Sources::new().file("gw.toml", text);
+        let sources =
+            sources.environment(|name| environment(name).filter(|_| name != "OBO_SCOPES"));
+        let warnings = sources.load().unwrap().warnings().to_string();
+        let said = format!(
+            "{place}: {scope:?} is how a client asks Entra ID for it; tokens have its last part alone, \"access_as_user\""
+        );
+        assert!(warnings.starts_with(&said), "{warnings}");
+    }
+    let named = with_file("[[route]]\npath = '/a'\nscopes = ['a/b']").unwrap();
+    assert!(named.warnings().is_empty());
+}
+
+#[test]
 fn a_role_alone_lets_callers_in_and_nothing_at_all_does_not() {
     let load = |text: &str| {
         Sources::new()

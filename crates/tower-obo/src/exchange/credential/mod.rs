@@ -240,6 +240,22 @@ impl Credential {
         text
     }
 
+    /// When the certificate in use ends, if it is one and has been read: by an exchange, or by
+    /// [`check`](Self::check).
+    ///
+    /// ```
+    /// use tower_obo::Credential;
+    ///
+    /// assert_eq!(Credential::secret("a secret has no end that it tells of").certificate_expires(), None);
+    /// ```
+    #[must_use]
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        match &*self.kind {
+            Kind::Certificate(certificate) => certificate.expires(),
+            _ => None,
+        }
+    }
+
     /// Reads its files, as an exchange would, and says what is wrong with them: for those who want to
     /// know before a request comes. Blocks. A managed identity and a closure are not asked.
     ///

@@ -269,6 +269,11 @@ impl Certificate {
         Ok(signed)
     }
 
+    /// When the one in use ends.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        self.file.good_until()
+    }
+
     pub(super) fn check(&self, now: Timestamp) -> Result<(), CredentialError> {
         self.file.check(now)
     }

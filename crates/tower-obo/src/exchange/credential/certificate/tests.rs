@@ -313,6 +313,34 @@ fn certificate_pem(signer: &Signer, from: u64, until: u64) -> String {
 }
 
 #[tokio::test]
+async fn when_it_ends_is_that_of_the_certificate_in_use() {
+    let signer = Signer::generate().unwrap();
+    let now = audience().now.as_unix();
+    let folder = Folder::new();
+    let ends = |days: u64| certificate_pem(&signer, now - 9, now + days * 86_400);
+    let path = folder.put("c.pem", ends(10));
+    let credential = crate::Credential::certificate(path.clone());
+    assert_eq!(credential.certificate_expires(), None, "nobody has read it");
+    let expires = || {
+        let _ = credential.check();
+        credential.certificate_expires().map(Timestamp::as_unix)
+    };
+    assert_eq!(expires(), Some(now + 10 * 86_400));
+    folder.put("c.pem", ends(20));
+    assert_eq!(expires(), Some(now + 20 * 86_400));
+    folder.put("c.pem", "nothing of the kind");
+    assert_eq!(
+        expires(),
+        Some(now + 20 * 86_400),
+        "it goes on with the last good one"
+    );
+    assert_eq!(
+        crate::Credential::secret_file(path).certificate_expires(),
+        None
+    );
+}
+
+#[tokio::test]
 async fn cf_06_a_certificate_that_is_not_valid_yet_waits_for_its_time() {
     let [old, new] = [(); 2].map(|()| Signer::generate().unwrap());
     let folder = Folder::new();

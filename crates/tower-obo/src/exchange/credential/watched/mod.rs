@@ -204,6 +204,11 @@ impl<F: Format> Watched<F> {
         self.outcome(looked, now)
     }
 
+    /// When the last good thing that was read ends, if it does.
+    pub(super) fn good_until(&self) -> Option<Timestamp> {
+        self.good.load().as_ref()?.until
+    }
+
     /// The same without a time limit. Blocks.
     pub(super) fn check(&self, now: Timestamp) -> Result<(), CredentialError> {
         let looked = match self.looking.try_lock() {
