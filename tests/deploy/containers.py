@@ -1,0 +1,246 @@
+"""Builds the images by the Dockerfile and starts the services of deploy/compose.yaml from it, each as hardened as
+the file says: read-only, no capabilities, so much memory. Then the demo has to work, sign-in and all."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ARCHITECTURE = sys.argv[1]
+FOLDER = ROOT / "target/container"
+CONTAINERS_CONF = """\
+[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+netns = "host"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+# How long a service may take to come up: a machine that is busy with other builds.
+PATIENCE = 60
+
+
+def run(*command, check=True, **more):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **more)
+    if check and done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+class Engine:
+    """buildah and podman with a storage of their own, and all that is started ended."""
+
+    def __init__(self, root):
+        self.root = pathlib.Path(root)
+        self.started = []
+        conf = self.root / "containers.conf"
+        conf.write_text(CONTAINERS_CONF)
+        self.environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "CONTAINERS_CONF": str(conf),
+            "HOME": str(self.root),
+        }
+        self.storage = ["--root", self.root / "storage", "--runroot", self.root / "run", "--storage-driver", "overlay"]
+
+    def buildah(self, *arguments):
+        return run("buildah", *self.storage, *arguments, env=self.environment)
+
+    def podman(self, *arguments, check=True):
+        return run("podman", *self.storage, *arguments, check=check, env=self.environment)
+
+    def stop(self):
+        for name in reversed(self.started):
+            self.podman("rm", "--force", "--time", "2", name, check=False)
+
+
+def build(engine):
+    context = FOLDER / "base-context"
+    context.mkdir(exist_ok=True)
+    shutil.copy(FOLDER / "base.tar", context / "base.tar")
+    (context / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
+    bud = ["bud", "--isolation", "chroot", "--timestamp", "0", "--quiet"]
+    engine.buildah(*bud, "--tag", "localhost/runtime", context)
+    images = {"emulator": "entra-emulator", "demo-backend": "demo-backend", "demo-ui": "demo-ui", "gateway": "obo-gateway"}
+    for target, image in images.items():
+        # HEALTHCHECK is of Docker's format.
+        engine.buildah(
+            *bud, "--format", "docker", "--target", target, "--tag", f"localhost/{image}",
+            "--build-arg", "BINARIES=prebuilt", "--build-arg", "RUNTIME=localhost/runtime",
+            "--build-arg", f"TARGETARCH={ARCHITECTURE}", "--file", ROOT / "Dockerfile", ROOT,
+        )  # fmt: skip
+        look_at(engine, image)
+    # Redis of this machine, in place of the image of a registry.
+    redis(engine, bud)
+
+
+def look_at(engine, image):
+    """What the image says of itself, and what is in it."""
+    config = json.loads(engine.podman("inspect", f"localhost/{image}").stdout)[0]
+    assert config["Config"]["User"] == "65532:65532", config["Config"]["User"]
+    labels = config["Config"]["Labels"]
+    for label in ("title", "description", "source", "licenses"):
+        assert labels.get(f"org.opencontainers.image.{label}"), f"{image}: no label {label}"
+    assert labels["org.opencontainers.image.title"] == image
+    if image == "obo-gateway":
+        health = config.get("Healthcheck", {}).get("Test")
+        assert health == ["CMD", "/usr/local/bin/obo-gateway", "health"], health
+    container = engine.buildah("from", f"localhost/{image}").stdout.strip()
+    mounted = pathlib.Path(engine.buildah("mount", container).stdout.strip())
+    files = {str(path.relative_to(mounted)) for path in mounted.rglob("*") if path.is_file()}
+    engine.buildah("rm", container)
+    shells = {file for file in files if re.search(r"bin/(sh|bash|dash|busybox|apt|apt-get|dpkg)$", file)}
+    assert not shells, f"{image} has {shells}"
+    assert "etc/ssl/certs/ca-certificates.crt" in files
+    print(f"ok      image {image}: {round(config['Size'] / 1e6)} MB, {len(files)} files, no shell")
+
+
+def redis(engine, bud):
+    context = FOLDER / "redis"
+    shutil.rmtree(context, ignore_errors=True)
+    (context / "usr/bin").mkdir(parents=True)
+    binary = pathlib.Path(shutil.which("redis-server")).resolve()
+    shutil.copy(binary, context / "usr/bin/redis-server")
+    for library in re.findall(r"(/\S+) \(0x", run("ldd", binary).stdout):
+        target = context / pathlib.Path(library).resolve().relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, target.with_name(pathlib.Path(library).name))
+    (context / "Dockerfile").write_text("FROM localhost/runtime\nCOPY usr /usr\n")
+    engine.buildah(*bud, "--tag", "localhost/redis", context)
+
+
+def services():
+    """Those of the file, what they depend on first."""
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+    return compose["services"], compose["secrets"]
+
+
+def start(engine, name, service, secrets):
+    command = ["run", "--detach", "--name", name, "--pull", "never"]
+    assert service["read_only"] is True and service["cap_drop"] == ["ALL"], f"{name} is not hardened"
+    command += ["--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL"]
+    for option in service["security_opt"]:
+        command += ["--security-opt", option.replace(":true", "")]
+    command += ["--memory", service["mem_limit"], "--pids-limit", str(service["pids_limit"])]
+    if "user" in service:
+        command += ["--user", service["user"]]
+    for variable, value in service.get("environment", {}).items():
+        command += ["--env", f"{variable}={value}"]
+    for secret in service.get("secrets", []):
+        file = ROOT / "deploy" / secrets[secret]["file"]
+        command += ["--volume", f"{file}:/run/secrets/{secret}:ro"]
+    image = service["image"].rsplit("/", 1)[-1].split(":")[0]
+    engine.started.append(name)
+    engine.podman(*command, f"localhost/{image}", *map(str, service.get("command", [])))
+
+
+def get(url, **headers):
+    """Status, headers and text of an answer; no redirect is followed."""
+    try:
+        with OPENER.open(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read().decode()
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
+
+
+def until(what, condition):
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+        except OSError:
+            pass
+        if time.monotonic() > end:
+            raise SystemExit(f"{what}: not within {PATIENCE} s")
+        time.sleep(0.2)
+
+
+def the_demo_works(engine):
+    until("the emulator answers", lambda: get("http://127.0.0.1:9400/")[0] == 200)
+    health = ("exec", "gateway", "/usr/local/bin/obo-gateway", "health")
+    until("the gateway is ready", lambda: engine.podman(*health, check=False).returncode == 0)
+    print("ok      the gateway is ready, by its own health command in the container")
+
+    token = engine.podman("exec", "emulator", "/usr/local/bin/entra-emulator", "token", "--user", "alice").stdout.strip()
+    status, _, text = get("http://127.0.0.1:8080/subscriptions", Authorization=f"Bearer {token}")
+    assert status == 200 and json.loads(text)["value"], (status, text)
+    print(f"ok      Alice's {len(json.loads(text)['value'])} subscriptions, through gateway, backend and emulator")
+    status, headers, _ = get("http://127.0.0.1:8080/subscriptions")
+    assert status == 401 and headers["WWW-Authenticate"].startswith("Bearer"), status
+    print("ok      401 with a challenge without a token")
+
+    metrics = get("http://127.0.0.1:9090/metrics")[2]
+    looked = sum(float(n) for n in re.findall(r"^obo_shared_store_lookups_total\{[^}]*\} (\S+)", metrics, re.M))
+    failed = re.findall(r'^obo_shared_store_lookups_total\{result="failed"\} (\S+)', metrics, re.M)
+    assert looked >= 1 and float((failed or ["0"])[0]) == 0, metrics
+    print("ok      the exchange asked Redis first, which answered")
+
+    until("the web app answers", lambda: get("http://127.0.0.1:8000/")[0] < 500)
+    status, headers, _ = get("http://127.0.0.1:8000/account/login", Host="localhost:8000")
+    location = headers["Location"] or ""
+    assert status in (302, 303) and location.startswith("http://127.0.0.1:9400/"), (status, location)
+    status, _, text = get(location)
+    assert status == 200 and "alice" in text.lower(), (status, text[:500])
+    print("ok      the web app sends to the emulator's page of users")
+
+
+def nobody_writes(engine):
+    for name in engine.started:
+        info = json.loads(engine.podman("inspect", name).stdout)[0]
+        assert info["State"]["Running"], engine.podman("logs", name, check=False)
+        assert info["HostConfig"]["ReadonlyRootfs"] and not info["EffectiveCaps"], info["EffectiveCaps"]
+        assert info["HostConfig"]["Memory"] > 0
+        assert info["RestartCount"] == 0 and not info["State"]["OOMKilled"]
+    print(f"ok      {len(engine.started)} containers run read-only, without capabilities, within their memory")
+
+
+def the_end(engine):
+    engine.podman("stop", "--time", "40", "gateway")
+    code = json.loads(engine.podman("inspect", "gateway").stdout)[0]["State"]["ExitCode"]
+    assert code == 0, f"the gateway ended with {code} at SIGTERM"
+    print("ok      the gateway ends with 0 at SIGTERM")
+
+
+def main():
+    # On a file system that overlay can lie upon.
+    with tempfile.TemporaryDirectory(dir=FOLDER) as root:
+        engine = Engine(root)
+        try:
+            build(engine)
+            every, secrets = services()
+            for name, service in every.items():
+                start(engine, name, service, secrets)
+            the_demo_works(engine)
+            nobody_writes(engine)
+            the_end(engine)
+        except BaseException:
+            for name in engine.started:
+                print(f"---- {name}", engine.podman("logs", name, check=False))
+            raise
+        finally:
+            engine.stop()
+            engine.podman("rmi", "--all", "--force", check=False)
+            run("umount", "--recursive", engine.root / "storage/overlay", check=False)
+
+
+if __name__ == "__main__":
+    main()
