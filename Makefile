@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache
+.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -59,6 +59,12 @@ bench-micro: ## what the library costs by what becomes of a request, with criter
 
 capacity: ## how many exchanges a fleet costs, simulated: 10 million users (USERS), 1,000 replicas; minutes
 	cargo run --release -p obo-capacity
+
+deploy-checks: ## overlays, chart, alerts, dashboard, Dockerfile and units in deploy/, judged by the tools that they are for
+	scripts/deploy-checks
+
+containers: ## images by the Dockerfile and the whole demo in them, without an engine; needs root and Debian
+	scripts/container-test
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants
