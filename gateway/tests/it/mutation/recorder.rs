@@ -252,8 +252,9 @@ fn parse(bytes: &[u8]) -> Result<Option<(Seen, usize)>, &'static str> {
                 return Err("length");
             }
             let length: usize = text.parse().map_err(|_| "length")?;
-            bytes
-                .get(start..start + length)
+            // Of a length that no body has, all of it never comes.
+            let end = start.checked_add(length);
+            end.and_then(|end| bytes.get(start..end))
                 .map(|body| (body.to_vec(), length))
         }
         _ => return Err("ambiguous framing"),
