@@ -5,6 +5,8 @@ import copy
 import json
 import subprocess
 
+import container
+import examples
 import monitoring
 import render
 import units
@@ -98,6 +100,7 @@ CASES = [
     (STANDALONE, lambda d: one(d, "PodDisruptionBudget")["spec"]["selector"].update(matchLabels={"a": "b"}), "selects no pod"),
     (STANDALONE, lambda d: one(d, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"].update(name="x"), "scales what is not there"),
     (MONITORING, lambda d: one(d, "ServiceMonitor")["spec"]["endpoints"][0].update(port="x"), "no service has a port x"),
+    (STANDALONE, lambda d: pod(d)["volumes"][-1]["secret"].pop("defaultMode"), "can be read by every user"),
     # the gateway's own judgement
     (BASE, lambda d: toml(d, "[accept]", "[acept]"), "acept"),
     (BASE, lambda d: toml(d, "expose = true", "expose = false"), "admin.listen"),
@@ -107,7 +110,7 @@ CASES = [
     (BASE, lambda d: gateway(d).update(args=["--lissten=0.0.0.0:8080"]), "--lissten"),
     (BASE, lambda d: one(d, "ConfigMap")["metadata"].update(name="other"), "gateway.toml"),
     (STANDALONE, lambda d: toml(d, "https://api.internal", "http://api.internal"), "allow_plaintext_upstream"),
-    (STANDALONE, lambda d: unmount(d, "/run/secrets/redis"), "cache.redis_key_file"),
+    (STANDALONE, lambda d: unmount(d, "/run/secrets/redis"), "/run/secrets/redis/key cannot be read"),
     (IDENTITY, lambda d: one(d, "Deployment")["spec"]["template"]["metadata"]["labels"].pop("azure.workload.identity/use"), "entra.tenant"),
     # metrics that the gateway does not export
     (STANDALONE, lambda d: one(d, "HorizontalPodAutoscaler")["spec"]["metrics"][1]["pods"]["metric"].update(name="obo_inflight"), "no metric obo_inflight"),
@@ -158,4 +161,4 @@ def not_found(rendered, check):
             missed.append(f"case {number} ({said!r}) of {source}: found {found or 'nothing'}")
     if not monitoring.dashboard(json.dumps({"panels": [{"title": "x", "targets": [{"expr": "sum(("}]}]})):
         missed.append("an expression of the dashboard that is no PromQL")
-    return missed + list(values_that_pass()) + units.not_found()
+    return missed + list(values_that_pass()) + units.not_found() + container.not_found() + examples.not_found()

@@ -49,6 +49,8 @@ def of_pod(name, template, lasts):
     for volume in volumes.values():
         if not VOLUMES & set(volume):
             yield f"{name}: volume {volume['name']} is of a kind that is not allowed"
+        if "secret" in volume and volume["secret"].get("defaultMode", 0o644) & 0o007:
+            yield f"{name}: the files of volume {volume['name']} can be read by every user (defaultMode: 0440)"
         for source in volume.get("projected", {}).get("sources", []):
             audience = source.get("serviceAccountToken", {}).get("audience")
             if audience not in AUDIENCES:

@@ -6,6 +6,7 @@ import broken
 import configuration
 import container
 import copies
+import examples
 import monitoring
 import policy
 import render
@@ -41,8 +42,9 @@ def main():
     report("copies are equal", copies.problems())
     report("alerts by promtool", monitoring.alerts())
     report("the dashboard by promtool", monitoring.dashboard(monitoring.DASHBOARD.read_text()))
-    report("the Dockerfile by hadolint", container.problems())
+    report("the Dockerfile by hadolint, and compose", container.problems())
     report("the units by systemd-analyze", units.problems())
+    report("the examples, behind the gateway", examples.problems())
     if failed:
         sys.exit(f"{failed} of the checks failed.")
 

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-UNITS = ROOT / "deploy/systemd"
+FOLDER = ROOT / "deploy/systemd"
+UNITS = [path for path in FOLDER.iterdir() if path.suffix in (".service", ".socket")]
 # Of 10; lower is better.
 EXPOSURE = 2.0
 
@@ -39,14 +40,27 @@ def problems_of(folder):
 def spoilt(spoil=lambda name, text: text):
     """A copy in which ExecStart is a program that is here: verify asks for it."""
     with tempfile.TemporaryDirectory() as folder:
-        for unit in UNITS.iterdir():
+        for unit in UNITS:
             text = unit.read_text().replace("/usr/local/bin/obo-gateway", os.environ["GATEWAY"])
             (pathlib.Path(folder) / unit.name).write_text(spoil(unit.name, text))
         return problems_of(folder)
 
 
+def configuration(text):
+    """The file beside the units, with the secret as the unit hands it over."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, secret = pathlib.Path(folder) / "gateway.toml", pathlib.Path(folder) / "client-secret"
+        file.write_text(text)
+        secret.write_text("a secret")
+        done = subprocess.run(
+            [os.environ["GATEWAY"], "check", "--config", file],
+            env={"OBO_CLIENT_SECRET_FILE": str(secret)}, capture_output=True, text=True,
+        )  # fmt: skip
+        return [] if done.returncode == 0 else [f"obo-gateway check: {done.stderr}"]
+
+
 def problems():
-    return spoilt()
+    return spoilt() + configuration((FOLDER / "gateway.toml").read_text())
 
 
 def not_found():
@@ -55,7 +69,8 @@ def not_found():
         (lambda name, text: text.replace("ListenStream=127.0.0.1:9090", "ListenStream=nowhere:x"), "verify"),
         (lambda name, text: re.sub(r"(?m)^(Protect|Restrict|System|Private|Capability).*\n", "", text), "security"),
     ]
-    return [
+    missed = [] if configuration("[admn]") else ["a configuration that is broken on purpose passes"]
+    return missed + [
         f"a unit that is broken on purpose (case {number}) passes"
         for number, (spoil, said) in enumerate(cases)
         if not any(said in problem for problem in spoilt(spoil))

@@ -77,6 +77,7 @@ capabilities: { drop: [ALL] }
 - name: secret
   secret:
     secretName: {{ .Values.credential.secretName }}
+    defaultMode: 0440
     items:
       - { key: {{ .Values.credential.secretKey }}, path: client-secret }
 {{- end }}
@@ -84,6 +85,7 @@ capabilities: { drop: [ALL] }
 - name: redis
   secret:
     secretName: {{ .Values.redis.keySecretName }}
+    defaultMode: 0440
     items:
       - { key: key, path: key }
 {{- end }}
