@@ -7,6 +7,7 @@ import configuration
 import container
 import copies
 import examples
+import guides
 import monitoring
 import policy
 import render
@@ -45,6 +46,7 @@ def main():
     report("the Dockerfile by hadolint, and compose", container.problems())
     report("the units by systemd-analyze", units.problems())
     report("the examples, behind the gateway", examples.problems())
+    report("the guides", guides.problems())
     if failed:
         sys.exit(f"{failed} of the checks failed.")
 
