@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use url::Url;
 
+use crate::arm::rate::RateLimit;
 use crate::clock::Clock;
+use crate::configuration::Configuration;
 use crate::directory::Directory;
 use crate::emulator::Emulator;
 use crate::keys::{KeyError, KeyRing};
 use crate::server;
 use crate::state::{Settings, Shared, State};
+use crate::state_file::StateFile;
 use crate::tls::{Authority, CertificateError, TlsListener};
 
 const PAGE_SIZE: usize = 100;
@@ -53,6 +57,7 @@ pub struct EmulatorBuilder {
     https: Option<Https>,
     expose: bool,
     keys: usize,
+    state_file: Option<PathBuf>,
     settings: Settings,
 }
 
@@ -67,9 +72,11 @@ impl EmulatorBuilder {
             https: None,
             expose: false,
             keys: 1,
+            state_file: None,
             settings: Settings {
                 token_lifetime: None,
                 page_size: PAGE_SIZE,
+                arm_rate_limit: None,
             },
         }
     }
@@ -77,6 +84,35 @@ impl EmulatorBuilder {
     /// What it knows; [`Directory::demo`] unless given.
     pub fn directory(mut self, directory: Directory) -> Self {
         self.directory = Some(directory);
+        self
+    }
+
+    /// What a configuration file says: the directory, and the other settings that it has.
+    pub fn configuration(mut self, configuration: Configuration) -> Self {
+        let Configuration {
+            directory,
+            token_lifetime,
+            page_size,
+            arm_rate_limit,
+        } = configuration;
+        self.directory = Some(directory);
+        if token_lifetime.is_some() {
+            self.settings.token_lifetime = token_lifetime;
+        }
+        if let Some(page_size) = page_size {
+            self = self.page_size(page_size);
+        }
+        if arm_rate_limit.is_some() {
+            self.settings.arm_rate_limit = arm_rate_limit;
+        }
+        self
+    }
+
+    /// How many reads of one user Azure Resource Manager takes before it answers 429; any number unless
+    /// given, so that a load test measures what it means to. Azure's own limit is
+    /// [`RateLimit::AZURE`].
+    pub fn arm_rate_limit(mut self, limit: RateLimit) -> Self {
+        self.settings.arm_rate_limit = Some(limit);
         self
     }
 
@@ -166,6 +202,14 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Keeps consents, revoked sessions and signing keys in this file, so that a restart knows them: what
+    /// users consented to there takes the place of their consents in the directory. In memory unless
+    /// given. The file holds private keys and is its owner's to read only.
+    pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_file = Some(path.into());
+        self
+    }
+
     /// Makes keys, binds the listeners and serves, on the runtime this is called on.
     ///
     /// # Errors
@@ -189,11 +233,33 @@ impl EmulatorBuilder {
 
         // Finding primes takes a moment, in which the runtime has better things to do.
         let now = Clock::default().now();
-        let keys = tokio::task::spawn_blocking(move || KeyRing::generate(now, self.keys))
-            .await
-            .map_err(|_| StartError::Keys(KeyError))?
-            .map_err(StartError::Keys)?;
-        let directory = self.directory.unwrap_or_else(Directory::demo);
+        let mut directory = self.directory.unwrap_or_else(Directory::demo);
+        let file = self.state_file.map(StateFile::new);
+        let kept = match &file {
+            Some(file) => file.load().map_err(|source| StartError::State {
+                path: file.path().to_owned(),
+                source,
+            })?,
+            None => None,
+        };
+        if let Some(kept) = &kept {
+            kept.restore(&mut directory);
+        }
+        let keys = tokio::task::spawn_blocking(move || match kept {
+            Some(kept) => kept.keys(),
+            None => KeyRing::generate(now, self.keys),
+        })
+        .await
+        .map_err(|_| StartError::Keys(KeyError))?
+        .map_err(StartError::Keys)?;
+        if let Some(file) = &file {
+            // Now, so that a place where nothing can be written is said at once.
+            file.save(&directory, &keys)
+                .map_err(|source| StartError::State {
+                    path: file.path().to_owned(),
+                    source,
+                })?;
+        }
         let authority = match &secure {
             Some(secure) => {
                 Some(Authority::generate(now, secure.hosts()).map_err(StartError::Tls)?)
@@ -203,7 +269,7 @@ impl EmulatorBuilder {
         let ca_pem = authority
             .as_ref()
             .map(|authority| authority.pem().to_owned());
-        let shared = Arc::new(Shared::new(keys, directory, self.settings, ca_pem));
+        let shared = Arc::new(Shared::new(keys, directory, self.settings, ca_pem, file));
 
         let stop = watch::Sender::new(false);
         let mut servers = Vec::new();
@@ -314,7 +380,14 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// No signing key could be made.
+    /// The file with the state can't be read or written.
+    State {
+        /// Where it is.
+        path: PathBuf,
+        /// What the system says, or why it is no such file.
+        source: io::Error,
+    },
+    /// No signing key could be made, or a kept one is none.
     Keys(KeyError),
     /// No certificate for https could be made.
     Tls(CertificateError),
@@ -329,6 +402,9 @@ impl fmt::Display for StartError {
                  anyone; set `expose` (--expose) if that is meant"
             ),
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::State { path, source } => {
+                write!(f, "the state in {}: {source}", path.display())
+            }
             Self::Keys(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
         }

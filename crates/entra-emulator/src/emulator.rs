@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::builder::EmulatorBuilder;
+use crate::decision::Decision;
 use crate::directory::{Consent, Directory, demo};
 use crate::event::Event;
 use crate::keys::KeyError;
@@ -197,7 +198,7 @@ impl Emulator {
     ///
     /// [`KeyError`] when the system's cryptography fails.
     pub fn try_rotate_keys(&self) -> Result<String, KeyError> {
-        self.state.keys.rotate(self.state.now())
+        self.state.rotate_keys(self.state.now())
     }
 
     /// [`Emulator::try_rotate_keys`]; when the system's cryptography fails the key stays as it is.
@@ -209,10 +210,7 @@ impl Emulator {
     /// Takes a key out of the published set; whether it was in it. When it was the one in use,
     /// another takes over. [`TokenBuilder::key`] can still sign with it.
     pub fn withdraw_key(&self, kid: &str) -> bool {
-        self.state
-            .keys
-            .withdraw(kid, self.state.now())
-            .unwrap_or(false)
+        self.state.withdraw_key(kid).unwrap_or(false)
     }
 
     /// Publishes one more key, which signs only what asks for it by [`TokenBuilder::key`]. With a
@@ -222,9 +220,9 @@ impl Emulator {
     ///
     /// [`KeyError`] when the system's cryptography fails.
     pub fn add_key(&self, tenant: Option<&str>) -> Result<String, KeyError> {
-        self.state
-            .keys
-            .add(self.state.now(), tenant.map(str::to_owned))
+        let added = (self.state.keys).add(self.state.now(), tenant.map(str::to_owned));
+        self.state.keep();
+        added
     }
 
     /// The current key's public half as a PEM file (SubjectPublicKeyInfo).
@@ -288,6 +286,13 @@ impl Emulator {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.state.events()
+    }
+
+    /// The last requests to the token endpoint (two hundred), oldest first: what was checked, and why they
+    /// were refused.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.state.decisions.all()
     }
 
     /// How many On-Behalf-Of exchanges succeeded.

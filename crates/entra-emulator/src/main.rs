@@ -36,9 +36,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nowhere is left to say that stderr is closed.
             let _ = writeln!(std::io::stderr(), "entra-emulator: {error:#}");
-            match error.downcast_ref() {
-                Some(StartError::Exposed { .. }) => ExitCode::from(USAGE),
-                _ => ExitCode::FAILURE,
+            let exposed = matches!(error.downcast_ref(), Some(StartError::Exposed { .. }));
+            if exposed || error.is::<cli::WrongFile>() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }

@@ -40,6 +40,25 @@ pub(crate) fn entra(state: &Arc<State>) -> Router {
 pub(crate) fn arm(state: &Arc<State>) -> Router {
     Router::new()
         .route("/subscriptions", get(arm::subscriptions))
+        .route("/subscriptions/{id}", get(arm::subscription))
+        // ARM's own links have the capital, its documentation has not.
+        .route(
+            "/subscriptions/{id}/resourcegroups",
+            get(arm::resource_groups),
+        )
+        .route(
+            "/subscriptions/{id}/resourceGroups",
+            get(arm::resource_groups),
+        )
+        .route(
+            "/subscriptions/{id}/resourcegroups/{name}",
+            get(arm::resource_group),
+        )
+        .route(
+            "/subscriptions/{id}/resourceGroups/{name}",
+            get(arm::resource_group),
+        )
+        .route("/tenants", get(arm::tenants))
         .route("/v1.0/me", get(graph::me).fallback(graph::unknown))
         .route("/v1.0/{*path}", any(graph::unknown))
         .route("/oidc/userinfo", get(graph::userinfo).post(graph::userinfo))

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::arm::rate::{Buckets, RateLimit};
 use crate::clock::Clock;
+use crate::decision::Decisions;
 use crate::directory::{Directory, TokenVersion};
+use crate::encoding::random;
 use crate::event::Event;
 use crate::grant::store::Grants;
-use crate::keys::KeyRing;
+use crate::keys::{KeyError, KeyRing};
 use crate::pages::session::Sessions;
+use crate::state_file::StateFile;
 use crate::taps::Taps;
 
 /// How many events are remembered; the oldest go first.
@@ -38,11 +42,17 @@ pub(crate) struct Shared {
     pub(crate) grants: Grants,
     pub(crate) sessions: Sessions,
     pub(crate) taps: Taps,
+    pub(crate) arm_buckets: Buckets,
+    pub(crate) decisions: Decisions,
+    /// What forms of the home page carry, so that no other page can press its buttons.
+    pub(crate) page_token: String,
     pub(crate) settings: Settings,
     /// The certificate of the authority behind https.
     pub(crate) ca_pem: Option<String>,
     directory: RwLock<Arc<Directory>>,
     events: Mutex<Vec<Event>>,
+    /// Where consents and keys are kept.
+    file: Option<StateFile>,
 }
 
 impl Deref for State {
@@ -60,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) token_lifetime: Option<Duration>,
     /// Subscriptions on one page of ARM's answer.
     pub(crate) page_size: usize,
+    /// Reads of one principal that ARM takes; `None`: any number.
+    pub(crate) arm_rate_limit: Option<RateLimit>,
 }
 
 impl Shared {
@@ -68,6 +80,7 @@ impl Shared {
         directory: Directory,
         settings: Settings,
         ca_pem: Option<String>,
+        file: Option<StateFile>,
     ) -> Self {
         Self {
             clock: Clock::default(),
@@ -75,6 +88,10 @@ impl Shared {
             grants: Grants::default(),
             sessions: Sessions::default(),
             taps: Taps::default(),
+            arm_buckets: Buckets::default(),
+            decisions: Decisions::default(),
+            page_token: random(32),
+            file,
             settings,
             ca_pem,
             directory: RwLock::new(Arc::new(directory)),
@@ -98,7 +115,35 @@ impl Shared {
             .directory
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut directory))
+        let changed = change(Arc::make_mut(&mut directory));
+        self.write_file(&directory);
+        changed
+    }
+
+    /// A new key signs from now on; its id.
+    pub(crate) fn rotate_keys(&self, now: i64) -> Result<String, KeyError> {
+        let rotated = self.keys.rotate(now);
+        self.keep();
+        rotated
+    }
+
+    /// Takes a key out of the published set.
+    pub(crate) fn withdraw_key(&self, kid: &str) -> Result<bool, KeyError> {
+        let withdrawn = self.keys.withdraw(kid, self.now());
+        self.keep();
+        withdrawn
+    }
+
+    /// Writes consents and keys to the file, where there is one.
+    pub(crate) fn keep(&self) {
+        self.write_file(&self.directory());
+    }
+
+    fn write_file(&self, directory: &Directory) {
+        let Some(file) = &self.file else { return };
+        if let Err(error) = file.save(directory, &self.keys) {
+            tracing::error!(%error, path = %file.path().display(), "the state could not be kept");
+        }
     }
 
     /// Seconds that the next access token lives.

@@ -17,6 +17,31 @@ pub(super) struct ArmError {
     code: &'static str,
     message: String,
     challenge: Option<String>,
+    /// Seconds.
+    retry_after: Option<u32>,
+}
+
+/// What a read is counted as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reads {
+    Tenant,
+    Subscription,
+}
+
+impl Reads {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Subscription => "subscription",
+        }
+    }
+
+    const fn header(self) -> &'static str {
+        match self {
+            Self::Tenant => "x-ms-ratelimit-remaining-tenant-reads",
+            Self::Subscription => "x-ms-ratelimit-remaining-subscription-reads",
+        }
+    }
 }
 
 impl ArmError {
@@ -26,6 +51,7 @@ impl ArmError {
             code,
             message: message.into(),
             challenge: None,
+            retry_after: None,
         }
     }
 
@@ -147,11 +173,44 @@ impl ArmError {
         )
     }
 
+    pub(super) fn no_subscription(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "SubscriptionNotFound",
+            format!("The subscription '{id}' could not be found."),
+        )
+    }
+
+    pub(super) fn no_resource_group(name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ResourceGroupNotFound",
+            format!("Resource group '{name}' could not be found."),
+        )
+    }
+
+    pub(super) fn throttled(reads: Reads, seconds: u32) -> Self {
+        let code = match reads {
+            Reads::Tenant => "TooManyRequests",
+            Reads::Subscription => "SubscriptionRequestsThrottled",
+        };
+        let message = format!(
+            "Number of {} read requests exceeded the limit. Please try again after '{seconds}' seconds.",
+            reads.word()
+        );
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, message)
+        }
+    }
+
     pub(super) fn not_emulated(method: &Method, path: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "NotFound",
-            format!("entra-emulator does not emulate {method} {path}. It has GET /subscriptions."),
+            format!(
+                "entra-emulator does not emulate {method} {path}. It has GET /subscriptions, /subscriptions/{{id}}, /subscriptions/{{id}}/resourcegroups[/{{name}}] and /tenants."
+            ),
         )
     }
 
@@ -190,13 +249,11 @@ impl Ids {
         }
     }
 
-    pub(super) fn success(&self, body: &Value) -> Response {
+    pub(super) fn success(&self, body: &Value, reads: Reads, left: u32) -> Response {
         let mut response = Json(body).into_response();
         self.stamp(&mut response);
-        response.headers_mut().insert(
-            "x-ms-ratelimit-remaining-tenant-reads",
-            HeaderValue::from_static("249"),
-        );
+        let left = HeaderValue::from(left);
+        response.headers_mut().insert(reads.header(), left);
         response
     }
 
@@ -210,6 +267,9 @@ impl Ids {
             .challenge
             .as_ref()
             .and_then(|challenge| HeaderValue::from_str(challenge).ok());
+        if let Some(seconds) = error.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if let Some(challenge) = challenge {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }

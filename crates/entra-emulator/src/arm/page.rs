@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::ArmError;
 use super::bearer::Caller;
-use crate::directory::Subscription;
+use crate::directory::{Directory, Subscription};
 use crate::encoding::{base64url, from_base64url};
 use crate::state::State;
 
@@ -15,11 +15,7 @@ pub(super) fn subscriptions(
     skip_token: Option<&str>,
 ) -> Result<Value, ArmError> {
     let directory = state.directory();
-    // Only those of the token's own tenant: a guest sees none of home.
-    let all = directory
-        .user_in(&caller.tenant, &caller.oid)
-        .filter(|user| user.tenant.eq_ignore_ascii_case(&caller.tenant))
-        .map_or(&[][..], |user| &user.subscriptions);
+    let all = own(&directory, caller);
     let start = match skip_token {
         Some(token) => decode(token)
             .filter(|start| *start <= all.len())
@@ -47,7 +43,15 @@ pub(super) fn subscriptions(
     Ok(body)
 }
 
-fn describe(subscription: &Subscription, tenant: &str) -> Value {
+/// Those that the caller may see: only those of the token's own tenant. A guest sees none of home.
+pub(super) fn own<'a>(directory: &'a Directory, caller: &Caller) -> &'a [Subscription] {
+    directory
+        .user_in(&caller.tenant, &caller.oid)
+        .filter(|user| user.tenant.eq_ignore_ascii_case(&caller.tenant))
+        .map_or(&[][..], |user| &user.subscriptions)
+}
+
+pub(super) fn describe(subscription: &Subscription, tenant: &str) -> Value {
     let mut described = json!({
         "id": format!("/subscriptions/{}", subscription.id),
         "authorizationSource": "RoleBased",

@@ -19,6 +19,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::decision::Decision;
 use crate::directory::{Directory, Mfa, User};
 use crate::emulator::grant_demo;
 use crate::state::State;
@@ -38,6 +39,7 @@ pub(crate) fn router(state: &Arc<State>) -> Router<Arc<State>> {
             "/emulator/users/{user}/consent",
             post(consent).delete(withdraw_consent),
         )
+        .route("/emulator/token-requests", get(token_requests))
         .route("/emulator/endpoints", get(endpoints))
         .route("/emulator/endpoints/{endpoint}/requests", get(requests))
         .route("/emulator/keys/rotate", post(rotate_keys))
@@ -72,7 +74,7 @@ async fn guard(Shared(state): Shared<Arc<State>>, request: Request, next: Next) 
     response
 }
 
-fn host_is_ours(headers: &HeaderMap, url: &str) -> bool {
+pub(crate) fn host_is_ours(headers: &HeaderMap, url: &str) -> bool {
     let Some(host) = headers
         .get(header::HOST)
         .and_then(|value| value.to_str().ok())
@@ -276,6 +278,11 @@ async fn withdraw_consent(Shared(state): Shared<Arc<State>>, Path(name): Path<St
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// The last ones, oldest first.
+async fn token_requests(Shared(state): Shared<Arc<State>>) -> Json<Vec<Decision>> {
+    Json(state.decisions.all())
+}
+
 async fn endpoints(Shared(state): Shared<Arc<State>>) -> Json<Value> {
     let counts: Map<String, Value> = Endpoint::ALL
         .into_iter()
@@ -317,7 +324,7 @@ async fn requests(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -
 
 async fn rotate_keys(Shared(state): Shared<Arc<State>>) -> Response {
     let now = state.now();
-    let rotated = tokio::task::spawn_blocking(move || state.keys.rotate(now)).await;
+    let rotated = tokio::task::spawn_blocking(move || state.rotate_keys(now)).await;
     match rotated {
         Ok(Ok(kid)) => Json(json!({"kid": kid})).into_response(),
         _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "no key could be made"),
@@ -325,7 +332,7 @@ async fn rotate_keys(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 async fn withdraw_key(Shared(state): Shared<Arc<State>>, Path(kid): Path<String>) -> Response {
-    match state.keys.withdraw(&kid, state.now()) {
+    match state.withdraw_key(&kid) {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => problem(StatusCode::NOT_FOUND, "no such key is published"),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "no key could be made"),

@@ -59,7 +59,7 @@ impl Permission {
 }
 
 /// An app registration and its service principal.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Application {
     /// Client id (application id), a GUID.

@@ -19,7 +19,7 @@ pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// A certificate registered for an application: the public half of what it signs client assertions
 /// with. Only RSA keys sign them.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Certificate {
     der: Vec<u8>,
     /// `RSAPublicKey` of PKCS#1.

@@ -3,8 +3,8 @@
 //! The identifiers never change, so that documentation, configuration files and tests can name them.
 
 use super::{
-    Application, Assignment, Consent, Directory, Mfa, Permission, Scope, Subscription, Tenant,
-    TokenVersion, User,
+    Application, Assignment, Consent, Directory, Mfa, Permission, ResourceGroup, Scope,
+    Subscription, Tenant, TokenVersion, User,
 };
 
 /// Tenant id of Contoso, where the demo's applications are registered.
@@ -98,7 +98,12 @@ fn users() -> Vec<User> {
             .oid(ALICE_OID)
             .display_name("Alice Adams")
             .note("two subscriptions")
-            .subscription(named("Alice Production").tag("environment", "production"))
+            .subscription(
+                named("Alice Production")
+                    .tag("environment", "production")
+                    .resource_group(ResourceGroup::new("web"))
+                    .resource_group(ResourceGroup::new("data").location("northeurope")),
+            )
             .subscription(named("Alice Sandbox").tag("environment", "sandbox")),
         contoso("bob")
             .oid(BOB_OID)
@@ -169,7 +174,7 @@ fn api() -> Application {
     }
 }
 
-fn arm() -> Application {
+pub(crate) fn arm() -> Application {
     Application {
         app_id_uris: [ARM_RESOURCE, "https://management.core.windows.net"]
             .map(str::to_owned)
@@ -185,7 +190,7 @@ fn arm() -> Application {
     }
 }
 
-fn graph() -> Application {
+pub(crate) fn graph() -> Application {
     Application {
         app_id_uris: vec![GRAPH_RESOURCE.to_owned()],
         scopes: vec![Scope::new(GRAPH_SCOPE, "Sign you in and read your profile")],

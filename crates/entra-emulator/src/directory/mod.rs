@@ -9,12 +9,12 @@ pub use self::application::{Application, Permission, Scope, TokenVersion};
 pub use self::credential::{
     Certificate, FederatedCredential, InvalidCertificate, TOKEN_EXCHANGE_AUDIENCE,
 };
-pub use self::user::{Mfa, Subscription, User};
+pub use self::user::{Mfa, ResourceGroup, Subscription, User};
 
 use std::collections::BTreeSet;
 
 /// A tenant (a "directory" in Entra's words).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Tenant {
     /// Tenant id, a GUID in lower case.

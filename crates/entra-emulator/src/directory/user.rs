@@ -18,6 +18,36 @@ pub enum Mfa {
     NotEnrolled,
 }
 
+/// A resource group of a subscription.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ResourceGroup {
+    /// Name, unique in the subscription.
+    pub name: String,
+    /// Region: `westeurope`.
+    pub location: String,
+    /// Resource tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl ResourceGroup {
+    /// A group in `westeurope`, without tags.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            location: "westeurope".to_owned(),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// Puts it into this region.
+    #[must_use]
+    pub fn location(mut self, location: impl Into<String>) -> Self {
+        self.location = location.into();
+        self
+    }
+}
+
 /// An Azure subscription as ARM lists it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -30,6 +60,8 @@ pub struct Subscription {
     pub state: String,
     /// Resource tags.
     pub tags: BTreeMap<String, String>,
+    /// What is in it.
+    pub resource_groups: Vec<ResourceGroup>,
 }
 
 impl Subscription {
@@ -41,6 +73,7 @@ impl Subscription {
             display_name,
             state: "Enabled".to_owned(),
             tags: BTreeMap::new(),
+            resource_groups: Vec::new(),
         }
     }
 
@@ -58,6 +91,13 @@ impl Subscription {
         self
     }
 
+    /// Adds a resource group.
+    #[must_use]
+    pub fn resource_group(mut self, group: ResourceGroup) -> Self {
+        self.resource_groups.push(group);
+        self
+    }
+
     /// Adds a tag.
     #[must_use]
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -67,7 +107,7 @@ impl Subscription {
 }
 
 /// A user. The password is for the emulator's own sign-in page and is shown there.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct User {
     /// Object id in the home tenant, a GUID.

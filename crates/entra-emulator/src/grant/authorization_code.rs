@@ -18,6 +18,7 @@ pub(super) fn redeem(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         directory,
         client,
         form,
+        checks,
         ..
     } = request;
     let name = form.required("code")?;
@@ -25,7 +26,9 @@ pub(super) fn redeem(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         .grants
         .redeem(name, state.now(), |code| check(request, code))?;
     let grant = &code.grant;
+    checks.passed("The code is this client's, unused, and fits its redirect URI and PKCE verifier");
     let user = user_of(directory, &grant.tenant, &grant.oid)?;
+    checks.user(&user.username);
     if grant.revocations < user.revocations {
         return Err(aadsts::session_revoked().into());
     }

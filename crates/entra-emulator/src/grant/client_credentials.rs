@@ -20,6 +20,7 @@ pub(super) fn issue(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         client,
         authentication,
         form,
+        checks,
         ..
     } = request;
     // There is no user whose tenant could be meant.
@@ -46,6 +47,17 @@ pub(super) fn issue(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         return Err(aadsts::not_assigned(client, resource.app).into());
     }
 
+    checks.passed(match &roles[..] {
+        [] => format!(
+            "{} takes applications without a role",
+            resource.app.display_name
+        ),
+        roles => format!(
+            "Assigned roles of {}: {}",
+            resource.app.display_name,
+            roles.join(", ")
+        ),
+    });
     let lifetime = state.token_lifetime();
     let version = resource.app.token_version;
     let claims = AppToken {

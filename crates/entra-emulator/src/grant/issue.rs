@@ -183,7 +183,7 @@ pub(super) fn granted(
         if consented.is_empty() {
             return Err(missing());
         }
-        return Ok(consented.into_iter().collect());
+        return Ok(passed(request, resource, consented));
     }
     let asked: BTreeSet<String> = resource
         .values
@@ -191,10 +191,22 @@ pub(super) fn granted(
         .map(|&value| value.to_owned())
         .collect();
     if asked.is_subset(&consented) {
-        Ok(asked.into_iter().collect())
+        Ok(passed(request, resource, asked))
     } else {
         Err(missing())
     }
+}
+
+fn passed(
+    request: TokenRequest<'_>,
+    resource: &ResourceScopes<'_>,
+    scopes: BTreeSet<String>,
+) -> Vec<String> {
+    let scopes: Vec<String> = scopes.into_iter().collect();
+    let (of, names) = (&resource.app.display_name, scopes.join(", "));
+    let checks = request.checks;
+    checks.passed(format!("It was consented to, of {of}: {names}"));
+    scopes
 }
 
 /// Refuses when the resource's policy asks for a second factor that the user didn't use.

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use crate::aadsts;
+use crate::decision::{Checks, Refused};
 use crate::directory::{Application, Directory};
 use crate::error::{AadError, RequestIds};
 use crate::form::Form;
@@ -35,6 +36,7 @@ struct TokenRequest<'a> {
     client: &'a Application,
     authentication: Authentication,
     form: &'a Form,
+    checks: &'a Checks,
 }
 
 /// Why there are no tokens.
@@ -79,16 +81,30 @@ pub(crate) async fn token(
         Form::default()
     };
     let ids = RequestIds::new(state.now(), &headers, form.get("client-request-id"));
-    let mut response = match answer(&state, &tenant, &method, &headers, &form).await {
+    let checks = Checks::new(state.now(), &tenant);
+    checks.asked(
+        form.get("grant_type").unwrap_or_default(),
+        form.get("client_id").unwrap_or_default(),
+        form.get("scope").unwrap_or_default(),
+    );
+    let mut response = match answer(&state, &tenant, &method, &headers, &form, &checks).await {
         Ok(tokens) => Json(tokens).into_response(),
         Err(Refusal::Aad(error)) => {
             tracing::debug!(code = error.code, error = error.error, "token refused");
+            checks.refused(Refused {
+                status: error.status.as_u16(),
+                error: error.error.to_owned(),
+                code: error.code,
+                message: error.message.clone(),
+                challenge: error.claims.is_some(),
+            });
             error.response(&ids, &state.url)
         }
         Err(Refusal::Key(error)) => {
             (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
         }
     };
+    state.decisions.push(checks.finish());
     ids.stamp(&mut response);
     response
 }
@@ -99,6 +115,7 @@ async fn answer(
     method: &Method,
     headers: &HeaderMap,
     form: &Form,
+    checks: &Checks,
 ) -> Result<Value, Refusal> {
     if method != Method::POST {
         return Err(aadsts::only_post(method.as_str()).into());
@@ -116,6 +133,12 @@ async fn answer(
         };
     let (client, authentication) =
         client::authenticate(state, &authority, &directory, headers, form).await?;
+    checks.client(&client.display_name);
+    checks.passed(match authentication {
+        Authentication::None => "It is a public client, which has nothing to prove itself with",
+        Authentication::Secret => "The client proved itself by its secret",
+        Authentication::Assertion => "The client proved itself by a signed assertion",
+    });
     redeem(TokenRequest {
         state,
         directory: &directory,
@@ -123,5 +146,6 @@ async fn answer(
         client,
         authentication,
         form,
+        checks,
     })
 }

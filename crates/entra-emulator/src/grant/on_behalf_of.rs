@@ -23,6 +23,7 @@ pub(super) fn exchange(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         directory,
         client,
         form,
+        checks,
         ..
     } = request;
     // The user's tenant decides, and only the caller knows which that is: a guest would get a token
@@ -39,14 +40,23 @@ pub(super) fn exchange(request: TokenRequest<'_>) -> Result<Value, Refusal> {
     let claims = ClaimsRequest::parse(form.get("claims"))?;
 
     let verified = verify(state, assertion).map_err(|problem| refusal(state, &problem))?;
+    checks
+        .passed("The assertion is signed by one of our keys, by a tenant's issuer, and still good");
     check_audience(request, &verified)?;
+    checks.passed(format!(
+        "The assertion is for {}, who presents it",
+        client.display_name
+    ));
     let (Some(_), Some(oid)) = (verified.text("scp"), verified.text("oid")) else {
         return Err(aadsts::app_only_assertion(&client.client_id).into());
     };
     let user = user_of(directory, &verified.tenant, oid)?;
+    checks.user(&user.username);
+    checks.passed("It is a user's, whose account is enabled");
     if verified.revoked(user) {
         return Err(aadsts::session_revoked().into());
     }
+    checks.passed("The sessions of the user were not revoked since");
     let identity = Identity {
         user,
         tenant,

@@ -16,6 +16,7 @@ pub(super) fn redeem(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         directory,
         client,
         form,
+        checks,
         ..
     } = request;
     let grant = state
@@ -24,7 +25,9 @@ pub(super) fn redeem(request: TokenRequest<'_>) -> Result<Value, Refusal> {
     if !grant.client_id.eq_ignore_ascii_case(&client.client_id) {
         return Err(aadsts::grant_of_another_client().into());
     }
+    checks.passed("The refresh token is this client's and still good");
     let user = user_of(directory, &grant.tenant, &grant.oid)?;
+    checks.user(&user.username);
     if grant.revocations < user.revocations {
         return Err(aadsts::session_revoked().into());
     }

@@ -12,6 +12,7 @@ use aws_lc_rs::{digest, rand, signature};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::encoding::{base64url, pem};
@@ -44,13 +45,23 @@ pub(crate) struct SigningKey {
 impl SigningKey {
     pub(crate) fn generate(now: i64, tenant: Option<String>) -> Result<Self, KeyError> {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError)?;
-        let public = pair.public_key();
-        let public_der = public.as_der().map_err(|_| KeyError)?.as_ref().to_vec();
+        let public_der = pair.public_key().as_der().map_err(|_| KeyError)?;
+        let public_der = public_der.as_ref().to_vec();
         let mut serial = [0; 16];
         rand::fill(&mut serial).map_err(|_| KeyError)?;
         let certificate = certificate::self_signed(&public_der, serial, now, |message| {
             sign_rsa(&pair, &signature::RSA_PKCS1_SHA256, message)
         })?;
+        Self::new(pair, certificate, tenant)
+    }
+
+    fn new(
+        pair: RsaKeyPair,
+        certificate: Vec<u8>,
+        tenant: Option<String>,
+    ) -> Result<Self, KeyError> {
+        let public = pair.public_key();
+        let public_der = public.as_der().map_err(|_| KeyError)?.as_ref().to_vec();
         // Entra's key ids are the SHA-1 thumbprints of the certificates.
         let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate);
         Ok(Self {
@@ -134,7 +145,60 @@ struct State {
     replacement: Option<Value>,
 }
 
+/// A key as it is kept in a file.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct StoredKey {
+    /// PKCS#8 in DER, in base64.
+    private_key: String,
+    /// X.509 in DER, in base64.
+    certificate: String,
+    tenant: Option<String>,
+}
+
+impl StoredKey {
+    fn of(key: &SigningKey) -> Result<Self, KeyError> {
+        Ok(Self {
+            private_key: STANDARD.encode(key.pkcs8()?),
+            certificate: STANDARD.encode(&key.certificate),
+            tenant: key.tenant.clone(),
+        })
+    }
+
+    fn restore(&self) -> Result<SigningKey, KeyError> {
+        let decode = |text: &str| STANDARD.decode(text).map_err(|_| KeyError);
+        let pair = RsaKeyPair::from_pkcs8(&decode(&self.private_key)?).map_err(|_| KeyError)?;
+        SigningKey::new(pair, decode(&self.certificate)?, self.tenant.clone())
+    }
+}
+
 impl KeyRing {
+    /// The keys that are published, and the id of the one that signs, to be kept.
+    pub(crate) fn stored(&self) -> Result<(String, Vec<StoredKey>), KeyError> {
+        let state = self.read();
+        let keys: Result<_, _> = state
+            .published
+            .iter()
+            .map(|key| StoredKey::of(key))
+            .collect();
+        Ok((state.current.kid.clone(), keys?))
+    }
+
+    /// The keys that were kept.
+    pub(crate) fn restore(keys: &[StoredKey], current: &str) -> Result<Self, KeyError> {
+        let keys: Result<Vec<_>, _> = keys.iter().map(|key| key.restore().map(Arc::new)).collect();
+        let published = keys?;
+        let current = published.iter().find(|key| key.kid == current);
+        let current = current.cloned().ok_or(KeyError)?;
+        Ok(Self {
+            state: RwLock::new(State {
+                published,
+                current,
+                withdrawn: Vec::new(),
+                replacement: None,
+            }),
+        })
+    }
+
     /// Makes `count` keys (at least one) that are published; the first signs.
     pub(crate) fn generate(now: i64, count: usize) -> Result<Self, KeyError> {
         let current = Arc::new(SigningKey::generate(now, None)?);

@@ -44,6 +44,17 @@ pub(crate) async fn explain(Query(asked): Query<Asked>) -> Response {
     page(StatusCode::OK, &template, Permit::default())
 }
 
+/// A page that says one thing.
+pub(super) fn plain(status: StatusCode, message: &str) -> Response {
+    let template = ErrorPage {
+        title: "Sorry, that did not work",
+        message,
+        code: 0,
+        ids: None,
+    };
+    page(status, &template, Permit::default())
+}
+
 /// Everything that isn't emulated.
 pub(crate) async fn unknown(uri: Uri) -> Response {
     let message = format!(

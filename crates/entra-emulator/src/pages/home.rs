@@ -7,8 +7,10 @@ use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use super::actions::{BUTTONS, Button};
 use super::html::{Permit, page};
-use crate::directory::{Application, Directory, Tenant, User};
+use super::requests::{self, RequestView};
+use crate::directory::{Application, Directory, Mfa, Tenant, User};
 use crate::state::State;
 
 /// Users on the page.
@@ -19,6 +21,14 @@ const LISTED: usize = 50;
 struct HomePage<'a> {
     url: &'a str,
     arm_url: &'a str,
+    /// Id of the key that signs.
+    kid: String,
+    /// What the buttons carry.
+    token: &'a str,
+    requests: Vec<RequestView>,
+    faults: &'static [Button],
+    /// Names of endpoints, and how many of their requests are to fail.
+    pending: Vec<(&'static str, usize)>,
     tenants: Vec<TenantView<'a>>,
     applications: &'a [Application],
     more: usize,
@@ -26,7 +36,18 @@ struct HomePage<'a> {
 
 struct TenantView<'a> {
     tenant: &'a Tenant,
-    users: Vec<&'a User>,
+    users: Vec<UserView<'a>>,
+}
+
+struct UserView<'a> {
+    user: &'a User,
+    consents: usize,
+}
+
+impl UserView<'_> {
+    fn needs_mfa(&self) -> bool {
+        self.user.mfa != Mfa::NotRequired
+    }
 }
 
 #[derive(Template)]
@@ -42,6 +63,11 @@ pub(crate) async fn entra(Shared(state): Shared<Arc<State>>) -> Response {
     let template = HomePage {
         url: &state.url,
         arm_url: &state.arm_url,
+        kid: state.keys.current().kid.clone(),
+        token: &state.page_token,
+        requests: requests::shown(&state.decisions.all()),
+        faults: &BUTTONS,
+        pending: state.taps.pending(),
         tenants: tenants(&directory),
         applications: &directory.applications,
         more: directory.users.len().saturating_sub(LISTED),
@@ -79,7 +105,19 @@ fn tenants(directory: &Directory) -> Vec<TenantView<'_>> {
                 .iter()
                 .take(LISTED)
                 .filter(|user| user.tenant == tenant.id)
+                .map(|user| UserView {
+                    user,
+                    consents: consents(directory, user),
+                })
                 .collect(),
         })
         .collect()
+}
+
+/// How many of a user's own consents there are.
+fn consents(directory: &Directory, user: &User) -> usize {
+    let consents = directory.consents.iter();
+    consents
+        .filter(|consent| consent.user.as_deref() == Some(&*user.oid))
+        .count()
 }

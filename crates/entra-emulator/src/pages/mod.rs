@@ -1,5 +1,6 @@
 //! What a person sees: sign-in, consent, sign-out, the home page.
 
+mod actions;
 mod authorize;
 mod browser;
 mod consent;
@@ -10,6 +11,7 @@ pub(crate) mod home;
 mod html;
 mod logout;
 mod redirect;
+mod requests;
 pub(crate) mod session;
 mod sign_in;
 
@@ -23,6 +25,7 @@ use crate::state::State;
 pub(crate) fn router() -> Router<Arc<State>> {
     Router::new()
         .route("/", get(home::entra))
+        .route("/control", post(actions::press))
         .route("/style.css", get(home::style))
         .route("/error", get(error_page::explain))
         .route("/{tenant}/oauth2/v2.0/authorize", get(authorize::authorize))

@@ -267,6 +267,16 @@ impl Taps {
             .extend(std::iter::repeat_n(fault, times).cloned());
     }
 
+    /// Endpoints with faults that are still to come, and how many.
+    pub(crate) fn pending(&self) -> Vec<(&'static str, usize)> {
+        let taps = self.lock();
+        let pending = Endpoint::ALL.into_iter().filter_map(|endpoint| {
+            let count = taps.get(&endpoint)?.faults.len();
+            (count > 0).then_some((endpoint.name(), count))
+        });
+        pending.collect()
+    }
+
     pub(crate) fn clear_faults(&self) {
         for tap in self.lock().values_mut() {
             tap.faults.clear();

@@ -1,7 +1,7 @@
 //! Azure Resource Manager's subscriptions.
 
 use base64::Engine as _;
-use entra_emulator::{Emulator, demo};
+use entra_emulator::{Emulator, RateLimit, demo};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, client, exchange, start};
@@ -246,4 +246,120 @@ async fn a_revoked_session_is_challenged_when_the_client_can_handle_it() {
     )
     .unwrap();
     assert_eq!(claims["access_token"]["nbf"]["essential"], true);
+}
+
+#[tokio::test]
+async fn one_subscription_and_its_resource_groups_are_the_users_own() {
+    let emulator = start().await;
+    let token = emulator.arm_token("alice");
+    let list = get(&emulator, LIST, Some(&token)).await;
+    let id = list.body["value"][0]["subscriptionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = |rest: &str| format!("/subscriptions/{id}{rest}?api-version=2022-12-01");
+    let one = get(&emulator, &path(""), Some(&token)).await;
+    assert_eq!(one.body, list.body["value"][0]);
+    assert_eq!(
+        one.header("x-ms-ratelimit-remaining-subscription-reads"),
+        "249"
+    );
+
+    for spelled in ["/resourcegroups", "/resourceGroups"] {
+        let groups = get(&emulator, &path(spelled), Some(&token)).await;
+        let groups = groups.body["value"].as_array().unwrap();
+        let names: Vec<_> = groups
+            .iter()
+            .map(|group| group["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["web", "data"]);
+        assert_eq!(groups[1]["location"], "northeurope");
+        assert_eq!(
+            groups[1]["id"],
+            format!("/subscriptions/{id}/resourceGroups/data")
+        );
+        assert_eq!(groups[1]["properties"]["provisioningState"], "Succeeded");
+    }
+    let group = get(&emulator, &path("/resourcegroups/WEB"), Some(&token)).await;
+    assert_eq!(group.body["name"], "web");
+    let none = get(&emulator, &path("/resourcegroups/none"), Some(&token)).await;
+    assert_error(&none, 404, "ResourceGroupNotFound");
+
+    // Bob does not even learn that it exists.
+    for rest in ["", "/resourcegroups", "/resourcegroups/web"] {
+        let bob = get(&emulator, &path(rest), Some(&emulator.arm_token("bob"))).await;
+        assert_error(&bob, 404, "SubscriptionNotFound");
+        assert_error(
+            &get(&emulator, &path(rest), None).await,
+            401,
+            "AuthenticationFailed",
+        );
+        let unversioned = get(
+            &emulator,
+            &format!("/subscriptions/{id}{rest}"),
+            Some(&token),
+        )
+        .await;
+        assert_error(&unversioned, 400, "MissingApiVersionParameter");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_is_in_two_tenants_and_sees_the_subscriptions_of_one() {
+    let emulator = start().await;
+    emulator.update_directory(|directory| {
+        let erin = directory.user_mut("erin").unwrap();
+        erin.guest_in.insert(
+            demo::CONTOSO.to_owned(),
+            "e2190000-0000-4000-8000-0000000000ff".to_owned(),
+        );
+    });
+    let token = emulator.arm_token("erin");
+    let tenants = get(&emulator, "/tenants?api-version=2022-12-01", Some(&token)).await;
+    let tenants = tenants.body["value"].as_array().unwrap();
+    let seen: Vec<_> = tenants
+        .iter()
+        .map(|one| {
+            (
+                one["defaultDomain"].as_str().unwrap(),
+                one["tenantCategory"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("fabrikam.example", "Home"),
+            ("contoso.example", "ProjectedBy")
+        ]
+    );
+    assert_eq!(tenants[0]["id"], format!("/tenants/{}", demo::FABRIKAM));
+    let alice = emulator.arm_token("alice");
+    let tenants = get(&emulator, "/tenants?api-version=2022-12-01", Some(&alice)).await;
+    assert_eq!(tenants.body["value"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn where_reads_are_limited_the_headers_count_down_and_then_it_is_429() {
+    let limit = RateLimit::new(2, 1);
+    let emulator = Emulator::builder()
+        .arm_rate_limit(limit)
+        .start()
+        .await
+        .unwrap();
+    let (alice, bob) = (emulator.arm_token("alice"), emulator.arm_token("bob"));
+    for left in ["1", "0"] {
+        let answer = get(&emulator, LIST, Some(&alice)).await;
+        assert_eq!(answer.header("x-ms-ratelimit-remaining-tenant-reads"), left);
+    }
+    let refused = get(&emulator, LIST, Some(&alice)).await;
+    assert_error(&refused, 429, "TooManyRequests");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(
+        get(&emulator, LIST, Some(&bob)).await.status,
+        200,
+        "his own bucket"
+    );
+    emulator.advance(std::time::Duration::from_secs(1));
+    assert_eq!(get(&emulator, LIST, Some(&alice)).await.status, 200);
 }

@@ -7,12 +7,12 @@ use entra_emulator::demo;
 
 use crate::support::claims_of;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_entra-emulator");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_entra-emulator");
 
 /// A running emulator that is killed when a test fails.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    offered: String,
+    pub(crate) offered: String,
 }
 
 impl Running {
@@ -20,7 +20,7 @@ impl Running {
         Self::start_with(&[])
     }
 
-    fn start_with(arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
             .args(["--listen", "127.0.0.1:0", "--arm-listen", "127.0.0.1:0"])
             .args(arguments)
@@ -40,7 +40,7 @@ impl Running {
         Self { child, offered }
     }
 
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.offer("Entra ID ")
     }
 
@@ -50,6 +50,13 @@ impl Running {
             .find_map(|line| line.trim().strip_prefix(what))
             .unwrap()
             .trim()
+    }
+
+    /// Gives the running emulator a command.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).args(["--url", self.url()]);
+        command.output().unwrap()
     }
 
     fn token(&self, arguments: &[&str]) -> Output {
@@ -66,7 +73,7 @@ impl Drop for Running {
     }
 }
 
-fn text(output: &[u8]) -> &str {
+pub(crate) fn text(output: &[u8]) -> &str {
     std::str::from_utf8(output).unwrap()
 }
 

@@ -1,15 +1,24 @@
 //! Arguments, and what they start.
 
+mod client;
+mod control;
+mod init;
+mod token;
+
+use std::fmt;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use entra_emulator::{Directory, Emulator, StartError, demo};
-use serde_json::{Value, json};
+use entra_emulator::{Configuration, Emulator, StartError, demo};
 use url::Url;
+
+use self::control::Control;
+use self::init::Init;
+use self::token::Token;
 
 /// Microsoft Entra ID and Azure Resource Manager on loopback, for tests, demos and offline
 /// development.
@@ -28,10 +37,21 @@ enum Command {
     Run(Box<Run>),
     /// Print an access token of a user, from a running emulator
     Token(Token),
+    /// Write the built-in configuration to a file, with comments, to be changed
+    Init(Init),
+    #[command(flatten)]
+    Control(Control),
 }
 
 #[derive(Args, Debug)]
 struct Run {
+    /// What it knows: tenants, users, applications, consents (`entra-emulator init` writes the default)
+    #[arg(long, env = "ENTRA_EMULATOR_CONFIG", value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Keep consents, revoked sessions and signing keys in this file, so that a restart knows them. It
+    /// holds private keys
+    #[arg(long, env = "ENTRA_EMULATOR_STATE", value_name = "PATH")]
+    state: Option<PathBuf>,
     /// Where Entra ID listens
     #[arg(long, env = "ENTRA_EMULATOR_LISTEN", default_value = "127.0.0.1:9400")]
     listen: SocketAddr,
@@ -78,17 +98,12 @@ struct Run {
     /// Base URL that Azure Resource Manager advertises over https, if it isn't the address
     #[arg(long, env = "ENTRA_EMULATOR_ARM_HTTPS_PUBLIC_URL", value_parser = address)]
     arm_https_public_url: Option<String>,
-    /// Redirect URI of the demo web app
-    #[arg(long, env = "ENTRA_EMULATOR_REDIRECT_URI", value_parser = address, default_value = demo::UI_REDIRECT_URI)]
-    redirect_uri: String,
-    /// Post-logout redirect URI of the demo web app
-    #[arg(
-        long,
-        env = "ENTRA_EMULATOR_POST_LOGOUT_REDIRECT_URI",
-        value_parser = address,
-        default_value = demo::UI_POST_LOGOUT_REDIRECT_URI
-    )]
-    post_logout_redirect_uri: String,
+    /// Redirect URI of the demo web app, in place of http://localhost:8000/account/callback
+    #[arg(long, env = "ENTRA_EMULATOR_REDIRECT_URI", value_parser = address)]
+    redirect_uri: Option<String>,
+    /// Post-logout redirect URI of the demo web app, in place of http://localhost:8000/
+    #[arg(long, env = "ENTRA_EMULATOR_POST_LOGOUT_REDIRECT_URI", value_parser = address)]
+    post_logout_redirect_uri: Option<String>,
     /// Lifetime of access tokens in seconds; a random 60 to 90 minutes unless given
     #[arg(
         long,
@@ -96,54 +111,12 @@ struct Run {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     token_lifetime: Option<u32>,
-    /// Subscriptions on a page of Azure Resource Manager's answer
-    #[arg(long, env = "ENTRA_EMULATOR_PAGE_SIZE", default_value_t = 100)]
-    page_size: usize,
+    /// Subscriptions on a page of Azure Resource Manager's answer [default: 100]
+    #[arg(long, env = "ENTRA_EMULATOR_PAGE_SIZE")]
+    page_size: Option<usize>,
     /// Listen on addresses that other machines reach too: whoever does can sign in as anyone
     #[arg(long, env = "ENTRA_EMULATOR_EXPOSE")]
     expose: bool,
-}
-
-#[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-struct Token {
-    /// Whose: alice, bob, … or a full user name
-    #[arg(long, default_value = "alice")]
-    user: String,
-    /// The running emulator
-    #[arg(
-        long,
-        env = "ENTRA_EMULATOR_URL",
-        default_value = "http://127.0.0.1:9400"
-    )]
-    url: String,
-    /// The certificate authority of an https URL (PEM): what the emulator wrote to its --ca-file
-    #[arg(long, env = "ENTRA_EMULATOR_CA_FILE", value_name = "PATH")]
-    ca_file: Option<PathBuf>,
-    /// Issued in this tenant instead of the user's own
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Of a user who has consented to nothing: an exchange is refused
-    #[arg(long)]
-    no_consent: bool,
-    /// Of an application for itself, not of a user
-    #[arg(long)]
-    app_only: bool,
-    /// Expired ten minutes ago
-    #[arg(long)]
-    expired: bool,
-    /// After a sign-in with a second factor
-    #[arg(long)]
-    mfa: bool,
-    /// Version 1.0
-    #[arg(long)]
-    v1: bool,
-    /// An ID token instead
-    #[arg(long, conflicts_with = "app_only")]
-    id_token: bool,
-    /// For Azure Resource Manager instead of the demo API
-    #[arg(long, conflicts_with_all = ["app_only", "id_token"])]
-    arm: bool,
 }
 
 impl Cli {
@@ -151,25 +124,51 @@ impl Cli {
         match self.command {
             Some(Command::Token(token)) => token.print().await,
             Some(Command::Run(run)) => run.serve().await,
+            Some(Command::Init(init)) => init.write(),
+            Some(Command::Control(control)) => control.run().await,
             None => self.run.serve().await,
         }
     }
 }
 
 impl Run {
+    /// What the file says, or the built-in default.
+    fn configuration(&self) -> anyhow::Result<Configuration> {
+        let Some(path) = &self.config else {
+            return Ok(Configuration::parse(Configuration::DEFAULT, ".")?);
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| WrongFile(format!("{}: {error}", path.display())))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Configuration::parse(&text, folder).map_err(|wrong| {
+            let problems = wrong.problems().join("\n  ");
+            WrongFile(format!("{}:\n  {problems}", path.display())).into()
+        })
+    }
+
     async fn serve(self) -> anyhow::Result<()> {
-        let directory = Directory::demo().with_redirects(
-            demo::UI_CLIENT_ID,
-            self.redirect_uri,
-            self.post_logout_redirect_uri,
-        );
+        let mut configuration = self.configuration()?;
+        let app = configuration.directory.application_mut(demo::UI_CLIENT_ID);
+        if let Some(app) = app {
+            if let Some(uri) = self.redirect_uri {
+                app.redirect_uris = vec![uri];
+            }
+            if let Some(uri) = self.post_logout_redirect_uri {
+                app.post_logout_redirect_uris = vec![uri];
+            }
+        }
         let mut builder = Emulator::builder()
-            .directory(directory)
+            .configuration(configuration)
             .listen(self.listen)
             .arm_listen(self.arm_listen)
-            .page_size(self.page_size)
             .expose(self.expose)
             .keys(2);
+        if let Some(page_size) = self.page_size {
+            builder = builder.page_size(page_size);
+        }
+        if let Some(path) = self.state {
+            builder = builder.state_file(path);
+        }
         if !self.no_https {
             let beside =
                 |given: Option<SocketAddr>, http| given.unwrap_or_else(|| https_port(http));
@@ -208,57 +207,17 @@ impl Run {
     }
 }
 
-impl Token {
-    async fn print(self) -> anyhow::Result<()> {
-        let url = self.url.trim_end_matches('/');
-        let mut order = json!({
-            "user": self.user,
-            "consent": !self.no_consent,
-            "app_only": self.app_only,
-            "mfa": self.mfa,
-            "v1": self.v1,
-            "id_token": self.id_token,
-            "arm": self.arm,
-        });
-        if let Some(tenant) = self.tenant {
-            order["tenant"] = tenant.into();
-        }
-        if self.expired {
-            order["expires_in"] = (-600).into();
-        }
-        let mut client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(10));
-        // A file that another emulator will write may be named in the environment.
-        if let Some(path) = self.ca_file.filter(|_| url.starts_with("https:")) {
-            let wrong = || format!("--ca-file {}", path.display());
-            let pem = std::fs::read(&path).with_context(wrong)?;
-            let certificate = reqwest::Certificate::from_pem(&pem).with_context(wrong)?;
-            client = client.tls_certs_merge([certificate]);
-        }
-        let response = client
-            .build()?
-            .post(format!("{url}/emulator/token"))
-            .json(&order)
-            .send()
-            .await
-            .with_context(|| {
-                format!(
-                    "no emulator answers at {url}: start one with `entra-emulator`, or say where it is with --url"
-                )
-            })?;
-        let status = response.status();
-        let answer: Value = response
-            .json()
-            .await
-            .with_context(|| format!("what answers at {url} is no entra-emulator ({status})"))?;
-        let Some(token) = answer["token"].as_str() else {
-            let reason = answer["error"].as_str().unwrap_or("no reason given");
-            bail!("the emulator at {url} refuses ({status}): {reason}");
-        };
-        writeln!(std::io::stdout(), "{token}").context("standard output")
+/// The configuration file can't be used.
+#[derive(Debug)]
+pub(crate) struct WrongFile(String);
+
+impl fmt::Display for WrongFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
+
+impl std::error::Error for WrongFile {}
 
 /// Where https is listened for when nobody says: 9443 goes with 9400.
 fn https_port(http: SocketAddr) -> SocketAddr {

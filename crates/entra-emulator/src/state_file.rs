@@ -1,0 +1,157 @@
+//! What outlives a restart: consents, revoked sessions and signing keys, in one file.
+//!
+//! It holds private keys, of an emulator; the file is the owner's to read all the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::directory::{Consent, Directory};
+use crate::keys::{KeyError, KeyRing, StoredKey};
+
+/// The form of the file.
+const VERSION: u32 = 1;
+
+/// Where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct StateFile(PathBuf);
+
+#[derive(Deserialize, Serialize)]
+struct Content {
+    version: u32,
+    /// Id of the key that signs.
+    current: String,
+    keys: Vec<StoredKey>,
+    consents: Vec<StoredConsent>,
+    /// How often sessions were revoked, by object id in the home tenant.
+    revocations: BTreeMap<String, u32>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct StoredConsent {
+    tenant: String,
+    user: String,
+    client_id: String,
+    resource: String,
+    scopes: Vec<String>,
+}
+
+/// What was kept.
+pub(crate) struct Kept(Content);
+
+impl StateFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What the last run kept; `None` where there was none.
+    pub(crate) fn load(&self) -> io::Result<Option<Kept>> {
+        let text = match fs::read(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let content: Content = serde_json::from_slice(&text).map_err(|error| {
+            io::Error::other(format!("it is no state of entra-emulator: {error}"))
+        })?;
+        if content.version != VERSION {
+            let message = format!(
+                "it has version {}, this program writes {VERSION}",
+                content.version
+            );
+            return Err(io::Error::other(message));
+        }
+        Ok(Some(Kept(content)))
+    }
+
+    /// Writes what is now, beside the file and then in its place, so that it is whole at any time.
+    pub(crate) fn save(&self, directory: &Directory, keys: &KeyRing) -> io::Result<()> {
+        let (current, keys) = keys.stored().map_err(io::Error::other)?;
+        let consents = directory.consents.iter();
+        let content = Content {
+            version: VERSION,
+            current,
+            keys,
+            // An administrator's are configuration.
+            consents: consents.filter_map(StoredConsent::of).collect(),
+            revocations: directory
+                .users
+                .iter()
+                .filter(|user| user.revocations > 0)
+                .map(|user| (user.oid.clone(), user.revocations))
+                .collect(),
+        };
+        let mut name = self.0.clone().into_os_string();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let mut file = private(&new)?;
+        serde_json::to_writer_pretty(&mut file, &content)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(new, &self.0)
+    }
+}
+
+impl Kept {
+    /// The keys as they were.
+    pub(crate) fn keys(&self) -> Result<KeyRing, KeyError> {
+        KeyRing::restore(&self.0.keys, &self.0.current)
+    }
+
+    /// Users' consents take the place of the directory's own; those of users, clients or resources that
+    /// are there no more are left out.
+    pub(crate) fn restore(&self, directory: &mut Directory) {
+        directory.consents.retain(|consent| consent.user.is_none());
+        for kept in &self.0.consents {
+            let known = directory.user_in(&kept.tenant, &kept.user).is_some()
+                && directory.application(&kept.client_id).is_some()
+                && directory.application(&kept.resource).is_some();
+            if known {
+                directory.grant(Consent::new(
+                    &kept.tenant,
+                    &kept.user,
+                    &kept.client_id,
+                    &kept.resource,
+                    kept.scopes.iter().cloned(),
+                ));
+            }
+        }
+        for user in &mut directory.users {
+            if let Some(count) = self.0.revocations.get(&user.oid) {
+                user.revocations = user.revocations.max(*count);
+            }
+        }
+    }
+}
+
+impl StoredConsent {
+    fn of(consent: &Consent) -> Option<Self> {
+        Some(Self {
+            tenant: consent.tenant.clone(),
+            user: consent.user.clone()?,
+            client_id: consent.client_id.clone(),
+            resource: consent.resource.clone(),
+            scopes: consent.scopes.iter().cloned().collect(),
+        })
+    }
+}
+
+#[cfg(unix)]
+fn private(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)
+}
+
+#[cfg(not(unix))]
+fn private(path: &Path) -> io::Result<fs::File> {
+    fs::File::create(path)
+}
