@@ -1,9 +1,10 @@
 //! Who is signed in, and their token for the API.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use oauth2::{AccessToken, CsrfToken};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use crate::call::Call;
@@ -24,15 +25,32 @@ pub(crate) struct Account {
     step_ups: AtomicU32,
     /// The stronger sign-in that the user turned away from.
     turned_down: std::sync::Mutex<Option<Intent>>,
+    /// When they have to sign in again.
+    pub(crate) until: OffsetDateTime,
+    /// Something is other than it was when it was last kept.
+    changed: AtomicBool,
     /// The last call for which Entra ID was asked.
     exchanged: std::sync::Mutex<Option<Arc<Call>>>,
 }
 
 impl Account {
-    pub(crate) fn new(user: User, tokens: Tokens, step_ups: u32) -> Self {
+    pub(crate) fn new(user: User, tokens: Tokens, step_ups: u32, until: OffsetDateTime) -> Self {
+        Self::restored(user, CsrfToken::new_random(), tokens, step_ups, until)
+    }
+
+    /// An account that was kept somewhere.
+    pub(crate) fn restored(
+        user: User,
+        csrf: CsrfToken,
+        tokens: Tokens,
+        step_ups: u32,
+        until: OffsetDateTime,
+    ) -> Self {
         Self {
             user,
-            csrf: CsrfToken::new_random(),
+            csrf,
+            until,
+            changed: AtomicBool::new(false),
             tokens: Mutex::new(tokens),
             step_ups: AtomicU32::new(step_ups),
             turned_down: std::sync::Mutex::default(),
@@ -48,7 +66,10 @@ impl Account {
             && let Some(refresh) = &tokens.refresh
         {
             match entra.refresh(refresh).await {
-                Ok(renewed) => *tokens = renewed,
+                Ok(renewed) => {
+                    *tokens = renewed;
+                    self.changed.store(true, Ordering::Relaxed);
+                }
                 // The old one serves to its end when Entra ID just can't be reached.
                 Err(EntraError::Http(error)) if !tokens.is_expired() => {
                     tracing::warn!(reason = %error, "no new token yet");
@@ -64,7 +85,9 @@ impl Account {
         if call.was_exchanged() {
             *lock(&self.exchanged) = Some(Arc::new(call.clone()));
         }
-        self.step_ups.store(0, Ordering::Relaxed);
+        if self.step_ups.swap(0, Ordering::Relaxed) != 0 {
+            self.changed.store(true, Ordering::Relaxed);
+        }
         self.set_turned_down(None);
     }
 
@@ -80,7 +103,24 @@ impl Account {
     }
 
     pub(crate) fn set_turned_down(&self, intent: Option<Intent>) {
-        *lock(&self.turned_down) = intent;
+        let mut known = lock(&self.turned_down);
+        if known.is_some() || intent.is_some() {
+            self.changed.store(true, Ordering::Relaxed);
+        }
+        *known = intent;
+    }
+
+    /// Whether anything has changed since this was asked last.
+    pub(crate) fn take_changes(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) async fn tokens(&self) -> Tokens {
+        self.tokens.lock().await.clone()
+    }
+
+    pub(crate) fn step_ups(&self) -> u32 {
+        self.step_ups.load(Ordering::Relaxed)
     }
 
     /// Which new sign-in in a row the next would be; `None` if there were enough.

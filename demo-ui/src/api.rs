@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn ui_08_only_only_links_to_the_api_itself_are_followed() {
+    fn ui_08_only_links_to_the_api_itself_are_followed() {
         let url = Url::parse("http://127.0.0.1:8080/subscriptions").unwrap();
         let api = Api::new(reqwest::Client::new(), url);
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Settings from flags and the environment.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -58,6 +58,11 @@ pub(crate) struct Args {
     #[arg(long, env = "DEMO_UI_POST_LOGOUT_REDIRECT", value_parser = address)]
     post_logout_redirect: Option<Url>,
 
+    /// File with the address of a Redis, where sessions are kept in place of this process's memory, so
+    /// that the app runs on several machines; the address itself may be in DEMO_UI_REDIS_URL
+    #[arg(long, env = "DEMO_UI_REDIS_URL_FILE")]
+    redis_url_file: Option<PathBuf>,
+
     /// Seconds that a call of Entra ID or the API may take [default: 30]
     #[arg(long, env = "DEMO_UI_TIMEOUT")]
     timeout: Option<u64>,
@@ -96,12 +101,7 @@ impl Args {
         let tenant = self.tenant.or(tenant);
         let client_id = self.client_id.or_else(|| env("CLIENT_ID"));
         let secret = match &self.client_secret_file {
-            Some(file) => Some(
-                std::fs::read_to_string(file)
-                    .with_context(|| format!("cannot read {}", file.display()))?
-                    .trim_end_matches(['\r', '\n'])
-                    .to_owned(),
-            ),
+            Some(file) => Some(line_of(file)?),
             None => env("DEMO_UI_CLIENT_SECRET").or_else(|| env("CLIENT_SECRET")),
         };
         let scope = self
@@ -141,6 +141,11 @@ impl Args {
             },
         };
 
+        let redis_url = match &self.redis_url_file {
+            Some(file) => Some(line_of(file)?),
+            None => env("DEMO_UI_REDIS_URL"),
+        };
+
         let mut config = Config::new(
             tenant,
             client_id,
@@ -157,6 +162,7 @@ impl Args {
             Some(redirect) => Some(redirect),
             None => url("POST_LOGOUT_REDIRECT_URI")?,
         };
+        config.redis_url = redis_url.map(SecretString::from);
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
@@ -165,6 +171,13 @@ impl Args {
         }
         Ok(config)
     }
+}
+
+/// What a file holds, without the end of its line.
+fn line_of(file: &Path) -> anyhow::Result<String> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// An http or https address.

@@ -90,8 +90,13 @@ const KNOWN: [(&str, &str, &str); 16] = [
     ),
 ];
 
-/// Side by side, what matters first.
-pub(crate) fn changes(sent: &Claims, handed: &Claims) -> Vec<Change> {
+/// What matters, and whatever else there is by name; all of it side by side.
+pub(crate) struct Changes {
+    pub(crate) known: Vec<Change>,
+    pub(crate) others: Vec<Change>,
+}
+
+pub(crate) fn changes(sent: &Claims, handed: &Claims) -> Changes {
     let text =
         |claims: &Claims, new: &str, old: &str| claims.text(new).or_else(|| claims.text(old));
     let known = KNOWN.iter().filter_map(|(new, old, meaning)| {
@@ -114,7 +119,10 @@ pub(crate) fn changes(sent: &Claims, handed: &Claims) -> Vec<Change> {
     let others = others
         .into_iter()
         .filter_map(|name| change(name.to_owned(), sent.text(name), handed.text(name), ""));
-    known.chain(others).collect()
+    Changes {
+        known: known.collect(),
+        others: others.collect(),
+    }
 }
 
 fn change(
@@ -155,8 +163,12 @@ mod tests {
     fn what_matters_comes_first_and_the_two_names_of_a_claim_are_one() {
         let sent = claims(&json!({"z": 1, "azp": "ui", "aud": "api", "oid": "o", "rh": "x"}));
         let handed = claims(&json!({"appid": "api", "aud": "arm", "oid": "o", "scp": "s"}));
-        let changes: Vec<_> = changes(&sent, &handed)
+        let changes = changes(&sent, &handed);
+        assert_eq!((changes.known.len(), changes.others.len()), (4, 2));
+        let changes: Vec<_> = changes
+            .known
             .into_iter()
+            .chain(changes.others)
             .map(|change| {
                 format!(
                     "{} {}>{} {}",

@@ -7,6 +7,8 @@ use anyhow::{Context as _, ensure};
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::shared::Shared;
+
 /// Microsoft Entra ID of the public cloud.
 pub const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com";
 
@@ -43,6 +45,11 @@ pub struct Config {
     pub timeout: Duration,
     /// How long a sign-in that was begun can be finished. Default 10 minutes.
     pub login_lifetime: Duration,
+    /// Redis, where sessions, sign-ins and accounts are kept in place of this process's memory, so that
+    /// the app runs on several machines with the same settings: `redis://`, `rediss://` (TLS) or
+    /// `redis+unix://`. What is kept is sealed under a key that follows from `client_secret`. The
+    /// address may hold a password. Default: none.
+    pub redis_url: Option<SecretString>,
 }
 
 impl Config {
@@ -68,6 +75,7 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             login_lifetime: Duration::from_secs(600),
+            redis_url: None,
         }
     }
 
@@ -77,7 +85,11 @@ impl Config {
     ///
     /// Names the first that makes no sense.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.clone().resolve(self.listen).map(drop)
+        let settings = self.clone().resolve(self.listen)?;
+        if let Some(url) = &settings.redis_url {
+            Shared::new(url, &settings.client_secret)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn resolve(self, local_addr: SocketAddr) -> anyhow::Result<Settings> {
@@ -143,6 +155,7 @@ impl Config {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             login_lifetime: self.login_lifetime,
+            redis_url: self.redis_url,
         })
     }
 }
@@ -164,6 +177,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) timeout: Duration,
     pub(crate) login_lifetime: Duration,
+    pub(crate) redis_url: Option<SecretString>,
 }
 
 impl Settings {

@@ -112,9 +112,25 @@ impl Failure {
         if let Some(more) = more {
             self = self.fact("The API says", more);
         }
-        problem
-            .facts
-            .into_iter()
+        self.details(Problem {
+            title: None,
+            detail: None,
+            ..problem
+        })
+    }
+
+    /// Adds what the API said as details only: our own text knows better.
+    pub(crate) fn details(self, problem: Problem) -> Self {
+        let title = problem.title;
+        let again = |detail: &String| {
+            title
+                .as_ref()
+                .is_some_and(|title| bare(title) == bare(detail))
+        };
+        let detail = problem.detail.filter(|detail| !again(detail));
+        let said = title.clone().into_iter().chain(detail);
+        let said = said.map(|text| ("The API says".to_owned(), text));
+        said.chain(problem.facts)
             .fold(self, |failure, (name, value)| failure.fact(name, value))
     }
 

@@ -9,7 +9,7 @@ use time::macros::format_description;
 use tower_sessions::Session;
 
 use crate::call::Call;
-use crate::changes::{Change, changes};
+use crate::changes::changes;
 use crate::diagram::{Diagram, ms};
 use crate::subscriptions::list;
 use crate::ui::Ui;
@@ -93,11 +93,9 @@ fn shown(call: &Call, id: &'static str, title: &'static str, text: &'static str)
 }
 
 impl HappenedPage {
-    /// How many claims the exchange changed.
+    /// How many of the claims that matter the exchange changed.
     pub(crate) fn changed(&self) -> usize {
-        let changes = self.changes.iter().flatten();
-        changes
-            .filter(|change: &&Change| change.is_changed())
-            .count()
+        let known = self.changes.iter().flat_map(|changes| &changes.known);
+        known.filter(|change| change.is_changed()).count()
     }
 }

@@ -1,5 +1,6 @@
 //! Sign-in and sign-out.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -25,9 +26,9 @@ use crate::views::{self, see_other};
 #[derive(Debug)]
 pub(crate) struct Login {
     /// The session it was begun in; no other can finish it.
-    session: String,
-    proofs: Proofs,
-    intent: Intent,
+    pub(crate) session: String,
+    pub(crate) proofs: Proofs,
+    pub(crate) intent: Intent,
 }
 
 /// What a sign-in is for.
@@ -46,7 +47,7 @@ pub(crate) struct Intent {
 }
 
 /// The value of `prompt` that lets the user choose another account.
-const SELECT_ACCOUNT: &str = "select_account";
+pub(crate) const SELECT_ACCOUNT: &str = "select_account";
 
 /// `GET /account/login?return=/raw`, with `prompt=select_account` for another account, or `step-up` for
 /// what was turned down before.
@@ -91,15 +92,15 @@ pub(crate) async fn begin(ui: &Ui, session: &Session, intent: Intent) -> Respons
             name
         }
     };
-    ui.logins.insert(
-        proofs.state.secret().clone(),
-        Login {
-            session: name,
-            proofs,
-            intent,
-        },
-        clock::now() + ui.settings.login_lifetime,
-    );
+    let login = Login {
+        session: name,
+        proofs,
+        intent,
+    };
+    let expires = clock::now() + ui.settings.login_lifetime;
+    if let Err(error) = ui.people.begin(login, expires).await {
+        return session_failed(&error);
+    }
     see_other(url.as_str())
 }
 
@@ -145,6 +146,7 @@ pub(crate) async fn callback(
         });
         if let Some(account) = &asked {
             account.set_turned_down(Some(intent));
+            ui.keep(&session, account).await;
         }
         return refused(query, asked.is_some()).respond(ui.visitor(&session).await);
     };
@@ -255,7 +257,7 @@ pub(crate) async fn logout(
 async fn take(ui: &Ui, session: &Session, query: Option<&str>) -> Option<Login> {
     let state = single(query, "state")?;
     let name = sessions::logins(session).await?;
-    ui.logins.take_if(&state, |login| login.session == name)
+    ui.people.finish(&state, &name).await
 }
 
 /// The page for an answer without a code; `step_up` if it was a stronger sign-in that the API asked
@@ -328,7 +330,7 @@ async fn failed(ui: &Ui, session: &Session, error: &EntraError) -> Response {
     Failure::entra(ui.entra.host(), error).respond(ui.visitor(session).await)
 }
 
-fn session_failed(error: &tower_sessions::session::Error) -> Response {
+fn session_failed(error: &dyn fmt::Display) -> Response {
     tracing::error!(%error, "the session could not be written");
     Failure::new(
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -18,6 +18,12 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// Whether a member has this value.
+    pub(crate) fn has_fact(&self, name: &str, value: &str) -> bool {
+        let mut facts = self.facts.iter();
+        facts.any(|(known, said)| known == name && said == value)
+    }
+
     /// Reads a body. What is neither form gives an empty problem.
     pub(crate) fn parse(body: &[u8]) -> Self {
         let Ok(mut members) = serde_json::from_slice::<Map<String, Value>>(body) else {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use tower_sessions::Session;
 
 use crate::config::CALLBACK;
-use crate::failure::{Failure, HOME};
+use crate::failure::{Failure, HOME, RETRY};
 use crate::ui::Ui;
 use crate::{assets, happened, login, security, sessions, subscriptions};
 
@@ -32,7 +32,11 @@ pub(crate) fn router(ui: Arc<Ui>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(shared(&ui))
         .layer(DefaultBodyLimit::max(MAX_FORM))
-        .layer(sessions::layer(&ui.settings))
+        .layer(sessions::layer(&ui.settings, ui.shared.as_ref()))
+        .layer(middleware::from_fn_with_state(
+            shared(&ui),
+            sessions_are_there,
+        ))
         .layer(middleware::from_fn_with_state(
             shared(&ui),
             security::use_public_name,
@@ -61,6 +65,25 @@ async fn method_not_allowed(State(ui): State<Arc<Ui>>, session: Session) -> Resp
     )
     .action(HOME)
     .respond(ui.visitor(&session).await)
+}
+
+/// Without its store the app knows nobody: to say so is better than to show everybody the page for
+/// those who are not signed in.
+async fn sessions_are_there(State(ui): State<Arc<Ui>>, request: Request, next: Next) -> Response {
+    if let Some(shared) = &ui.shared
+        && !shared.is_there().await
+    {
+        tracing::error!("the store of sessions does not answer");
+        return Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Sessions can't be read right now",
+            "The store that this app keeps them in does not answer. Nothing of yours is lost.",
+        )
+        .retry_after(Some(HeaderValue::from_static("5")))
+        .action(RETRY)
+        .respond(None);
+    }
+    next.run(request).await
 }
 
 /// One line per request: the path, never the query, which holds codes and states.

@@ -15,6 +15,7 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer};
 
 use crate::config::Settings;
 use crate::expiring::Expiring;
+use crate::shared::{Kind, Shared, StoreError, When};
 
 /// Sessions at most. Those without an account end first and make room first.
 const CAPACITY: usize = 10_000;
@@ -31,8 +32,11 @@ const LOGINS: &str = "logins";
 /// The session layer for these settings: `__Host-` and `Secure` on https, neither on plain http,
 /// where browsers would refuse them. Cookies of one host are shared by all of its ports, so that the
 /// port is part of the name.
-pub(crate) fn layer(settings: &Settings) -> SessionManagerLayer<Store> {
-    SessionManagerLayer::new(Store::default())
+pub(crate) fn layer(
+    settings: &Settings,
+    shared: Option<&Arc<Shared>>,
+) -> SessionManagerLayer<Store> {
+    SessionManagerLayer::new(Store::new(shared))
         .with_name(cookie_name(settings))
         .with_secure(settings.https())
         .with_http_only(true)
@@ -79,15 +83,81 @@ pub(crate) async fn set_logins(
     session.insert(LOGINS, name).await
 }
 
-/// Sessions in memory, bounded. A session that was ended is not brought back by a request that was
-/// under way meanwhile and saves it late.
+/// Sessions in memory, bounded, or in Redis. A session that was ended is not brought back by a request
+/// that was under way meanwhile and saves it late.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Arc<Expiring<Id, Record>>);
+pub(crate) enum Store {
+    Memory(Arc<Expiring<Id, Record>>),
+    Shared(Arc<Shared>),
+}
 
-impl Default for Store {
-    fn default() -> Self {
-        Self(Arc::new(Expiring::new(CAPACITY)))
+impl Store {
+    fn new(shared: Option<&Arc<Shared>>) -> Self {
+        match shared {
+            Some(shared) => Self::Shared(Arc::clone(shared)),
+            None => Self::Memory(Arc::new(Expiring::new(CAPACITY))),
+        }
     }
+
+    async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        match self {
+            Self::Memory(sessions) => {
+                while sessions.get(&record.id).is_some() {
+                    record.id = Id::default();
+                }
+                sessions.insert(record.id, record.clone(), record.expiry_date);
+            }
+            Self::Shared(shared) => {
+                while !put(shared, record, When::New).await? {
+                    record.id = Id::default();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn save(&self, record: &Record) -> session_store::Result<()> {
+        match self {
+            Self::Memory(sessions) => {
+                sessions.replace(&record.id, record.clone(), record.expiry_date);
+            }
+            Self::Shared(shared) => {
+                put(shared, record, When::There).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
+        match self {
+            Self::Memory(sessions) => Ok(sessions.get(id)),
+            Self::Shared(shared) => {
+                let record = shared.get(Kind::Session, &id.to_string()).await;
+                record.map_err(failed)
+            }
+        }
+    }
+
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
+        match self {
+            Self::Memory(sessions) => sessions.remove(id),
+            Self::Shared(shared) => {
+                let removed = shared.remove(Kind::Session, &id.to_string()).await;
+                removed.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn put(shared: &Shared, record: &Record, when: When) -> session_store::Result<bool> {
+    let (id, expires) = (record.id.to_string(), record.expiry_date);
+    let put = shared.put(Kind::Session, &id, record, expires, when).await;
+    put.map_err(failed)
+}
+
+fn failed(error: StoreError) -> session_store::Error {
+    session_store::Error::Backend(error.to_string())
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = session_store::Result<T>> + Send + 'a>>;
@@ -100,13 +170,7 @@ impl SessionStore for Store {
         'b: 'c,
         Self: 'c,
     {
-        Box::pin(async move {
-            while self.0.get(&record.id).is_some() {
-                record.id = Id::default();
-            }
-            self.0.insert(record.id, record.clone(), record.expiry_date);
-            Ok(())
-        })
+        Box::pin(Self::create(self, record))
     }
 
     fn save<'a, 'b, 'c>(&'a self, record: &'b Record) -> Answer<'c, ()>
@@ -115,11 +179,7 @@ impl SessionStore for Store {
         'b: 'c,
         Self: 'c,
     {
-        Box::pin(async move {
-            self.0
-                .replace(&record.id, record.clone(), record.expiry_date);
-            Ok(())
-        })
+        Box::pin(Self::save(self, record))
     }
 
     fn load<'a, 'b, 'c>(&'a self, id: &'b Id) -> Answer<'c, Option<Record>>
@@ -128,7 +188,7 @@ impl SessionStore for Store {
         'b: 'c,
         Self: 'c,
     {
-        Box::pin(async move { Ok(self.0.get(id)) })
+        Box::pin(Self::load(self, id))
     }
 
     fn delete<'a, 'b, 'c>(&'a self, id: &'b Id) -> Answer<'c, ()>
@@ -137,9 +197,6 @@ impl SessionStore for Store {
         'b: 'c,
         Self: 'c,
     {
-        Box::pin(async move {
-            self.0.remove(id);
-            Ok(())
-        })
+        Box::pin(Self::delete(self, id))
     }
 }

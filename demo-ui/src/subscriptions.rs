@@ -10,13 +10,16 @@ use tower_sessions::Session;
 use crate::account::Account;
 use crate::api::{ApiError, Listing};
 use crate::entra::EntraError;
-use crate::failure::{Failure, RETRY, SIGN_IN};
+use crate::failure::{Failure, OTHER_ACCOUNT, RETRY, SIGN_IN};
 use crate::indent::indent;
 use crate::login::{self, Intent};
 use crate::notice;
 use crate::problem::Problem;
 use crate::ui::Ui;
 use crate::views::{LandingPage, RawAnswer, RawPage, SubscriptionsPage, Visitor, page, see_other};
+
+/// Entra ID's code for an account that was disabled.
+const DISABLED: &str = "AADSTS50057";
 
 /// Longer answers are shown without being indented.
 const MAX_INDENTED: usize = 256 * 1024;
@@ -89,6 +92,17 @@ pub(crate) async fn raw(State(ui): State<Arc<Ui>>, session: Session) -> Response
 
 /// Asks the API; what goes wrong is the response to give. `here` is the page to come back to.
 pub(crate) async fn list(
+    ui: &Ui,
+    session: &Session,
+    account: &Account,
+    here: &'static str,
+) -> Result<Listing, Response> {
+    let listing = ask(ui, session, account, here).await;
+    ui.keep(session, account).await;
+    listing
+}
+
+async fn ask(
     ui: &Ui,
     session: &Session,
     account: &Account,
@@ -174,6 +188,14 @@ fn failure(error: ApiError, address: &str) -> Failure {
             problem,
         } => match status {
             StatusCode::UNAUTHORIZED => sign_in_again(problem),
+            StatusCode::FORBIDDEN if problem.has_fact("aadsts", DISABLED) => Failure::new(
+                status,
+                "This account is disabled",
+                "An administrator of your organization has disabled it, and can enable it again.",
+            )
+            .details(problem)
+            .action(OTHER_ACCOUNT)
+            .action(RETRY),
             StatusCode::FORBIDDEN => Failure::new(
                 status,
                 "You are not allowed to see this",

@@ -10,14 +10,11 @@ use crate::api::Api;
 use crate::clock;
 use crate::config::Settings;
 use crate::entra::{Entra, Tokens, User};
-use crate::expiring::Expiring;
 use crate::http_client;
-use crate::login::Login;
+use crate::people::People;
 use crate::sessions;
+use crate::shared::Shared;
 use crate::views::Visitor;
-
-/// Accounts and sign-ins under way, at most each.
-const CAPACITY: usize = 10_000;
 
 /// One web app.
 #[derive(Debug)]
@@ -25,32 +22,44 @@ pub(crate) struct Ui {
     pub(crate) settings: Arc<Settings>,
     pub(crate) entra: Entra,
     pub(crate) api: Api,
-    /// Sign-ins that were begun, by `state`.
-    pub(crate) logins: Expiring<String, Login>,
-    accounts: Expiring<String, Arc<Account>>,
+    pub(crate) people: People,
+    /// Where sessions and people are kept, if that is not in memory.
+    pub(crate) shared: Option<Arc<Shared>>,
 }
 
 impl Ui {
     pub(crate) fn new(settings: Settings) -> anyhow::Result<Arc<Self>> {
         let settings = Arc::new(settings);
         let http = http_client::client(&settings)?;
+        let shared = match &settings.redis_url {
+            Some(url) => Some(Arc::new(Shared::new(url, &settings.client_secret)?)),
+            None => None,
+        };
         Ok(Arc::new(Self {
             entra: Entra::new(Arc::clone(&settings), http.clone()),
             api: Api::new(http, settings.api_url.clone()),
-            logins: Expiring::new(CAPACITY),
-            accounts: Expiring::new(CAPACITY),
+            people: People::new(shared.as_ref()),
+            shared,
             settings,
         }))
     }
 
     /// Who is signed in in this session.
     pub(crate) async fn account(&self, session: &Session) -> Option<Arc<Account>> {
-        self.accounts.get(&sessions::account(session).await?)
+        let name = sessions::account(session).await?;
+        self.people.account(&name).await
     }
 
     /// What pages need to know about who is looking at them.
     pub(crate) async fn visitor(&self, session: &Session) -> Option<Visitor> {
         Some(Visitor::new(&*self.account(session).await?))
+    }
+
+    /// What has become of the account in this request is there for the next.
+    pub(crate) async fn keep(&self, session: &Session, account: &Account) {
+        if let Some(name) = sessions::account(session).await {
+            self.people.keep(&name, account).await;
+        }
     }
 
     /// Signs a user in, in place of whoever was signed in before.
@@ -60,22 +69,22 @@ impl Ui {
         user: User,
         tokens: Tokens,
         step_ups: u32,
-    ) -> Result<(), tower_sessions::session::Error> {
+    ) -> anyhow::Result<()> {
         if let Some(previous) = sessions::account(session).await {
-            self.accounts.remove(&previous);
+            self.people.remove(&previous).await;
         }
         let name = CsrfToken::new_random().into_secret();
         sessions::sign_in(session, &name).await?;
-        let account = Arc::new(Account::new(user, tokens, step_ups));
-        self.accounts
-            .insert(name, account, clock::now() + sessions::SIGNED_IN);
+        let until = clock::now() + sessions::SIGNED_IN;
+        let account = Account::new(user, tokens, step_ups, until);
+        self.people.add(name, account).await?;
         Ok(())
     }
 
     /// Forgets the user, tokens included, and ends the session.
     pub(crate) async fn sign_out(&self, session: &Session) {
         if let Some(name) = sessions::account(session).await {
-            self.accounts.remove(&name);
+            self.people.remove(&name).await;
         }
         if let Err(error) = session.flush().await {
             tracing::error!(%error, "the session could not be ended");

@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 
 use crate::account::Account;
 use crate::api::{Rest, Subscription};
-use crate::changes::Change;
+use crate::changes::Changes;
 use crate::failure::{Action, Fact};
 use crate::happened::Shown;
 
@@ -72,7 +72,7 @@ pub(crate) struct HappenedPage {
     /// This one, and the one before that needed an exchange.
     pub(crate) calls: Vec<Shown>,
     /// What the exchange changed, where both tokens are known.
-    pub(crate) changes: Option<Vec<Change>>,
+    pub(crate) changes: Option<Changes>,
     /// The claims of the user's token, where only that is known.
     pub(crate) own: Vec<(String, String)>,
 }

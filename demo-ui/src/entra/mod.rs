@@ -68,6 +68,22 @@ pub(crate) struct Proofs {
     nonce: CsrfToken,
 }
 
+impl Proofs {
+    /// Proofs that were kept somewhere.
+    pub(crate) fn restored(state: CsrfToken, verifier: PkceCodeVerifier, nonce: CsrfToken) -> Self {
+        Self {
+            state,
+            verifier,
+            nonce,
+        }
+    }
+
+    /// The PKCE verifier and the nonce.
+    pub(crate) fn secrets(&self) -> (&str, &str) {
+        (self.verifier.secret(), self.nonce.secret())
+    }
+}
+
 impl Entra {
     pub(crate) fn new(settings: Arc<Settings>, http: reqwest::Client) -> Self {
         Self {

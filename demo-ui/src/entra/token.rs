@@ -68,6 +68,25 @@ impl Tokens {
         }
     }
 
+    /// Tokens that were kept somewhere, with their [`times`](Self::times).
+    pub(crate) fn restored(
+        access: AccessToken,
+        refresh: Option<RefreshToken>,
+        (expires, renew): (OffsetDateTime, OffsetDateTime),
+    ) -> Self {
+        Self {
+            access,
+            refresh,
+            expires,
+            renew,
+        }
+    }
+
+    /// When they end, and from when on they are renewed.
+    pub(crate) fn times(&self) -> (OffsetDateTime, OffsetDateTime) {
+        (self.expires, self.renew)
+    }
+
     /// The time for renewal has come.
     pub(crate) fn is_due(&self) -> bool {
         self.renew <= clock::now()

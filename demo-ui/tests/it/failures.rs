@@ -169,3 +169,28 @@ async fn an_identity_provider_that_is_busy_or_misconfigured_is_named() {
         assert!(browser.get("/").await.shows("Sign in with Microsoft"));
     }
 }
+
+#[tokio::test]
+async fn a_disabled_account_is_told_so_once_and_may_be_another() {
+    let world = World::start().await;
+    world.api.answers(|_| {
+        let problem = json!({
+            "type": "urn:tower-obo:problem:account-refused",
+            "title": "This account may not use the application",
+            "status": 403,
+            "detail": "this account may not use the application",
+            "aadsts": "AADSTS50057",
+        });
+        (StatusCode::FORBIDDEN, Json(problem)).into_response()
+    });
+    let page = world.sign_in(&world.browser(), "dave").await;
+    assert_eq!(page.status, 403);
+    for text in [
+        "This account is disabled",
+        "AADSTS50057",
+        "prompt=select_account",
+    ] {
+        assert!(page.shows(text), "{text}");
+    }
+    assert_eq!(page.text.matches("The API says").count(), 1);
+}

@@ -80,7 +80,7 @@ async fn the_first_time_entra_id_is_in_the_picture_and_then_that_stays_beside_th
 }
 
 #[tokio::test]
-async fn what_the_exchange_changed_is_shown_and_no_token_is() {
+async fn ui_08_what_the_exchange_changed_is_shown_and_no_token_is() {
     let world = world().await;
     let browser = world.browser();
     world.api.answers(|_| explained(FIRST));

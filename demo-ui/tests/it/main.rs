@@ -12,6 +12,7 @@ mod happened;
 mod logs;
 mod pages;
 mod renewal;
+mod shared;
 mod sign_in;
 mod sign_out;
 mod step_up;

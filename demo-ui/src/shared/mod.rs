@@ -1,0 +1,192 @@
+//! Sessions, sign-ins and accounts in Redis, so that the app runs on several machines.
+//!
+//! What is kept there is sealed: whoever reads the store reads neither a token nor a session. The key
+//! follows from the app's own client secret, which all its machines have.
+
+mod records;
+mod seal;
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+
+pub(crate) use self::records::{AccountRecord, LoginRecord};
+
+use self::seal::Seal;
+use crate::clock;
+
+/// How long an answer of Redis is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a name in Redis is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Session,
+    Login,
+    Account,
+}
+
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Login => "login",
+            Self::Account => "account",
+        }
+    }
+}
+
+/// When a value may be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum When {
+    /// Only where there is none.
+    New,
+    /// Only where there is one: what was ended is not brought back.
+    There,
+    Always,
+}
+
+/// Redis did not do what it was asked for. What it says may hold its address, and a password with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StoreError(&'static str);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// One Redis.
+pub(crate) struct Shared {
+    client: Client,
+    connection: Mutex<Option<MultiplexedConnection>>,
+    seal: Seal,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Nothing is connected to yet.
+    pub(crate) fn new(url: &SecretString, secret: &SecretString) -> anyhow::Result<Self> {
+        let client = Client::open(url.expose_secret()).map_err(|_says_the_address| {
+            anyhow::anyhow!("redis_url is no address such as rediss://redis.example.com:6380")
+        })?;
+        Ok(Self {
+            client,
+            connection: Mutex::default(),
+            seal: Seal::new(secret.expose_secret().as_bytes())
+                .context("the key of what is kept in Redis")?,
+        })
+    }
+
+    /// Whether it answers.
+    pub(crate) async fn is_there(&self) -> bool {
+        self.run::<String>(&redis::cmd("PING")).await.is_ok()
+    }
+
+    /// Keeps a value until `expires`; whether it was written.
+    pub(crate) async fn put(
+        &self,
+        kind: Kind,
+        name: &str,
+        value: &impl Serialize,
+        expires: OffsetDateTime,
+        when: When,
+    ) -> Result<bool, StoreError> {
+        let name = self.seal.name(kind.word(), name);
+        let plain = serde_json::to_vec(value).map_err(|_| StoreError("a value can't be kept"))?;
+        let sealed = self.seal.close(&name, plain)?;
+        let life = (expires - clock::now()).whole_milliseconds();
+        let Ok(life @ 1..) = u64::try_from(life) else {
+            return Ok(false);
+        };
+        let mut command = redis::cmd("SET");
+        command.arg(&name).arg(sealed).arg("PX").arg(life);
+        match when {
+            When::New => command.arg("NX"),
+            When::There => command.arg("XX"),
+            When::Always => &mut command,
+        };
+        let answer: Option<String> = self.run(&command).await?;
+        Ok(answer.is_some())
+    }
+
+    /// A value; `None` also where it can't be opened: another secret sealed it.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let name = self.seal.name(kind.word(), name);
+        let mut command = redis::cmd("GET");
+        command.arg(&name);
+        let sealed: Option<Vec<u8>> = self.run(&command).await?;
+        let plain = sealed.and_then(|sealed| self.seal.open(&name, sealed));
+        Ok(plain.and_then(|plain| serde_json::from_slice(&plain).ok()))
+    }
+
+    /// Takes a value away; whether it was there. Of several callers one hears that it was.
+    pub(crate) async fn remove(&self, kind: Kind, name: &str) -> Result<bool, StoreError> {
+        let mut command = redis::cmd("DEL");
+        command.arg(self.seal.name(kind.word(), name));
+        Ok(self.run::<u64>(&command).await? > 0)
+    }
+
+    /// Asks, over a new connection where the last one broke.
+    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let (mut connection, fresh) = self.connection().await?;
+        match command.query_async(&mut connection).await {
+            Err(error) if is_broken(&error) => {
+                self.connection.lock().await.take();
+                if fresh {
+                    return Err(StoreError("Redis broke off"));
+                }
+                let (mut connection, _) = self.connection().await?;
+                let answer = command.query_async(&mut connection).await;
+                answer.map_err(|_| StoreError("Redis does not answer"))
+            }
+            answer => answer.map_err(|_| StoreError("Redis refuses")),
+        }
+    }
+
+    /// The connection that all share, and whether it was opened just now.
+    async fn connection(&self) -> Result<(MultiplexedConnection, bool), StoreError> {
+        let mut slot = self.connection.lock().await;
+        if let Some(connection) = &*slot {
+            return Ok((connection.clone(), false));
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let opened = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config);
+        let opened = opened.await.map_err(|error| {
+            StoreError(match error.kind() {
+                ErrorKind::AuthenticationFailed => "Redis refuses the password",
+                _ => "Redis can't be reached",
+            })
+        })?;
+        *slot = Some(opened.clone());
+        Ok((opened, true))
+    }
+}
+
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_connection_dropped() || error.is_timeout()
+}

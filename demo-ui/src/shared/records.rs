@@ -1,0 +1,155 @@
+//! Accounts and sign-ins as they are kept. What the API did last for a user is not: each machine
+//! remembers its own.
+
+use oauth2::{AccessToken, CsrfToken, PkceCodeVerifier, RefreshToken};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::account::Account;
+use crate::entra::{Proofs, Tokens, User};
+use crate::login::{Intent, Login};
+use crate::return_path::return_path;
+
+#[derive(Deserialize, Serialize)]
+pub(crate) struct AccountRecord {
+    issuer: String,
+    tid: String,
+    id: String,
+    name: String,
+    username: Option<String>,
+    logout_hint: Option<String>,
+    csrf: String,
+    access: String,
+    refresh: Option<String>,
+    expires: i64,
+    renew: i64,
+    step_ups: u32,
+    turned_down: Option<IntentRecord>,
+    /// When the user has to sign in again.
+    until: i64,
+}
+
+#[derive(Deserialize, Serialize)]
+struct IntentRecord {
+    return_to: String,
+    claims: Option<String>,
+    step_ups: u32,
+    login_hint: Option<String>,
+    select_account: bool,
+}
+
+#[derive(Deserialize, Serialize)]
+pub(crate) struct LoginRecord {
+    session: String,
+    state: String,
+    verifier: String,
+    nonce: String,
+    intent: IntentRecord,
+}
+
+impl AccountRecord {
+    pub(crate) async fn of(account: &Account) -> Self {
+        let User {
+            issuer,
+            tid,
+            id,
+            name,
+            username,
+            logout_hint,
+        } = account.user.clone();
+        let tokens = account.tokens().await;
+        let (expires, renew) = tokens.times();
+        Self {
+            issuer,
+            tid,
+            id,
+            name,
+            username,
+            logout_hint,
+            csrf: account.csrf.secret().clone(),
+            access: tokens.access.secret().clone(),
+            refresh: tokens.refresh.map(RefreshToken::into_secret),
+            expires: expires.unix_timestamp(),
+            renew: renew.unix_timestamp(),
+            step_ups: account.step_ups(),
+            turned_down: account.turned_down().as_ref().map(IntentRecord::of),
+            until: account.until.unix_timestamp(),
+        }
+    }
+
+    /// `None` where it is of no use.
+    pub(crate) fn account(self) -> Option<Account> {
+        let time = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+        let user = User {
+            issuer: self.issuer,
+            tid: self.tid,
+            id: self.id,
+            name: self.name,
+            username: self.username,
+            logout_hint: self.logout_hint,
+        };
+        let tokens = Tokens::restored(
+            AccessToken::new(self.access),
+            self.refresh.map(RefreshToken::new),
+            (time(self.expires)?, time(self.renew)?),
+        );
+        let account = Account::restored(
+            user,
+            CsrfToken::new(self.csrf),
+            tokens,
+            self.step_ups,
+            time(self.until)?,
+        );
+        account.set_turned_down(self.turned_down.map(IntentRecord::intent));
+        // As it is in the store.
+        account.take_changes();
+        Some(account)
+    }
+}
+
+impl IntentRecord {
+    fn of(intent: &Intent) -> Self {
+        Self {
+            return_to: intent.return_to.to_owned(),
+            claims: intent.claims.clone(),
+            step_ups: intent.step_ups,
+            login_hint: intent.login_hint.clone(),
+            select_account: intent.prompt.is_some(),
+        }
+    }
+
+    fn intent(self) -> Intent {
+        Intent {
+            return_to: return_path(Some(&self.return_to)),
+            claims: self.claims,
+            step_ups: self.step_ups,
+            login_hint: self.login_hint,
+            prompt: self.select_account.then_some(crate::login::SELECT_ACCOUNT),
+        }
+    }
+}
+
+impl LoginRecord {
+    pub(crate) fn of(login: &Login) -> Self {
+        let (verifier, nonce) = login.proofs.secrets();
+        Self {
+            session: login.session.clone(),
+            state: login.proofs.state.secret().clone(),
+            verifier: verifier.to_owned(),
+            nonce: nonce.to_owned(),
+            intent: IntentRecord::of(&login.intent),
+        }
+    }
+
+    pub(crate) fn login(self) -> Login {
+        Login {
+            session: self.session,
+            proofs: Proofs::restored(
+                CsrfToken::new(self.state),
+                PkceCodeVerifier::new(self.verifier),
+                CsrfToken::new(self.nonce),
+            ),
+            intent: self.intent.intent(),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Sessions in Redis: the app runs on several machines, and Redis reads nothing.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use redis::Connection;
+use tokio::time::sleep;
+
+use crate::browser::Browser;
+use crate::support::{World, config};
+
+/// Debian's Redis on a socket in a folder of its own; both go when it is dropped.
+struct Redis {
+    process: Child,
+    folder: PathBuf,
+}
+
+impl Redis {
+    /// `None`, said aloud, where there is no Redis on this machine; in CI that fails.
+    #[expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
+    async fn start() -> Option<Self> {
+        if Command::new("redis-server")
+            .arg("--version")
+            .output()
+            .is_err()
+        {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "redis-server is not installed"
+            );
+            eprintln!("SKIPPED: redis-server is not installed (scripts/install-test-tools)");
+            return None;
+        }
+        let name = format!("demo-ui-redis-{}", uuid::Uuid::new_v4().simple());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let redis = Self {
+            process: spawn(&folder),
+            folder,
+        };
+        redis.until_it_answers().await;
+        Some(redis)
+    }
+
+    fn url(&self) -> String {
+        format!("redis+unix://{}/socket", self.folder.display())
+    }
+
+    fn connection(&self) -> Option<Connection> {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_connection().ok()
+    }
+
+    async fn until_it_answers(&self) {
+        for _ in 0..2_000 {
+            let ping = |mut connection| redis::cmd("PING").query::<String>(&mut connection).ok();
+            if self.connection().and_then(ping).is_some() {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("redis-server does not answer");
+    }
+
+    fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Names and values of everything that is in it.
+    fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let mut connection = self.connection().unwrap();
+        let names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+        let mut value = |name: &String| {
+            let value = redis::cmd("GET").arg(name).query(&mut connection);
+            (name.clone(), value.unwrap())
+        };
+        names.iter().map(&mut value).collect()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn spawn(folder: &PathBuf) -> Child {
+    Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Two machines behind one address, with one Redis; browsers of each.
+async fn two(redis: &Redis) -> (World, demo_ui::Running, Browser, Browser) {
+    let one = World::with(|config| config.redis_url = Some(redis.url().into())).await;
+    let mut config = config(&one.entra.url(), &one.api.url);
+    config.public_url = Some(one.ui.url().parse().unwrap());
+    config.redis_url = Some(redis.url().into());
+    let other = demo_ui::start(config).await.unwrap();
+    let here = one.browser();
+    let there = Browser::new(&format!("http://{}", other.local_addr()));
+    (one, other, here, there)
+}
+
+/// Both browsers are one: the load balancer sent it elsewhere.
+fn goes_on(from: &Browser, to: &Browser) {
+    let (name, value) = from.cookie();
+    to.set_cookie(&name, &value);
+}
+
+#[tokio::test]
+async fn ui_01_ui_06_a_sign_in_begun_at_one_machine_is_finished_and_ended_at_another() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, there) = two(&redis).await;
+    let authorize = world.begin(&here).await;
+    goes_on(&here, &there);
+    let back = world.entra.approve(&authorize, "alice");
+    assert_eq!(there.get(&back).await.goes_on_to(), "/");
+    let old = here.cookie();
+    goes_on(&there, &here);
+    assert_ne!(here.cookie(), old, "UI-05: a new id at sign-in");
+    let page = here.get("/").await;
+    assert!(page.shows("access-alice") && there.get("/").await.shows("access-alice"));
+    // UI-01: the answer of a sign-in is good once, wherever.
+    assert_eq!(here.get(&back).await.status, 400);
+    // UI-06: over at one is over at all.
+    there.sign_out(&page.csrf_token()).await;
+    assert!(here.get("/").await.shows("Sign in with Microsoft"));
+}
+
+#[tokio::test]
+async fn tokens_that_one_machine_renewed_serve_the_other() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, there) = two(&redis).await;
+    world.entra.set(|knobs| knobs.expires_in = 0);
+    world.sign_in(&here, "alice").await;
+    goes_on(&here, &there);
+    world.entra.set(|knobs| knobs.expires_in = 3600);
+    let renewals = || {
+        let requests = world.entra.token_requests();
+        let renewal =
+            |form: &&std::collections::HashMap<_, _>| form["grant_type"] == "refresh_token";
+        requests.iter().filter(renewal).count()
+    };
+    let before = renewals();
+    assert!(there.get("/").await.shows("access-alice"));
+    assert_eq!(renewals(), before + 1);
+    let renewed = world.api.seen().last().unwrap().token().to_owned();
+    here.get("/").await;
+    assert_eq!(world.api.seen().last().unwrap().token(), renewed);
+    assert_eq!(renewals(), before + 1);
+}
+
+#[tokio::test]
+async fn a_second_factor_that_was_turned_down_at_one_machine_is_known_at_the_other() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, there) = two(&redis).await;
+    world.sign_in(&here, "carol").await;
+    world.api.answers(|_| {
+        let challenge = r#"Bearer error="insufficient_claims", claims="e30=""#;
+        (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
+    });
+    let authorize = here.get("/").await.location().to_owned();
+    let denied = [("error", "access_denied")];
+    let back = world.entra.refuse(&authorize, &denied);
+    assert_eq!(here.get(&back).await.status, 403);
+    goes_on(&here, &there);
+    let page = there.get("/").await;
+    assert_eq!(
+        page.status, 403,
+        "she is not sent there again: {}",
+        page.text
+    );
+    assert!(page.shows("/account/login?step-up"));
+}
+
+#[tokio::test]
+async fn ui_05_what_is_in_redis_opens_nothing() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, _) = two(&redis).await;
+    world.begin(&here).await;
+    world.sign_in(&here, "alice").await;
+    let (_, cookie) = here.cookie();
+    let contents = redis.contents();
+    assert!(
+        contents.len() >= 3,
+        "a session, a sign-in, an account: {contents:?}"
+    );
+    for (name, value) in contents {
+        assert!(name.starts_with("demo-ui:1:"), "{name}");
+        let text = String::from_utf8_lossy(&value);
+        for secret in ["access-", "refresh-", "alice", &cookie, "\"", "account"] {
+            assert!(!text.contains(secret), "{secret} in {name}");
+        }
+        assert!(!name.contains(&cookie));
+        let mut connection = redis.connection().unwrap();
+        let life: i64 = redis::cmd("PTTL")
+            .arg(&name)
+            .query(&mut connection)
+            .unwrap();
+        assert!(life > 0, "{name} ends by itself");
+    }
+}
+
+#[tokio::test]
+async fn without_redis_the_app_says_so_and_recovers() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, _) = two(&redis).await;
+    world.sign_in(&here, "alice").await;
+    redis.stop();
+    for path in ["/", "/account/login"] {
+        let page = here.get(path).await;
+        assert_eq!(page.status, 503);
+        assert_eq!(page.headers["retry-after"], "5");
+        assert!(page.shows("does not answer") && page.shows("Try again"));
+    }
+    assert_eq!(here.get("/assets/style.css").await.status, 200);
+    assert_eq!(here.get("/healthz").await.status, 200);
+    redis.process = spawn(&redis.folder);
+    redis.until_it_answers().await;
+    // This one is empty: she has to sign in again, and can.
+    assert!(here.get("/").await.shows("Sign in with Microsoft"));
+    assert!(world.sign_in(&here, "alice").await.shows("access-alice"));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused_at_the_start_without_being_repeated() {
+    let (entra, api) = (
+        "http://127.0.0.1:9".parse().unwrap(),
+        "http://127.0.0.1:9".parse().unwrap(),
+    );
+    let mut config = config(&entra, &api);
+    config.redis_url = Some("http://user:pass-word@redis".to_owned().into());
+    for error in [
+        config.check().unwrap_err(),
+        demo_ui::start(config).await.unwrap_err(),
+    ] {
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("redis_url") && !error.contains("pass-word"),
+            "{error}"
+        );
+    }
+}
