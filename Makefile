@@ -1,13 +1,16 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers
+.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
 
 demo: ## the whole system on this machine; Ctrl-C ends it (same as `cargo demo`)
 	cargo demo
+
+tour: ## a walk with curl through every answer of the gateway, printed for people
+	scripts/tour
 
 test: ## everything that CI runs: format, lints, unit, documentation, end-to-end and browser tests
 	scripts/test

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
 use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, prelude::*};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -72,6 +74,10 @@ impl Browser {
         self.driver.current_url().await.unwrap().to_string()
     }
 
+    pub(crate) async fn title(&self) -> String {
+        self.driver.title().await.unwrap()
+    }
+
     /// All the text on the page.
     pub(crate) async fn text(&self) -> String {
         self.find("body").await.text().await.unwrap()
@@ -116,8 +122,51 @@ impl Browser {
         self.driver.get_all_cookies().await.unwrap()
     }
 
-    pub(crate) async fn screenshot(&self, path: &std::path::Path) {
-        self.driver.screenshot(path).await.unwrap();
+    /// Presses a key where the focus is.
+    pub(crate) async fn press(&self, key: impl Into<TypingData>) {
+        let focused = self.driver.active_element().await.unwrap();
+        focused.send_keys(key).await.unwrap();
+    }
+
+    /// What has the focus: its id, or else its text.
+    pub(crate) async fn focused(&self) -> String {
+        let focused = self.driver.active_element().await.unwrap();
+        match focused.id().await.unwrap() {
+            Some(id) if !id.is_empty() => id,
+            _ => focused.text().await.unwrap(),
+        }
+    }
+
+    /// Forgets every cookie of the page's host, as a browser does with a session that has expired.
+    pub(crate) async fn forget(&self) {
+        self.driver.delete_all_cookies().await.unwrap();
+    }
+
+    /// Tells the browser something in Chromium's own protocol.
+    pub(crate) async fn tell(&self, command: &str, parameters: Value) {
+        let told = self.driver.cdp().send_raw(command, parameters).await;
+        told.unwrap();
+    }
+
+    /// From now on no page runs a script.
+    pub(crate) async fn without_javascript(&self) {
+        let command = "Emulation.setScriptExecutionDisabled";
+        self.tell(command, json!({"value": true})).await;
+    }
+
+    /// What an expression of the page's language gives.
+    pub(crate) async fn evaluate(&self, script: &str) -> Value {
+        let value = self.driver.execute(script, Vec::new()).await.unwrap();
+        value.json().clone()
+    }
+
+    /// The whole page as a picture, below what the window shows too.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        let parameters = json!({"captureBeyondViewport": true});
+        let cdp = self.driver.cdp();
+        let answer = cdp.send_raw("Page.captureScreenshot", parameters).await;
+        let answer = answer.unwrap();
+        STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
     }
 
     pub(crate) async fn close(self) {

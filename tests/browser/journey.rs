@@ -1,19 +1,19 @@
 //! Sign in, consent, see one's subscriptions, sign out: two people at once.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use obo_demo::{Demo, Options};
 
 use crate::browser::Browser;
 
-struct Person {
-    username: String,
-    password: String,
+pub(crate) struct Person {
+    pub(crate) username: String,
+    pub(crate) password: String,
     display_name: String,
-    subscriptions: BTreeSet<String>,
+    pub(crate) subscriptions: BTreeSet<String>,
 }
 
-fn person(demo: &Demo, name: &str) -> Person {
+pub(crate) fn person(demo: &Demo, name: &str) -> Person {
     let directory = demo.emulator().directory();
     let user = directory.user(name).unwrap();
     let subscriptions = user.subscriptions.iter();
@@ -26,7 +26,7 @@ fn person(demo: &Demo, name: &str) -> Person {
 }
 
 /// From the web app to the page that asks for consent.
-async fn sign_in(browser: &Browser, ui: &str, person: &Person) {
+pub(crate) async fn sign_in(browser: &Browser, ui: &str, person: &Person) {
     browser.goto(ui).await;
     browser.click("a[href='/account/login']").await;
     browser.type_into("#username", &person.username).await;
@@ -34,18 +34,7 @@ async fn sign_in(browser: &Browser, ui: &str, person: &Person) {
     browser.click("#sign-in").await;
 }
 
-/// Into `target/screenshots`, or with UPDATE_SCREENSHOTS into `docs`, where the README shows it.
-async fn screenshot(browser: &Browser, name: &str) {
-    let folder = match std::env::var_os("UPDATE_SCREENSHOTS") {
-        Some(_) => "../docs",
-        None => "../target/screenshots",
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    browser.screenshot(&folder.join(name)).await;
-}
-
-async fn shown(browser: &Browser) -> BTreeSet<String> {
+pub(crate) async fn shown(browser: &Browser) -> BTreeSet<String> {
     browser.find("table tbody").await;
     let names = browser.texts("table tbody th").await;
     names.into_iter().collect()
@@ -89,7 +78,6 @@ async fn alice_and_bob_in_two_browsers_each_see_only_their_own() {
     }
     assert_eq!(shown(&of_alice).await, alice.subscriptions);
     assert_eq!(shown(&of_bob).await, bob.subscriptions);
-    screenshot(&of_alice, "demo-ui.png").await;
 
     of_alice.click("a[href='/raw']").await;
     let raw = of_alice.find("pre").await.text().await.unwrap();

@@ -1,0 +1,59 @@
+//! All of the way by keyboard.
+
+use obo_demo::{Demo, Options};
+use thirtyfour::Key;
+
+use crate::{
+    browser::Browser,
+    journey::{person, shown},
+};
+
+/// Tabs on until `wanted` has the focus.
+async fn tab_to(browser: &Browser, wanted: &str) {
+    let mut passed = Vec::new();
+    for _ in 0..30 {
+        browser.press(Key::Tab + "").await;
+        let focused = browser.focused().await;
+        if focused == wanted {
+            return;
+        }
+        passed.push(focused);
+    }
+    panic!("{wanted} is not reached by Tab: {passed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_in_looking_around_and_signing_out_need_no_mouse() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let ui = demo.summary().demo_ui.clone();
+    let alice = person(&demo, "alice");
+    let browser = Browser::open().await;
+    browser.goto(&ui).await;
+    browser.press(Key::Tab + "").await;
+    assert_eq!(browser.focused().await, "Skip to content", "comes first");
+    tab_to(&browser, "Sign in with Microsoft").await;
+    browser.press(Key::Enter + "").await;
+    browser.find("#username").await;
+    assert_eq!(browser.focused().await, "username", "has the focus at once");
+    browser.press(alice.username.as_str()).await;
+    tab_to(&browser, "password").await;
+    browser.press(alice.password.as_str()).await;
+    browser.press(Key::Enter + "").await;
+    browser.find("#accept").await;
+    assert_eq!(browser.focused().await, "accept");
+    browser.press(Key::Enter + "").await;
+    assert_eq!(shown(&browser).await, alice.subscriptions);
+    tab_to(&browser, "What happened").await;
+    browser.press(Key::Enter + "").await;
+    browser.find("#now").await;
+    tab_to(&browser, "The same as a table").await;
+    browser.press(Key::Enter + "").await;
+    browser.find("details[open] table").await;
+    browser.goto(&ui).await;
+    tab_to(&browser, "Sign out").await;
+    browser.press(Key::Enter + "").await;
+    browser.find("a[href='/account/login']").await;
+    assert!(browser.text().await.contains("signed out"));
+    browser.close().await;
+    demo.shutdown().await;
+}
