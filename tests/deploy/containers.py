@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
+import pod
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ class Engine:
     def __init__(self, root):
         self.root = pathlib.Path(root)
         self.started = []
+        self.pods = []
         conf = self.root / "containers.conf"
         conf.write_text(CONTAINERS_CONF)
         self.environment = {
@@ -59,6 +61,8 @@ class Engine:
         return run("podman", *self.storage, *arguments, check=check, env=self.environment)
 
     def stop(self):
+        for file in self.pods:
+            self.podman("play", "kube", "--down", file, check=False)
         for name in reversed(self.started):
             self.podman("rm", "--force", "--time", "2", name, check=False)
 
@@ -86,7 +90,7 @@ def build(engine):
 def look_at(engine, image):
     """What the image says of itself, and what is in it."""
     config = json.loads(engine.podman("inspect", f"localhost/{image}").stdout)[0]
-    assert config["Config"]["User"] == "65532:65532", config["Config"]["User"]
+    assert config["Config"].get("User") == "65532:65532", f"{image} runs as {config['Config'].get('User')}"
     labels = config["Config"]["Labels"]
     for label in ("title", "description", "source", "licenses"):
         assert labels.get(f"org.opencontainers.image.{label}"), f"{image}: no label {label}"
@@ -203,6 +207,29 @@ def the_demo_works(engine):
     print("ok      the web app sends to the emulator's page of users")
 
 
+def the_pod_works(engine):
+    """The pod of the base overlay in the demo's place: the emulator stays."""
+    for name in ("ui", "gateway", "backend"):
+        engine.podman("rm", "--force", "--time", "5", name)
+        engine.started.remove(name)
+    folder = pathlib.Path(tempfile.mkdtemp(dir=engine.root))
+    file = pod.of_base(FOLDER.parent / "tools/deploy/venv/bin/kubectl", folder)
+    folder.chmod(0o755)
+    engine.pods.append(file)
+    engine.podman("play", "kube", file)
+    until("the pod is ready", lambda: get("http://127.0.0.1:9090/readyz")[0] == 200)
+    until("the service's probe", lambda: get("http://127.0.0.1:8080/healthz")[0] == 200)
+    token = engine.podman("exec", "emulator", "/usr/local/bin/entra-emulator", "token", "--user", "alice").stdout.strip()
+    status, _, text = get("http://127.0.0.1:8080/subscriptions", Authorization=f"Bearer {token}")
+    assert status == 200 and json.loads(text)["value"], (status, text)
+    assert get("http://127.0.0.1:8080/subscriptions")[0] == 401
+    for name in ("api-obo-gateway", "api-api"):
+        info = json.loads(engine.podman("inspect", name).stdout)[0]
+        assert info["State"]["Running"] and info["HostConfig"]["ReadonlyRootfs"] and not info["EffectiveCaps"], info
+        assert info["Config"]["User"] in ("65532", "65532:65532"), info["Config"]["User"]
+    print("ok      the pod of deploy/kubernetes/base runs, gateway and service, and a request goes through it")
+
+
 def nobody_writes(engine):
     for name in engine.started:
         info = json.loads(engine.podman("inspect", name).stdout)[0]
@@ -232,8 +259,9 @@ def main():
             the_demo_works(engine)
             nobody_writes(engine)
             the_end(engine)
+            the_pod_works(engine)
         except BaseException:
-            for name in engine.started:
+            for name in engine.started + ["api-obo-gateway", "api-api"] * bool(engine.pods):
                 print(f"---- {name}", engine.podman("logs", name, check=False))
             raise
         finally:
