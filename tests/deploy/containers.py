@@ -122,9 +122,17 @@ def redis(engine, bud):
     engine.buildah(*bud, "--tag", "localhost/redis", context)
 
 
-def services():
-    """Those of the file, what they depend on first."""
-    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+def services(file, variables):
+    """Those of a file of compose, what they depend on first, with ${…} filled in."""
+
+    def fill(match):
+        name, default = match[1], match[2]
+        value = variables.get(name) or (default or "").removeprefix(":-")
+        assert value and not value.startswith(":?"), f"{file}: {name} is not given"
+        return value
+
+    text = re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", fill, (ROOT / "deploy" / file).read_text())
+    compose = yaml.safe_load(text)
     return compose["services"], compose["secrets"]
 
 
@@ -178,16 +186,33 @@ def until(what, condition):
         time.sleep(0.2)
 
 
+HEALTH = ("exec", "gateway", "/usr/local/bin/obo-gateway", "health")
+
+
+def alice_sees_hers(engine):
+    """How many subscriptions she has, by the gateway."""
+    token = engine.podman("exec", "emulator", "/usr/local/bin/entra-emulator", "token", "--user", "alice").stdout.strip()
+    url = "http://127.0.0.1:8080/subscriptions"
+    until("the backend answers", lambda: get(url, Authorization=f"Bearer {token}")[0] != 502)
+    status, _, text = get(url, Authorization=f"Bearer {token}")
+    assert status == 200 and json.loads(text)["value"], (status, text)
+    return len(json.loads(text)["value"])
+
+
+def the_web_app_signs_in():
+    until("the web app answers", lambda: get("http://127.0.0.1:8000/")[0] < 500)
+    status, headers, _ = get("http://127.0.0.1:8000/account/login", Host="localhost:8000")
+    location = headers["Location"] or ""
+    assert status in (302, 303) and location.startswith("http://127.0.0.1:9400/"), (status, location)
+    status, _, text = get(location)
+    assert status == 200 and "alice" in text.lower(), (status, text[:500])
+
+
 def the_demo_works(engine):
     until("the emulator answers", lambda: get("http://127.0.0.1:9400/")[0] == 200)
-    health = ("exec", "gateway", "/usr/local/bin/obo-gateway", "health")
-    until("the gateway is ready", lambda: engine.podman(*health, check=False).returncode == 0)
+    until("the gateway is ready", lambda: engine.podman(*HEALTH, check=False).returncode == 0)
     print("ok      the gateway is ready, by its own health command in the container")
-
-    token = engine.podman("exec", "emulator", "/usr/local/bin/entra-emulator", "token", "--user", "alice").stdout.strip()
-    status, _, text = get("http://127.0.0.1:8080/subscriptions", Authorization=f"Bearer {token}")
-    assert status == 200 and json.loads(text)["value"], (status, text)
-    print(f"ok      Alice's {len(json.loads(text)['value'])} subscriptions, through gateway, backend and emulator")
+    print(f"ok      Alice's {alice_sees_hers(engine)} subscriptions, through gateway, backend and emulator")
     status, headers, _ = get("http://127.0.0.1:8080/subscriptions")
     assert status == 401 and headers["WWW-Authenticate"].startswith("Bearer"), status
     print("ok      401 with a challenge without a token")
@@ -198,20 +223,44 @@ def the_demo_works(engine):
     assert looked >= 1 and float((failed or ["0"])[0]) == 0, metrics
     print("ok      the exchange asked Redis first, which answered")
 
-    until("the web app answers", lambda: get("http://127.0.0.1:8000/")[0] < 500)
-    status, headers, _ = get("http://127.0.0.1:8000/account/login", Host="localhost:8000")
-    location = headers["Location"] or ""
-    assert status in (302, 303) and location.startswith("http://127.0.0.1:9400/"), (status, location)
-    status, _, text = get(location)
-    assert status == 200 and "alice" in text.lower(), (status, text[:500])
+    the_web_app_signs_in()
     print("ok      the web app sends to the emulator's page of users")
+
+
+def remove(engine):
+    """Ends all but the emulator and Redis."""
+    for name in ("ui", "backend", "gateway"):
+        engine.podman("rm", "--force", "--time", "5", name)
+        engine.started.remove(name)
+
+
+def the_tenants_file_works(engine):
+    """compose.tenant.yaml, where the tenant is the emulator's: by http on loopback, which is allowed for the test."""
+    remove(engine)
+    every, secrets = services(
+        "compose.tenant.yaml",
+        {
+            "AZURE_TENANT_ID": pod.IDS["tenant"],
+            "API_CLIENT_ID": pod.IDS["client_id"],
+            "UI_CLIENT_ID": "b1e00000-0000-4000-8000-00000000000b",
+            "AZURE_AUTHORITY_HOST": "http://127.0.0.1:9400",
+            "ARM_URL": "http://127.0.0.1:9401",
+        },
+    )
+    every["gateway"]["environment"]["OBO_ALLOW_HTTP_LOOPBACK"] = "true"
+    for secret in secrets.values():
+        secret["file"] = "container/demo/" + pathlib.Path(secret["file"]).name
+    for name, service in every.items():
+        start(engine, name, service, secrets)
+    until("the gateway is ready", lambda: engine.podman(*HEALTH, check=False).returncode == 0)
+    alice_sees_hers(engine)
+    the_web_app_signs_in()
+    print("ok      compose.tenant.yaml, with the emulator for a tenant")
 
 
 def the_pod_works(engine):
     """The pod of the base overlay in the demo's place: the emulator stays."""
-    for name in ("ui", "gateway", "backend"):
-        engine.podman("rm", "--force", "--time", "5", name)
-        engine.started.remove(name)
+    remove(engine)
     folder = pathlib.Path(tempfile.mkdtemp(dir=engine.root))
     file = pod.of_base(FOLDER.parent / "tools/deploy/venv/bin/kubectl", folder)
     folder.chmod(0o755)
@@ -219,9 +268,7 @@ def the_pod_works(engine):
     engine.podman("play", "kube", file)
     until("the pod is ready", lambda: get("http://127.0.0.1:9090/readyz")[0] == 200)
     until("the service's probe", lambda: get("http://127.0.0.1:8080/healthz")[0] == 200)
-    token = engine.podman("exec", "emulator", "/usr/local/bin/entra-emulator", "token", "--user", "alice").stdout.strip()
-    status, _, text = get("http://127.0.0.1:8080/subscriptions", Authorization=f"Bearer {token}")
-    assert status == 200 and json.loads(text)["value"], (status, text)
+    alice_sees_hers(engine)
     assert get("http://127.0.0.1:8080/subscriptions")[0] == 401
     for name in ("api-obo-gateway", "api-api"):
         info = json.loads(engine.podman("inspect", name).stdout)[0]
@@ -253,12 +300,13 @@ def main():
         engine = Engine(root)
         try:
             build(engine)
-            every, secrets = services()
+            every, secrets = services("compose.yaml", {})
             for name, service in every.items():
                 start(engine, name, service, secrets)
             the_demo_works(engine)
             nobody_writes(engine)
             the_end(engine)
+            the_tenants_file_works(engine)
             the_pod_works(engine)
         except BaseException:
             for name in engine.started + ["api-obo-gateway", "api-api"] * bool(engine.pods):
