@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import yaml
 
@@ -33,11 +34,23 @@ def everything():
     rendered = {
         str(folder.relative_to(ROOT)): documents(run("kubectl", "kustomize", folder)) for folder in folders
     }
+    for overlay in ("sidecar-patch", "standalone", "workload-identity"):
+        rendered[f"overlays/{overlay} with all components"] = with_components(overlay)
     for values in sorted(CHART.glob("ci/*.yaml")):
         text = run(*TEMPLATE, "--values", values)
         rendered[f"chart with {values.name}"] = documents(text)
     rendered["sidecar.yaml by kubectl patch"] = patched()
     return rendered
+
+
+def with_components(overlay):
+    """An overlay as somebody would take it: from a folder of their own, with the components."""
+    with tempfile.TemporaryDirectory() as folder:
+        to = os.path.relpath(KUBERNETES, os.path.realpath(folder))
+        components = [f"{to}/components/{path.name}" for path in sorted((KUBERNETES / "components").iterdir())]
+        taken = {"resources": [f"{to}/overlays/{overlay}"], "components": components}
+        (pathlib.Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(taken))
+        return documents(run("kubectl", "kustomize", folder))
 
 
 def patched():
