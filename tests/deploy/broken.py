@@ -135,6 +135,9 @@ VALUES = [
     ("redis.url=rediss://cache:6380", "redis.keySecretName is needed"),
     ("resources.limits=null", "limits"),
     ("mode=sidecar", "app is needed"),
+    ("extraEnv[0].name=A,extraEnv[0].valueFrom.secretKeyRef.name=b", "extraEnv"),
+    ("extraVolumes[0].name=a,extraVolumes[0].hostPath.path=b", "extraVolumes"),
+    ("extraVolumeMounts[0].name=a,extraVolumeMounts[0].mountPath=b", "readOnly"),
 ]
 
 

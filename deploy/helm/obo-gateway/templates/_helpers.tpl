@@ -60,6 +60,9 @@ capabilities: { drop: [ALL] }
 {{- if .Values.redis.url }}
 - { name: redis, mountPath: /run/secrets/redis, readOnly: true }
 {{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "obo.volumes" -}}
@@ -89,6 +92,9 @@ capabilities: { drop: [ALL] }
     items:
       - { key: key, path: key }
 {{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "obo.container" -}}
@@ -96,6 +102,10 @@ name: obo-gateway
 image: {{ include "obo.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [--config=/etc/obo-gateway/gateway.toml]
+{{- with .Values.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   - { name: obo-http, containerPort: 8080 }
   - { name: obo-admin, containerPort: 9090 }
