@@ -85,7 +85,7 @@ def of(name, command):
             token = subprocess.run(
                 [EMULATOR, "token", "--user", "alice", "--url", base], capture_output=True, text=True, check=True
             ).stdout.strip()
-            return list(judged(f"http://127.0.0.1:{public}", token))
+            return [f"{name}: {problem}" for problem in judged(f"http://127.0.0.1:{public}", token)]
         except (RuntimeError, subprocess.CalledProcessError) as error:
             return [f"{name}: {error}"]
         finally:
@@ -108,10 +108,11 @@ def judged(url, token):
 
 
 def problems():
-    found = of("app.py", [sys.executable, FOLDER / "app.py"])
-    if not shutil.which("node"):
-        return [*found, "Node is not installed"]
-    return found + of("app.mjs", ["node", FOLDER / "app.mjs"])
+    commands = {"app.py": sys.executable, "app.mjs": "node", "App.java": "java"}
+    found = []
+    for name, program in commands.items():
+        found += of(name, [program, FOLDER / name]) if shutil.which(program) else [f"{name}: there is no {program}"]
+    return found
 
 
 def not_found():
