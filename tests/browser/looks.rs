@@ -78,8 +78,9 @@ async fn all_pages_of_a_sign_in_that_goes_well_can_be_used_by_everybody() {
     );
     look(&browser, "emulator-home").await;
     browser.click("#fail-token-429").await;
-    let faults = browser.find("section[aria-labelledby=faults] .hint").await;
-    assert!(faults.text().await.unwrap().contains("1 of token"));
+    // It stands on the page that comes, not on the one that was left.
+    let pending = browser.find("#pending").await.text().await.unwrap();
+    assert!(pending.contains("1 of token"), "{pending}");
     browser.close().await;
     demo.shutdown().await;
 }

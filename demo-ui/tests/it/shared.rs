@@ -133,7 +133,15 @@ async fn ui_01_ui_06_a_sign_in_begun_at_one_machine_is_finished_and_ended_at_ano
     let page = here.get("/").await;
     assert!(page.shows("access-alice") && there.get("/").await.shows("access-alice"));
     // UI-01: the answer of a sign-in is good once, wherever.
-    assert_eq!(here.get(&back).await.status, 400);
+    let asked = world.entra.token_requests().len();
+    let again = here.get(&back).await;
+    assert_eq!(again.status, 400);
+    assert!(again.shows("be finished"), "{}", again.text);
+    assert_eq!(
+        world.entra.token_requests().len(),
+        asked,
+        "no token request"
+    );
     // UI-06: over at one is over at all.
     there.sign_out(&page.csrf_token()).await;
     assert!(here.get("/").await.shows("Sign in with Microsoft"));
@@ -206,7 +214,9 @@ async fn ui_05_what_is_in_redis_opens_nothing() {
     for (name, value) in contents {
         assert!(name.starts_with("demo-ui:1:"), "{name}");
         let text = String::from_utf8_lossy(&value);
-        for secret in ["access-", "refresh-", "alice", &cookie, "\"", "account"] {
+        for secret in [
+            "access-", "refresh-", "alice", &cookie, "csrf", "verifier", "account",
+        ] {
             assert!(!text.contains(secret), "{secret} in {name}");
         }
         assert!(!name.contains(&cookie));
