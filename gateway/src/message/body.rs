@@ -9,17 +9,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tower_obo::Principal;
 
 mod ahead;
 mod request;
 
 use self::ahead::Ahead;
-pub(crate) use self::request::RequestBody;
+pub(crate) use self::request::{RequestBody, UploadError};
 use crate::{
     message::trailers,
     net::{
+        incoming::{Incoming, IncomingError, Piece},
         pool::Place,
         watch::{Phase, Watch},
     },
@@ -66,7 +67,7 @@ enum Kind {
 }
 
 /// What an upstream says next; `None` is the end.
-type Next = Option<hyper::Result<Frame<Bytes>>>;
+type Next = Option<Piece>;
 
 /// The longest end of an answer, in bytes, that may wait for its client while the request counts as
 /// over. No more than what else is kept of a stream.
@@ -76,7 +77,7 @@ const MOST_UNREAD: usize = 4 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnswerError {
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] IncomingError),
     /// For no error (RFC 9113 §8.1), which is an end to hyper. It must not be passed on as the reason:
     /// to a client it would be the end of a whole answer.
     #[error("the upstream reset the stream in the middle of its answer")]
@@ -225,7 +226,7 @@ impl ResponseBody {
             return;
         };
         let ends = ahead.look(MOST_UNREAD.saturating_sub(length), || {
-            match poll_incoming(incoming, place.as_mut(), cx) {
+            match incoming.poll_frame(place.as_mut(), cx) {
                 Poll::Ready(None) => Some((None, !is_cut(incoming, place.as_ref()))),
                 Poll::Ready(next) => Some((next, incoming.is_end_stream())),
                 Poll::Pending => None,
@@ -267,7 +268,7 @@ impl ResponseBody {
         }
         let next = match ahead.take() {
             Some(next) => next,
-            None => ready!(poll_incoming(incoming, place.as_mut(), cx)),
+            None => ready!(incoming.poll_frame(place.as_mut(), cx)),
         };
         match next {
             Some(Ok(frame)) if frame.is_data() => {
@@ -332,17 +333,6 @@ impl ResponseBody {
             *place = None;
             watch.end_upload(*upload);
         }
-    }
-}
-
-fn poll_incoming(
-    incoming: &mut Incoming,
-    place: Option<&mut Place>,
-    cx: &mut Context<'_>,
-) -> Poll<Next> {
-    match place {
-        Some(Place::Http1(lease)) => lease.poll_frame(incoming, cx),
-        _ => Pin::new(incoming).poll_frame(cx),
     }
 }
 

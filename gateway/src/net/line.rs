@@ -1,7 +1,7 @@
 //! The socket to an upstream, which knows whether bytes are stuck in front of it.
 //!
-//! An upstream may answer early and leave the rest of an upload unread. To hyper the exchange is
-//! over, and it would put the next caller's request behind bytes that may never leave.
+//! An upstream may answer early and leave the rest of an upload unread, and TLS may hold what it has
+//! taken. The next caller's request would stand behind bytes that may never leave.
 
 use std::{
     cell::Cell,

@@ -2,8 +2,9 @@
 
 pub(crate) mod backend;
 mod connector;
-mod driver;
 pub(crate) mod frames;
+pub(crate) mod http1;
+pub(crate) mod incoming;
 pub(crate) mod io;
 mod line;
 pub(crate) mod listen;

@@ -7,42 +7,20 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    future::poll_fn,
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::{
-    body::{Body as _, Frame, Incoming},
-    client::conn::{
-        TrySendError,
-        http1::{self, SendRequest},
-    },
-};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    task::{self, AbortHandle},
-    time,
-};
+use tokio::time;
 
 use super::{
     connector::{self, Connector, Opened, Transport},
-    driver::Driver,
+    http1::Lease,
     line::Line,
     multiplexed::{Multiplexed, Stream},
     trouble::Trouble,
 };
-use crate::{config::Protocol, message::body::RequestBody};
-
-/// How long a connection that waited may take to be ready. It needs one turn of its own task.
-const READY: Duration = Duration::from_millis(100);
-
-/// How long what has been taken of a request may be on its way to an upstream that has answered already.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+use crate::config::Protocol;
 
 /// The connections to one address.
 pub(crate) struct Pool {
@@ -59,10 +37,7 @@ pub(crate) struct Pool {
 }
 
 struct Idle {
-    connection: SendRequest<RequestBody>,
-    driver: Option<Driver>,
-    task: Task,
-    line: Rc<Line>,
+    lease: Lease,
     /// Milliseconds on the worker's clock; 0 until the first sweep sees it.
     since: u64,
 }
@@ -81,6 +56,8 @@ pub(crate) enum ConnectError {
 pub(crate) enum Place {
     Http1(Lease),
     Http2(Stream),
+    /// None any more: what is left of it is with the watch.
+    Tunnel,
 }
 
 impl Pool {
@@ -96,30 +73,12 @@ impl Pool {
         })
     }
 
-    /// The connection that was used last, if one waits, is still open and can take a request. HTTP/1
-    /// only.
-    pub(crate) async fn take(self: &Rc<Self>) -> Option<Lease> {
+    /// The connection that was used last, if one waits. HTTP/1 only.
+    pub(crate) fn take(&self) -> Option<Lease> {
         loop {
-            let Idle {
-                mut connection,
-                driver,
-                task,
-                line,
-                since,
-            } = self.idle.borrow_mut().pop()?;
-            if line.is_stuck() {
-                continue;
-            }
-            // Not ready is one whose own task has not run since it was given back; it is at once. One
-            // that is not is closed, so that nobody waits for what another caller left behind.
-            if connection.is_ready() || ready_soon(&mut connection).await {
-                line.begin(since != 0);
-                return Some(Lease {
-                    connection,
-                    driver,
-                    task,
-                    line,
-                });
+            let Idle { lease, since } = self.idle.borrow_mut().pop()?;
+            if lease.begin(since != 0) {
+                return Some(lease);
             }
         }
     }
@@ -147,7 +106,7 @@ impl Pool {
             }
             let open = || Opening(Rc::clone(self)).run();
             self.multiplexed.opened(open).await?;
-            if let Some(lease) = self.take().await {
+            if let Some(lease) = self.take() {
                 return Ok(Place::Http1(lease));
             }
             if self.multiplexed.is_empty() {
@@ -214,7 +173,7 @@ impl Pool {
     async fn handshake(self: &Rc<Self>) -> Result<Option<Lease>, Box<dyn std::error::Error>> {
         let line = Line::new(self);
         match self.connector.connect(Rc::clone(&line)).await? {
-            Opened::Http1(io) => Ok(Some(http1(io, line).await?)),
+            Opened::Http1(io) => Ok(Some(Lease::new(io, line))),
             Opened::Http2(io) => {
                 self.multiplexed.add(io, line).await?;
                 Ok(None)
@@ -229,41 +188,19 @@ impl Pool {
                 idle.since = now;
             }
             // Nobody else looks whether the upstream has closed it.
-            let ended = (idle.driver.as_mut()).is_some_and(|driver| driver.drive().is_ready());
-            !ended && !idle.connection.is_closed() && now.saturating_sub(idle.since) <= limit
+            idle.lease.is_open() && now.saturating_sub(idle.since) <= limit
         });
         self.multiplexed.sweep(now, limit);
     }
 
-    fn give_back(&self, lease: Lease) {
-        let Lease {
-            connection,
-            driver,
-            task,
-            line,
-        } = lease;
-        // Without a task of its own, nothing makes it ready later.
-        let usable = driver.is_none() || connection.is_ready();
+    /// Keeps a connection that can have another request, if there is room.
+    pub(super) fn give_back(&self, lease: Lease) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.most && usable && !connection.is_closed() && !line.is_stuck() {
-            idle.push(Idle {
-                connection,
-                driver,
-                task,
-                line,
-                since: 0,
-            });
-        } else {
-            task.end_soon();
+        if idle.len() < self.most {
+            idle.push(Idle { lease, since: 0 });
         }
     }
 }
-
-/// The most that is read from an upstream at once, in bytes, and the largest head of an answer.
-///
-/// What is read waits for the client to take it, so this is what a download costs that is read
-/// slowly, several times over; hyper's own limit of 400 KiB would make a megabyte of it.
-pub(crate) const READ_AT_ONCE: usize = 64 * 1024;
 
 /// Opens the connection that others wait for.
 struct Opening(Rc<Pool>);
@@ -287,29 +224,6 @@ impl Drop for Opening {
     }
 }
 
-async fn http1(io: Transport, line: Rc<Line>) -> hyper::Result<Lease> {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(READ_AT_ONCE)
-        .handshake(TokioIo::new(io))
-        .await?;
-    let mut driver = Driver::new(connection);
-    // Ready for the first request.
-    let ended = driver.drive().is_ready();
-    Ok(Lease {
-        connection: sender,
-        driver: (!ended).then_some(driver),
-        task: Task::default(),
-        line,
-    })
-}
-
-/// Boxed, since it is rare and every request's future would have room for its timer.
-fn ready_soon(
-    connection: &mut SendRequest<RequestBody>,
-) -> Pin<Box<dyn Future<Output = bool> + '_>> {
-    Box::pin(async { matches!(time::timeout(READY, connection.ready()).await, Ok(Ok(()))) })
-}
-
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
@@ -317,136 +231,3 @@ impl fmt::Debug for Pool {
             .finish_non_exhaustive()
     }
 }
-
-/// An HTTP/1 connection in use. Dropped, it is closed; only [`Lease::give_back`] keeps it.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    connection: SendRequest<RequestBody>,
-    /// `None` where the connection has a task of its own, or has ended.
-    driver: Option<Driver>,
-    task: Task,
-    line: Rc<Line>,
-}
-
-impl Lease {
-    /// Of a connection that has a task of its own.
-    pub(crate) fn new(connection: SendRequest<RequestBody>, line: Rc<Line>) -> Self {
-        Self {
-            connection,
-            driver: None,
-            task: Task::default(),
-            line,
-        }
-    }
-
-    /// Whether it has waited for long enough that the upstream may be about to close it.
-    pub(crate) fn has_waited(&self) -> bool {
-        self.line.has_waited()
-    }
-
-    /// Whether the upstream has sent anything since this request had the connection.
-    pub(crate) fn has_heard(&self) -> bool {
-        self.line.has_heard()
-    }
-
-    /// Puts the request into hyper's queue. The answer is for [`answer`](Self::answer) to wait for.
-    pub(crate) fn start(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Answered> + use<> {
-        if !request.body().is_end_stream()
-            && let Some(driver) = self.driver.take()
-        {
-            let task = task::spawn_local(driver.run());
-            self.task = Task(Some(task.abort_handle()));
-        }
-        self.connection.try_send_request(request)
-    }
-
-    /// Waits for what [`start`](Self::start) gave.
-    pub(crate) async fn answer(
-        &mut self,
-        mut answer: Pin<&mut impl Future<Output = Answered>>,
-    ) -> Answered {
-        poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx))).await
-    }
-
-    /// More of the answer's body.
-    pub(crate) fn poll_frame(
-        &mut self,
-        incoming: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        if let Some(driver) = &self.driver {
-            // What has been read already.
-            let frame = driver.poll_first(|cx| Pin::new(&mut *incoming).poll_frame(cx));
-            if frame.is_ready() {
-                return frame;
-            }
-        }
-        self.drive(cx, |cx| Pin::new(incoming).poll_frame(cx))
-    }
-
-    /// Lets the connection get on, then polls what waits for it.
-    fn drive<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        what: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        if self
-            .driver
-            .as_mut()
-            .is_some_and(|driver| driver.drive().is_ready())
-        {
-            self.driver = None;
-        }
-        let Some(driver) = &self.driver else {
-            return what(cx);
-        };
-        let polled = driver.poll(what);
-        if polled.is_pending() {
-            driver.park(cx);
-        }
-        polled
-    }
-
-    /// Lets the next request have the connection. Only after the answer was read to its end and
-    /// the request was sent to its end.
-    pub(crate) fn give_back(self) {
-        match self.line.pool() {
-            Some(pool) => pool.give_back(self),
-            // A reload has taken it away; what is left of an upload is sent all the same.
-            None => self.task.end_soon(),
-        }
-    }
-}
-
-/// A connection's own task, which ends with whoever has the connection.
-///
-/// By itself it does not: hyper ends a connection once all that it has for it is written, and an upstream
-/// that does not read may put that off for ever.
-#[derive(Debug, Default)]
-struct Task(Option<AbortHandle>);
-
-impl Task {
-    /// Lets it write what is left, for a while.
-    fn end_soon(mut self) {
-        if let Some(task) = self.0.take().filter(|task| !task.is_finished()) {
-            task::spawn_local(async move {
-                time::sleep(LAST_WORDS).await;
-                task.abort();
-            });
-        }
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
-/// What becomes of a request.
-type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;

@@ -18,7 +18,6 @@ use http::{
     HeaderValue, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, TRAILER},
 };
-use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::Instant;
 
 use crate::{
@@ -30,11 +29,7 @@ use crate::{
         trailers, websocket,
     },
     metrics::Outcome,
-    net::{
-        backend::Backend,
-        pool::{Lease, Place},
-        watch::Late,
-    },
+    net::{backend::Backend, http1, incoming::Incoming, pool::Place, watch::Late},
     record::Work,
     route::{self, Route},
 };
@@ -104,7 +99,11 @@ pub(crate) fn forward(
         route.upstream_figures.count(outcome, took);
         let response = sent.and_then(|(response, place)| {
             let (mut parts, incoming) = response.into_parts();
-            if let Err(answer) = check::check(parts.status, &parts.headers, watch.wants_upgrade()) {
+            let mut checked = check::upgrade(parts.status, watch.wants_upgrade());
+            if checked.is_ok() && matches!(place, Place::Http2(_)) {
+                checked = check::framing(&parts.headers);
+            }
+            if let Err(answer) = checked {
                 // The rest of the request is not wanted. It would go on by itself.
                 watch.end_upload(watch.upload());
                 return Err(answer);
@@ -125,7 +124,7 @@ pub(crate) fn forward(
                 parts.headers.remove(CONTENT_LENGTH);
             }
             parts.version = Version::HTTP_11;
-            // hyper keeps the upstream's reason phrase there; nothing may be told in the status line.
+            // Nothing may be told in the status line by what an HTTP library keeps of it there.
             parts.extensions.clear();
             if watch.wants_upgrade() {
                 if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -165,7 +164,7 @@ type Sent = Result<(Response<Incoming>, Place), Answer>;
 /// Sends the request on a connection that waits, or on another.
 ///
 /// A connection that waited may have been closed by the upstream in the meantime. Where that shows
-/// before a byte was written, hyper gives the request back and it goes out once more. Where it may
+/// before a byte was written, the request is still there and goes out once more. Where it may
 /// have been written, only what is harmless goes out again: see [`again`].
 async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> Sent {
     if let Some(request) = request.take_if(|request| request.body().wants_upgrade()) {
@@ -175,30 +174,26 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
         return Err(Answer::bad_upstream("it has no address"));
     };
     let mut repeated = false;
-    if let Some(mut lease) = address.pool.take().await {
+    while let Some(mut lease) = address.pool.take() {
         // One that was in use a moment ago is not about to be closed, and the copy is not free.
         let copy = lease
             .has_waited()
             .then(|| again::copy(request.as_ref()))
             .flatten();
-        // Awaited by reference: what is awaited by value is kept twice.
-        let mut sending = pin!(start(&mut lease, request));
-        if let Some(sending) = sending.as_mut().as_pin_mut() {
-            match lease.answer(sending).await {
-                Ok(response) => return Ok((response, Place::Http1(lease))),
-                Err(mut error) => {
-                    let copy = copy.filter(|_| !lease.has_heard() && !error.error().is_user());
-                    *request = error.take_message();
-                    if request.is_none() {
-                        *request = copy.map(|copy| *copy);
-                        repeated = true;
-                    }
-                    if request.is_none() {
-                        return Err(broken(error.error()));
-                    }
-                }
-            }
+        let error = match lease.send(request).await {
+            Ok(response) => return Ok((response.map(Incoming::Http1), Place::Http1(lease))),
+            Err(error) => error,
+        };
+        if request.is_some() {
+            continue;
         }
+        let copy = copy.filter(|_| !lease.has_heard() && !error.is_of_the_request());
+        let Some(copy) = copy else {
+            return Err(broken(&error));
+        };
+        *request = Some(*copy);
+        repeated = true;
+        break;
     }
     let sending = request
         .take()
@@ -209,26 +204,16 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
     }
 }
 
-/// A function of its own, so that the request goes from its slot into hyper's queue without a stop
-/// in the caller's future.
-fn start(
-    lease: &mut Lease,
-    request: &mut Option<Request<RequestBody>>,
-) -> Option<
-    impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>,
-> {
-    Some(lease.start(request.take()?))
-}
-
 /// The connection broke, or what came is no answer.
-fn broken(error: &hyper::Error) -> Answer {
+fn broken(error: &http1::Error) -> Answer {
     tracing::debug!(%error, "a request to the upstream failed");
-    if error.is_user() {
+    if error.is_of_the_request() {
         // Our side of the exchange: the client's body broke off or was malformed.
         return Answer::bad_framing("the request's body broke off or is malformed");
     }
-    if error.is_parse_too_large() {
-        return Answer::bad_upstream("the head of its answer is too large");
+    match error {
+        http1::Error::Ambiguous => check::ambiguous(),
+        http1::Error::HeadTooLarge => Answer::bad_upstream("the head of its answer is too large"),
+        _ => Answer::bad_upstream("the connection broke before an answer came"),
     }
-    Answer::bad_upstream("the connection broke before an answer came")
 }

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
 
 use super::Next;
+use crate::net::incoming::Piece;
 
 /// A little more than the client was given: what waits, and what comes behind that.
 #[derive(Default)]
@@ -16,7 +17,7 @@ pub(super) struct Ahead {
 
 struct Waits {
     data: Bytes,
-    then: Option<hyper::Result<Frame<Bytes>>>,
+    then: Option<Piece>,
 }
 
 impl Ahead {

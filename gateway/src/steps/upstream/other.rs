@@ -1,7 +1,5 @@
 //! A request for which no HTTP/1 connection waits: it goes out on a new one, or over HTTP/2.
 
-use std::pin::pin;
-
 use http::{
     Request, Version,
     header::{CONNECTION, HOST, TRANSFER_ENCODING},
@@ -13,6 +11,7 @@ use crate::{
     message::{answer::Answer, body::RequestBody},
     net::{
         backend::{Address, Backend},
+        incoming::Incoming,
         pool::{ConnectError, Place},
     },
 };
@@ -36,13 +35,13 @@ pub(super) async fn send(
                 if request.version() == Version::HTTP_2 {
                     return Err(Answer::bad_upstream("it does not speak HTTP/2 any more"));
                 }
-                let sending = pin!(lease.start(request));
-                return match lease.answer(sending).await {
-                    Ok(response) => Ok((response, Place::Http1(lease))),
-                    Err(error) => Err(broken(error.error())),
+                return match lease.send(&mut Some(request)).await {
+                    Ok(response) => Ok((response.map(Incoming::Http1), Place::Http1(lease))),
+                    Err(error) => Err(broken(&error)),
                 };
             }
             Place::Http2(stream) => stream,
+            Place::Tunnel => return Err(Answer::bad_upstream("its protocol has changed")),
         };
         speak_http2(&mut request, backend)?;
         let copy = if repeated {
@@ -53,7 +52,7 @@ pub(super) async fn send(
         let mut error = match stream.sender().try_send_request(request).await {
             Ok(response) => {
                 stream.set_answered();
-                return Ok((response, Place::Http2(stream)));
+                return Ok((response.map(Incoming::Http2), Place::Http2(stream)));
             }
             Err(error) => error,
         };

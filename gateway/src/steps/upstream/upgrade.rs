@@ -1,20 +1,13 @@
 //! A request that asks for another protocol, on a connection of its own.
 
-use std::{future::poll_fn, pin::pin, rc::Rc};
+use std::rc::Rc;
 
 use http::{Request, StatusCode};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::{sync::oneshot, task};
 
 use super::{Sent, broken, other::unreachable};
 use crate::{
     message::{answer::Answer, body::RequestBody, websocket},
-    net::{
-        backend::Backend,
-        pool::{Lease, Place, READ_AT_ONCE},
-        tunnel::Tunnel,
-    },
+    net::{backend::Backend, http1::Lease, incoming::Incoming, pool::Place, tunnel::Tunnel},
 };
 
 /// Sends the request. Where the upstream changes the protocol, what is left of its connection is
@@ -25,37 +18,23 @@ pub(super) async fn send(backend: &Backend, request: Request<RequestBody>) -> Se
         return Err(Answer::bad_upstream("it has no address"));
     };
     let (io, line) = backend.open_alone(address).await.map_err(unreachable)?;
-    let (sender, mut connection) = http1::Builder::new()
-        .max_buf_size(READ_AT_ONCE)
-        .handshake(TokioIo::new(io))
+    let mut lease = Lease::new(io, line);
+    let response = lease
+        .send(&mut Some(request))
         .await
         .map_err(|error| broken(&error))?;
-    let (left, leaves) = oneshot::channel();
-    task::spawn_local(async move {
-        match poll_fn(|cx| connection.poll_without_shutdown(cx)).await {
-            Ok(()) => {
-                let parts = connection.into_parts();
-                // Nobody waits for it where the protocol stayed what it was.
-                let _ = left.send(Tunnel::new(parts.io.into_inner(), parts.read_buf));
-            }
-            Err(error) => tracing::debug!(%error, "a connection to the upstream ended"),
-        }
-    });
-    let mut lease = Lease::new(sender, line);
-    let sending = pin!(lease.start(request));
-    let response = lease
-        .answer(sending)
-        .await
-        .map_err(|error| broken(error.error()))?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        if !websocket::is_named(response.headers()) {
-            let detail = "it changed to another protocol than it was asked for";
-            return Err(Answer::bad_upstream(detail).closing());
-        }
-        let Ok(tunnel) = leaves.await else {
-            return Err(Answer::bad_upstream("the connection broke before it was used").closing());
-        };
-        watch.set_tunnel(tunnel);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok((response.map(Incoming::Http1), Place::Http1(lease)));
     }
-    Ok((response, Place::Http1(lease)))
+    if !websocket::is_named(response.headers()) {
+        let detail = "it changed to another protocol than it was asked for";
+        return Err(Answer::bad_upstream(detail).closing());
+    }
+    let Some((io, early)) = lease.into_parts() else {
+        return Err(Answer::bad_upstream(
+            "it changed the protocol in the middle of the request",
+        ));
+    };
+    watch.set_tunnel(Tunnel::new(io, early));
+    Ok((response.map(Incoming::Http1), Place::Tunnel))
 }
