@@ -23,9 +23,8 @@ pub(crate) struct Line {
     stuck: Cell<bool>,
     /// The connection had been waiting for a while when the request got it.
     waited: Cell<bool>,
-    /// How often bytes have come, and how often they had when the request got the connection.
+    /// How often bytes have come.
     heard: Cell<u32>,
-    heard_before: Cell<u32>,
 }
 
 impl Line {
@@ -45,7 +44,6 @@ impl Line {
             stuck: Cell::new(false),
             waited: Cell::new(false),
             heard: Cell::new(0),
-            heard_before: Cell::new(0),
         })
     }
 
@@ -57,15 +55,10 @@ impl Line {
     /// A request gets the connection.
     pub(crate) fn begin(&self, waited: bool) {
         self.waited.set(waited);
-        self.heard_before.set(self.heard.get());
     }
 
     pub(crate) fn has_waited(&self) -> bool {
         self.waited.get()
-    }
-
-    pub(crate) fn has_heard(&self) -> bool {
-        self.heard.get() != self.heard_before.get()
     }
 
     /// How often bytes have come, for whoever shares the connection with others.

@@ -93,6 +93,25 @@ async fn a_body_that_was_announced_over_http_2_and_never_comes_is_408() {
     assert_eq!(status(&first_head(&mut client).await), 408);
 }
 
+/// As clients may say it who learn late that there is no more.
+#[tokio::test]
+async fn an_end_behind_the_last_byte_costs_no_upstream_connection() {
+    let rig = Rig::public().await;
+    let mut client = rig.client().await;
+    client.send(hello()).await;
+    for stream in [1, 3, 5] {
+        let block = request("POST", "/x", &[("content-length", "5")]);
+        let request = [
+            frame(HEADERS, END_HEADERS, stream, &block),
+            frame(DATA, 0, stream, b"hello"),
+            frame(DATA, END_STREAM, stream, b""),
+        ];
+        client.send(request.concat()).await;
+        assert_eq!(status(&first_head(&mut client).await), 200);
+    }
+    assert_eq!(rig.upstream.connections(), 1);
+}
+
 /// Answers every GET, and reads no other request's body before it may. Gives back how much came.
 async fn reluctant(may_read: Arc<Notify>) -> (SocketAddr, tokio::sync::oneshot::Receiver<usize>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

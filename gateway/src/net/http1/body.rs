@@ -22,6 +22,8 @@ enum Kind {
     Chunked(Chunks),
     /// To the end of the connection; whether that has come.
     Close(bool),
+    /// It was none.
+    Broken,
 }
 
 impl AnswerBody {
@@ -39,6 +41,19 @@ impl AnswerBody {
         connection: &mut Connection,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = self.poll_piece(connection, cx);
+        if matches!(polled, Poll::Ready(Some(Err(_)))) {
+            self.0 = Kind::Broken;
+            connection.give_up();
+        }
+        polled
+    }
+
+    fn poll_piece(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             let piece = match &mut self.0 {
                 Kind::Length(0) | Kind::Close(true) => Some(Piece::End),
@@ -47,6 +62,7 @@ impl AnswerBody {
                     Piece::Data(data)
                 }),
                 Kind::Close(false) => connection.take_read(u64::MAX).map(Piece::Data),
+                Kind::Broken => return Poll::Ready(Some(Err(Error::Incomplete))),
                 Kind::Chunked(chunks) => match chunks.take(connection.read_ahead()) {
                     Ok(piece) => piece,
                     Err(error) => return Poll::Ready(Some(Err(error))),
@@ -64,7 +80,7 @@ impl AnswerBody {
                 Ok(true) => {}
                 Ok(false) => match &mut self.0 {
                     Kind::Close(ended) => *ended = true,
-                    Kind::Length(_) | Kind::Chunked(_) => {
+                    Kind::Length(_) | Kind::Chunked(_) | Kind::Broken => {
                         return Poll::Ready(Some(Err(Error::Incomplete)));
                     }
                 },
@@ -78,13 +94,14 @@ impl AnswerBody {
             Kind::Length(left) => *left == 0,
             Kind::Chunked(chunks) => chunks.have_ended(),
             Kind::Close(ended) => *ended,
+            Kind::Broken => false,
         }
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Length(left) => SizeHint::with_exact(*left),
-            Kind::Chunked(_) | Kind::Close(_) => SizeHint::new(),
+            Kind::Chunked(_) | Kind::Close(_) | Kind::Broken => SizeHint::new(),
         }
     }
 }

@@ -1,13 +1,18 @@
 //! One connection: its socket, what has been read and not been used, and what is to be written.
 
 use std::{
+    fmt,
+    future::poll_fn,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request};
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio::{
+    io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf},
+    task::unconstrained,
+};
 
 use super::{
     Error, READ_AT_ONCE,
@@ -25,7 +30,6 @@ const READ_FIRST: usize = 8 * 1024;
 const MOST_KEPT_FIELDS: usize = 64;
 
 /// The connection. Its request and the rest of an upload take turns with it.
-#[derive(Debug)]
 pub(super) struct Connection {
     io: Transport,
     /// Where is read into. Holds the beginning of a head while that has not ended.
@@ -46,6 +50,8 @@ pub(super) struct Connection {
     uploading: bool,
     /// Whether another request may follow.
     keep_alive: bool,
+    /// The upstream has said something since the request began.
+    heard: bool,
     /// Why nothing more is read.
     failed: Option<Error>,
     /// Who reads while the upload goes on.
@@ -66,6 +72,7 @@ impl Connection {
             is_head: false,
             uploading: false,
             keep_alive: true,
+            heard: false,
             failed: None,
             reader: None,
         }
@@ -83,7 +90,9 @@ impl Connection {
     pub(super) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
-        Pin::new(&mut self.io).poll_read(cx, &mut byte).is_pending()
+        let read = poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut byte));
+        // Whatever else this task has done: at the end of its budget each would seem to say nothing.
+        pin!(unconstrained(read)).poll(cx).is_pending()
     }
 
     /// Whether another request may be sent once an answer has been read to its end.
@@ -99,10 +108,22 @@ impl Connection {
     /// It waits from now on, and needs less room.
     pub(super) fn wait(&mut self) {
         self.reader = None;
-        if self.buffer.capacity() > READ_FIRST {
+        // What is left of it may be little, and keep all that it was a part of.
+        if self.read_next > READ_FIRST || self.buffer.capacity() > READ_FIRST {
             self.buffer = BytesMut::new();
             self.read_next = READ_FIRST;
         }
+    }
+
+    /// Whether the upstream has said anything since the request began. What TLS says by itself does not
+    /// count.
+    pub(super) const fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// What has been read of the answer makes no sense: where the next one would begin is not known.
+    pub(super) const fn give_up(&mut self) {
+        self.keep_alive = false;
     }
 
     /// Puts the request's head on its way. Its body, where it has one, is given back.
@@ -115,6 +136,7 @@ impl Connection {
         request: Request<RequestBody>,
     ) -> Result<Option<Box<Upload>>, Error> {
         self.is_head = *request.method() == Method::HEAD;
+        self.heard = false;
         let (mut head, body) = request.into_parts();
         let framing = request_head::write(self.outgoing.front(), &head, &body)?;
         if head.headers.capacity() <= MOST_KEPT_FIELDS {
@@ -248,6 +270,7 @@ impl Connection {
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let read = ready!(pin!(self.io.read_buf(&mut self.buffer)).poll(cx))?;
+        self.heard |= read > 0;
         if read == room {
             self.read_next = (self.read_next * 2).min(READ_AT_ONCE);
         } else if read < self.read_next / 4 {
@@ -278,5 +301,16 @@ impl Connection {
                 }
             }
         }
+    }
+}
+
+/// Without what is on its way, which has tokens in it.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("io", &self.io)
+            .field("keep_alive", &self.keep_alive)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
     }
 }

@@ -53,9 +53,9 @@ impl Lease {
         self.line.has_waited()
     }
 
-    /// Whether the upstream has sent anything since this request had the connection.
+    /// Whether the upstream has said anything since this request had the connection.
     pub(crate) fn has_heard(&self) -> bool {
-        self.line.has_heard()
+        self.connection.borrow().has_heard()
     }
 
     /// Whether it is still open, of one that waits.

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 const KEPT: usize = 16 * 1024;
 
 /// Written in this order, as far as possible at once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outgoing {
     front: Vec<u8>,
     /// How much of it has been sent.

@@ -1,6 +1,6 @@
 //! What comes of answers: as they are, cut anywhere, changed anywhere, and beside what hyper makes of them.
 
-use std::{fmt::Write as _, net::Shutdown, rc::Rc};
+use std::{fmt::Write as _, future::poll_fn, net::Shutdown, rc::Rc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -95,7 +95,7 @@ fn request(method: &Method, length: usize) -> Option<Request<RequestBody>> {
 async fn read(lease: &Lease, response: Response<AnswerBody>) -> Result<Answer, Error> {
     let (head, mut body) = response.into_parts();
     let mut answer = Answer::new(head.status.as_u16(), head.headers);
-    while let Some(frame) = std::future::poll_fn(|cx| lease.poll_frame(&mut body, cx)).await {
+    while let Some(frame) = poll_fn(|cx| lease.poll_frame(&mut body, cx)).await {
         answer.add(frame?);
     }
     assert!(body.is_end_stream());
@@ -276,6 +276,41 @@ fn h1_15_a_request_stays_where_it_is_as_long_as_nothing_of_it_was_written() {
             let sent = lease.send(&mut unsent).await;
             assert!(matches!(sent, Err(Error::Closed)), "{sent:?}");
             assert!(unsent.is_some());
+        });
+    }
+}
+
+/// A task may do so much before it has to let others go on; what it asks then is not answered.
+#[test]
+fn h1_15_all_that_were_closed_are_seen_to_be_however_many_they_are() {
+    run(async {
+        let (leases, others): (Vec<_>, Vec<_>) = (0..300).map(|_| pair()).unzip();
+        assert!(leases.iter().all(Lease::is_open));
+        drop(others);
+        time::sleep(time::Duration::from_millis(1)).await;
+        assert_eq!(leases.iter().filter(|lease| lease.is_open()).count(), 0);
+    });
+}
+
+#[test]
+fn a_body_that_broke_stays_broken() {
+    for broken in ["3\r\nabcX\r\n0\r\n\r\n", "0\r\nx y: z\r\n\r\n"] {
+        run(async {
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            let answer = format!("{head}{broken}");
+            let (mut lease, mut far) = pair();
+            spawn_local(async move {
+                read_head(&mut far).await;
+                far.write_all(answer.as_bytes()).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            let response = lease.send(&mut request(&Method::GET, 0)).await.unwrap();
+            let mut body = response.into_body();
+            let mut next = async || poll_fn(|cx| lease.poll_frame(&mut body, cx)).await;
+            while next().await.unwrap().is_ok() {}
+            assert!(next().await.unwrap().is_err(), "{broken:?}");
+            assert!(!body.is_end_stream(), "{broken:?}");
+            assert!(!lease.is_reusable(), "{broken:?}");
         });
     }
 }

@@ -49,12 +49,30 @@ impl Upload {
         loop {
             ready!(connection.borrow_mut().poll_write(cx))?;
             if self.ended {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(self.hear_the_end(cx));
             }
             // Not while the connection is borrowed: whose body it is may have more to do with it.
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
             self.put(frame, connection.borrow_mut().outgoing())?;
         }
+    }
+
+    /// By the length all has come. The end may come behind it, in a frame of its own (HTTP/2), and whose body
+    /// it is wants to know.
+    fn hear_the_end(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let has_length = matches!(self.framing, Framing::Length(_));
+        while has_length && !self.body.is_end_stream() {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if frame.data_ref().is_some_and(|data| !data.is_empty()) {
+                        return Err(Error::Length);
+                    }
+                }
+                // If it breaks off now, nobody waits for the answer.
+                Poll::Ready(Some(Err(_)) | None) | Poll::Pending => break,
+            }
+        }
+        Ok(())
     }
 
     /// Puts a piece on its way, or the end.
