@@ -137,6 +137,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     ));
     let handle = control.handle();
     let metrics = Metrics::new();
+    metrics.count_tasks_of(handle.clone());
     let deny_file = DenyFile::load(&config.accept, config.entra.other.is_none())?;
     let denied = (deny_file.as_ref()).map_or_else(Denied::default, DenyFile::denied);
     let made = Generation::parts(&config, &handle, &metrics, &denied.list, None)?;

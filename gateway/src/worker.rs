@@ -116,6 +116,7 @@ impl Worker {
                     let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
                     let backends =
                         backends(&shared.generation.config, None).map_err(io::Error::other)?;
+                    shared.metrics.count_tasks_of(runtime.handle().clone());
                     Ok((runtime, listener, backends))
                 });
                 match opened {

@@ -11,6 +11,12 @@ use tokio::{
 /// Longer than anything that is tried may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// The key of RFC 6455 §1.3.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A Close frame with 1000, as the upstream sends it.
+pub(crate) const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
+
 /// An answer, whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -20,16 +26,25 @@ pub(crate) struct Answer {
     pub(crate) again: bool,
 }
 
-/// A client with one connection at a time.
+/// A client for one request, on a connection that an earlier one has kept, if there is one.
 pub(crate) struct Client {
     gateway: SocketAddr,
-    kept: Option<TcpStream>,
+    pub(crate) kept: Option<TcpStream>,
 }
 
 impl Client {
-    pub(crate) const fn new(gateway: SocketAddr) -> Self {
-        let kept = None;
+    pub(crate) const fn new(gateway: SocketAddr, kept: Option<TcpStream>) -> Self {
         Self { gateway, kept }
+    }
+
+    /// A WebSocket on a connection of its own, until the upstream's Close frame. Its frames are the answer's
+    /// body.
+    pub(crate) async fn socket(&mut self, token: &str) -> io::Result<Answer> {
+        let head = format!(
+            "GET /socket HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+        );
+        self.fresh(head.as_bytes()).await
     }
 
     /// A GET on a connection that is kept. One that was closed before any byte of an answer came is
@@ -127,22 +142,24 @@ async fn exchange(
         };
         let head = head.to_ascii_lowercase();
         let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
         let whole = match field("content-length: ") {
+            _ if status == Some(101) => answer.ends_with(&CLOSE),
             Some(length) => body.len() >= length.trim().parse().unwrap_or(0),
             None => body.ends_with("0\r\n\r\n"),
         };
         if whole {
-            let status = head
-                .split(' ')
-                .nth(1)
-                .and_then(|status| status.parse().ok());
             let closes = field("connection: ").is_some_and(|value| value.contains("close"));
             let answer = Answer {
                 status: status.unwrap_or(0),
                 body: body.to_owned(),
                 again: false,
             };
-            return Ok((answer, (!closes).then_some(stream)));
+            let keeps = !closes && answer.status != 101;
+            return Ok((answer, keeps.then_some(stream)));
         }
     }
 }

@@ -11,6 +11,8 @@ use tokio::{
     time::{self, Instant},
 };
 
+use super::{CALLERS, gateways::Gateway};
+
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -18,17 +20,22 @@ const EVERY: Duration = Duration::from_secs(1);
 const SHARE: f64 = 1.10;
 const MIB: u64 = 2;
 
+/// So many files or tasks more are none that were forgotten: somebody asks for the figures, say.
+const FEW: u64 = 16;
+
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     after: Duration,
     kib: u64,
     files: u64,
     threads: u64,
+    /// Of the gateway's runtimes, as it tells of them.
+    tasks: u64,
 }
 
 /// A process that is being looked at.
 pub(crate) struct Samples {
-    pid: u32,
+    gateway: Watched,
     begun: Instant,
     time: Duration,
     taken: Arc<Mutex<Vec<Sample>>>,
@@ -36,19 +43,24 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    pub(crate) fn begin(pid: u32, time: Duration) -> Self {
+    pub(crate) fn begin(gateway: &Gateway, time: Duration) -> Self {
+        let gateway = Watched {
+            pid: gateway.id(),
+            metrics: format!("{}/metrics", gateway.admin),
+        };
+        let watched = gateway.clone();
         let taken = Arc::new(Mutex::new(Vec::new()));
         let (shared, begun) = (Arc::clone(&taken), Instant::now());
         let looking = tokio::spawn(async move {
             let mut ticks = time::interval(EVERY);
             loop {
                 ticks.tick().await;
-                let sample = look(pid, begun.elapsed());
+                let sample = watched.look(begun.elapsed()).await;
                 shared.lock().unwrap().push(sample);
             }
         });
         Self {
-            pid,
+            gateway,
             begun,
             time,
             taken,
@@ -57,9 +69,9 @@ impl Samples {
     }
 
     /// One last look.
-    pub(crate) fn end(self) -> Resources {
+    pub(crate) async fn end(self) -> Resources {
         self.looking.abort();
-        let last = look(self.pid, self.begun.elapsed());
+        let last = self.gateway.look(self.begun.elapsed()).await;
         let taken = self.taken.lock().unwrap().clone();
         let third = |number: u32| {
             let from = self.time * number / 3;
@@ -70,54 +82,86 @@ impl Samples {
             Third::of(of.copied().collect())
         };
         Resources {
+            first: taken.first().copied().unwrap_or(last),
             thirds: [third(0), third(1), third(2)],
             last,
         }
     }
 }
 
-fn look(pid: u32, after: Duration) -> Sample {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway runs");
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        let value = line.and_then(|line| line.split_whitespace().nth(1));
-        value.and_then(|value| value.parse().ok()).unwrap_or(0)
-    };
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("the gateway runs");
-    Sample {
-        after,
-        kib: field("VmRSS:"),
-        files: files.count() as u64,
-        threads: field("Threads:"),
+#[derive(Clone, Debug)]
+struct Watched {
+    pid: u32,
+    metrics: String,
+}
+
+impl Watched {
+    async fn look(&self, after: Duration) -> Sample {
+        let pid = self.pid;
+        let tasks = self.tasks().await;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway runs");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            let value = line.and_then(|line| line.split_whitespace().nth(1));
+            value.and_then(|value| value.parse().ok()).unwrap_or(0)
+        };
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("the gateway runs");
+        Sample {
+            after,
+            kib: field("VmRSS:"),
+            files: files.count() as u64,
+            threads: field("Threads:"),
+            tasks,
+        }
+    }
+
+    async fn tasks(&self) -> u64 {
+        let answer = reqwest::get(&self.metrics).await;
+        let text = answer.expect("it tells of itself").text().await.unwrap();
+        let mut lines = text.lines();
+        let line = lines.find_map(|line| line.strip_prefix("obo_tasks "));
+        line.expect("it tells of its tasks").parse().unwrap()
     }
 }
 
-/// Of a third of the time: the median of the memory, and the most of everything.
+/// Of a third of the time: medians, and the most of everything. How many requests run at once, and so connections
+/// and tasks, is chance for a moment; what is never given back shows in the median.
 #[derive(Clone, Copy, Debug, Default)]
 struct Third {
     kib: u64,
     most_kib: u64,
     files: u64,
+    most_files: u64,
     threads: u64,
+    tasks: u64,
+    most_tasks: u64,
 }
 
 impl Third {
-    fn of(mut samples: Vec<Sample>) -> Self {
-        samples.sort_by_key(|sample| sample.kib);
-        let most = |of: fn(&Sample) -> u64| samples.iter().map(of).max().unwrap_or(0);
+    fn of(samples: Vec<Sample>) -> Self {
+        let sorted = |of: fn(&Sample) -> u64| {
+            let mut values: Vec<u64> = samples.iter().map(of).collect();
+            values.sort_unstable();
+            values
+        };
+        let median = |of| sorted(of).get(samples.len() / 2).copied().unwrap_or(0);
+        let most = |of| sorted(of).last().copied().unwrap_or(0);
         Self {
-            kib: samples
-                .get(samples.len() / 2)
-                .map_or(0, |sample| sample.kib),
+            kib: median(|sample| sample.kib),
             most_kib: most(|sample| sample.kib),
-            files: most(|sample| sample.files),
+            files: median(|sample| sample.files),
+            most_files: most(|sample| sample.files),
             threads: most(|sample| sample.threads),
+            tasks: median(|sample| sample.tasks),
+            most_tasks: most(|sample| sample.tasks),
         }
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Resources {
+    /// Before the first caller.
+    first: Sample,
     thirds: [Third; 3],
     last: Sample,
 }
@@ -133,8 +177,9 @@ impl Resources {
                 second.kib, third.kib
             ));
         }
-        // As many callers, as many connections; a few are made while others are being closed.
-        if third.files > second.files + 16 {
+        // As many requests, as many connections, more or less.
+        let more = |than: u64| (than as f64).mul_add(SHARE, FEW as f64) as u64;
+        if third.files > more(second.files) {
             found.push(format!(
                 "open files grew from {} to {}",
                 second.files, third.files
@@ -147,12 +192,24 @@ impl Resources {
                 second.threads, third.threads
             ));
         }
-        // Without callers there are fewer, whatever is kept for the next.
-        if self.last.files > second.files {
+        if third.tasks > more(second.tasks) {
             found.push(format!(
-                "{} files are open after the last caller",
-                self.last.files
+                "tasks grew from {} to {}",
+                second.tasks, third.tasks
             ));
+        }
+        // Without callers it is as it was before the first of them, but for connections to Entra ID: as many as
+        // callers have waited for one at once, which are kept for a minute and a half.
+        let kept = CALLERS as u64 + FEW;
+        for (what, first, last) in [
+            ("files are open", self.first.files, self.last.files),
+            ("tasks run", self.first.tasks, self.last.tasks),
+        ] {
+            if last > first + kept {
+                found.push(format!(
+                    "{last} {what} after the last caller, and {first} before the first"
+                ));
+            }
         }
         found
     }
@@ -162,7 +219,7 @@ impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| the gateway that ran all the time | memory, median MiB | at most | open files, at most | threads |\n|---|---|---|---|---|"
+            "| the gateway that ran all the time | memory, median MiB | at most | open files, median | at most | tasks, median | at most | threads |\n|---|---|---|---|---|---|---|---|"
         )?;
         let mib = |kib: u64| kib as f64 / 1024.0;
         for (name, third) in ["first third", "second", "last"]
@@ -170,17 +227,36 @@ impl fmt::Display for Resources {
             .zip(self.thirds)
         {
             let (median, most) = (mib(third.kib), mib(third.most_kib));
-            let (files, threads) = (third.files, third.threads);
+            let Third {
+                files,
+                most_files,
+                threads,
+                tasks,
+                most_tasks,
+                ..
+            } = third;
             writeln!(
                 f,
-                "| {name} | {median:.1} | {most:.1} | {files} | {threads} |"
+                "| {name} | {median:.1} | {most:.1} | {files} | {most_files} | {tasks} | {most_tasks} | {threads} |"
             )?;
         }
-        let last = self.last;
-        let (now, files, threads) = (mib(last.kib), last.files, last.threads);
-        writeln!(
-            f,
-            "| after the last caller | {now:.1} | | {files} | {threads} |"
-        )
+        for (when, sample) in [
+            ("before the first caller", self.first),
+            ("after the last", self.last),
+        ] {
+            let Sample {
+                kib,
+                files,
+                threads,
+                tasks,
+                ..
+            } = sample;
+            writeln!(
+                f,
+                "| {when} | {:.1} | | {files} | | {tasks} | | {threads} |",
+                mib(kib)
+            )?;
+        }
+        Ok(())
     }
 }

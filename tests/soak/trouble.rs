@@ -4,7 +4,7 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -20,6 +20,9 @@ use super::{
 
 /// More than are asked for while Entra ID fails.
 const FAULTS: usize = 100_000;
+
+/// How long the gateways keep connections that nobody uses: what a moment of many requests has opened is gone soon.
+pub(crate) const IDLE: Duration = Duration::from_secs(10);
 
 /// The configuration and the client secret, as files.
 pub(crate) struct Files {
@@ -45,13 +48,15 @@ impl Files {
              [entra]\ntenant = '{}'\nclient_id = '{}'\nauthority = '{}'\n\
              allow_http_loopback = true\ncredential = {{ secret_file = '{}' }}\n\
              [accept]\nscopes = ['{}']\nkey_cool_down = '1s'\ndeny_file = '{}'\n\
-             [[route]]\npath = '/*'\ndownstream = 'arm'\nidentity_headers = {{ oid = 'X-Obo-Oid' }}\n",
+             [[route]]\npath = '/*'\ndownstream = 'arm'\nidentity_headers = {{ oid = 'X-Obo-Oid' }}\n\
+             upgrade = ['websocket']\n[limits]\nidle_timeout = '{}s'\nkeys_timeout = '30s'\n",
             ids::CONTOSO,
             ids::API_CLIENT_ID,
             emulator.url(),
             named("secret"),
             ids::API_SCOPE,
             named("deny"),
+            IDLE.as_secs(),
         )
     }
 
@@ -131,7 +136,7 @@ impl Troubles {
             match second % 40 {
                 2 => {
                     keys.push(self.emulator.rotate_keys());
-                    self.sign_in(1);
+                    self.sign_in(1, false);
                     happened.keys += 1;
                 }
                 // Nobody shows a token of the old key any more.
@@ -145,7 +150,7 @@ impl Troubles {
                     self.emulator.fail(Endpoint::Token, fault, FAULTS);
                     happened.entra += 1;
                     // A few are new meanwhile; the others are served from the cache.
-                    self.sign_in(8);
+                    self.sign_in(8, true);
                 }
                 18 => {
                     self.emulator.clear_faults();
@@ -207,9 +212,10 @@ impl Troubles {
     }
 
     /// Each so many-th user has a new token.
-    fn sign_in(&self, every: usize) {
+    fn sign_in(&self, every: usize, is_new: bool) {
         for user in self.users.iter().step_by(every) {
             *user.token.write().unwrap() = self.emulator.user_token(user.name);
+            user.is_new.store(is_new, Ordering::Relaxed);
         }
     }
 

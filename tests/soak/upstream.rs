@@ -16,6 +16,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use super::client::CLOSE;
+
 /// What it does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -68,6 +70,7 @@ async fn serve(stream: TcpStream, mood: Arc<AtomicU8>) -> io::Result<()> {
             return Ok(());
         }
         let events = line.starts_with("GET /events");
+        let socket = line.starts_with("GET /socket");
         let (mut length, mut told, mut token) = (0, String::new(), String::new());
         while line != "\r\n" {
             line.clear();
@@ -99,6 +102,22 @@ async fn serve(stream: TcpStream, mood: Arc<AtomicU8>) -> io::Result<()> {
             continue;
         }
         let whom = format!("{told} {} {taken}", user(&token).unwrap_or_default());
+        if socket {
+            let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                         sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+            stream.write_all(head).await?;
+            for _ in 0..10 {
+                // A text frame; its text is short.
+                let mut frame = vec![0x81, whom.len() as u8];
+                frame.extend_from_slice(whom.as_bytes());
+                stream.write_all(&frame).await?;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            stream.write_all(&CLOSE).await?;
+            // Until the gateway has closed it, too.
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+            return Ok(());
+        }
         if events {
             let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
             stream.write_all(head).await?;

@@ -215,6 +215,7 @@ impl Everything {
         to.gauge(names::RUNNING, self.running.now())?;
         to.gauge(names::RUNNING_MAX, self.running.most())?;
         self.connections(to)?;
+        to.gauge(names::TASKS, metrics.tasks())?;
         to.metric(names::REFUSALS, &metrics.refusals)?;
         to.gauge(names::DENY_RULES, self.denied.list.len() as u64)?;
         to.gauge(names::DENY_STALE, u64::from(self.denied.is_stale()))?;

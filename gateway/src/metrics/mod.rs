@@ -16,7 +16,7 @@ mod process;
 mod text;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -24,6 +24,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
+use tokio::runtime::Handle;
 use tower_obo::{Clock as _, RejectionKind, SystemClock, Timestamp};
 
 pub(crate) use self::{
@@ -46,6 +47,8 @@ pub(crate) struct Metrics {
     pub(crate) spans: Arc<Spans>,
     pub(crate) connections: Connections,
     refusals: Family<RefusalLabels, Counter>,
+    /// Whose tasks are counted: each worker has a runtime of its own.
+    runtimes: Mutex<Vec<Handle>>,
     started: Timestamp,
     /// Those that succeeded, and those that did not.
     reloads: [AtomicU64; 2],
@@ -75,11 +78,25 @@ impl Metrics {
             spans: Arc::default(),
             connections: Connections::default(),
             refusals,
+            runtimes: Mutex::default(),
             started: now,
             reloads: Default::default(),
             configured_at: AtomicU64::new(now.as_unix()),
             is_configured: AtomicBool::new(true),
         })
+    }
+
+    /// Counts the tasks of this runtime, too.
+    pub(crate) fn count_tasks_of(&self, runtime: Handle) {
+        let mut runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        runtimes.push(runtime);
+    }
+
+    /// Those that have not ended.
+    fn tasks(&self) -> u64 {
+        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = |runtime: &Handle| runtime.metrics().num_alive_tasks() as u64;
+        runtimes.iter().map(alive).sum()
     }
 
     /// Counts a reload.

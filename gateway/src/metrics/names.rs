@@ -73,6 +73,7 @@ names! {
     CONNECTIONS_MAX: Gauge "obo_connections_max" ("") "How many clients may have (limits.connections)";
     CONNECTIONS_FULL: Counter "obo_connections_limit_reached" ("") "Times that a worker took no more connections, because its part of limits.connections was open";
     CONNECTIONS_REFUSED: Counter "obo_connections_refused" ("") "Connections that were closed at once, since their client's address had its part of limits.connections (the same as limits.requests_per_client is of limits.requests)";
+    TASKS: Gauge "obo_tasks" ("") "Tasks of the gateway that have not ended: of connections, of requests that wait, and some that run all the time";
     REFUSALS: Counter "obo_refusals" ("problem, actor") "Answers of the gateway's own that say what is wrong, by the problem's type and who has to act";
     DENY_RULES: Gauge "obo_deny_rules" ("") "Lines of accept.deny_file that are in force";
     DENY_STALE: Gauge "obo_deny_file_stale" ("") "1 while nobody knows what the file says, or it cannot be used, and the old list is in force, else 0";

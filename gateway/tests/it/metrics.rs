@@ -226,6 +226,29 @@ async fn exchanges_that_fail_are_counted_by_code_and_upstreams_by_what_they_do()
 }
 
 #[tokio::test]
+async fn tasks_are_told_and_end_with_what_they_were_for() {
+    let rig = Rig::new(ROUTES, |_| Reply::Hang(String::new()), change).await;
+    let tasks = async || samples(&rig).await["obo_tasks"];
+    let before = tasks().await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = rig.client().await;
+        client.send("GET /open HTTP/1.1\r\nHost: gw\r\n\r\n").await;
+        clients.push(client);
+    }
+    rig.upstream.until_seen(20).await;
+    let with_clients = tasks().await;
+    assert!(with_clients >= before + 20., "{before}, {with_clients}");
+    drop(clients);
+    in_time(async {
+        while tasks().await > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn ex_10_a_token_of_another_user_raises_the_alarm_and_reaches_nobody() {
     let rig = Rig::new(ROUTES, answers, change).await;
     let emulator = rig.emulator.as_ref().unwrap();
