@@ -21,7 +21,7 @@ RUN OBO_COMMIT="$COMMIT" cargo build --release --locked \
         target/release/entra-emulator /binaries/
 
 FROM scratch AS prebuilt
-ARG TARGETARCH=amd64
+ARG TARGETARCH
 COPY target/container/${TARGETARCH}/ /binaries/
 
 FROM ${BINARIES} AS binaries

@@ -30,10 +30,19 @@ pub(crate) struct Account {
     /// Something is other than it was when it was last kept.
     changed: AtomicBool,
     /// The last call for which Entra ID was asked.
-    exchanged: std::sync::Mutex<Option<Arc<Call>>>,
+    exchanged: LastExchange,
 }
 
+/// The last call of somebody for which Entra ID was asked, as far as this process knows.
+pub(crate) type LastExchange = Arc<std::sync::Mutex<Option<Arc<Call>>>>;
+
 impl Account {
+    /// It goes on with what is known here of its calls.
+    pub(crate) fn with_last_exchange(mut self, exchanged: LastExchange) -> Self {
+        self.exchanged = exchanged;
+        self
+    }
+
     pub(crate) fn new(user: User, tokens: Tokens, step_ups: u32, until: OffsetDateTime) -> Self {
         Self::restored(user, CsrfToken::new_random(), tokens, step_ups, until)
     }
@@ -54,12 +63,12 @@ impl Account {
             tokens: Mutex::new(tokens),
             step_ups: AtomicU32::new(step_ups),
             turned_down: std::sync::Mutex::default(),
-            exchanged: std::sync::Mutex::default(),
+            exchanged: LastExchange::default(),
         }
     }
 
     /// A token for the API, renewed if its time has come. Whoever needs one meanwhile waits for the
-    /// same renewal.
+    /// same renewal, where accounts are in memory; from Redis each request has its own.
     pub(crate) async fn access_token(&self, entra: &Entra) -> Result<AccessToken, EntraError> {
         let mut tokens = self.tokens.lock().await;
         if tokens.is_due()

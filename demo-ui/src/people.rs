@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::account::Account;
+use crate::account::{Account, LastExchange};
 use crate::expiring::Expiring;
 use crate::login::Login;
 use crate::shared::{AccountRecord, Kind, LoginRecord, Shared, StoreError, When};
@@ -19,13 +19,20 @@ pub(crate) enum People {
         logins: Expiring<String, Login>,
         accounts: Expiring<String, Arc<Account>>,
     },
-    Shared(Arc<Shared>),
+    Shared {
+        shared: Arc<Shared>,
+        /// What this process has seen of the calls of an account.
+        exchanged: Expiring<String, LastExchange>,
+    },
 }
 
 impl People {
     pub(crate) fn new(shared: Option<&Arc<Shared>>) -> Self {
         match shared {
-            Some(shared) => Self::Shared(Arc::clone(shared)),
+            Some(shared) => Self::Shared {
+                shared: Arc::clone(shared),
+                exchanged: Expiring::new(CAPACITY),
+            },
             None => Self::Memory {
                 logins: Expiring::new(CAPACITY),
                 accounts: Expiring::new(CAPACITY),
@@ -42,7 +49,7 @@ impl People {
         let state = login.proofs.state.secret().clone();
         match self {
             Self::Memory { logins, .. } => logins.insert(state, login, expires),
-            Self::Shared(shared) => {
+            Self::Shared { shared, .. } => {
                 let record = LoginRecord::of(&login);
                 let kept = shared.put(Kind::Login, &state, &record, expires, When::Always);
                 kept.await?;
@@ -55,7 +62,7 @@ impl People {
     pub(crate) async fn finish(&self, state: &str, session: &str) -> Option<Login> {
         match self {
             Self::Memory { logins, .. } => logins.take_if(state, |login| login.session == session),
-            Self::Shared(shared) => {
+            Self::Shared { shared, .. } => {
                 let record: LoginRecord = heard(shared.get(Kind::Login, state).await)?;
                 let login = record.login();
                 if login.session != session {
@@ -70,9 +77,15 @@ impl People {
     pub(crate) async fn account(&self, name: &str) -> Option<Arc<Account>> {
         match self {
             Self::Memory { accounts, .. } => accounts.get(name),
-            Self::Shared(shared) => {
+            Self::Shared { shared, exchanged } => {
                 let record: AccountRecord = heard(shared.get(Kind::Account, name).await)?;
-                record.account().map(Arc::new)
+                let account = record.account()?;
+                let seen = exchanged.get(name).unwrap_or_else(|| {
+                    let seen = LastExchange::default();
+                    exchanged.insert(name.to_owned(), Arc::clone(&seen), account.until);
+                    seen
+                });
+                Some(Arc::new(account.with_last_exchange(seen)))
             }
         }
     }
@@ -82,7 +95,7 @@ impl People {
         let until = account.until;
         match self {
             Self::Memory { accounts, .. } => accounts.insert(name, Arc::new(account), until),
-            Self::Shared(shared) => {
+            Self::Shared { shared, .. } => {
                 let record = AccountRecord::of(&account).await;
                 let kept = shared.put(Kind::Account, &name, &record, until, When::New);
                 kept.await?;
@@ -93,7 +106,9 @@ impl People {
 
     /// What has become of the account meanwhile is kept, unless it was ended.
     pub(crate) async fn keep(&self, name: &str, account: &Account) {
-        let Self::Shared(shared) = self else { return };
+        let Self::Shared { shared, .. } = self else {
+            return;
+        };
         if !account.take_changes() {
             return;
         }
@@ -107,7 +122,8 @@ impl People {
     pub(crate) async fn remove(&self, name: &str) {
         match self {
             Self::Memory { accounts, .. } => accounts.remove(name),
-            Self::Shared(shared) => {
+            Self::Shared { shared, exchanged } => {
+                exchanged.remove(name);
                 if let Err(error) = shared.remove(Kind::Account, name).await {
                     tracing::error!(reason = %error, "an account was not ended");
                 }

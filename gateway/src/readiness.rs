@@ -15,6 +15,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use tower_obo::Timestamp;
+
 use crate::{config::Credential, generation::Live, worker::Stage};
 
 /// How long somebody waits for a file system that hangs.
@@ -44,11 +46,12 @@ impl Readiness {
     pub(crate) async fn look_at_certificates(self) {
         loop {
             tokio::time::sleep(EVERY).await;
-            let config = Arc::clone(&self.live.now().config);
-            if config.entra.credential.certificate_expires().is_some() {
+            // That of the newest configuration may be an object that nobody uses: a reload keeps what it can.
+            let credential = self.live.now().credential.credential.clone();
+            if credential.certificate_expires().is_some() {
                 // A file system may hang; then nobody looks a second time.
                 let looking = tokio::task::spawn_blocking(move || {
-                    let _ = config.entra.credential.look();
+                    let _ = credential.look();
                 });
                 let _ = looking.await;
             }
@@ -103,6 +106,11 @@ impl AwaitedCredential {
     /// Whether it is there or was. Reads its files where that is not known.
     pub(crate) fn is_there(&self) -> bool {
         self.has_been_there() || self.credential.look().is_ok()
+    }
+
+    /// When the certificate ends that is shown, where it is one.
+    pub(crate) fn certificate_expires(&self) -> Option<Timestamp> {
+        self.credential.certificate_expires()
     }
 
     fn has_been_there(&self) -> bool {

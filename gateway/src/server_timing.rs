@@ -1,8 +1,8 @@
 //! What an answer says of where its time went: `Server-Timing` ([W3C Server Timing]).
 //!
 //! It is told to the caller, who learns from it whether their token was known and the downstream's at
-//! hand. So it is off unless a route asks for it. A page of another origin reads it only where an
-//! answer has `Timing-Allow-Origin`, which the gateway never sets.
+//! hand. So it is off unless a route asks for it. A page of another origin reads it only where the route's
+//! `cors.expose` names it, or the upstream says `Timing-Allow-Origin`.
 //!
 //! [W3C Server Timing]: https://www.w3.org/TR/server-timing/
 

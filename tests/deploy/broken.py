@@ -61,6 +61,7 @@ def unmount(d, path):
 # (what it is made from, how it is broken, a part of what has to be said about it)
 CASES = [
     # schemas
+    (BASE, lambda d: pod(d)["containers"][0]["readinessProbe"].update(exec={"command": ["x"]}), "2 handlers"),
     (BASE, lambda d: pod(d).update(restartPolcy="Always"), "Kubernetes 1.29: Additional properties"),
     (BASE, lambda d: pod(d).update(restartPolcy="Always"), "Kubernetes 1.37: Additional properties"),
     (BASE, lambda d: one(d, "Deployment")["spec"].update(replicas="two"), "'two'"),

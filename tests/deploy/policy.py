@@ -12,6 +12,7 @@ SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY$|CREDENTIAL")
 # For whom a federated token is, in each cloud.
 AUDIENCES = {"api://AzureADTokenExchange", "api://AzureADTokenExchangeUSGov", "api://AzureADTokenExchangeChina"}
 # The last lines of each of three logs, and the last spans: docs/operations.md.
+HANDLERS = {"exec", "grpc", "httpGet", "sleep", "tcpSocket"}
 FAREWELL = 9
 
 
@@ -115,6 +116,13 @@ def of_gateway(name, template, documents):
         yield f"{name}: terminationGracePeriodSeconds is less than the {needed:g} s that pause, drain_timeout and farewell take"
     own = {port["containerPort"] for port in gateway.get("ports", [])}
     for container, _ in containers(template):
+        # Patches merge what a service had before, and the API server takes one of a kind.
+        hooks = [container.get(probe) for probe in ("startupProbe", "readinessProbe", "livenessProbe")]
+        hooks += container.get("lifecycle", {}).values()
+        for hook in filter(None, hooks):
+            kinds = sorted(HANDLERS & hook.keys())
+            if len(kinds) != 1:
+                yield f"{name}: container {container['name']} has a hook with {len(kinds)} handlers {kinds}"
         if container is not gateway and container.get("ports"):
             yield f"{name}: container {container['name']} has ports of its own beside the gateway"
     for key in ("listen", "admin.listen"):

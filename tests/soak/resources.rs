@@ -70,6 +70,10 @@ impl Samples {
 
     /// One last look.
     pub(crate) async fn end(self) -> Resources {
+        assert!(
+            !self.looking.is_finished(),
+            "looking at a gateway has ended"
+        );
         self.looking.abort();
         let last = self.gateway.look(self.begun.elapsed()).await;
         let taken = self.taken.lock().unwrap().clone();

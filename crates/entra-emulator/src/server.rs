@@ -30,7 +30,7 @@ pub(crate) fn entra(state: &Arc<State>) -> Router {
         .route("/{tenant}/discovery/v2.0/keys", get(discovery::keys_v2))
         .route("/{tenant}/discovery/keys", get(discovery::keys_v1))
         .route("/{tenant}/oauth2/v2.0/token", any(grant::token))
-        .merge(pages::router())
+        .merge(pages::router(state))
         .merge(control::router(state))
         .layer(from_fn_with_state(state.clone(), taps::entra))
         .with_state(state.clone())

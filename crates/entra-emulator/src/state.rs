@@ -136,7 +136,12 @@ impl Shared {
 
     /// Writes consents and keys to the file, where there is one.
     pub(crate) fn keep(&self) {
-        self.write_file(&self.directory());
+        // As whoever changes the directory does: one at a time, and what is written last is the newest.
+        let directory = self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.write_file(&directory);
     }
 
     fn write_file(&self, directory: &Directory) {

@@ -169,7 +169,7 @@ async fn only_where_it_was_asked_for_an_answer_explains_itself_and_it_never_hold
         if let (Some(timing), Some(claims)) = (timing, claims) {
             let took = timing.to_str().unwrap().strip_prefix("arm;dur=").unwrap();
             assert!(took.parse::<f64>().unwrap() > 0., "{took}");
-            assert_eq!(claims, "eyJhdWQiOiJhcm0ifQ");
+            assert_eq!(claims, "IHsiYXVkIjoiYXJtIn0");
         }
         let said = format!("{headers:?}");
         assert!(!said.contains("c2lnbmF0dXJl"), "{said}");

@@ -147,8 +147,15 @@ impl Shared {
         Ok(self.run::<u64>(&command).await? > 0)
     }
 
-    /// Asks, over a new connection where the last one broke.
+    /// Asks, for so long: where a connection has to be opened, all wait for that, one after the other.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let asked = tokio::time::timeout(PATIENCE * 2, self.ask(command));
+        let late = |_| StoreError("Redis does not answer");
+        asked.await.map_err(late)?
+    }
+
+    /// Asks, over a new connection where the last one broke.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
         let (mut connection, fresh) = self.connection().await?;
         match command.query_async(&mut connection).await {
             Err(error) if is_broken(&error) => {

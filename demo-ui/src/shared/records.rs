@@ -1,5 +1,5 @@
-//! Accounts and sign-ins as they are kept. What the API did last for a user is not: each machine
-//! remembers its own.
+//! Accounts and sign-ins as they are kept. What the API did last for a user is not: each process
+//! remembers what it has seen.
 
 use oauth2::{AccessToken, CsrfToken, PkceCodeVerifier, RefreshToken};
 use serde::{Deserialize, Serialize};

@@ -75,8 +75,11 @@ async fn the_first_time_entra_id_is_in_the_picture_and_then_that_stays_beside_th
         assert!(page.shows(text), "{text}");
     }
     // The first time was somebody else's for another user.
-    let page = world.sign_in(&world.browser(), "bob").await;
-    assert!(!page.shows("41.5 ms"));
+    let other = world.browser();
+    world.sign_in(&other, "bob").await;
+    let page = other.get("/what-happened").await;
+    assert!(page.shows("Entra ID was not asked"));
+    assert!(!page.shows("The first time") && !page.shows("41.5 ms"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use redis::Connection;
 use tokio::time::sleep;
 
 use crate::browser::Browser;
-use crate::support::{World, config};
+use crate::support::{World, config, list};
 
 /// Debian's Redis on a socket in a folder of its own; both go when it is dropped.
 struct Redis {
@@ -250,6 +250,54 @@ async fn without_redis_the_app_says_so_and_recovers() {
     // This one is empty: she has to sign in again, and can.
     assert!(here.get("/").await.shows("Sign in with Microsoft"));
     assert!(world.sign_in(&here, "alice").await.shows("access-alice"));
+}
+
+/// It takes connections and says nothing, as where packets are lost.
+#[tokio::test]
+async fn a_redis_that_is_silent_keeps_nobody_for_long_however_many_ask() {
+    let name = format!("demo-ui-silent-{}", uuid::Uuid::new_v4().simple());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    let silent = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+    let url = format!("redis+unix://{}/socket", folder.display());
+    let world = World::with(|config| config.redis_url = Some(url.into())).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let browser = world.browser();
+        asking.spawn(async move { browser.get("/").await.status });
+    }
+    let all = tokio::time::timeout(Duration::from_secs(25), asking.join_all());
+    let statuses = all
+        .await
+        .expect("one after the other they would wait for 40 s");
+    assert_eq!(statuses, [StatusCode::SERVICE_UNAVAILABLE; 20]);
+    drop(silent);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_call_for_which_entra_id_was_asked_is_known_to_the_process_that_made_it() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, there) = two(&redis).await;
+    world
+        .api
+        .answers(|_| timed("obo-exchange;dur=41.5, obo-total;dur=50"));
+    world.sign_in(&here, "alice").await;
+    world.api.answers(|_| timed("obo-total;dur=8"));
+    let page = here.get("/what-happened").await;
+    assert!(
+        page.shows("The first time") && page.shows("41.5 ms"),
+        "{}",
+        page.text
+    );
+    goes_on(&here, &there);
+    assert!(!there.get("/what-happened").await.shows("The first time"));
+}
+
+fn timed(timing: &'static str) -> axum::response::Response {
+    ([("server-timing", timing)], list(&["One"])).into_response()
 }
 
 #[tokio::test]

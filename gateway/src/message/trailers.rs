@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::headers::{self, Injected};
+use crate::headers::{self, Injected, Reserved};
 
 /// What trailers must not say, whatever a route lists: where the body ends, how it is to be read or kept, who
 /// somebody is, or anything else that had to be known before the body.
@@ -90,6 +90,7 @@ impl Listed {
 fn may_trail(name: &HeaderName, listed: Option<&Listed>) -> bool {
     (name.as_str().starts_with("grpc-") || listed.is_some_and(|listed| listed.names(name)))
         && could_trail(name)
+        && !Reserved::default().contains(name)
 }
 
 /// What an answer's trailers are judged by.

@@ -153,14 +153,11 @@ impl Collector for Everything {
 
 impl Everything {
     fn certificates(&self, to: &mut Encoder<'_>) -> Result<(), Error> {
-        let config = &self.readiness.live.now().config;
+        let now = self.readiness.live.now();
         let of_listener = self.configured.tls.as_ref().and_then(ServerTls::expires);
         let ends = [
             ("listener", of_listener),
-            (
-                "client_credential",
-                config.entra.credential.certificate_expires(),
-            ),
+            ("client_credential", now.credential.certificate_expires()),
         ];
         if ends.iter().all(|(_, end)| end.is_none()) {
             return Ok(());

@@ -112,6 +112,45 @@ async fn an_end_behind_the_last_byte_costs_no_upstream_connection() {
     assert_eq!(rig.upstream.connections(), 1);
 }
 
+/// All of the body has come, so that the client is waited for no more.
+#[tokio::test]
+async fn li_06_an_upstream_that_is_silent_is_504_also_before_the_end_behind_the_last_byte() {
+    let (upstream, accepted) = (
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        Notify::new(),
+    );
+    let address = upstream.local_addr().unwrap();
+    let mut config = Rig::config(&format!("http://{address}"), NOWHERE, PUBLIC);
+    config.limits.response_timeout = SHORT;
+    let gateway = obo_gateway::start(config).await.unwrap();
+    let mut client = Client::connect(gateway.local_addr()).await;
+    let silent = async {
+        let (mut stream, _) = upstream.accept().await.unwrap();
+        let mut all = head(&mut stream).await;
+        while !all.ends_with(b"hello") {
+            all.push(stream.read_u8().await.unwrap());
+        }
+        accepted.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let asks = async {
+        let block = request("POST", "/x", &[("content-length", "5")]);
+        let frames = [
+            hello(),
+            frame(HEADERS, END_HEADERS, 1, &block),
+            frame(DATA, 0, 1, b"hello"),
+        ];
+        client.send(frames.concat()).await;
+        accepted.notified().await;
+        client.send(frame(DATA, END_STREAM, 1, b"")).await;
+        assert_eq!(status(&first_head(&mut client).await), 504);
+    };
+    tokio::select! {
+        () = silent => unreachable!("it says nothing"),
+        () = in_time(asks) => {}
+    }
+}
+
 /// Answers every GET, and reads no other request's body before it may. Gives back how much came.
 async fn reluctant(may_read: Arc<Notify>) -> (SocketAddr, tokio::sync::oneshot::Receiver<usize>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -150,6 +150,17 @@ impl Reader<'_> {
             let read = self.subscriptions(&of, subscription);
             user.subscriptions.extend(read);
         }
+        let mut tenants = self.directory.tenants.iter().map(|tenant| &*tenant.id);
+        let taken = tenants.find_map(|tenant| {
+            let other = self.directory.user_in(tenant, user.oid_in(tenant)?)?;
+            Some(other.username.clone())
+        });
+        // That there are two of a name has been said.
+        if let Some(other) = taken.filter(|other| *other != user.username) {
+            self.wrong(format!(
+                "{of}: user {other:?} has the same object id in the same tenant"
+            ));
+        }
         self.directory.users.push(user);
     }
 

@@ -2,6 +2,8 @@ use super::*;
 use crate::directory::demo;
 use crate::signer::Signer;
 
+const ERIN_IN_CONTOSO: &str = "5b0f7a52-0d1c-4f43-9d38-3a1f5d0c7e11";
+
 fn problems(text: &str) -> Vec<String> {
     Configuration::parse(text, ".")
         .unwrap_err()
@@ -68,7 +70,7 @@ fn every_setting_of_the_default_file_is_one_that_is_read_when_it_is_uncommented(
         .collect();
     let text = text
         .join("\n")
-        .replace("<object id there>", demo::ALICE_OID);
+        .replace("<object id there>", ERIN_IN_CONTOSO);
     let text = text.replacen("token_version = 1", "", 1);
     let read = Configuration::parse(&text, &folder).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
@@ -82,7 +84,7 @@ fn every_setting_of_the_default_file_is_one_that_is_read_when_it_is_uncommented(
     );
     assert!(api.assignment_required && api.federated_credentials[0].jwks.is_some());
     let erin = read.directory.user("erin").unwrap();
-    assert_eq!(erin.oid_in(demo::CONTOSO), Some(demo::ALICE_OID));
+    assert_eq!(erin.oid_in(demo::CONTOSO), Some(ERIN_IN_CONTOSO));
 }
 
 fn tempfile_folder(name: &str) -> std::path::PathBuf {
@@ -163,4 +165,15 @@ fn what_is_no_setting_is_named_with_its_line() {
     );
     let problems = self::problems("page_size = 3");
     assert_eq!(problems, ["there is no [[tenant]]: at least one is needed"]);
+}
+
+#[test]
+fn nobody_has_the_object_id_of_another() {
+    let ann =
+        "[[user]]\nusername = 'ann@c.example'\noid = '5b0f7a52-0d1c-4f43-9d38-3a1f5d0c7e11'\n";
+    let copied = ann.replace("ann", "bea");
+    let found = problems(&with(&format!("{ann}{copied}")));
+    let wanted =
+        "user \"bea@c.example\": user \"ann@c.example\" has the same object id in the same tenant";
+    assert_eq!(found, [wanted]);
 }

@@ -150,6 +150,12 @@ async fn no_other_page_can_press_them() {
         .await
         .unwrap();
     assert_eq!(rebound.status(), 403);
+    for page in ["/", "/error", "/nothing"] {
+        let read = client()
+            .get(format!("{}{page}", emulator.url()))
+            .header("host", "attacker.example");
+        assert_eq!(read.send().await.unwrap().status(), 403, "{page}");
+    }
     assert!(!emulator.directory().user("alice").unwrap().disabled);
     assert_eq!(press(&emulator, &fields).await, 303);
 }

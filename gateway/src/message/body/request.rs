@@ -63,6 +63,11 @@ impl RequestBody {
         Self::new(Upload::default(), Rc::clone(&self.watch))
     }
 
+    /// Nothing more is wanted of it: from here on it is the upstream that is waited for.
+    pub(crate) fn is_not_waited_for(&self) {
+        self.watch.set_uploading(false);
+    }
+
     const fn upload(&self) -> &Upload {
         match &self.content {
             Content::Plain(upload) => upload,

@@ -108,6 +108,8 @@ impl Connection {
     /// It waits from now on, and needs less room.
     pub(super) fn wait(&mut self) {
         self.reader = None;
+        // It is empty, and may keep all that was read.
+        self.rest = Bytes::new();
         // What is left of it may be little, and keep all that it was a part of.
         if self.read_next > READ_FIRST || self.buffer.capacity() > READ_FIRST {
             self.buffer = BytesMut::new();

@@ -69,7 +69,11 @@ impl Upload {
                     }
                 }
                 // If it breaks off now, nobody waits for the answer.
-                Poll::Ready(Some(Err(_)) | None) | Poll::Pending => break,
+                Poll::Ready(Some(Err(_)) | None) => break,
+                Poll::Pending => {
+                    self.body.is_not_waited_for();
+                    break;
+                }
             }
         }
         Ok(())
