@@ -174,7 +174,7 @@ mod tests {
         Listed::new(&names)
     }
 
-    const SENT: [(&str, &str); 21] = [
+    const SENT: [(&str, &str); 23] = [
         ("grpc-status", "0"),
         ("x-sum", "7"),
         ("authorization", "Bearer other"),
@@ -194,7 +194,9 @@ mod tests {
         ("refresh", "0"),
         ("via", "1.1 other"),
         ("x-api-key", "k"),
+        ("x-forwarded-for", "192.0.2.1"),
         ("x-http-method-override", "DELETE"),
+        ("x-request-id", "another"),
         ("content-digest", "sha-256=:x:"),
     ];
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use entra_emulator::{Endpoint, demo as ids};
-use obo_gateway::{Running, Sources};
+use obo_gateway::{Config, Running, Sources};
 use tokio::time;
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     upstream::ok,
 };
 
-pub(crate) fn with_admin(config: &mut obo_gateway::Config) {
+pub(crate) fn with_admin(config: &mut Config) {
     config.admin = Some(([127, 0, 0, 1], 0).into());
 }
 
@@ -72,6 +72,14 @@ async fn ad_01_the_public_listener_has_no_admin_paths() {
 /// A second gateway beside the first, with its credential given as this variable; and where it is
 /// probed.
 pub(crate) async fn second(rig: &Rig, variable: &str, value: &str) -> (Running, SocketAddr) {
+    let second = obo_gateway::start(config_of_second(rig, variable, value));
+    let second = second.await.unwrap();
+    let url = second.admin_url().unwrap();
+    let probe = url.trim_start_matches("http://").parse().unwrap();
+    (second, probe)
+}
+
+pub(crate) fn config_of_second(rig: &Rig, variable: &str, value: &str) -> Config {
     let text = format!(
         "listen = '127.0.0.1:0'\nupstream = 'http://{}'\n[entra]\ntenant = '{}'\n\
          client_id = '{}'\nauthority = '{}'\nallow_http_loopback = true\n\
@@ -87,10 +95,7 @@ pub(crate) async fn second(rig: &Rig, variable: &str, value: &str) -> (Running, 
         .load()
         .unwrap();
     with_admin(&mut config);
-    let second = obo_gateway::start(config).await.unwrap();
-    let url = second.admin_url().unwrap();
-    let probe = url.trim_start_matches("http://").parse().unwrap();
-    (second, probe)
+    config
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use tower_obo::Clock as _;
 
 use crate::{
-    admin::second,
+    admin::{config_of_second, second},
     client::{Client, in_time},
     rig::Rig,
 };
@@ -97,6 +97,35 @@ async fn it_proves_itself_with_a_certificate() {
     let pem = |signer: &Signer| signer.private_key_pem() + &signer.certificate_pem();
     serves("OBO_CLIENT_CERTIFICATE", "certificate", pem).await;
     serves("AZURE_CLIENT_CERTIFICATE_PATH", "certificate", pem).await;
+}
+
+/// The figure is of the certificate that is shown, which a reload keeps.
+#[tokio::test]
+async fn a_reload_while_its_file_is_bad_does_not_hide_when_a_certificate_ends() {
+    let rig = Rig::protected().await;
+    let signer = Signer::generate().unwrap();
+    register(&rig, &signer);
+    let path = File::new();
+    std::fs::write(
+        &path.0,
+        signer.private_key_pem() + &signer.certificate_pem(),
+    )
+    .unwrap();
+    let named = path.0.display().to_string();
+    let (gateway, probe) = second(&rig, "OBO_CLIENT_CERTIFICATE", &named).await;
+    in_time(async {
+        while !gateway.is_ready() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    std::fs::write(&path.0, "nothing").unwrap();
+    let mut config = config_of_second(&rig, "OBO_CLIENT_CERTIFICATE", &named);
+    config.limits.requests = 7;
+    gateway.reload(config).await.unwrap();
+    let figures = Client::connect(probe).await.figures().await;
+    let name = "\nobo_certificate_expires_timestamp_seconds{use=\"client_credential\"} ";
+    assert!(figures.contains(name), "{figures}");
 }
 
 /// A pipe that nobody writes into hangs as a file system of the network does.

@@ -88,12 +88,12 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
         trailers::Rules::new(Injected::of(&http::HeaderMap::new(), &[]), None),
         crate::message::body::TokenEnds::Nothing,
     ));
-    // Its own task has to see that the answer has ended.
+    // The upstream has its turn, and hands over what is to be closed.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
     to_close.borrow_mut().clear();
-    // The system has said that it is closed; the connection's own task has not been told yet.
+    // The system has said that it is closed; the worker has not looked yet.
     tokio::task::yield_now().await;
     if sweep {
         backend.sweep(1, 60_000);
