@@ -88,34 +88,6 @@ async fn h2_03_fields_of_a_connection_are_malformed() {
 #[tokio::test]
 async fn h2_04_names_and_values_that_http_1_would_read_otherwise_are_malformed() {
     let rig = Rig::public().await;
-    let mut gone = Vec::<(&str, &str)>::new();
-    for (name, value) in [
-        ("X-A", "a"),
-        ("x a", "a"),
-        ("x-a ", "a"),
-        ("x:a", "a"),
-        ("x-a:", "a"),
-        ("x\r\ny", "a"),
-        ("", "a"),
-        ("x-a", "a\rb"),
-        ("x-a", "a\nb"),
-        ("x-a", "a\r\ny: z"),
-        ("x-a", "a\0b"),
-        ("x-a", " a"),
-        ("x-a", "a "),
-        ("x-a", "\ta"),
-        ("x-a", "a\t"),
-        ("x-a", " "),
-        ("authorization", " Bearer x"),
-        ("content-length", " 0"),
-        ("host", "gw "),
-    ] {
-        let block = request("GET", "/x", &[(name, value)]);
-        let said = refused(&rig, alone(&block), &format!("{name:?}: {value:?}")).await;
-        if said == Outcome::Gone {
-            gone.push((name, value));
-        }
-    }
     // What the library cannot decode ends the connection, which RFC 9113 §5.4.1 allows.
     let undecodable = [
         ("X-A", "a"),
@@ -130,7 +102,24 @@ async fn h2_04_names_and_values_that_http_1_would_read_otherwise_are_malformed()
         ("x-a", "a\r\ny: z"),
         ("x-a", "a\0b"),
     ];
-    assert_eq!(gone, undecodable);
+    let decodable = [
+        ("x-a", " a"),
+        ("x-a", "a "),
+        ("x-a", "\ta"),
+        ("x-a", "a\t"),
+        ("x-a", " "),
+        ("authorization", " Bearer x"),
+        ("content-length", " 0"),
+        ("host", "gw "),
+    ];
+    for (fields, is_gone) in [(&undecodable[..], true), (&decodable, false)] {
+        for (name, value) in fields {
+            let case = format!("{name:?}: {value:?}");
+            let block = request("GET", "/x", &[(name, value)]);
+            let said = refused(&rig, alone(&block), &case).await;
+            assert_eq!(said == Outcome::Gone, is_gone, "{case}");
+        }
+    }
     rig.assert_nothing_reached_the_upstream();
 }
 
