@@ -31,6 +31,9 @@ async fn all_pages_of_a_sign_in_that_goes_well_can_be_used_by_everybody() {
 
     browser.click("a[href='/what-happened']").await;
     browser.find("#now").await;
+    // Of the first sight of a page there is more to wait for than what it is about.
+    browser.goto(&format!("{ui}/what-happened")).await;
+    browser.find("#now").await;
     let text = browser.text().await;
     // The table before was the first: its exchange stands beside this request, which needed none.
     assert!(
