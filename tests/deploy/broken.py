@@ -15,6 +15,7 @@ import units
 BASE = "deploy/kubernetes/base"
 STANDALONE = "deploy/kubernetes/overlays/standalone"
 MONITORING = "deploy/kubernetes/overlays/monitoring"
+CHART = "chart with standalone.yaml"
 POLICY = "deploy/kubernetes/overlays/network-policy"
 IDENTITY = "deploy/kubernetes/overlays/workload-identity"
 
@@ -38,7 +39,11 @@ def app(documents):
 
 
 def toml(documents, old, new):
-    data = one(documents, "ConfigMap", "obo-gateway")["data"]
+    toml_of(documents, "obo-gateway", old, new)
+
+
+def toml_of(documents, name, old, new):
+    data = one(documents, "ConfigMap", name)["data"]
     assert old in data["gateway.toml"], old
     data["gateway.toml"] = data["gateway.toml"].replace(old, new)
 
@@ -51,6 +56,17 @@ def dashboard(documents, old, new):
     data = one(documents, "ConfigMap", "obo-gateway-dashboard")["data"]
     assert old in data["obo-gateway.json"], old
     data["obo-gateway.json"] = data["obo-gateway.json"].replace(old, new)
+
+
+def alert(documents, old, new):
+    groups = one(documents, "PrometheusRule")["spec"]["groups"]
+    text = json.dumps(groups)
+    assert old in text, old
+    groups[:] = json.loads(text.replace(old, new))
+
+
+def peer(documents):
+    return one(documents, "NetworkPolicy", "obo-gateway-redis")["spec"]["ingress"][0]["from"][0]["podSelector"]
 
 
 def unmount(d, path):
@@ -92,13 +108,15 @@ CASES = [
     (BASE, lambda d: app(d).update(envFrom=[{"secretRef": {"name": "a"}}]), "(envFrom)"),
     # the gateway and the service in one pod
     (BASE, lambda d: app(d).pop("lifecycle"), "no preStop pause"),
-    (BASE, lambda d: pod(d).update(terminationGracePeriodSeconds=30), "terminationGracePeriodSeconds is less than the 34 s"),
+    (BASE, lambda d: pod(d).update(terminationGracePeriodSeconds=30), "terminationGracePeriodSeconds is less than the 64 s"),
+    (BASE, lambda d: pod(d).update(terminationGracePeriodSeconds=63), "terminationGracePeriodSeconds is less than the 64 s"),
     (BASE, lambda d: app(d).update(ports=[{"name": "x", "containerPort": 3000}]), "has ports of its own"),
     (BASE, lambda d: toml(d, ":8080", ":8081"), "none of the container's ports"),
     (BASE, lambda d: toml(d, "67108864", "167108864"), "less than 64 MiB"),
     (BASE, lambda d: one(d, "Service")["spec"]["ports"][0].update(targetPort=3000), "no container listens on 3000"),
     (BASE, lambda d: one(d, "Service")["spec"].update(selector={"app": "x"}), "Service api selects no pod"),
     (POLICY, lambda d: one(d, "NetworkPolicy")["spec"]["podSelector"].update(matchLabels={"a": "b"}), "NetworkPolicy obo-gateway selects no pod"),
+    (STANDALONE, lambda d: peer(d).update(matchLabels={"obo-gatway": "true"}), "is no pod here"),
     (STANDALONE, lambda d: one(d, "PodDisruptionBudget")["spec"]["selector"].update(matchLabels={"a": "b"}), "selects no pod"),
     (STANDALONE, lambda d: one(d, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"].update(name="x"), "scales what is not there"),
     (MONITORING, lambda d: one(d, "ServiceMonitor")["spec"]["endpoints"][0].update(port="x"), "no service has a port x"),
@@ -114,10 +132,16 @@ CASES = [
     (STANDALONE, lambda d: toml(d, "https://api.internal", "http://api.internal"), "allow_plaintext_upstream"),
     (STANDALONE, lambda d: unmount(d, "/run/secrets/redis"), "/run/secrets/redis/key cannot be read"),
     (IDENTITY, lambda d: one(d, "Deployment")["spec"]["template"]["metadata"]["labels"].pop("azure.workload.identity/use"), "entra.tenant"),
+    (CHART, lambda d: toml_of(d, "test-obo-gateway", "[accept]", "[acept]"), "Pod test-obo-gateway-test: obo-gateway check"),
+    (IDENTITY, lambda d: app(d).update(name="other"), "skip-containers names api, which is no container"),
     # metrics that the gateway does not export
     (STANDALONE, lambda d: one(d, "HorizontalPodAutoscaler")["spec"]["metrics"][1]["pods"]["metric"].update(name="obo_inflight"), "no metric obo_inflight"),
     (MONITORING, lambda d: one(d, "PrometheusRule")["spec"]["groups"][0]["rules"][1].update(expr="obo_redy == 0"), "no metric obo_redy"),
     (MONITORING, lambda d: dashboard(d, "obo_cache_bytes", "obo_cache_bites"), "no metric obo_cache_bites"),
+    (MONITORING, lambda d: dashboard(d, "sum by (outcome", "sum by (outcme"), "has a label outcme"),
+    (MONITORING, lambda d: dashboard(d, "{{outcome}}", "{{outcme}}"), "the label outcme that it shows"),
+    (MONITORING, lambda d: alert(d, "$labels.upstream", "$labels.upsteam"), "the label upsteam that it shows"),
+    (MONITORING, lambda d: alert(d, "ignoring (cache)", "ignoring (cach)"), "has a label cach"),
     (MONITORING, lambda d: dashboard(d, 'listener=\\"public', 'lisener=\\"public'), "has no label lisener"),
 ]
 
@@ -136,6 +160,11 @@ VALUES = [
     ("redis.url=rediss://cache:6380", "redis.keySecretName is needed"),
     ("resources.limits=null", "limits"),
     ("mode=sidecar", "app is needed"),
+    ("mode=sidecar,app.image=a:1,autoscaling.enabled=true", "app.resources.requests.cpu is needed"),
+    ("serviceAccount.create=false", "serviceAccount.name is needed"),
+    ("credential.audience=api://other", "credential.audience"),
+    ("trustedProxies[0]=ingress", "trustedProxies"),
+    ("monitoring.labels.release=1", "monitoring.labels.release"),
     ("extraEnv[0].name=A,extraEnv[0].valueFrom.secretKeyRef.name=b", "extraEnv"),
     ("extraVolumes[0].name=a,extraVolumes[0].hostPath.path=b", "extraVolumes"),
     ("extraVolumeMounts[0].name=a,extraVolumeMounts[0].mountPath=b", "readOnly"),

@@ -27,7 +27,7 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
-# How long a service may take to come up: a machine that is busy with other builds.
+# How long a service may take to come up, also on a machine that is busy.
 PATIENCE = 60
 
 

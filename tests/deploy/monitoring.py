@@ -12,6 +12,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy/prometheus/obo-gateway.rules.yaml"
 DASHBOARD = ROOT / "deploy/kubernetes/components/monitoring/obo-gateway.json"
+METRIC = re.compile(r"\b(?:obo|process)_\w+")
 # What Prometheus itself adds.
 ADDED = {"job", "instance"}
 
@@ -41,7 +42,17 @@ def names(where, expression, metrics):
         for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers):
             if label not in metrics[name] | ADDED:
                 found.append(f"{where}: {name} has no label {label}")
+    known = ADDED.union(*(metrics.get(name, set()) for name in re.findall(METRIC, expression)))
+    for clause in re.findall(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)", expression):
+        found += [f"{where}: none of its metrics has a label {label}" for label in re.findall(r"\w+", clause) if label not in known]
     return found
+
+
+def legend(where, text, expression, metrics):
+    """The labels that a panel's legend, or an alert's words, show."""
+    known = ADDED.union(*(metrics.get(name, set()) for name in re.findall(METRIC, expression)))
+    shown = re.findall(r"\$labels\.(\w+)", text) if "$labels" in text else re.findall(r"\{\{\s*(\w+)\s*\}\}", text)
+    return [f"{where}: none of its metrics has the label {label} that it shows" for label in shown if label not in known]
 
 
 def names_in_manifests(documents):
@@ -56,8 +67,8 @@ def names_in_manifests(documents):
             found += of_groups(document["spec"]["groups"], metrics)
         for name, text in document.get("data", {}).items() if document["kind"] == "ConfigMap" else ():
             if name.endswith(".json"):
-                for where, expression in expressions(text):
-                    found += names(where, expression, metrics)
+                for where, expression, shown in expressions(text):
+                    found += names(where, expression, metrics) + legend(where, shown, expression, metrics)
     return found
 
 
@@ -67,13 +78,14 @@ def of_groups(groups, metrics):
         for group in groups
         for rule in group["rules"]
         for problem in names(f"alert {rule['alert']}", rule.get("expr", ""), metrics)
+        + legend(f"alert {rule['alert']}", json.dumps(rule.get("annotations", {})), rule.get("expr", ""), metrics)
     ]
 
 
 def expressions(dashboard):
     for panel in json.loads(dashboard)["panels"]:
         for target in panel["targets"]:
-            yield f"panel {panel['title']!r}", target["expr"]
+            yield f"panel {panel['title']!r}", target["expr"], target.get("legendFormat", "")
 
 
 def promtool(*arguments):
@@ -89,7 +101,7 @@ def alerts():
 def dashboard(text):
     """Each expression, as Grafana would send it, is PromQL."""
     rules = []
-    for number, (_, expression) in enumerate(expressions(text)):
+    for number, (_, expression, _) in enumerate(expressions(text)):
         expression = expression.replace("$__rate_interval", "5m").replace("$job", "obo-gateway")
         rules.append({"record": f"panel:{number}", "expr": expression})
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:

@@ -11,9 +11,18 @@ VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persiste
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY$|CREDENTIAL")
 # For whom a federated token is, in each cloud.
 AUDIENCES = {"api://AzureADTokenExchange", "api://AzureADTokenExchangeUSGov", "api://AzureADTokenExchangeChina"}
-# The last lines of each of three logs, and the last spans: docs/operations.md.
+# Annotations that name containers.
+NAMING = ("azure.workload.identity/skip-containers", "kubectl.kubernetes.io/default-container")
+# Of what a hook has one.
 HANDLERS = {"exec", "grpc", "httpGet", "sleep", "tcpSocket"}
+# The last lines of each of three logs, and the last spans: docs/operations.md.
 FAREWELL = 9
+# What a service beside the gateway has to end in, as the manifests promise.
+SERVICE = 30
+
+
+# A peer that the component names for the overlay that has it.
+OPTIONAL = {"app.kubernetes.io/name": "obo-gateway-redis"}.items()
 
 
 def pods(documents):
@@ -56,6 +65,11 @@ def of_pod(name, template, lasts):
             audience = source.get("serviceAccountToken", {}).get("audience")
             if audience not in AUDIENCES:
                 yield f"{name}: a token for {audience}, which Entra ID takes for none of {sorted(AUDIENCES)}"
+    named = {container["name"] for container, _ in containers(template)}
+    for annotation in NAMING:
+        for other in filter(None, template["metadata"].get("annotations", {}).get(annotation, "").split(";")):
+            if other not in named:
+                yield f"{name}: {annotation} names {other}, which is no container"
     for container, long in containers(template):
         for problem in of_container(container, long and lasts):
             yield f"{name}, container {container['name']}: {problem}"
@@ -100,7 +114,7 @@ def of_gateway(name, template, documents):
     """The app is behind the gateway, and both have the time to end."""
     spec = template["spec"]
     gateway = configuration.gateway_of(template)
-    if gateway is None:
+    if gateway is None or gateway["name"] != "obo-gateway":
         return
     settings = configuration.settings_of(template, documents)
     drain = configuration.seconds(settings.get("drain_timeout", "30s"))
@@ -108,12 +122,13 @@ def of_gateway(name, template, documents):
         container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         for container, _ in containers(template)
     ]
+    beside = gateway in spec.get("initContainers", [])
     # A sidecar ends after the service, whose pause has to be its own.
     if not spec["containers"][0].get("lifecycle", {}).get("preStop"):
         yield f"{name}: no preStop pause before the end of {spec['containers'][0]['name']}"
-    needed = max(pauses) + drain + FAREWELL
+    needed = max(pauses) + (SERVICE if beside else 0) + drain + FAREWELL
     if spec.get("terminationGracePeriodSeconds", 30) < needed:
-        yield f"{name}: terminationGracePeriodSeconds is less than the {needed:g} s that pause, drain_timeout and farewell take"
+        yield f"{name}: terminationGracePeriodSeconds is less than the {needed:g} s that pause,{' service,' * beside} drain_timeout and farewell take"
     own = {port["containerPort"] for port in gateway.get("ports", [])}
     for container, _ in containers(template):
         # Patches merge what a service had before, and the API server takes one of a kind.
@@ -154,6 +169,8 @@ def of_selectors(documents):
                 yield f"{name} selects no pod"
             if document["kind"] == "Service":
                 yield from of_service(name, spec, chosen)
+            if document["kind"] == "NetworkPolicy":
+                yield from of_peers(name, spec, labels)
         if document["kind"] == "ServiceMonitor":
             wanted = spec["selector"]["matchLabels"].items()
             ports = {
@@ -167,6 +184,19 @@ def of_selectors(documents):
                     yield f"{name}: no service has a port {endpoint['port']}"
         if document["kind"] == "HorizontalPodAutoscaler" and spec["scaleTargetRef"]["name"] not in deployments:
             yield f"{name} scales what is not there"
+
+
+def of_peers(name, spec, labels):
+    """Peers in the same namespace are pods that are here (Redis where the overlay has one); others are the cluster's."""
+    for rule in spec.get("ingress", []) + spec.get("egress", []):
+        for peer in rule.get("from", []) + rule.get("to", []):
+            if not {"namespaceSelector", "podSelector", "ipBlock"} & peer.keys():
+                yield f"{name}: a peer that is nobody ({peer})"
+            if "podSelector" not in peer or "namespaceSelector" in peer:
+                continue
+            wanted = peer["podSelector"]["matchLabels"].items()
+            if not any(wanted <= own.items() for own in labels) and wanted != OPTIONAL:
+                yield f"{name}: its peer {dict(wanted)} is no pod here"
 
 
 def of_service(name, spec, templates):

@@ -32,6 +32,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (eq .Values.mode "standalone") .Values.app }}{{ fail "app is for mode sidecar" }}{{ end }}
 {{- if and (eq .Values.mode "sidecar") (not .Values.app) }}{{ fail "app is needed with mode sidecar: the service's container" }}{{ end }}
 {{- if and (eq .Values.mode "sidecar") .Values.app.ports }}{{ fail "app.ports: callers reach the gateway's port alone; the service listens on 127.0.0.1" }}{{ end }}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}{{ fail "serviceAccount.name is needed where serviceAccount.create is false" }}{{ end }}
+{{- if and .Values.autoscaling.enabled (eq .Values.mode "sidecar") (not (dig "resources" "requests" "cpu" "" .Values.app)) }}{{ fail "app.resources.requests.cpu is needed with autoscaling, which goes by it" }}{{ end }}
 {{- if and .Values.redis.url (not .Values.redis.keySecretName) }}{{ fail "redis.keySecretName is needed with redis.url" }}{{ end }}
 {{- end }}
 
@@ -73,7 +75,7 @@ capabilities: { drop: [ALL] }
   projected:
     sources:
       - serviceAccountToken:
-          audience: api://AzureADTokenExchange
+          audience: {{ .Values.credential.audience }}
           expirationSeconds: 3600
           path: entra
 {{- else if eq .Values.credential.kind "secret" }}
