@@ -64,9 +64,11 @@ capacity: ## how many exchanges a fleet costs, simulated: 10 million users (USER
 	cargo run --release -p obo-capacity
 
 deploy-checks: ## overlays, chart, alerts, dashboard, Dockerfile and units in deploy/, judged by the tools that they are for
+	scripts/install-test-tools
 	scripts/deploy-checks
 
 containers: ## images by the Dockerfile and the whole demo in them, without an engine; needs root and Debian
+	scripts/install-test-tools
 	scripts/container-test
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
