@@ -59,9 +59,15 @@ pub(crate) struct Args {
     post_logout_redirect: Option<Url>,
 
     /// File with the address of a Redis, where sessions are kept in place of this process's memory, so
-    /// that the app runs on several machines; the address itself may be in DEMO_UI_REDIS_URL
+    /// that the app runs on several machines; the address itself may be in DEMO_UI_REDIS_URL. Give that Redis a
+    /// maxmemory with maxmemory-policy volatile-ttl: what ends first makes room first. What is kept there is sealed
+    /// under the client secret: a new one signs everybody out
     #[arg(long, env = "DEMO_UI_REDIS_URL_FILE")]
     redis_url_file: Option<PathBuf>,
+
+    /// PEM file with the certificates that a Redis with TLS is believed by [default: those of the system]
+    #[arg(long, env = "DEMO_UI_REDIS_CA_FILE")]
+    redis_ca_file: Option<PathBuf>,
 
     /// Seconds that a call of Entra ID or the API may take [default: 30]
     #[arg(long, env = "DEMO_UI_TIMEOUT")]
@@ -163,6 +169,10 @@ impl Args {
             None => url("POST_LOGOUT_REDIRECT_URI")?,
         };
         config.redis_url = redis_url.map(SecretString::from);
+        if let Some(file) = &self.redis_ca_file {
+            let pem = std::fs::read(file);
+            config.redis_ca = Some(pem.with_context(|| format!("cannot read {}", file.display()))?);
+        }
         if let Some(listen) = self.listen {
             config.listen = listen;
         }

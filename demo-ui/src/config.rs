@@ -47,9 +47,12 @@ pub struct Config {
     pub login_lifetime: Duration,
     /// Redis, where sessions, sign-ins and accounts are kept in place of this process's memory, so that
     /// the app runs on several machines with the same settings: `redis://`, `rediss://` (TLS) or
-    /// `redis+unix://`. What is kept is sealed under a key that follows from `client_secret`. The
-    /// address may hold a password. Default: none.
+    /// `redis+unix://`. What is kept is sealed under a key that follows from `client_secret`, so that a new
+    /// secret signs everybody out. The address may hold a password. Default: none.
     pub redis_url: Option<SecretString>,
+    /// Certificates, as PEM, that a Redis with TLS is believed by, in place of those of the system. Default:
+    /// none.
+    pub redis_ca: Option<Vec<u8>>,
 }
 
 impl Config {
@@ -76,6 +79,7 @@ impl Config {
             timeout: Duration::from_secs(30),
             login_lifetime: Duration::from_secs(600),
             redis_url: None,
+            redis_ca: None,
         }
     }
 
@@ -87,7 +91,12 @@ impl Config {
     pub fn check(&self) -> anyhow::Result<()> {
         let settings = self.clone().resolve(self.listen)?;
         if let Some(url) = &settings.redis_url {
-            Shared::new(url, &settings.client_secret)?;
+            Shared::new(url, &settings)?;
+        } else {
+            ensure!(
+                settings.redis_ca.is_none(),
+                "redis_ca is for a Redis, and there is no redis_url"
+            );
         }
         Ok(())
     }
@@ -156,6 +165,7 @@ impl Config {
             timeout: self.timeout,
             login_lifetime: self.login_lifetime,
             redis_url: self.redis_url,
+            redis_ca: self.redis_ca,
         })
     }
 }
@@ -178,6 +188,7 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) login_lifetime: Duration,
     pub(crate) redis_url: Option<SecretString>,
+    pub(crate) redis_ca: Option<Vec<u8>>,
 }
 
 impl Settings {
@@ -196,7 +207,13 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        // Of other schemes than http an IPv4 address is no more than a name.
+        Some(Host::Domain(name)) => {
+            name.eq_ignore_ascii_case("localhost")
+                || name
+                    .parse::<Ipv4Addr>()
+                    .is_ok_and(|address| address.is_loopback())
+        }
         None => false,
     }
 }

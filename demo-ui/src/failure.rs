@@ -6,6 +6,7 @@ use axum::response::Response;
 use crate::entra::EntraError;
 use crate::http_client::HttpError;
 use crate::problem::Problem;
+use crate::return_path::login_for;
 use crate::views::{FailurePage, Visitor, page};
 
 /// A failure that is about to be shown.
@@ -38,16 +39,29 @@ pub(crate) const HOME: Action = Action {
     label: "Go to the start page",
     href: "/",
 };
-/// The same request again.
-pub(crate) const RETRY: Action = Action {
-    label: "Try again",
-    href: "/",
-};
-/// A sign-in.
-pub(crate) const SIGN_IN: Action = Action {
-    label: "Sign in again",
-    href: "/account/login",
-};
+/// The same page of ours again.
+pub(crate) const fn retry(page: &'static str) -> Action {
+    Action {
+        label: "Try again",
+        href: page,
+    }
+}
+
+/// The same sign-in again.
+pub(crate) fn retry_login(page: &str) -> Action {
+    Action {
+        label: "Try again",
+        href: login_for(page),
+    }
+}
+
+/// A sign-in, and on to a page of ours.
+pub(crate) fn sign_in(page: &str) -> Action {
+    Action {
+        label: "Sign in again",
+        href: login_for(page),
+    }
+}
 
 /// A sign-in that begins with the choice of an account.
 pub(crate) const OTHER_ACCOUNT: Action = Action {
@@ -175,8 +189,31 @@ impl Failure {
         response
     }
 
+    /// The store of sessions can't be read.
+    pub(crate) fn no_sessions(page: &'static str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Sessions can't be read right now",
+            "The store that this app keeps them in does not answer. Nothing of yours is lost.",
+        )
+        .retry_after(Some(HeaderValue::from_static("5")))
+        .action(retry(page))
+    }
+
+    /// The store of sessions did not take one.
+    pub(crate) fn session_not_kept(page: &'static str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Something went wrong here",
+            "Your session could not be kept.",
+        )
+        .retry_after(Some(HeaderValue::from_static("5")))
+        .action(retry(page))
+    }
+
     /// The failure that no answer of somebody is.
-    pub(crate) fn no_answer(who: &str, address: &str, error: &HttpError) -> Self {
+    /// `again` is the way on.
+    pub(crate) fn no_answer(who: &str, address: &str, error: &HttpError, again: Action) -> Self {
         let (status, title, text) = match error {
             HttpError::Unreachable => (
                 StatusCode::BAD_GATEWAY,
@@ -206,28 +243,28 @@ impl Failure {
         Self::new(status, title, text)
             .retry_after(retry_after)
             .fact("address", address)
-            .action(RETRY)
+            .action(again)
     }
 
     /// The failure that an error of Entra ID is, where a new sign-in would not help.
-    pub(crate) fn entra(host: &str, error: &EntraError) -> Self {
+    pub(crate) fn entra(host: &str, error: &EntraError, again: Action) -> Self {
         const WHO: &str = "Microsoft Entra ID";
         match error {
-            EntraError::Http(error) => Self::no_answer(WHO, host, error),
+            EntraError::Http(error) => Self::no_answer(WHO, host, error, again),
             EntraError::Refused(refused) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 format!("{WHO} refused this app"),
                 "The settings of this app and of its registration do not fit. Its operator has to look into it.",
             )
             .fact("error", refused.to_string())
-            .action(RETRY),
+            .action(again),
             EntraError::Unusable(what) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 format!("{WHO} gave an answer that can't be used"),
                 "The sign-in was not accepted.",
             )
             .fact("cause", *what)
-            .action(RETRY),
+            .action(again),
         }
     }
 }

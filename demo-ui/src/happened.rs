@@ -11,6 +11,7 @@ use tower_sessions::Session;
 use crate::call::Call;
 use crate::changes::changes;
 use crate::diagram::{Diagram, ms};
+use crate::return_path::login_for;
 use crate::subscriptions::list;
 use crate::ui::Ui;
 use crate::views::{HappenedPage, Visitor, page, see_other};
@@ -29,18 +30,19 @@ pub(crate) struct Shown {
 }
 
 /// The page: the API is asked now, and the answer before that needed an exchange is shown beside it.
-pub(crate) async fn happened(State(ui): State<Arc<Ui>>, session: Session) -> Response {
-    let Some(account) = ui.account(&session).await else {
-        return see_other("/account/login?return=%2Fwhat-happened");
+pub(crate) async fn happened(
+    State(ui): State<Arc<Ui>>,
+    session: Session,
+) -> Result<Response, Response> {
+    let Some(account) = ui.account(&session, "/what-happened").await? else {
+        return Ok(see_other(login_for("/what-happened")));
     };
-    let call = match list(&ui, &session, &account, "/what-happened").await {
-        Ok(listing) => listing.call,
-        Err(response) => return response,
-    };
+    let listing = list(&ui, &session, &account, "/what-happened").await?;
+    let call = listing.call;
     let before = account.last_exchange().filter(|_| !call.was_exchanged());
     let calls = [Some(shown_now(&call)), before.as_deref().map(shown_before)];
     let claims = call.sent.as_ref().zip(call.handed.as_ref());
-    page(
+    Ok(page(
         StatusCode::OK,
         &HappenedPage {
             visitor: Some(Visitor::new(&account)),
@@ -48,7 +50,7 @@ pub(crate) async fn happened(State(ui): State<Arc<Ui>>, session: Session) -> Res
             own: own_claims(&call),
             calls: calls.into_iter().flatten().collect(),
         },
-    )
+    ))
 }
 
 /// The claims of the token that was sent, where nothing is known of the other.

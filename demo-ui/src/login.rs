@@ -13,7 +13,7 @@ use tower_sessions::Session;
 
 use crate::clock;
 use crate::entra::{EntraError, Proofs, may_be_issuer};
-use crate::failure::{Failure, HOME, OTHER_ACCOUNT, RETRY, SIGN_IN, STEP_UP};
+use crate::failure::{Failure, HOME, OTHER_ACCOUNT, STEP_UP, retry_login, sign_in};
 use crate::notice;
 use crate::problem::shorten;
 use crate::return_path::return_path;
@@ -55,10 +55,10 @@ pub(crate) async fn login(
     State(ui): State<Arc<Ui>>,
     session: Session,
     RawQuery(query): RawQuery,
-) -> Response {
+) -> Result<Response, Response> {
     let query = query.as_deref();
     let turned_down = match has(query, "step-up") {
-        true => ui.account(&session).await,
+        true => ui.account(&session, "/").await?,
         false => None,
     }
     .and_then(|account| account.turned_down());
@@ -68,11 +68,12 @@ pub(crate) async fn login(
         prompt: prompt.map(|_| SELECT_ACCOUNT),
         ..Intent::default()
     });
-    begin(&ui, &session, intent).await
+    Ok(begin(&ui, &session, intent).await)
 }
 
 /// Sends the browser to Entra ID.
 pub(crate) async fn begin(ui: &Ui, session: &Session, intent: Intent) -> Response {
+    let back = return_path(Some(intent.return_to));
     let authorize = ui.entra.authorize(
         intent.claims.as_deref(),
         intent.login_hint.as_deref(),
@@ -80,14 +81,15 @@ pub(crate) async fn begin(ui: &Ui, session: &Session, intent: Intent) -> Respons
     );
     let (url, proofs) = match authorize.await {
         Ok(begun) => begun,
-        Err(error) => return failed(ui, session, &error).await,
+        Err(error) => return failed(ui, session, &error, back).await,
     };
     let name = match sessions::logins(session).await {
-        Some(name) => name,
-        None => {
+        Err(error) => return session_failed(&error, back),
+        Ok(Some(name)) => name,
+        Ok(None) => {
             let name = CsrfToken::new_random().into_secret();
             if let Err(error) = sessions::set_logins(session, &name).await {
-                return session_failed(&error);
+                return session_failed(&error, back);
             }
             name
         }
@@ -99,7 +101,7 @@ pub(crate) async fn begin(ui: &Ui, session: &Session, intent: Intent) -> Respons
     };
     let expires = clock::now() + ui.settings.login_lifetime;
     if let Err(error) = ui.people.begin(login, expires).await {
-        return session_failed(&error);
+        return session_failed(&error, back);
     }
     see_other(url.as_str())
 }
@@ -111,20 +113,26 @@ pub(crate) async fn callback(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.as_deref();
-    let Some(login) = take(&ui, &session, query).await else {
+    let login = match take(&ui, &session, query).await {
+        Ok(login) => login,
+        Err(error) => return session_failed(&error, "/"),
+    };
+    let Some(login) = login else {
         return Failure::new(
             StatusCode::BAD_REQUEST,
             "This sign-in can't be finished",
             "It was begun in another browser, has been used already, or has taken too long.",
         )
-        .action(SIGN_IN)
+        .action(sign_in("/"))
         .action(HOME)
         .respond(ui.visitor(&session).await);
     };
+    let Login { proofs, intent, .. } = login;
+    let back = return_path(Some(intent.return_to));
     if has(query, "iss") {
         let provider = match ui.entra.provider().await {
             Ok(provider) => provider,
-            Err(error) => return failed(&ui, &session, &error).await,
+            Err(error) => return failed(&ui, &session, &error, back).await,
         };
         // Twice is as bad as wrong.
         let issuer = single(query, "iss");
@@ -134,13 +142,15 @@ pub(crate) async fn callback(
                 "This sign-in comes from somewhere else",
                 "The answer names another identity provider than the one that was asked.",
             )
-            .action(SIGN_IN)
+            .action(sign_in(back))
             .respond(ui.visitor(&session).await);
         }
     }
-    let Login { proofs, intent, .. } = login;
     let Some(code) = single(query, "code") else {
-        let account = ui.account(&session).await;
+        let account = match ui.account(&session, back).await {
+            Ok(account) => account,
+            Err(page) => return page,
+        };
         let asked = account.filter(|account| {
             intent.claims.is_some() && intent.login_hint == account.user.username
         });
@@ -148,7 +158,7 @@ pub(crate) async fn callback(
             account.set_turned_down(Some(intent));
             ui.keep(&session, account).await;
         }
-        return refused(query, asked.is_some()).respond(ui.visitor(&session).await);
+        return refused(query, asked.is_some(), back).respond(ui.visitor(&session).await);
     };
 
     let redeemed = ui
@@ -160,8 +170,8 @@ pub(crate) async fn callback(
             tracing::info!(tid = %user.tid, oid = %user.id, "signed in");
             let signed_in = ui.sign_in(&session, user, tokens, intent.step_ups);
             match signed_in.await {
-                Ok(()) => views::signed_in(return_path(Some(intent.return_to))),
-                Err(error) => session_failed(&error),
+                Ok(()) => views::signed_in(back),
+                Err(error) => session_failed(&error, back),
             }
         }
         Err(EntraError::Refused(error)) if error.needs_user() => Failure::new(
@@ -170,9 +180,9 @@ pub(crate) async fn callback(
             "Microsoft Entra ID did not accept the end of this sign-in.",
         )
         .fact("error", error.to_string())
-        .action(SIGN_IN)
+        .action(sign_in(back))
         .respond(ui.visitor(&session).await),
-        Err(error) => failed(&ui, &session, &error).await,
+        Err(error) => failed(&ui, &session, &error, back).await,
     }
 }
 
@@ -196,7 +206,10 @@ pub(crate) async fn logout(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let account = ui.account(&session).await;
+    let account = match ui.who(&session).await {
+        Ok(account) => account,
+        Err(error) => return still_signed_in(&error),
+    };
     let token = body.ok().and_then(|body| {
         form_urlencoded::parse(&body)
             .find(|(name, _)| name == "csrf_token")
@@ -220,13 +233,15 @@ pub(crate) async fn logout(
         notice::leave(&ui.settings, response.headers_mut());
         return response;
     };
-    ui.sign_out(&session).await;
+    if let Err(error) = ui.sign_out(&session).await {
+        return still_signed_in(&error);
+    }
     tracing::info!(tid = %account.user.tid, oid = %account.user.id, "signed out");
 
     let end_session = match ui.entra.provider().await {
         Ok(provider) => provider.end_session_endpoint.clone(),
         Err(error) => {
-            return Failure::entra(ui.entra.host(), &error)
+            return Failure::entra(ui.entra.host(), &error, HOME)
                 .fact(
                     "note",
                     "You are signed out of this app, but not of Entra ID.",
@@ -254,15 +269,19 @@ pub(crate) async fn logout(
 
 /// The sign-in that an answer belongs to: begun in this very session, not too long ago, not answered
 /// before.
-async fn take(ui: &Ui, session: &Session, query: Option<&str>) -> Option<Login> {
-    let state = single(query, "state")?;
-    let name = sessions::logins(session).await?;
-    ui.people.finish(&state, &name).await
+async fn take(ui: &Ui, session: &Session, query: Option<&str>) -> anyhow::Result<Option<Login>> {
+    let Some(state) = single(query, "state") else {
+        return Ok(None);
+    };
+    match sessions::logins(session).await? {
+        Some(name) => Ok(ui.people.finish(&state, &name).await?),
+        None => Ok(None),
+    }
 }
 
 /// The page for an answer without a code; `step_up` if it was a stronger sign-in that the API asked
 /// for, of a user who is signed in still.
-fn refused(query: Option<&str>, step_up: bool) -> Failure {
+fn refused(query: Option<&str>, step_up: bool, back: &str) -> Failure {
     let error = single(query, "error").unwrap_or_default();
     let description = single(query, "error_description").unwrap_or_default();
     let failure = match error.as_str() {
@@ -272,7 +291,7 @@ fn refused(query: Option<&str>, step_up: bool) -> Failure {
             "Without your consent this app can't ask for your subscriptions. \
              Nothing was read and nothing was kept.",
         )
-        .action(SIGN_IN)
+        .action(sign_in(back))
         .action(OTHER_ACCOUNT)
         .action(HOME),
         "access_denied" if step_up => stronger_sign_in_needed(),
@@ -281,7 +300,7 @@ fn refused(query: Option<&str>, step_up: bool) -> Failure {
             "The sign-in was cancelled",
             "Nothing was read and nothing was kept.",
         )
-        .action(SIGN_IN)
+        .action(sign_in(back))
         .action(OTHER_ACCOUNT)
         .action(HOME),
         "consent_required" => Failure::new(
@@ -289,7 +308,7 @@ fn refused(query: Option<&str>, step_up: bool) -> Failure {
             "A consent is missing",
             "You or an administrator have to agree before this app can ask for your subscriptions.",
         )
-        .action(SIGN_IN)
+        .action(sign_in(back))
         .action(OTHER_ACCOUNT)
         .action(HOME),
         "server_error" | "temporarily_unavailable" => Failure::new(
@@ -297,14 +316,14 @@ fn refused(query: Option<&str>, step_up: bool) -> Failure {
             "Microsoft Entra ID can't sign you in right now",
             "Wait a little and try again.",
         )
-        .action(SIGN_IN)
+        .action(sign_in(back))
         .action(HOME),
         _ => Failure::new(
             StatusCode::BAD_REQUEST,
             "The sign-in was not finished",
             "Microsoft Entra ID sent you back without signing you in.",
         )
-        .action(SIGN_IN)
+        .action(sign_in(back))
         .action(HOME),
     };
     // The first line says it; those after it are ids.
@@ -325,19 +344,27 @@ fn says_declined(description: &str) -> bool {
         .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
-async fn failed(ui: &Ui, session: &Session, error: &EntraError) -> Response {
+async fn failed(ui: &Ui, session: &Session, error: &EntraError, back: &str) -> Response {
     tracing::warn!(reason = error.reason(), "Entra ID failed us");
-    Failure::entra(ui.entra.host(), error).respond(ui.visitor(session).await)
+    Failure::entra(ui.entra.host(), error, retry_login(back)).respond(ui.visitor(session).await)
 }
 
-fn session_failed(error: &dyn fmt::Display) -> Response {
-    tracing::error!(%error, "the session could not be written");
+fn session_failed(error: &dyn fmt::Display, back: &'static str) -> Response {
+    tracing::error!(%error, "the session could not be read or written");
+    Failure::session_not_kept(back).respond(None)
+}
+
+/// The page for a sign-out that could not be written down: to say nothing would be worse than to fail.
+fn still_signed_in(error: &dyn fmt::Display) -> Response {
+    tracing::error!(%error, "a session could not be ended");
     Failure::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "Something went wrong here",
-        "Your session could not be kept.",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "You are still signed in here",
+        "The store that this app keeps sessions in did not take your sign-out. Go back to the app and sign out \
+         once more; until that works, close this browser before somebody else uses it.",
     )
-    .action(RETRY)
+    .retry_after(Some(HeaderValue::from_static("5")))
+    .action(HOME)
     .respond(None)
 }
 

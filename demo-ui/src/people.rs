@@ -50,7 +50,7 @@ impl People {
         match self {
             Self::Memory { logins, .. } => logins.insert(state, login, expires),
             Self::Shared { shared, .. } => {
-                let record = LoginRecord::of(&login);
+                let record = LoginRecord::of(&login, expires);
                 let kept = shared.put(Kind::Login, &state, &record, expires, When::Always);
                 kept.await?;
             }
@@ -59,33 +59,41 @@ impl People {
     }
 
     /// The sign-in of this name, if it was begun in this session. It is given once.
-    pub(crate) async fn finish(&self, state: &str, session: &str) -> Option<Login> {
+    pub(crate) async fn finish(
+        &self,
+        state: &str,
+        session: &str,
+    ) -> Result<Option<Login>, StoreError> {
         match self {
-            Self::Memory { logins, .. } => logins.take_if(state, |login| login.session == session),
+            Self::Memory { logins, .. } => {
+                Ok(logins.take_if(state, |login| login.session == session))
+            }
             Self::Shared { shared, .. } => {
-                let record: LoginRecord = heard(shared.get(Kind::Login, state).await)?;
-                let login = record.login();
-                if login.session != session {
-                    return None;
-                }
-                let mine = shared.remove(Kind::Login, state).await;
-                (mine == Ok(true)).then_some(login)
+                let record: Option<LoginRecord> = shared.get(Kind::Login, state).await?;
+                let login = record.and_then(LoginRecord::login);
+                let Some(login) = login.filter(|login| login.session == session) else {
+                    return Ok(None);
+                };
+                let mine = shared.remove(Kind::Login, state).await?;
+                Ok(mine.then_some(login))
             }
         }
     }
 
-    pub(crate) async fn account(&self, name: &str) -> Option<Arc<Account>> {
+    pub(crate) async fn account(&self, name: &str) -> Result<Option<Arc<Account>>, StoreError> {
         match self {
-            Self::Memory { accounts, .. } => accounts.get(name),
+            Self::Memory { accounts, .. } => Ok(accounts.get(name)),
             Self::Shared { shared, exchanged } => {
-                let record: AccountRecord = heard(shared.get(Kind::Account, name).await)?;
-                let account = record.account()?;
+                let record: Option<AccountRecord> = shared.get(Kind::Account, name).await?;
+                let Some(account) = record.and_then(AccountRecord::account) else {
+                    return Ok(None);
+                };
                 let seen = exchanged.get(name).unwrap_or_else(|| {
                     let seen = LastExchange::default();
                     exchanged.insert(name.to_owned(), Arc::clone(&seen), account.until);
                     seen
                 });
-                Some(Arc::new(account.with_last_exchange(seen)))
+                Ok(Some(Arc::new(account.with_last_exchange(seen))))
             }
         }
     }
@@ -119,23 +127,15 @@ impl People {
         }
     }
 
-    pub(crate) async fn remove(&self, name: &str) {
+    /// The account is ended, its tokens are forgotten.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), StoreError> {
         match self {
             Self::Memory { accounts, .. } => accounts.remove(name),
             Self::Shared { shared, exchanged } => {
+                shared.remove(Kind::Account, name).await?;
                 exchanged.remove(name);
-                if let Err(error) = shared.remove(Kind::Account, name).await {
-                    tracing::error!(reason = %error, "an account was not ended");
-                }
             }
         }
+        Ok(())
     }
-}
-
-/// What Redis has; nothing where it does not answer.
-fn heard<T>(answer: Result<Option<T>, StoreError>) -> Option<T> {
-    answer.unwrap_or_else(|error| {
-        tracing::warn!(reason = %error, "nothing is heard of Redis");
-        None
-    })
 }

@@ -12,9 +12,28 @@ pub(crate) fn return_path(wanted: Option<&str>) -> &'static str {
         .unwrap_or("/")
 }
 
+/// The sign-in that leads back to a page of ours.
+pub(crate) fn login_for(page: &str) -> &'static str {
+    match return_path(Some(page)) {
+        "/raw" => "/account/login?return=%2Fraw",
+        "/what-happened" => "/account/login?return=%2Fwhat-happened",
+        _ => "/account/login",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_page_has_its_sign_in() {
+        for page in PAGES {
+            let (_, query) = login_for(page).split_once('?').unwrap_or_default();
+            let mut query = form_urlencoded::parse(query.as_bytes());
+            let back = query.find(|(name, _)| name == "return");
+            assert_eq!(return_path(back.as_ref().map(|(_, page)| &**page)), page);
+        }
+    }
 
     #[test]
     fn ui_04_only_a_page_of_our_own_is_gone_to() {

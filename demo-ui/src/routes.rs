@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use tower_sessions::Session;
 
 use crate::config::CALLBACK;
-use crate::failure::{Failure, HOME, RETRY};
+use crate::failure::{Failure, HOME};
+use crate::return_path::return_path;
 use crate::ui::Ui;
 use crate::{assets, happened, login, security, sessions, subscriptions};
 
@@ -70,20 +72,21 @@ async fn method_not_allowed(State(ui): State<Arc<Ui>>, session: Session) -> Resp
 /// Without its store the app knows nobody: to say so is better than to show everybody the page for
 /// those who are not signed in.
 async fn sessions_are_there(State(ui): State<Arc<Ui>>, request: Request, next: Next) -> Response {
+    let here = return_path(Some(request.uri().path()));
     if let Some(shared) = &ui.shared
         && !shared.is_there().await
     {
         tracing::error!("the store of sessions does not answer");
-        return Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Sessions can't be read right now",
-            "The store that this app keeps them in does not answer. Nothing of yours is lost.",
-        )
-        .retry_after(Some(HeaderValue::from_static("5")))
-        .action(RETRY)
-        .respond(None);
+        return Failure::no_sessions(here).respond(None);
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    // All that the layer of sessions says where it can't save one; our own failures have pages.
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR
+        && response.body().size_hint().exact() == Some(0)
+    {
+        return Failure::session_not_kept(here).respond(None);
+    }
+    response
 }
 
 /// One line per request: the path, never the query, which holds codes and states.

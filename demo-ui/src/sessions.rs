@@ -13,6 +13,7 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{self, SessionStore};
 use tower_sessions::{Expiry, Session, SessionManagerLayer};
 
+use crate::clock;
 use crate::config::Settings;
 use crate::expiring::Expiring;
 use crate::shared::{Kind, Shared, StoreError, When};
@@ -52,8 +53,10 @@ pub(crate) fn cookie_name(settings: &Settings) -> String {
 }
 
 /// The name of the account that is signed in.
-pub(crate) async fn account(session: &Session) -> Option<String> {
-    session.get(ACCOUNT).await.ok().flatten()
+pub(crate) async fn account(
+    session: &Session,
+) -> Result<Option<String>, tower_sessions::session::Error> {
+    session.get(ACCOUNT).await
 }
 
 /// Puts the account into the session, under a new session id.
@@ -68,8 +71,10 @@ pub(crate) async fn sign_in(
 }
 
 /// The name under which sign-ins are begun in this session.
-pub(crate) async fn logins(session: &Session) -> Option<String> {
-    session.get(LOGINS).await.ok().flatten()
+pub(crate) async fn logins(
+    session: &Session,
+) -> Result<Option<String>, tower_sessions::session::Error> {
+    session.get(LOGINS).await
 }
 
 /// Gives the session a name for its sign-ins.
@@ -77,7 +82,7 @@ pub(crate) async fn set_logins(
     session: &Session,
     name: &str,
 ) -> Result<(), tower_sessions::session::Error> {
-    if account(session).await.is_some() {
+    if account(session).await?.is_some() {
         session.set_expiry(Some(Expiry::OnInactivity(SIGNED_IN)));
     }
     session.insert(LOGINS, name).await
@@ -133,7 +138,9 @@ impl Store {
             Self::Memory(sessions) => Ok(sessions.get(id)),
             Self::Shared(shared) => {
                 let record = shared.get(Kind::Session, &id.to_string()).await;
-                record.map_err(failed)
+                let record: Option<Record> = record.map_err(failed)?;
+                // Redis lets go of it in time; whoever restores a copy of it does not.
+                Ok(record.filter(|record| record.expiry_date > clock::now()))
             }
         }
     }

@@ -10,11 +10,12 @@ use tower_sessions::Session;
 use crate::account::Account;
 use crate::api::{ApiError, Listing};
 use crate::entra::EntraError;
-use crate::failure::{Failure, OTHER_ACCOUNT, RETRY, SIGN_IN};
+use crate::failure::{Failure, OTHER_ACCOUNT, retry, sign_in};
 use crate::indent::indent;
 use crate::login::{self, Intent};
 use crate::notice;
 use crate::problem::Problem;
+use crate::return_path::login_for;
 use crate::ui::Ui;
 use crate::views::{LandingPage, RawAnswer, RawPage, SubscriptionsPage, Visitor, page, see_other};
 
@@ -29,65 +30,61 @@ pub(crate) async fn table(
     State(ui): State<Arc<Ui>>,
     session: Session,
     headers: HeaderMap,
-) -> Response {
-    let Some(account) = ui.account(&session).await else {
+) -> Result<Response, Response> {
+    let Some(account) = ui.account(&session, "/").await? else {
         let mut cookies = HeaderMap::new();
         let landing = LandingPage {
             visitor: None,
             signed_out: notice::take(&ui.settings, &headers, &mut cookies),
         };
-        return (cookies, page(StatusCode::OK, &landing)).into_response();
+        return Ok((cookies, page(StatusCode::OK, &landing)).into_response());
     };
-    match list(&ui, &session, &account, "/").await {
-        Ok(listing) => page(
-            StatusCode::OK,
-            &SubscriptionsPage {
-                visitor: Some(Visitor::new(&account)),
-                rows: listing
-                    .pages
-                    .iter()
-                    .flat_map(|page| &page.subscriptions)
-                    .collect(),
-                tenant: &account.user.tid,
-                username: account
-                    .user
-                    .username
-                    .as_deref()
-                    .unwrap_or_else(|| &account.user.name),
-                rest: listing.rest,
-            },
-        ),
-        Err(response) => response,
-    }
+    let listing = list(&ui, &session, &account, "/").await?;
+    Ok(page(
+        StatusCode::OK,
+        &SubscriptionsPage {
+            visitor: Some(Visitor::new(&account)),
+            rows: listing
+                .pages
+                .iter()
+                .flat_map(|page| &page.subscriptions)
+                .collect(),
+            tenant: &account.user.tid,
+            username: account
+                .user
+                .username
+                .as_deref()
+                .unwrap_or_else(|| &account.user.name),
+            rest: listing.rest,
+        },
+    ))
 }
 
 /// `GET /raw`
-pub(crate) async fn raw(State(ui): State<Arc<Ui>>, session: Session) -> Response {
-    let Some(account) = ui.account(&session).await else {
-        return see_other("/account/login?return=%2Fraw");
+pub(crate) async fn raw(State(ui): State<Arc<Ui>>, session: Session) -> Result<Response, Response> {
+    let Some(account) = ui.account(&session, "/raw").await? else {
+        return Ok(see_other(login_for("/raw")));
     };
-    match list(&ui, &session, &account, "/raw").await {
-        Ok(listing) => page(
-            StatusCode::OK,
-            &RawPage {
-                visitor: Some(Visitor::new(&account)),
-                answers: listing
-                    .pages
-                    .into_iter()
-                    .map(|page| RawAnswer {
-                        url: page.url.into(),
-                        json: if page.body.len() > MAX_INDENTED {
-                            page.body
-                        } else {
-                            indent(&page.body)
-                        },
-                    })
-                    .collect(),
-                rest: listing.rest,
-            },
-        ),
-        Err(response) => response,
-    }
+    let listing = list(&ui, &session, &account, "/raw").await?;
+    Ok(page(
+        StatusCode::OK,
+        &RawPage {
+            visitor: Some(Visitor::new(&account)),
+            answers: listing
+                .pages
+                .into_iter()
+                .map(|page| RawAnswer {
+                    url: page.url.into(),
+                    json: if page.body.len() > MAX_INDENTED {
+                        page.body
+                    } else {
+                        indent(&page.body)
+                    },
+                })
+                .collect(),
+            rest: listing.rest,
+        },
+    ))
 }
 
 /// Asks the API; what goes wrong is the response to give. `here` is the page to come back to.
@@ -115,12 +112,12 @@ async fn ask(
             tracing::info!(reason = %error, "no new token without the user");
             return Err(match error.claims {
                 Some(claims) => step_up(ui, session, account, claims, here).await,
-                None => sign_in_again(Problem::default()).respond(visitor()),
+                None => sign_in_again(Problem::default(), here).respond(visitor()),
             });
         }
         Err(error) => {
             tracing::warn!(reason = error.reason(), "Entra ID gave no new token");
-            return Err(Failure::entra(ui.entra.host(), &error).respond(visitor()));
+            return Err(Failure::entra(ui.entra.host(), &error, retry(here)).respond(visitor()));
         }
     };
     let error = match ui.api.subscriptions(&token).await {
@@ -133,7 +130,7 @@ async fn ask(
         }
         Err(error) => error,
     };
-    Err(failure(error, ui.api.url().as_str()).respond(visitor()))
+    Err(failure(error, ui.api.url().as_str(), here).respond(visitor()))
 }
 
 /// Sends the user to sign in again with what was asked for, unless that has been tried enough.
@@ -151,7 +148,7 @@ async fn step_up(
             "You have signed in again as the API asked, and it asks once more. \
              Your organization's policies may not allow this from here.",
         )
-        .action(SIGN_IN)
+        .action(sign_in(here))
         .respond(Some(Visitor::new(account)));
     };
     let intent = Intent {
@@ -169,25 +166,25 @@ async fn step_up(
     login::begin(ui, session, intent).await
 }
 
-fn failure(error: ApiError, address: &str) -> Failure {
+fn failure(error: ApiError, address: &str, here: &'static str) -> Failure {
     const WHO: &str = "The API";
     match error {
-        ApiError::Http(error) => Failure::no_answer(WHO, address, &error),
+        ApiError::Http(error) => Failure::no_answer(WHO, address, &error, retry(here)),
         // `list` has dealt with it.
-        ApiError::Challenge(_) => sign_in_again(Problem::default()),
+        ApiError::Challenge(_) => sign_in_again(Problem::default(), here),
         ApiError::Unreadable => Failure::new(
             StatusCode::BAD_GATEWAY,
             "The API gave an answer that can't be read",
             "It is not the list of subscriptions that was asked for.",
         )
         .fact("address", address)
-        .action(RETRY),
+        .action(retry(here)),
         ApiError::Status {
             status,
             retry_after,
             problem,
         } => match status {
-            StatusCode::UNAUTHORIZED => sign_in_again(problem),
+            StatusCode::UNAUTHORIZED => sign_in_again(problem, here),
             StatusCode::FORBIDDEN if problem.has_fact("aadsts", DISABLED) => Failure::new(
                 status,
                 "This account is disabled",
@@ -195,15 +192,15 @@ fn failure(error: ApiError, address: &str) -> Failure {
             )
             .details(problem)
             .action(OTHER_ACCOUNT)
-            .action(RETRY),
+            .action(retry(here)),
             StatusCode::FORBIDDEN => Failure::new(
                 status,
                 "You are not allowed to see this",
                 "The API knows who you are and refuses this request.",
             )
             .problem(problem)
-            .action(RETRY)
-            .action(SIGN_IN),
+            .action(retry(here))
+            .action(sign_in(here)),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::new(
                 status,
                 "The API is too busy",
@@ -211,7 +208,7 @@ fn failure(error: ApiError, address: &str) -> Failure {
             )
             .problem(problem)
             .retry_after(retry_after)
-            .action(RETRY),
+            .action(retry(here)),
             _ => Failure::new(
                 match status {
                     StatusCode::GATEWAY_TIMEOUT => status,
@@ -222,17 +219,17 @@ fn failure(error: ApiError, address: &str) -> Failure {
             )
             .problem(problem)
             .retry_after(retry_after)
-            .action(RETRY),
+            .action(retry(here)),
         },
     }
 }
 
-fn sign_in_again(problem: Problem) -> Failure {
+fn sign_in_again(problem: Problem, here: &str) -> Failure {
     Failure::new(
         StatusCode::UNAUTHORIZED,
         "Your sign-in is no longer accepted",
         "It may have expired or been revoked. Sign in again to go on.",
     )
     .problem(problem)
-    .action(SIGN_IN)
+    .action(sign_in(here))
 }

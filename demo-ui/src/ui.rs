@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::response::Response;
 use oauth2::CsrfToken;
 use tower_sessions::Session;
 
@@ -10,6 +11,7 @@ use crate::api::Api;
 use crate::clock;
 use crate::config::Settings;
 use crate::entra::{Entra, Tokens, User};
+use crate::failure::Failure;
 use crate::http_client;
 use crate::people::People;
 use crate::sessions;
@@ -32,7 +34,7 @@ impl Ui {
         let settings = Arc::new(settings);
         let http = http_client::client(&settings)?;
         let shared = match &settings.redis_url {
-            Some(url) => Some(Arc::new(Shared::new(url, &settings.client_secret)?)),
+            Some(url) => Some(Arc::new(Shared::new(url, &settings)?)),
             None => None,
         };
         Ok(Arc::new(Self {
@@ -44,20 +46,36 @@ impl Ui {
         }))
     }
 
-    /// Who is signed in in this session.
-    pub(crate) async fn account(&self, session: &Session) -> Option<Arc<Account>> {
-        let name = sessions::account(session).await?;
-        self.people.account(&name).await
+    /// Who is signed in in this session. That the store can't be read is an error: nobody is told that they are
+    /// signed out who are not.
+    pub(crate) async fn who(&self, session: &Session) -> anyhow::Result<Option<Arc<Account>>> {
+        match sessions::account(session).await? {
+            Some(name) => Ok(self.people.account(&name).await?),
+            None => Ok(None),
+        }
     }
 
-    /// What pages need to know about who is looking at them.
+    /// The same, with the page for those who can't be told: its way on is `here`.
+    pub(crate) async fn account(
+        &self,
+        session: &Session,
+        here: &'static str,
+    ) -> Result<Option<Arc<Account>>, Response> {
+        self.who(session).await.map_err(|error| {
+            tracing::error!(%error, "the session could not be read");
+            Failure::no_sessions(here).respond(None)
+        })
+    }
+
+    /// What pages need to know about who is looking at them, as far as that is known.
     pub(crate) async fn visitor(&self, session: &Session) -> Option<Visitor> {
-        Some(Visitor::new(&*self.account(session).await?))
+        let account = self.who(session).await.ok().flatten()?;
+        Some(Visitor::new(&account))
     }
 
     /// What has become of the account in this request is there for the next.
     pub(crate) async fn keep(&self, session: &Session, account: &Account) {
-        if let Some(name) = sessions::account(session).await {
+        if let Ok(Some(name)) = sessions::account(session).await {
             self.people.keep(&name, account).await;
         }
     }
@@ -70,8 +88,8 @@ impl Ui {
         tokens: Tokens,
         step_ups: u32,
     ) -> anyhow::Result<()> {
-        if let Some(previous) = sessions::account(session).await {
-            self.people.remove(&previous).await;
+        if let Some(previous) = sessions::account(session).await? {
+            self.people.remove(&previous).await?;
         }
         let name = CsrfToken::new_random().into_secret();
         sessions::sign_in(session, &name).await?;
@@ -82,12 +100,11 @@ impl Ui {
     }
 
     /// Forgets the user, tokens included, and ends the session.
-    pub(crate) async fn sign_out(&self, session: &Session) {
-        if let Some(name) = sessions::account(session).await {
-            self.people.remove(&name).await;
+    pub(crate) async fn sign_out(&self, session: &Session) -> anyhow::Result<()> {
+        if let Some(name) = sessions::account(session).await? {
+            self.people.remove(&name).await?;
         }
-        if let Err(error) = session.flush().await {
-            tracing::error!(%error, "the session could not be ended");
-        }
+        session.flush().await?;
+        Ok(())
     }
 }

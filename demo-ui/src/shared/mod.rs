@@ -1,7 +1,7 @@
 //! Sessions, sign-ins and accounts in Redis, so that the app runs on several machines.
 //!
 //! What is kept there is sealed: whoever reads the store reads neither a token nor a session. The key
-//! follows from the app's own client secret, which all its machines have.
+//! follows from the app's own client secret, which all its machines have, and is another for each app.
 
 mod records;
 mod seal;
@@ -11,17 +11,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, TlsCertificates,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
+use url::Url;
 
 pub(crate) use self::records::{AccountRecord, LoginRecord};
 
 use self::seal::Seal;
 use crate::clock;
+use crate::config::{Settings, is_loopback};
 
 /// How long an answer of Redis is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -82,15 +86,32 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     /// Nothing is connected to yet.
-    pub(crate) fn new(url: &SecretString, secret: &SecretString) -> anyhow::Result<Self> {
-        let client = Client::open(url.expose_secret()).map_err(|_says_the_address| {
-            anyhow::anyhow!("redis_url is no address such as rediss://redis.example.com:6380")
+    pub(crate) fn new(url: &SecretString, settings: &Settings) -> anyhow::Result<Self> {
+        let url = url.expose_secret();
+        let client = match &settings.redis_ca {
+            Some(pem) => {
+                anyhow::ensure!(
+                    url.starts_with("rediss://"),
+                    "redis_ca is for a Redis with TLS, whose address begins with rediss://"
+                );
+                let root_cert = Some(pem.clone());
+                let roots = TlsCertificates {
+                    client_tls: None,
+                    root_cert,
+                };
+                Client::build_with_tls(url, roots)
+            }
+            None => Client::open(url),
+        };
+        let client = client.map_err(|_says_the_address| {
+            anyhow::anyhow!(
+                "redis_url is no address such as rediss://redis.example.com:6380, or redis_ca no certificate"
+            )
         })?;
         Ok(Self {
             client,
             connection: Mutex::default(),
-            seal: Seal::new(secret.expose_secret().as_bytes())
-                .context("the key of what is kept in Redis")?,
+            seal: Seal::new(settings).context("the key of what is kept in Redis")?,
         })
     }
 
@@ -113,7 +134,7 @@ impl Shared {
         let sealed = self.seal.close(&name, plain)?;
         let life = (expires - clock::now()).whole_milliseconds();
         let Ok(life @ 1..) = u64::try_from(life) else {
-            return Ok(false);
+            return Err(StoreError("a value would be over before it is kept"));
         };
         let mut command = redis::cmd("SET");
         command.arg(&name).arg(sealed).arg("PX").arg(life);
@@ -194,6 +215,34 @@ impl Shared {
     }
 }
 
+/// Whether a password goes through a network in the clear.
+pub(crate) fn tells_its_password(url: &SecretString) -> bool {
+    Url::parse(url.expose_secret())
+        .is_ok_and(|url| url.scheme() == "redis" && url.password().is_some() && !is_loopback(&url))
+}
+
 fn is_broken(error: &RedisError) -> bool {
     error.is_io_error() || error.is_connection_dropped() || error.is_timeout()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_told_where_it_is_sent_elsewhere_without_tls() {
+        for (url, told) in [
+            ("redis://:pw@redis.example:6379", true),
+            ("redis://user:pw@10.0.0.1", true),
+            ("redis://redis.example", false),
+            ("redis://:pw@localhost:6379", false),
+            ("redis://:pw@127.0.0.1", false),
+            ("redis://:pw@[::1]:6379", false),
+            ("rediss://:pw@redis.example", false),
+            ("redis+unix:///socket", false),
+        ] {
+            let url = SecretString::from(url.to_owned());
+            assert_eq!(tells_its_password(&url), told, "{}", url.expose_secret());
+        }
+    }
 }

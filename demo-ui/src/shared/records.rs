@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::account::Account;
+use crate::clock;
 use crate::entra::{Proofs, Tokens, User};
 use crate::login::{Intent, Login};
 use crate::return_path::return_path;
@@ -45,6 +46,8 @@ pub(crate) struct LoginRecord {
     verifier: String,
     nonce: String,
     intent: IntentRecord,
+    /// Until when it can be finished.
+    until: i64,
 }
 
 impl AccountRecord {
@@ -77,9 +80,11 @@ impl AccountRecord {
         }
     }
 
-    /// `None` where it is of no use.
+    /// `None` where its time is over: Redis lets go of it by then, but whoever restores a copy of Redis does
+    /// not.
     pub(crate) fn account(self) -> Option<Account> {
         let time = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+        let until = time(self.until).filter(|until| *until > clock::now())?;
         let user = User {
             issuer: self.issuer,
             tid: self.tid,
@@ -98,7 +103,7 @@ impl AccountRecord {
             CsrfToken::new(self.csrf),
             tokens,
             self.step_ups,
-            time(self.until)?,
+            until,
         );
         account.set_turned_down(self.turned_down.map(IntentRecord::intent));
         // As it is in the store.
@@ -130,7 +135,7 @@ impl IntentRecord {
 }
 
 impl LoginRecord {
-    pub(crate) fn of(login: &Login) -> Self {
+    pub(crate) fn of(login: &Login, until: OffsetDateTime) -> Self {
         let (verifier, nonce) = login.proofs.secrets();
         Self {
             session: login.session.clone(),
@@ -138,11 +143,16 @@ impl LoginRecord {
             verifier: verifier.to_owned(),
             nonce: nonce.to_owned(),
             intent: IntentRecord::of(&login.intent),
+            until: until.unix_timestamp(),
         }
     }
 
-    pub(crate) fn login(self) -> Login {
-        Login {
+    /// `None` where its time is over.
+    pub(crate) fn login(self) -> Option<Login> {
+        if self.until <= clock::now().unix_timestamp() {
+            return None;
+        }
+        Some(Login {
             session: self.session,
             proofs: Proofs::restored(
                 CsrfToken::new(self.state),
@@ -150,6 +160,50 @@ impl LoginRecord {
                 CsrfToken::new(self.nonce),
             ),
             intent: self.intent.intent(),
-        }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(until: OffsetDateTime) -> Account {
+        let user = User {
+            issuer: "i".to_owned(),
+            tid: "t".to_owned(),
+            id: "o".to_owned(),
+            name: "Alice".to_owned(),
+            username: None,
+            logout_hint: None,
+        };
+        let now = clock::now();
+        let tokens = Tokens::restored(AccessToken::new("a".to_owned()), None, (now, now));
+        Account::new(user, tokens, 0, until)
+    }
+
+    #[tokio::test]
+    async fn ui_05_what_is_put_back_into_redis_is_over_when_it_would_have_been() {
+        let later = clock::now() + time::Duration::minutes(1);
+        let before = clock::now() - time::Duration::seconds(1);
+        let kept = |until| async move { AccountRecord::of(&account(until)).await.account() };
+        assert!(kept(later).await.is_some());
+        assert!(kept(before).await.is_none());
+
+        let login = |until| {
+            let proofs = Proofs::restored(
+                CsrfToken::new("s".to_owned()),
+                PkceCodeVerifier::new("v".to_owned()),
+                CsrfToken::new("n".to_owned()),
+            );
+            let login = Login {
+                session: "one".to_owned(),
+                proofs,
+                intent: Intent::default(),
+            };
+            LoginRecord::of(&login, until).login()
+        };
+        assert!(login(later).is_some());
+        assert!(login(before).is_none());
     }
 }

@@ -7,7 +7,10 @@ use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use secrecy::ExposeSecret as _;
+
 use super::StoreError;
+use crate::config::Settings;
 
 /// Begins every name in the store.
 const PREFIX: &str = "demo-ui:1:";
@@ -18,11 +21,14 @@ pub(super) struct Seal {
 }
 
 impl Seal {
-    pub(super) fn new(secret: &[u8]) -> anyhow::Result<Self> {
+    /// The key of an app: another client or another address with the same secret opens nothing.
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let secret = settings.client_secret.expose_secret().as_bytes();
+        let app = format!("{} {}", settings.client_id, settings.public_origin);
         let key = |purpose: &'static [u8]| -> anyhow::Result<[u8; 32]> {
             let wrong = |_| anyhow!("the system's cryptography refused to derive a key");
             let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"demo-ui").extract(secret);
-            let info = [purpose];
+            let info = [purpose, b" ", app.as_bytes()];
             let okm = secret.expand(&info, hkdf::HKDF_SHA256).map_err(wrong)?;
             let mut key = [0; 32];
             okm.fill(&mut key).map_err(wrong)?;
@@ -71,10 +77,46 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    fn seal(secret: &str, client: &str, public_url: &str) -> Seal {
+        let mut config = Config::new(
+            "organizations",
+            client,
+            secret.to_owned().into(),
+            "http://127.0.0.1:8080".parse().unwrap(),
+            "api://x/.default",
+        );
+        config.public_url = Some(public_url.parse().unwrap());
+        Seal::new(&config.resolve(([127, 0, 0, 1], 1).into()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn another_app_with_the_same_secret_opens_nothing() {
+        let mine = seal("secret", "ui", "https://ui.example");
+        let name = mine.name("session", "one");
+        let sealed = mine.close(&name, b"token".to_vec()).unwrap();
+        let again = seal("secret", "ui", "https://ui.example/");
+        assert_eq!(again.name("session", "one"), name);
+        assert!(again.open(&name, sealed.clone()).is_some());
+        for (client, public_url) in [
+            ("other", "https://ui.example"),
+            ("ui", "https://staging.example"),
+        ] {
+            let other = seal("secret", client, public_url);
+            assert_ne!(other.name("session", "one"), name);
+            assert_eq!(
+                other.open(&name, sealed.clone()),
+                None,
+                "{client} {public_url}"
+            );
+        }
+    }
 
     #[test]
     fn only_the_same_secret_opens_and_only_under_the_same_name() {
-        let (seal, other) = (Seal::new(b"secret").unwrap(), Seal::new(b"other").unwrap());
+        let of = |secret| seal(secret, "ui", "https://ui.example");
+        let (seal, other) = (of("secret"), of("other"));
         let name = seal.name("account", "alice");
         let sealed = seal.close(&name, b"token".to_vec()).unwrap();
         assert!(!sealed.windows(5).any(|part| part == b"token"));

@@ -64,6 +64,41 @@ async fn a_busy_api_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_failure_leads_back_to_the_page_it_was_on() {
+    let world = World::start().await;
+    let browser = world.browser();
+    world.sign_in(&browser, "alice").await;
+    for (page, login) in [
+        ("/", "/account/login"),
+        ("/raw", "/account/login?return=%2Fraw"),
+        ("/what-happened", "/account/login?return=%2Fwhat-happened"),
+    ] {
+        for (status, label, way) in [
+            (429, "Try again", page),
+            (403, "Try again", page),
+            (403, "Sign in again", login),
+            (401, "Sign in again", login),
+            (500, "Try again", page),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            world.api.answers(move |_| status.into_response());
+            let shown = browser.get(page).await;
+            let link = format!(r#"href="{way}">{label}"#);
+            assert!(shown.shows(&link), "{status} on {page}: {}", shown.text);
+        }
+    }
+    // A sign-in that fails is begun anew, and leads to where it should have led.
+    let world = World::start().await;
+    world.entra.set(|knobs| knobs.discovery_fails = true);
+    let page = world.browser().get("/account/login?return=%2Fraw").await;
+    assert!(
+        page.shows(r#"href="/account/login?return=%2Fraw">Try again"#),
+        "{}",
+        page.text
+    );
+}
+
+#[tokio::test]
 async fn a_refused_token_leads_to_a_sign_in() {
     let world = World::start().await;
     world.api.answers(|_| {

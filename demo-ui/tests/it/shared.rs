@@ -1,6 +1,6 @@
 //! Sessions in Redis: the app runs on several machines, and Redis reads nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,8 +20,13 @@ struct Redis {
 
 impl Redis {
     /// `None`, said aloud, where there is no Redis on this machine; in CI that fails.
-    #[expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
     async fn start() -> Option<Self> {
+        Self::with(|_| Vec::new()).await
+    }
+
+    /// With more options; what they name may be written to its folder first.
+    #[expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
+    async fn with(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         if Command::new("redis-server")
             .arg("--version")
             .output()
@@ -37,8 +42,9 @@ impl Redis {
         let name = format!("demo-ui-redis-{}", uuid::Uuid::new_v4().simple());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).unwrap();
+        let options = options(&folder);
         let redis = Self {
-            process: spawn(&folder),
+            process: spawn(&folder, &options),
             folder,
         };
         redis.until_it_answers().await;
@@ -63,6 +69,14 @@ impl Redis {
             sleep(Duration::from_millis(10)).await;
         }
         panic!("redis-server does not answer");
+    }
+
+    /// What somebody says who has all rights.
+    fn say(&self, words: &[&str]) {
+        let mut connection = self.connection().unwrap();
+        let (first, rest) = words.split_first().unwrap();
+        let mut command = redis::cmd(first);
+        command.arg(rest).exec(&mut connection).unwrap();
     }
 
     fn stop(&mut self) {
@@ -90,9 +104,10 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(folder: &PathBuf) -> Child {
+fn spawn(folder: &Path, options: &[String]) -> Child {
     Command::new("redis-server")
         .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
+        .args(options)
         .current_dir(folder)
         .stdout(Stdio::null())
         .spawn()
@@ -245,11 +260,109 @@ async fn without_redis_the_app_says_so_and_recovers() {
     }
     assert_eq!(here.get("/assets/style.css").await.status, 200);
     assert_eq!(here.get("/healthz").await.status, 200);
-    redis.process = spawn(&redis.folder);
+    redis.process = spawn(&redis.folder, &[]);
     redis.until_it_answers().await;
     // This one is empty: she has to sign in again, and can.
     assert!(here.get("/").await.shows("Sign in with Microsoft"));
     assert!(world.sign_in(&here, "alice").await.shows("access-alice"));
+}
+
+/// As after a failover: this one is the other's copy now.
+#[tokio::test]
+async fn ui_06_where_redis_takes_no_sign_out_the_user_is_told_so() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, _) = two(&redis).await;
+    let token = world.sign_in(&here, "alice").await.csrf_token();
+    redis.say(&["REPLICAOF", "127.0.0.1", "1"]);
+    let page = here.sign_out(&token).await;
+    assert_eq!(page.status, 503);
+    assert!(page.shows("You are still signed in here"), "{}", page.text);
+    assert!(page.shows(r#"href="/""#), "a way on");
+    assert!(here.get("/").await.shows("access-alice"), "it is true");
+    // Who begins a sign-in there has a page as well, and so has who never had a session.
+    for browser in [&here, &world.browser()] {
+        let page = browser.get("/account/login?return=%2Fraw").await;
+        assert_eq!(page.status, 503);
+        assert!(page.shows("could not be kept") && page.shows(r#"href="/raw""#));
+    }
+    redis.say(&["REPLICAOF", "NO", "ONE"]);
+    assert!(here.sign_out(&token).await.location().contains("logout"));
+    assert!(here.get("/").await.shows("Sign in with Microsoft"));
+}
+
+/// It answers, but tells nothing.
+#[tokio::test]
+async fn ui_06_where_redis_can_not_be_read_nobody_is_said_to_be_signed_out() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, _) = two(&redis).await;
+    let token = world.sign_in(&here, "alice").await.csrf_token();
+    // What is allowed stays so on connections that are open.
+    redis.say(&["ACL", "SETUSER", "default", "-get"]);
+    for path in ["/", "/raw", "/what-happened"] {
+        let page = here.get(path).await;
+        assert_eq!(page.status, 503, "{path}: {}", page.text);
+        assert!(
+            page.shows("Sessions can&#39;t be read right now"),
+            "{}",
+            page.text
+        );
+        assert!(page.shows(&format!(r#"href="{path}""#)), "{path} again");
+    }
+    let page = here.sign_out(&token).await;
+    assert_eq!(page.status, 503);
+    assert!(page.shows("You are still signed in here"), "{}", page.text);
+    redis.say(&["ACL", "SETUSER", "default", "+get"]);
+    assert!(here.get("/").await.shows("access-alice"));
+}
+
+#[tokio::test]
+async fn redis_with_tls_is_believed_by_its_certificate() {
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let mut root = String::new();
+    let redis = Redis::with(|folder| {
+        let names = ["localhost".to_owned()];
+        let certified = rcgen::generate_simple_self_signed(names).unwrap();
+        root = certified.cert.pem();
+        std::fs::write(folder.join("cert.pem"), &root).unwrap();
+        let key = certified.signing_key.serialize_pem();
+        std::fs::write(folder.join("key.pem"), key).unwrap();
+        let options = format!(
+            "--tls-port {port} --tls-cert-file cert.pem --tls-key-file key.pem \
+             --tls-ca-cert-file cert.pem --tls-auth-clients no"
+        );
+        options.split_whitespace().map(str::to_owned).collect()
+    });
+    let Some(redis) = redis.await else { return };
+    redis.say(&["CONFIG", "SET", "requirepass", "hunter2"]);
+    let url = format!("rediss://:hunter2@localhost:{port}");
+    let world = World::with(|config| {
+        config.redis_url = Some(url.clone().into());
+        config.redis_ca = Some(root.clone().into());
+    });
+    let world = world.await;
+    assert!(
+        world
+            .sign_in(&world.browser(), "alice")
+            .await
+            .shows("access-alice")
+    );
+    // Nobody has vouched for it, or it is not the password.
+    let wrong = format!("rediss://:wrong@localhost:{port}");
+    for (url, ca) in [(url, None), (wrong, Some(root.into_bytes()))] {
+        let world = World::with(|config| {
+            config.redis_url = Some(url.into());
+            config.redis_ca = ca;
+        });
+        let page = world.await.browser().get("/").await;
+        assert_eq!(page.status, 503);
+    }
 }
 
 /// It takes connections and says nothing, as where packets are lost.
@@ -307,6 +420,16 @@ async fn an_address_that_is_none_is_refused_at_the_start_without_being_repeated(
         "http://127.0.0.1:9".parse().unwrap(),
     );
     let mut config = config(&entra, &api);
+    config.redis_ca = Some(b"of no store".to_vec());
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.contains("no redis_url"), "{error}");
+    config.redis_url = Some("redis://user:pass-word@redis".to_owned().into());
+    let error = config.check().unwrap_err().to_string();
+    assert!(
+        error.contains("rediss://") && !error.contains("pass-word"),
+        "{error}"
+    );
+    config.redis_ca = None;
     config.redis_url = Some("http://user:pass-word@redis".to_owned().into());
     for error in [
         config.check().unwrap_err(),
