@@ -132,6 +132,9 @@ fn entra(config: &Config) -> Entra {
     if let Some(path) = &config.entra.ca_file {
         entra = entra.ca_file(path);
     }
+    if config.entra.own_signing_keys {
+        entra = entra.own_signing_keys_of(&config.entra.client_id);
+    }
     entra
 }
 

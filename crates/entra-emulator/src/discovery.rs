@@ -11,6 +11,7 @@ use url::{Position, Url};
 
 use crate::aadsts;
 use crate::directory::TokenVersion;
+use crate::encoding::is_guid;
 use crate::error::{AadError, RequestIds};
 use crate::form::Form;
 use crate::state::State;
@@ -20,10 +21,17 @@ use crate::tenant::Authority;
 pub(crate) async fn v2(
     Shared(state): Shared<Arc<State>>,
     Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     serve(&state, &tenant, &headers, |authority| {
-        document(&state, &tenant, authority, TokenVersion::V2)
+        document(
+            &state,
+            &tenant,
+            authority,
+            TokenVersion::V2,
+            appid(query).as_deref(),
+        )
     })
 }
 
@@ -31,10 +39,17 @@ pub(crate) async fn v2(
 pub(crate) async fn v1(
     Shared(state): Shared<Arc<State>>,
     Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     serve(&state, &tenant, &headers, |authority| {
-        document(&state, &tenant, authority, TokenVersion::V1)
+        document(
+            &state,
+            &tenant,
+            authority,
+            TokenVersion::V1,
+            appid(query).as_deref(),
+        )
     })
 }
 
@@ -42,10 +57,11 @@ pub(crate) async fn v1(
 pub(crate) async fn keys_v2(
     Shared(state): Shared<Arc<State>>,
     Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     serve(&state, &tenant, &headers, |authority| {
-        state.keys_document(TokenVersion::V2, authority.id())
+        state.keys_document(TokenVersion::V2, authority.id(), appid(query).as_deref())
     })
 }
 
@@ -53,11 +69,21 @@ pub(crate) async fn keys_v2(
 pub(crate) async fn keys_v1(
     Shared(state): Shared<Arc<State>>,
     Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     serve(&state, &tenant, &headers, |authority| {
-        state.keys_document(TokenVersion::V1, authority.id())
+        state.keys_document(TokenVersion::V1, authority.id(), appid(query).as_deref())
     })
+}
+
+/// The application whose own keys are asked for. What is no client id is passed over.
+fn appid(query: Option<String>) -> Option<String> {
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    query
+        .get("appid")
+        .filter(|id| is_guid(id))
+        .map(str::to_owned)
 }
 
 fn serve(
@@ -150,12 +176,22 @@ fn resources_host(state: &State) -> String {
         .unwrap_or_default()
 }
 
-fn document(state: &State, tenant: &str, authority: &Authority, version: TokenVersion) -> Value {
+fn document(
+    state: &State,
+    tenant: &str,
+    authority: &Authority,
+    version: TokenVersion,
+    appid: Option<&str>,
+) -> Value {
     // Endpoints keep the tenant as it was written; the issuer has its id, or the template.
     let base = format!("{}/{tenant}", state.url);
     let keys = match version {
         TokenVersion::V1 => format!("{base}/discovery/keys"),
         TokenVersion::V2 => format!("{base}/discovery/v2.0/keys"),
+    };
+    let keys = match appid {
+        Some(appid) => format!("{keys}?appid={appid}"),
+        None => keys,
     };
     json!({
         "issuer": state.issuer(version, authority.id_or_template()),

@@ -235,7 +235,7 @@ impl Emulator {
     #[must_use]
     pub fn jwks(&self, tenant: Option<&str>) -> Value {
         self.state
-            .keys_document(crate::directory::TokenVersion::V2, tenant)
+            .keys_document(crate::directory::TokenVersion::V2, tenant, None)
     }
 
     /// Serves this instead of the keys documents.

@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::arm::rate::{Buckets, RateLimit};
 use crate::clock::Clock;
 use crate::decision::Decisions;
-use crate::directory::{Directory, TokenVersion};
+use crate::directory::{Application, Directory, TokenVersion};
 use crate::encoding::random;
 use crate::event::Event;
 use crate::grant::store::Grants;
-use crate::keys::{KeyError, KeyRing};
+use crate::keys::{KeyError, KeyRing, SigningKey};
 use crate::pages::session::Sessions;
 use crate::state_file::StateFile;
 use crate::taps::Taps;
@@ -200,12 +200,41 @@ impl State {
         }
     }
 
-    pub(crate) fn keys_document(&self, version: TokenVersion, tenant: Option<&str>) -> Value {
+    /// The key that signs tokens for `resource`.
+    pub(crate) fn signing_key(&self, resource: &Application) -> Result<Arc<SigningKey>, KeyError> {
+        if !resource.own_signing_key {
+            return Ok(self.keys.current());
+        }
+        let client_id = &resource.client_id;
+        let is_new = !self.keys.has_of_application(client_id);
+        let key = self.keys.of_application(client_id, self.now());
+        if is_new {
+            self.keep();
+        }
+        key
+    }
+
+    /// The keys by which the tokens of a tenant are judged; with `appid`, those of that application.
+    pub(crate) fn keys_document(
+        &self,
+        version: TokenVersion,
+        tenant: Option<&str>,
+        appid: Option<&str>,
+    ) -> Value {
+        let directory = self.directory();
+        let with_its_own = appid
+            .and_then(|id| directory.application(id))
+            // One that cannot be made is not there.
+            .filter(|app| app.own_signing_key && self.signing_key(app).is_ok());
+        let own = with_its_own.map(|app| &*app.client_id);
         match version {
-            TokenVersion::V1 => self.keys.jwks(None::<fn(Option<&str>) -> String>),
-            TokenVersion::V2 => self.keys.jwks(Some(|own: Option<&str>| {
-                self.issuer(TokenVersion::V2, own.or(tenant).unwrap_or("{tenantid}"))
-            })),
+            TokenVersion::V1 => self.keys.jwks(own, None::<fn(Option<&str>) -> String>),
+            TokenVersion::V2 => self.keys.jwks(
+                own,
+                Some(|own: Option<&str>| {
+                    self.issuer(TokenVersion::V2, own.or(tenant).unwrap_or("{tenantid}"))
+                }),
+            ),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Entra {
     pub(crate) tenants: Tenants,
     pub(crate) allow_http_loopback: bool,
     pub(crate) ca_file: Option<PathBuf>,
+    /// The application whose tokens keys of its own sign.
+    pub(crate) keys_of: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,26 @@ impl Entra {
         self
     }
 
+    /// Takes the signing keys of this application, named by its client id, in place of the tenant's: where
+    /// Entra ID signs the application's tokens with a key of its own, as it does once claims are mapped for
+    /// it. They are only in the documents that are asked for with `?appid=`; without this every such token is
+    /// refused for a key that is unknown.
+    ///
+    /// ```
+    /// use tower_obo::Entra;
+    ///
+    /// let api = "6e74172b-be56-4843-9ff4-e66a39bb12e3";
+    /// let entra = Entra::tenant("72f988bf-86f1-41af-91ab-2d7cd011db47").own_signing_keys_of(api);
+    /// # let _ = entra;
+    /// ```
+    ///
+    /// <https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-signature>
+    #[must_use]
+    pub fn own_signing_keys_of(mut self, client_id: impl Into<String>) -> Self {
+        self.keys_of = Some(client_id.into());
+        self
+    }
+
     /// The issuer of the v2.0 tokens of that tenant, by which clients find whom to ask for one.
     ///
     /// ```
@@ -107,6 +129,7 @@ impl Entra {
             tenants,
             allow_http_loopback: false,
             ca_file: None,
+            keys_of: None,
         }
     }
 
@@ -132,6 +155,9 @@ impl Entra {
 
     pub(crate) fn make_lower_case(&mut self) {
         self.authority.make_ascii_lowercase();
+        if let Some(client_id) = &mut self.keys_of {
+            client_id.make_ascii_lowercase();
+        }
         match &mut self.tenants {
             Tenants::One(tenant) => tenant.make_ascii_lowercase(),
             Tenants::Listed(tenants) => tenants.iter_mut().for_each(|t| t.make_ascii_lowercase()),
@@ -157,6 +183,12 @@ impl Entra {
                     ),
                 ));
             }
+        }
+        if let Some(client_id) = self.keys_of.as_ref().filter(|id| !is_guid(id)) {
+            problems.push((
+                "own_signing_keys_of",
+                format!("{client_id:?} is no client id: give the application's GUID"),
+            ));
         }
         if matches!(&self.tenants, Tenants::Listed(tenants) if tenants.is_empty()) {
             problems.push(("tenant", "the list of tenants is empty".to_owned()));

@@ -127,6 +127,7 @@ fn provider(entra: &Entra) -> (&'static str, Value) {
         ca_file,
         allow_http_loopback,
         answer_claims_challenges,
+        own_signing_keys,
         credential,
         other,
     } = entra;
@@ -145,6 +146,7 @@ fn provider(entra: &Entra) -> (&'static str, Value) {
                 "tenant": tenant,
                 "authority": authority,
                 "answer_claims_challenges": answer_claims_challenges,
+                "own_signing_keys": own_signing_keys,
             });
             merge(&mut table, own);
             ("entra", table)

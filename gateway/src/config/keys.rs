@@ -14,7 +14,7 @@ pub(crate) use self::{
 };
 
 /// One setting.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     /// As the file has it, with the tables it stands in.
     pub(crate) name: &'static str,

@@ -161,6 +161,8 @@ pub struct Entra {
     /// Whether Entra ID is told that claims challenges of the downstream APIs are answered (client
     /// capability `cp1`).
     pub answer_claims_challenges: bool,
+    /// Whether keys of the application's own sign its tokens, which only the documents with `?appid=` lead to.
+    pub own_signing_keys: bool,
     /// How we prove who we are.
     pub credential: Credential,
     /// Who issues the tokens, where that is not Entra ID. `tenant` is empty then.

@@ -97,6 +97,7 @@ impl Resolver<'_> {
                 .map(|given| given.value.into()),
             allow_http_loopback,
             answer_claims_challenges: false,
+            own_signing_keys: false,
             credential: credential?,
             other: Some(OtherProvider {
                 issuer: issuer.value.to_owned(),

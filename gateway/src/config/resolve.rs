@@ -304,6 +304,7 @@ impl Resolver<'_> {
                 .map(|given| given.value.into()),
             allow_http_loopback,
             answer_claims_challenges: self.settings.switch("entra.answer_claims_challenges"),
+            own_signing_keys: self.settings.switch("entra.own_signing_keys"),
             credential: credential?,
             other: None,
         })

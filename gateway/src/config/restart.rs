@@ -158,6 +158,7 @@ mod tests {
         "entra.authority",
         "entra.ca_file",
         "entra.answer_claims_challenges",
+        "entra.own_signing_keys",
         "entra.allow_http_loopback",
         "entra.credential.secret",
         "entra.credential.secret_file",

@@ -476,3 +476,10 @@ fn up_03_a_route_may_upgrade_to_websocket_only() {
     assert_eq!(problems.len(), 1, "{problems:#?}");
     assert!(problems[0].contains("h2c upstream"), "{problems:#?}");
 }
+
+#[test]
+fn keys_of_the_application_s_own_are_asked_for_where_the_file_says_so() {
+    let entra = |more: &str| with_file(more).unwrap().entra;
+    assert!(!entra("").own_signing_keys);
+    assert!(entra("entra.own_signing_keys = true").own_signing_keys);
+}

@@ -57,6 +57,7 @@ mod metrics;
 mod mutation;
 mod oidc;
 mod overload;
+mod own_keys;
 mod paths;
 mod prometheus;
 mod proxies;

@@ -264,6 +264,7 @@ impl Reader<'_> {
             app_roles: table.app_roles,
             assignment_required: table.assignment_required,
             idtyp: table.idtyp,
+            own_signing_key: table.own_signing_key,
             required: table
                 .permissions
                 .into_iter()

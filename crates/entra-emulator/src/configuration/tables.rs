@@ -119,6 +119,8 @@ pub(super) struct Application {
     #[serde(default)]
     pub(super) idtyp: bool,
     #[serde(default)]
+    pub(super) own_signing_key: bool,
+    #[serde(default)]
     pub(super) permissions: Vec<Permission>,
     #[serde(default)]
     pub(super) known_client_applications: Vec<String>,

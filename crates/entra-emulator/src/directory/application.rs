@@ -92,6 +92,9 @@ pub struct Application {
     pub assignment_required: bool,
     /// Tokens that applications have for themselves say so: the optional claim `idtyp`.
     pub idtyp: bool,
+    /// Tokens for it are signed with a key of its own, which only the documents with `?appid=` lead to:
+    /// what Entra ID does once claims are mapped for an application.
+    pub own_signing_key: bool,
     /// Permissions that this application needs.
     pub required: Vec<Permission>,
     /// Clients whose consent covers what this API needs as well (`knownClientApplications`).
@@ -125,6 +128,7 @@ impl Application {
             app_roles: Vec::new(),
             assignment_required: false,
             idtyp: false,
+            own_signing_key: false,
             required: Vec::new(),
             known_client_applications: Vec::new(),
             token_version: TokenVersion::V2,

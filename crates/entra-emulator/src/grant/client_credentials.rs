@@ -70,7 +70,8 @@ pub(super) fn issue(request: TokenRequest<'_>) -> Result<Value, Refusal> {
         idtyp: resource.app.idtyp,
     }
     .claims(state, version, lifetime);
-    let token = token::sign(&state.keys.current(), &claims, version == TokenVersion::V1)?;
+    let key = state.signing_key(resource.app)?;
+    let token = token::sign(&key, &claims, version == TokenVersion::V1)?;
     state.record(Event::AppTokenIssued {
         client_id: client.client_id.clone(),
         resource: resource.app.client_id.clone(),

@@ -35,7 +35,6 @@ impl Issue<'_> {
     pub(super) fn tokens(&self, request: TokenRequest<'_>) -> Result<(Value, String), Refusal> {
         let TokenRequest { state, client, .. } = request;
         let lifetime = state.token_lifetime();
-        let key = state.keys.current();
         let (access_token, uti, scope) = match self.resource {
             Some(resource) => {
                 let version = resource.app.token_version;
@@ -55,6 +54,7 @@ impl Issue<'_> {
                 }
                 .claims(state, version, lifetime);
                 let uti = claims["uti"].as_str().unwrap_or_default().to_owned();
+                let key = state.signing_key(resource.app)?;
                 let token = token::sign(&key, &claims, version == TokenVersion::V1)?;
                 (token, uti, resource.response(self.granted))
             }
@@ -85,6 +85,7 @@ impl Issue<'_> {
                 email: self.scopes.email,
             }
             .claims(state, lifetime);
+            let key = state.signing_key(client)?;
             response["id_token"] = token::sign(&key, &claims, false)?.into();
         }
         if self.scopes.offline_access {
@@ -132,7 +133,7 @@ impl Issue<'_> {
             capabilities: &self.claims.capabilities,
         }
         .claims(request.state, TokenVersion::V1, lifetime);
-        let key = request.state.keys.current();
+        let key = request.state.signing_key(graph)?;
         Ok(token::sign(&key, &claims, true)?)
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct SigningKey {
     e: String,
     /// The one tenant it may sign for; `None` means all of them.
     tenant: Option<String>,
+    /// The one application whose tokens it signs; `None` means all that have no key of their own.
+    application: Option<String>,
 }
 
 impl SigningKey {
@@ -72,7 +74,25 @@ impl SigningKey {
             public_der,
             pair,
             tenant,
+            application: None,
         })
+    }
+
+    /// The same for the tokens of one application, by its client id.
+    fn of_application(self, client_id: &str) -> Self {
+        let application = Some(client_id.to_ascii_lowercase());
+        Self {
+            application,
+            ..self
+        }
+    }
+
+    fn is_of(&self, client_id: Option<&str>) -> bool {
+        match (&self.application, client_id) {
+            (None, None) => true,
+            (Some(own), Some(asked)) => own.eq_ignore_ascii_case(asked),
+            _ => false,
+        }
     }
 
     pub(crate) fn sign(
@@ -153,6 +173,9 @@ pub(crate) struct StoredKey {
     /// X.509 in DER, in base64.
     certificate: String,
     tenant: Option<String>,
+    /// A client id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    application: Option<String>,
 }
 
 impl StoredKey {
@@ -161,13 +184,18 @@ impl StoredKey {
             private_key: STANDARD.encode(key.pkcs8()?),
             certificate: STANDARD.encode(&key.certificate),
             tenant: key.tenant.clone(),
+            application: key.application.clone(),
         })
     }
 
     fn restore(&self) -> Result<SigningKey, KeyError> {
         let decode = |text: &str| STANDARD.decode(text).map_err(|_| KeyError);
         let pair = RsaKeyPair::from_pkcs8(&decode(&self.private_key)?).map_err(|_| KeyError)?;
-        SigningKey::new(pair, decode(&self.certificate)?, self.tenant.clone())
+        let key = SigningKey::new(pair, decode(&self.certificate)?, self.tenant.clone())?;
+        Ok(match &self.application {
+            Some(client_id) => key.of_application(client_id),
+            None => key,
+        })
     }
 }
 
@@ -220,6 +248,37 @@ impl KeyRing {
         self.read().current.clone()
     }
 
+    /// The key that signs the tokens of an application that has one of its own, made when it is first
+    /// asked for.
+    pub(crate) fn of_application(
+        &self,
+        client_id: &str,
+        now: i64,
+    ) -> Result<Arc<SigningKey>, KeyError> {
+        let newest = |state: &State| {
+            let mut keys = state.published.iter().rev();
+            keys.find(|key| key.is_of(Some(client_id))).cloned()
+        };
+        let known = newest(&self.read());
+        if let Some(key) = known {
+            return Ok(key);
+        }
+        let made = SigningKey::generate(now, None)?.of_application(client_id);
+        let mut state = self.write();
+        // Another has made one meanwhile.
+        if let Some(key) = newest(&state) {
+            return Ok(key);
+        }
+        let made = Arc::new(made);
+        state.published.push(made.clone());
+        Ok(made)
+    }
+
+    pub(crate) fn has_of_application(&self, client_id: &str) -> bool {
+        let state = self.read();
+        state.published.iter().any(|key| key.is_of(Some(client_id)))
+    }
+
     /// Any key that ever was, withdrawn ones too.
     pub(crate) fn find(&self, kid: &str) -> Option<Arc<SigningKey>> {
         let state = self.read();
@@ -264,7 +323,7 @@ impl KeyRing {
                     .published
                     .iter()
                     .rev()
-                    .find(|key| key.tenant.is_none())
+                    .find(|key| key.tenant.is_none() && key.is_of(None))
                     .cloned();
                 if let Some(successor) = successor {
                     state.current = successor;
@@ -286,8 +345,13 @@ impl KeyRing {
         self.write().replacement = jwks;
     }
 
-    /// The keys document. `issuer` is given for v2: each key then names who it signs for.
-    pub(crate) fn jwks(&self, issuer: Option<impl Fn(Option<&str>) -> String>) -> Value {
+    /// The keys document: of an application, if it has keys of its own, or of everybody else. `issuer` is
+    /// given for v2: each key then names who it signs for.
+    pub(crate) fn jwks(
+        &self,
+        application: Option<&str>,
+        issuer: Option<impl Fn(Option<&str>) -> String>,
+    ) -> Value {
         let state = self.read();
         if let Some(replacement) = &state.replacement {
             return replacement.clone();
@@ -295,6 +359,7 @@ impl KeyRing {
         let keys: Vec<Value> = state
             .published
             .iter()
+            .filter(|key| key.is_of(application))
             .map(|key| {
                 let mut jwk = key.jwk();
                 if let Some(issuer) = &issuer {
@@ -393,9 +458,10 @@ mod tests {
             ring.check(&kid, "two", "m", &signature),
             Err(SignatureProblem::ForeignKey)
         );
-        let jwks = ring.jwks(Some(|tenant: Option<&str>| {
-            tenant.unwrap_or("all").to_owned()
-        }));
+        let jwks = ring.jwks(
+            None,
+            Some(|tenant: Option<&str>| tenant.unwrap_or("all").to_owned()),
+        );
         let issuers: Vec<_> = jwks["keys"]
             .as_array()
             .unwrap()
@@ -403,5 +469,27 @@ mod tests {
             .map(|key| key["issuer"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(issuers, ["all", "all", "one"]);
+    }
+
+    #[test]
+    fn a_key_of_an_application_is_in_its_document_alone_and_never_takes_over() {
+        let ring = KeyRing::generate(0, 1).unwrap();
+        let own = ring.of_application("APP", 0).unwrap();
+        assert_eq!(ring.of_application("app", 0).unwrap().kid, own.kid);
+        let kids = |of: Option<&str>| {
+            let jwks = ring.jwks(of, None::<fn(Option<&str>) -> String>);
+            let keys = jwks["keys"].as_array().unwrap().iter();
+            keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let usual = ring.current().kid.clone();
+        assert_eq!(kids(Some("App")), std::slice::from_ref(&own.kid));
+        assert_eq!(kids(None), std::slice::from_ref(&usual));
+
+        assert!(ring.withdraw(&usual, 0).unwrap());
+        assert_ne!(ring.current().kid, own.kid);
+        let (current, stored) = ring.stored().unwrap();
+        let restored = KeyRing::restore(&stored, &current).unwrap();
+        assert_eq!(restored.of_application("app", 0).unwrap().kid, own.kid);
     }
 }

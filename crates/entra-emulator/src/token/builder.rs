@@ -207,7 +207,7 @@ impl TokenBuilder {
             .key
             .as_deref()
             .and_then(|kid| self.state.keys.find(kid))
-            .unwrap_or_else(|| self.state.keys.current());
+            .unwrap_or_else(|| self.own_key());
         let kid = self.key.as_deref().unwrap_or(&key.kid);
         let mut header = match header(kid, self.version() == TokenVersion::V1) {
             Value::Object(header) => header,
@@ -221,6 +221,18 @@ impl TokenBuilder {
         );
         let signature = self.signature.make(&key, message.as_bytes());
         format!("{message}.{}", base64url(signature))
+    }
+
+    /// The key of the application that the token is for, where that has one.
+    fn own_key(&self) -> Arc<SigningKey> {
+        let directory = self.state.directory();
+        let resource = match self.kind {
+            Kind::Api | Kind::AppOnly | Kind::Id => demo::API_CLIENT_ID,
+            Kind::Arm => demo::ARM_CLIENT_ID,
+        };
+        let resource = directory.application(resource);
+        let own = resource.and_then(|app| self.state.signing_key(app).ok());
+        own.unwrap_or_else(|| self.state.keys.current())
     }
 
     fn version(&self) -> TokenVersion {

@@ -258,3 +258,46 @@ async fn discovery_names_the_resources_and_every_way_to_authenticate() {
     let grants = document["grant_types_supported"].as_array().unwrap();
     assert!(grants.contains(&json!("client_credentials")));
 }
+
+#[tokio::test]
+async fn an_application_s_own_key_signs_its_tokens_and_is_only_where_its_id_is_asked_for() {
+    let emulator = start().await;
+    emulator.update_directory(|directory| {
+        let mut applications = directory.applications.iter_mut();
+        let api = applications.find(|app| app.client_id == demo::API_CLIENT_ID);
+        api.unwrap().own_signing_key = true;
+    });
+    let header = |token: &str| {
+        let part = token.split('.').next().unwrap();
+        let bytes = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, part);
+        serde_json::from_slice::<Value>(&bytes.unwrap()).unwrap()["kid"].clone()
+    };
+    let own = header(&emulator.user_token("alice"));
+    assert_ne!(own, emulator.current_kid());
+    assert_eq!(header(&emulator.arm_token("alice")), emulator.current_kid());
+    for version in ["", "/v2.0"] {
+        let path = format!(
+            "/{}{version}/.well-known/openid-configuration",
+            demo::CONTOSO
+        );
+        for (query, is_own) in [
+            (String::new(), false),
+            (format!("?appid={}", demo::API_CLIENT_ID), true),
+            (format!("?appid={}", demo::UI_CLIENT_ID), false),
+            ("?appid=x%26y".to_owned(), false),
+        ] {
+            let document = get(&emulator, &format!("{path}{query}")).await;
+            let uri = document["jwks_uri"].as_str().unwrap();
+            assert_eq!(uri.ends_with(&query), !query.contains('%'), "{uri}");
+            let keys = get(&emulator, uri.strip_prefix(emulator.url()).unwrap()).await;
+            let keys = keys["keys"].as_array().unwrap().clone();
+            assert_eq!(keys.iter().any(|key| key["kid"] == own), is_own, "{query}");
+            let usual = emulator.current_kid();
+            assert_eq!(
+                keys.iter().any(|key| key["kid"] == usual),
+                !is_own,
+                "{query}"
+            );
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub(crate) struct Discovery {
     issuer_tenant: Box<str>,
     /// What the v2.0 document has to name.
     issuer: Box<str>,
+    /// The application whose own keys are asked for.
+    keys_of: Option<Box<str>>,
 }
 
 /// What the documents say.
@@ -79,13 +81,13 @@ impl Discovery {
             tenant: tenant.into(),
             issuer_tenant: named.into(),
             issuer: entra.issuer(named).into(),
+            keys_of: entra.keys_of.as_deref().map(Into::into),
         }
     }
 
     /// Reads both discovery documents and fetches the key set that the v2.0 one names.
     pub(super) async fn fetch(&self, http: &HttpClient) -> Result<Found, DiscoveryError> {
-        let base = format!("{}/{}", self.authority, self.tenant);
-        let v2_url = format!("{base}/v2.0/.well-known/openid-configuration");
+        let v2_url = self.document_url(&format!("{}/v2.0", self.tenant));
         let v2 = self.document(http, V2, &v2_url).await?;
         self.check_v2(&v2)?;
         let mut issuers = Issuers::new(&v2.issuer);
@@ -95,8 +97,7 @@ impl Discovery {
             "organizations" => "common",
             tenant => tenant,
         };
-        let authority = &self.authority;
-        let v1_url = format!("{authority}/{v1_tenant}/.well-known/openid-configuration");
+        let v1_url = self.document_url(v1_tenant);
         match self.document(http, V1, &v1_url).await {
             Ok(v1) if self.is_v1_issuer(&v1.issuer) => issuers = issuers.with_v1(&v1.issuer),
             // Nobody's tokens count by it.
@@ -107,6 +108,18 @@ impl Discovery {
         }
         let jwks = get(http, JWKS, &v2.jwks_uri).await?;
         Ok(Found { issuers, jwks })
+    }
+
+    /// Where a document is. With an application's id, the keys that it names are that application's.
+    fn document_url(&self, place: &str) -> String {
+        let url = format!(
+            "{}/{place}/.well-known/openid-configuration",
+            self.authority
+        );
+        match &self.keys_of {
+            Some(client_id) => format!("{url}?appid={client_id}"),
+            None => url,
+        }
     }
 
     async fn document(
@@ -232,6 +245,28 @@ mod tests {
         ] {
             assert!(discovery.check_v2(&bad).is_err(), "{}", bad.jwks_uri);
         }
+    }
+
+    #[test]
+    fn an_application_with_keys_of_its_own_is_named_in_both_addresses() {
+        let place = ".well-known/openid-configuration";
+        let own = Entra::tenant(TENANT).own_signing_keys_of("6E74172B-be56-4843-9ff4-e66a39bb12e3");
+        let mut own = own.authority("https://login.example/");
+        own.make_lower_case();
+        let own = Discovery::new(&own);
+        let query = "?appid=6e74172b-be56-4843-9ff4-e66a39bb12e3";
+        for version in ["", "/v2.0"] {
+            let path = format!("{TENANT}{version}");
+            let expected = format!("https://login.example/{path}/{place}");
+            assert_eq!(own.document_url(&path), format!("{expected}{query}"));
+            let usual = at("https://login.example", Entra::tenant(TENANT));
+            assert_eq!(usual.document_url(&path), expected);
+        }
+        // The same host rules for the keys that they name.
+        let issuer = format!("https://login.example/{TENANT}/v2.0");
+        let keys = |host| document(&issuer, &format!("https://{host}/keys{query}"));
+        assert!(own.check_v2(&keys("login.example")).is_ok());
+        assert!(own.check_v2(&keys("login.evil")).is_err());
     }
 
     #[test]

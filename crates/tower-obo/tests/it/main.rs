@@ -41,6 +41,7 @@ mod meanwhile;
 mod oidc;
 mod order;
 mod overload;
+mod own_keys;
 mod request;
 mod script;
 mod secrecy;
