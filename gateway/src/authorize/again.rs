@@ -246,7 +246,7 @@ mod tests {
                 .header("authorization", "Bearer secret")
                 .body(Upload::default())
                 .unwrap(),
-            client: Rc::new(Client::new(([127, 0, 0, 1], 1).into(), false, None)),
+            client: Rc::new(Client::on_loopback()),
             watch,
             id: HeaderValue::from_static("the-id"),
             has: Has::default(),

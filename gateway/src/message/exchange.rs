@@ -87,6 +87,8 @@ pub(crate) struct Has {
     pub(crate) ends_here: bool,
     /// `traceparent`, `tracestate` or `client-request-id`, which have to be looked at.
     pub(crate) ids: bool,
+    /// A trusted proxy has said who the client is, and what it said has been added to.
+    pub(crate) client: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.
     pub(crate) grpc: bool,
 }
@@ -105,8 +107,17 @@ pub(crate) struct Client {
     pub(crate) address: HeaderValue,
     /// What stands for the client in `Forwarded` (RFC 7239 §6: IPv6 in brackets and quotes).
     node: String,
-    /// The last `Host` and the `Forwarded` made for it: a connection rarely has two.
-    forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
+    /// What was made for the last `Host`: a connection rarely has two.
+    told: RefCell<Option<Told>>,
+}
+
+/// What is told of the client to the upstream of a request for one host.
+#[derive(Debug)]
+struct Told {
+    host: HeaderValue,
+    forwarded: HeaderValue,
+    /// `Forwarded` and the older form of it, as HTTP/1 has them.
+    lines: Box<[u8]>,
 }
 
 impl Client {
@@ -131,8 +142,13 @@ impl Client {
             connected: connected.into(),
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             node,
-            forwarded: RefCell::new(None),
+            told: RefCell::new(None),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn on_loopback() -> Self {
+        Self::new(([127, 0, 0, 1], 1).into(), false, None)
     }
 
     /// Takes its word for who the client is if it is one of these, and else not any more.
@@ -158,22 +174,44 @@ impl Client {
 
     /// `Forwarded` (RFC 7239) for a request to `host`.
     pub(crate) fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
+        self.with_told(host, |told| told.forwarded.clone())
+    }
+
+    /// Writes `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+    pub(crate) fn write_way(&self, out: &mut Vec<u8>, host: Option<&HeaderValue>) {
+        self.with_told(host, |told| out.extend_from_slice(&told.lines));
+    }
+
+    fn with_told<T>(&self, host: Option<&HeaderValue>, read: impl FnOnce(&Told) -> T) -> T {
         let empty = HeaderValue::from_static("");
         let host = host.unwrap_or(&empty);
-        if let Some((known, made)) = &*self.forwarded.borrow()
-            && known == host
+        if let Some(told) = &*self.told.borrow()
+            && told.host == host
         {
-            return made.clone();
+            return read(told);
         }
+        read(self.told.borrow_mut().insert(self.tell(host)))
+    }
+
+    fn tell(&self, host: &HeaderValue) -> Told {
         let (node, proto) = (&self.node, self.scheme());
-        let text = match host.to_str() {
+        let address = self.address.to_str().unwrap_or("unknown");
+        let mut rest = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: {proto}\r\n");
+        let forwarded = match host.to_str() {
             // Quoted, since a port's colon may not stand in a token; the host has been checked
             // and holds neither quote nor backslash.
-            Ok(host) if !host.is_empty() => format!("for={node};host=\"{host}\";proto={proto}"),
+            Ok(host) if !host.is_empty() => {
+                rest.push_str(&format!("x-forwarded-host: {host}\r\n"));
+                format!("for={node};host=\"{host}\";proto={proto}")
+            }
             _ => format!("for={node};proto={proto}"),
         };
-        let made = HeaderValue::try_from(text).unwrap_or_else(|_| empty.clone());
-        self.forwarded.replace(Some((host.clone(), made.clone())));
-        made
+        Told {
+            host: host.clone(),
+            lines: format!("forwarded: {forwarded}\r\n{rest}")
+                .into_bytes()
+                .into(),
+            forwarded: HeaderValue::try_from(forwarded).unwrap_or(HeaderValue::from_static("")),
+        }
     }
 }

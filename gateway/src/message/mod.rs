@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod exchange;
 pub(crate) mod grpc;
+pub(crate) mod hop;
 pub(crate) mod room;
 pub(crate) mod trailers;
 pub(crate) mod unparsed;

@@ -1,27 +1,26 @@
-//! Tells the upstream who called whom. Whatever the client said of that has been removed, unless it is
-//! a proxy that is trusted: then its words stay, and ours are added.
+//! What the upstream is told besides by whom it is called: ids, and what a trusted proxy has said. Whatever
+//! the client said has been removed, unless it is a proxy that is trusted: then its words stay, and ours
+//! are added here. What is ours alone is said last, by [`Hop`](crate::message::hop::Hop).
 
 use std::rc::Rc;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{Entry, FORWARDED, HOST, MAX_FORWARDS, VIA},
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{Entry, FORWARDED, HOST, MAX_FORWARDS},
 };
 
 use super::{check::is_host, request_id, step::Step};
 use crate::{
     message::{
-        answer::{Answer, REQUEST_ID},
+        answer::Answer,
         exchange::{Client, Exchange},
+        hop::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     },
     record::Readers,
     trace,
 };
 
 pub(super) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The step.
 #[derive(Clone, Debug)]
@@ -31,31 +30,14 @@ pub(crate) struct SetForwarded {
 
 impl Step for SetForwarded {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
-        let Some(route) = &exchange.route else {
-            return Err(Answer::not_found());
-        };
-        let own = route.upstream.upstream().authority.clone();
         let headers = exchange.request.headers_mut();
-        let host = headers.insert(HOST, own);
         let client = &exchange.client;
-        if client.is_trusted() {
-            add(headers, client, host);
-        } else {
-            set(headers, client, host);
-        }
-        headers.insert(REQUEST_ID, exchange.id.clone());
+        exchange.has.client = client.is_trusted() && add(headers, client);
         let traces = self.readers.traces.as_ref();
         if exchange.has.ids || traces.is_some() {
             trace::forward(headers, &exchange.watch, traces);
             keep_client_id(headers, &exchange.id);
         }
-        // RFC 9110 §7.6.3. By which way a request has come is for every proxy to say, trusted or not.
-        let via = HeaderValue::from_static(match exchange.has.version {
-            Version::HTTP_2 => "2.0 obo-gateway",
-            Version::HTTP_10 => "1.0 obo-gateway",
-            _ => "1.1 obo-gateway",
-        });
-        headers.append(VIA, via);
         if *exchange.request.method() == Method::OPTIONS {
             exchange.has.ends_here = count_down(exchange.request.headers_mut());
         }
@@ -106,28 +88,16 @@ pub(super) fn is_of_the_chain(name: &HeaderName) -> bool {
     .contains(name)
 }
 
-fn set(headers: &mut HeaderMap, client: &Client, host: Option<HeaderValue>) {
-    headers.insert(FORWARDED, client.forwarded(host.as_ref()));
-    headers.insert(X_FORWARDED_FOR, client.address.clone());
-    let scheme = HeaderValue::from_static(client.scheme());
-    headers.insert(X_FORWARDED_PROTO, scheme);
-    if let Some(host) = host {
-        headers.insert(X_FORWARDED_HOST, host);
-    }
-}
-
-/// Adds to what a trusted proxy has said, in the form in which it has said it.
+/// Adds to what a trusted proxy has said, in the form in which it has said it, if it has said anything.
 ///
 /// A proxy that uses only one of the two forms leaves the other empty, and so does this: begun here,
 /// it would name the proxy as the client.
-fn add(headers: &mut HeaderMap, client: &Client, host: Option<HeaderValue>) {
+fn add(headers: &mut HeaderMap, client: &Client) -> bool {
     let standard = headers.contains_key(FORWARDED);
     let older = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO]
         .iter()
         .any(|name| headers.contains_key(name));
-    if !standard && !older {
-        return set(headers, client, host);
-    }
+    let host = headers.get(HOST).cloned();
     if standard {
         append(headers, FORWARDED, &client.forwarded(host.as_ref()));
     }
@@ -139,6 +109,7 @@ fn add(headers: &mut HeaderMap, client: &Client, host: Option<HeaderValue>) {
         });
         keep(headers, X_FORWARDED_HOST, host, is_host);
     }
+    standard || older
 }
 
 /// Adds an item to a list, which becomes one line.

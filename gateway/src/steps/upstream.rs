@@ -26,6 +26,7 @@ use crate::{
         answer::Answer,
         body::{RequestBody, ResponseBody},
         exchange::Exchange,
+        hop::Hop,
         trailers, websocket,
     },
     metrics::Outcome,
@@ -44,11 +45,11 @@ pub(crate) fn forward(
     let uploaded = exchange.has_no_body();
     let Exchange {
         request,
+        client,
         watch,
         id,
-        route,
         has,
-        ..
+        route,
     } = exchange;
     let token_headers = route.as_ref().map_or(&[][..], |route| &route.token_headers);
     let injected = Injected::of(request.headers(), token_headers);
@@ -81,7 +82,14 @@ pub(crate) fn forward(
             return Ok(answer.into_response(&id));
         }
         let begun = Instant::now();
-        let sending = pin!(send(&route.upstream, &mut request));
+        let hop = Hop {
+            authority: &route.upstream.upstream().authority,
+            client: &client,
+            is_told: has.client,
+            id: &id,
+            version: has.version,
+        };
+        let sending = pin!(send(&route.upstream, &mut request, hop));
         let sent = match watch.await_answer(sending).await {
             // Where it is the body's size that broke it off, that is what to say.
             Ok(Err(_)) if watch.is_too_large() => Err(Answer::body_too_large()),
@@ -166,9 +174,9 @@ type Sent = Result<(Response<Incoming>, Place), Answer>;
 /// A connection that waited may have been closed by the upstream in the meantime. Where that shows
 /// before a byte was written, the request is still there and goes out once more. Where it may
 /// have been written, only what is harmless goes out again: see [`again`].
-async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> Sent {
+async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>, hop: Hop<'_>) -> Sent {
     if let Some(request) = request.take_if(|request| request.body().wants_upgrade()) {
-        return Box::pin(upgrade::send(backend, request)).await;
+        return Box::pin(upgrade::send(backend, request, hop)).await;
     }
     let Some(address) = backend.pick() else {
         return Err(Answer::bad_upstream("it has no address"));
@@ -180,7 +188,7 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
             .has_waited()
             .then(|| again::copy(request.as_ref()))
             .flatten();
-        let error = match lease.send(request).await {
+        let error = match lease.send(request, hop).await {
             Ok(response) => return Ok((response.map(Incoming::Http1), Place::Http1(lease))),
             Err(error) => error,
         };
@@ -197,7 +205,7 @@ async fn send(backend: &Backend, request: &mut Option<Request<RequestBody>>) -> 
     }
     let sending = request
         .take()
-        .map(|request| Box::pin(other::send(backend, address, request, repeated)));
+        .map(|request| Box::pin(other::send(backend, address, request, hop, repeated)));
     match sending {
         Some(sending) => sending.await,
         None => Err(Answer::bad_upstream("no connection could be made")),

@@ -21,7 +21,10 @@ use super::{
     request_head,
     upload::Upload,
 };
-use crate::{message::body::RequestBody, net::connector::Transport};
+use crate::{
+    message::{body::RequestBody, hop::Hop},
+    net::connector::Transport,
+};
 
 /// What is read at once at first, in bytes; more where there is more.
 const READ_FIRST: usize = 8 * 1024;
@@ -136,11 +139,12 @@ impl Connection {
     pub(super) fn begin(
         &mut self,
         request: Request<RequestBody>,
+        hop: Hop<'_>,
     ) -> Result<Option<Box<Upload>>, Error> {
         self.is_head = *request.method() == Method::HEAD;
         self.heard = false;
         let (mut head, body) = request.into_parts();
-        let framing = request_head::write(self.outgoing.front(), &head, &body)?;
+        let framing = request_head::write(self.outgoing.front(), &head, &body, hop)?;
         if head.headers.capacity() <= MOST_KEPT_FIELDS {
             head.headers.clear();
             self.fields = head.headers;

@@ -15,7 +15,7 @@ use super::{
     AnswerBody, Error, answer_head::AnswerHead, connection::Connection, task::Task, upload::Upload,
 };
 use crate::{
-    message::body::RequestBody,
+    message::{body::RequestBody, hop::Hop},
     net::{connector::Transport, line::Line},
 };
 
@@ -74,13 +74,15 @@ impl Lease {
     pub(crate) async fn send(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
+        hop: Hop<'_>,
     ) -> Result<Response<AnswerBody>, Error> {
-        poll_fn(|cx| self.poll_answer(request, cx)).await
+        poll_fn(|cx| self.poll_answer(request, hop, cx)).await
     }
 
     fn poll_answer(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
+        hop: Hop<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<AnswerBody>, Error>> {
         let begins = request.is_some();
@@ -90,7 +92,7 @@ impl Lease {
                 return Poll::Ready(Err(Error::Closed));
             }
             if let Some(request) = request.take() {
-                self.upload = connection.begin(request)?;
+                self.upload = connection.begin(request, hop)?;
             }
         }
         if let Poll::Ready(Err(error)) = self.poll_upload(cx) {

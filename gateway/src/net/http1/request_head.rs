@@ -4,13 +4,13 @@ use std::io::Write as _;
 
 use http::{
     HeaderName, HeaderValue,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
 };
 use hyper::body::Body as _;
 
 use super::Error;
-use crate::message::body::RequestBody;
+use crate::message::{body::RequestBody, hop::Hop};
 
 /// How the body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(super) fn write(
     out: &mut Vec<u8>,
     head: &Parts,
     body: &RequestBody,
+    hop: Hop<'_>,
 ) -> Result<Option<Framing>, Error> {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
@@ -38,10 +39,13 @@ pub(super) fn write(
         .map_or("/", |target| target.as_str());
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    hop.write_host(out);
     let has_body = !body.is_end_stream();
-    let (mut length, mut chunked) = (None, false);
+    let (mut length, mut chunked, mut asked) = (None, false, None);
     for (name, value) in &head.headers {
-        if *name == TRANSFER_ENCODING {
+        if *name == HOST {
+            asked = Some(value);
+        } else if *name == TRANSFER_ENCODING {
             // Said below, of a body that there is.
             chunked = true;
         } else if *name == CONTENT_LENGTH && has_body {
@@ -50,6 +54,7 @@ pub(super) fn write(
             field(out, name, value);
         }
     }
+    hop.write_way(out, asked);
     let framing = if has_body {
         let known = body.size_hint().exact();
         Some(framing(length, chunked, known)?)
@@ -102,7 +107,14 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::{config::Limits, message::upload::Upload, net::watch::Watches};
+    use crate::{
+        config::Limits,
+        message::{exchange::Client, upload::Upload},
+        net::watch::Watches,
+    };
+
+    const FIRST: &str = Hop::FIRST;
+    const LAST: &str = Hop::LAST;
 
     fn written(request: http::request::Builder, body: &'static str) -> (String, Option<Framing>) {
         let watch = Watches::new(&Limits::default()).add();
@@ -111,7 +123,9 @@ mod tests {
             .unwrap()
             .into_parts();
         let mut out = Vec::new();
-        let framing = write(&mut out, &head, &body).unwrap();
+        let client = Client::on_loopback();
+        let hop = Hop::told(&client);
+        let framing = write(&mut out, &head, &body, hop).unwrap();
         (String::from_utf8(out).unwrap(), framing)
     }
 
@@ -122,28 +136,28 @@ mod tests {
             .header("cookie", "a")
             .header("cookie", "b")
             .header("transfer-encoding", "chunked");
-        let text = "GET /a/b?c=d HTTP/1.1\r\nhost: x\r\ncookie: a\r\ncookie: b\r\n\r\n";
-        assert_eq!(written(get, ""), (text.to_owned(), None));
+        let text = format!("GET /a/b?c=d HTTP/1.1\r\n{FIRST}cookie: a\r\ncookie: b\r\n{LAST}\r\n");
+        assert_eq!(written(get, ""), (text, None));
         let nothing = Request::post("/").header("content-length", "0");
-        let text = "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(written(nothing, ""), (text.to_owned(), None));
-        let text = "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n";
+        let text = format!("POST / HTTP/1.1\r\n{FIRST}content-length: 0\r\n{LAST}\r\n");
+        assert_eq!(written(nothing, ""), (text, None));
+        let text = format!("POST / HTTP/1.1\r\n{FIRST}{LAST}content-length: 5\r\n\r\n");
         let with_length = Request::post("/").header("content-length", "5");
         for request in [Request::post("/"), with_length] {
-            let wanted = (text.to_owned(), Some(Framing::Length(5)));
+            let wanted = (text.clone(), Some(Framing::Length(5)));
             assert_eq!(written(request, "hello"), wanted);
         }
         let both = Request::post("/")
             .header("content-length", "5")
             .header("transfer-encoding", "chunked");
-        let text = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let text = format!("POST / HTTP/1.1\r\n{FIRST}{LAST}transfer-encoding: chunked\r\n\r\n");
         assert_eq!(
             written(both, "hello"),
-            (text.to_owned(), Some(Framing::Chunked))
+            (text.clone(), Some(Framing::Chunked))
         );
         let options = Request::options("*");
-        let text = "OPTIONS * HTTP/1.1\r\n\r\n";
-        assert_eq!(written(options, ""), (text.to_owned(), None));
+        let text = format!("OPTIONS * HTTP/1.1\r\n{FIRST}{LAST}\r\n");
+        assert_eq!(written(options, ""), (text, None));
     }
 
     #[test]

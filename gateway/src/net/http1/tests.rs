@@ -19,7 +19,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::Limits,
-    message::{body::RequestBody, upload::Upload},
+    message::{body::RequestBody, exchange::Client, hop::Hop, upload::Upload},
     net::{
         connector::Transport,
         line::{Line, UpstreamIo},
@@ -91,6 +91,15 @@ fn request(method: &Method, length: usize) -> Option<Request<RequestBody>> {
     Some(request.body(RequestBody::new(upload, watch)).unwrap())
 }
 
+async fn send(
+    lease: &mut Lease,
+    request: &mut Option<Request<RequestBody>>,
+) -> Result<Response<AnswerBody>, Error> {
+    let client = Client::on_loopback();
+    let hop = Hop::told(&client);
+    lease.send(request, hop).await
+}
+
 /// What is left of the answer to be read.
 async fn read(lease: &Lease, response: Response<AnswerBody>) -> Result<Answer, Error> {
     let (head, mut body) = response.into_parts();
@@ -105,7 +114,7 @@ async fn read(lease: &Lease, response: Response<AnswerBody>) -> Result<Answer, E
 async fn ours(method: &Method, answer: &[u8], lengths: &[usize]) -> Result<Answer, Error> {
     let (mut lease, far) = pair();
     spawn_local(upstream(far, answer.to_vec(), lengths.to_vec()));
-    let response = lease.send(&mut request(method, 0)).await?;
+    let response = send(&mut lease, &mut request(method, 0)).await?;
     read(&lease, response).await
 }
 
@@ -249,13 +258,15 @@ fn a_connection_has_another_answer_only_behind_one_that_ended_as_it_said() {
                 }
             });
             let mut first = request(&Method::GET, 0);
-            let response = lease.send(&mut first).await.unwrap();
+            let response = send(&mut lease, &mut first).await.unwrap();
             assert_eq!(read(&lease, response).await.unwrap().body, b"ok");
             let is_reusable = lease.is_reusable();
             assert_eq!(is_reusable, reusable, "{answer:?}");
             if reusable {
                 assert!(lease.is_open());
-                let response = lease.send(&mut request(&Method::GET, 0)).await.unwrap();
+                let response = send(&mut lease, &mut request(&Method::GET, 0))
+                    .await
+                    .unwrap();
                 assert_eq!(read(&lease, response).await.unwrap().body, b"ok");
                 serving.await.unwrap();
                 assert!(!lease.is_open(), "its other end is gone");
@@ -273,7 +284,7 @@ fn h1_15_a_request_stays_where_it_is_as_long_as_nothing_of_it_was_written() {
             drop(far);
             yield_now().await;
             let mut unsent = request(&Method::POST, 5);
-            let sent = lease.send(&mut unsent).await;
+            let sent = send(&mut lease, &mut unsent).await;
             assert!(matches!(sent, Err(Error::Closed)), "{sent:?}");
             assert!(unsent.is_some());
         });
@@ -304,7 +315,9 @@ fn a_body_that_broke_stays_broken() {
                 far.write_all(answer.as_bytes()).await.unwrap();
                 std::future::pending::<()>().await;
             });
-            let response = lease.send(&mut request(&Method::GET, 0)).await.unwrap();
+            let response = send(&mut lease, &mut request(&Method::GET, 0))
+                .await
+                .unwrap();
             let mut body = response.into_body();
             let mut next = async || poll_fn(|cx| lease.poll_frame(&mut body, cx)).await;
             while next().await.unwrap().is_ok() {}
@@ -338,7 +351,7 @@ fn an_upstream_that_reads_no_further_is_heard_all_the_same() {
             far.write_all(answer).await.unwrap();
             far
         });
-        let response = lease.send(&mut request(&Method::POST, length)).await;
+        let response = send(&mut lease, &mut request(&Method::POST, length)).await;
         let answer = read(&lease, response.unwrap()).await.unwrap();
         assert_eq!((answer.status, &*answer.body), (413, &b"no"[..]));
         assert!(!lease.is_reusable());
@@ -353,7 +366,7 @@ fn a_body_whose_length_is_another_than_was_said_is_not_sent() {
         let mut post = request(&Method::POST, 5);
         let headers = post.as_mut().unwrap().headers_mut();
         headers.insert("content-length", "4".parse().unwrap());
-        let sent = lease.send(&mut post).await;
+        let sent = send(&mut lease, &mut post).await;
         assert!(matches!(sent, Err(Error::Length)), "{sent:?}");
         drop(lease);
         let mut bytes = Vec::new();
@@ -371,8 +384,11 @@ fn a_body_goes_out_as_its_head_says() {
             "transfer-encoding: chunked\r\n\r\n5\r\nxxxxx\r\n0\r\n\r\n",
         ),
     ] {
+        let (first, last) = (Hop::FIRST, Hop::LAST);
+        let wanted = format!("POST /x HTTP/1.1\r\n{first}{last}{wanted}");
         run(async {
             let (mut lease, mut far) = pair();
+            let length = wanted.len();
             let value = if field == "content-length" {
                 "5"
             } else {
@@ -382,17 +398,17 @@ fn a_body_goes_out_as_its_head_says() {
             let headers = post.as_mut().unwrap().headers_mut();
             headers.insert(field, value.parse().unwrap());
             let serving = spawn_local(async move {
-                let mut bytes = vec![0; "POST /x HTTP/1.1\r\n".len() + wanted.len()];
+                let mut bytes = vec![0; length];
                 far.read_exact(&mut bytes).await.unwrap();
                 let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
                 far.write_all(answer).await.unwrap();
                 String::from_utf8(bytes).unwrap()
             });
-            let response = lease.send(&mut post).await.unwrap();
+            let response = send(&mut lease, &mut post).await.unwrap();
             assert_eq!(response.status(), 204);
             assert!(lease.is_reusable());
             let seen = serving.await.unwrap();
-            assert_eq!(seen, format!("POST /x HTTP/1.1\r\n{wanted}"));
+            assert_eq!(seen, wanted);
         });
     }
 }

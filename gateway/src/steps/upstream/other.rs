@@ -8,7 +8,7 @@ use http::{
 
 use super::{Sent, again, broken};
 use crate::{
-    message::{answer::Answer, body::RequestBody},
+    message::{answer::Answer, body::RequestBody, hop::Hop},
     net::{
         backend::{Address, Backend},
         incoming::Incoming,
@@ -25,6 +25,7 @@ pub(super) async fn send(
     backend: &Backend,
     address: &Address,
     mut request: Request<RequestBody>,
+    hop: Hop<'_>,
     mut repeated: bool,
 ) -> Sent {
     let mut tries = 0;
@@ -35,7 +36,7 @@ pub(super) async fn send(
                 if request.version() == Version::HTTP_2 {
                     return Err(Answer::bad_upstream("it does not speak HTTP/2 any more"));
                 }
-                return match lease.send(&mut Some(request)).await {
+                return match lease.send(&mut Some(request), hop).await {
                     Ok(response) => Ok((response.map(Incoming::Http1), Place::Http1(lease))),
                     Err(error) => Err(broken(&error)),
                 };
@@ -43,7 +44,7 @@ pub(super) async fn send(
             Place::Http2(stream) => stream,
             Place::Tunnel => return Err(Answer::bad_upstream("its protocol has changed")),
         };
-        speak_http2(&mut request, backend)?;
+        speak_http2(&mut request, backend, hop)?;
         let copy = if repeated {
             None
         } else {
@@ -87,7 +88,11 @@ pub(super) fn unreachable(error: ConnectError) -> Answer {
 }
 
 /// Says the HTTP/2 way what the steps have said as HTTP/1 does.
-fn speak_http2(request: &mut Request<RequestBody>, backend: &Backend) -> Result<(), Answer> {
+fn speak_http2(
+    request: &mut Request<RequestBody>,
+    backend: &Backend,
+    hop: Hop<'_>,
+) -> Result<(), Answer> {
     if request.version() == Version::HTTP_2 {
         return Ok(());
     }
@@ -100,9 +105,11 @@ fn speak_http2(request: &mut Request<RequestBody>, backend: &Backend) -> Result<
         Uri::from_parts(target).map_err(|_| Answer::bad_request("the target is no path"))?;
     let headers = request.headers_mut();
     // Of a connection, or told by the target: `TE` stays.
-    for name in [CONNECTION, HOST, TRANSFER_ENCODING] {
+    for name in [CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
+    let asked = headers.remove(HOST);
+    hop.insert_way(headers, asked);
     *request.version_mut() = Version::HTTP_2;
     Ok(())
 }

@@ -13,7 +13,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Limits, Upstream},
-    message::upload::Upload,
+    message::{exchange::Client, upload::Upload},
     net::watch::Watches,
 };
 
@@ -80,7 +80,9 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
             .insert("host", HeaderValue::from_static("x"));
         Some(request)
     };
-    let (response, place) = send(&backend, &mut request("GET")).await.unwrap();
+    let client = Client::on_loopback();
+    let hop = Hop::told(&client);
+    let (response, place) = send(&backend, &mut request("GET"), hop).await.unwrap();
     drop(ResponseBody::upstream(
         response.into_body(),
         place,
@@ -98,7 +100,7 @@ async fn after_a_wait(method: &str, second: Second, sweep: bool) -> (Option<u16>
     if sweep {
         backend.sweep(1, 60_000);
     }
-    let sent = send(&backend, &mut request(method)).await;
+    let sent = send(&backend, &mut request(method), hop).await;
     let status = sent.ok().map(|(response, _)| response.status().as_u16());
     (status, seen.get())
 }

@@ -6,13 +6,13 @@ use http::{Request, StatusCode};
 
 use super::{Sent, broken, other::unreachable};
 use crate::{
-    message::{answer::Answer, body::RequestBody, websocket},
+    message::{answer::Answer, body::RequestBody, hop::Hop, websocket},
     net::{backend::Backend, http1::Lease, incoming::Incoming, pool::Place, tunnel::Tunnel},
 };
 
 /// Sends the request. Where the upstream changes the protocol, what is left of its connection is
 /// found at the watch once its answer has come.
-pub(super) async fn send(backend: &Backend, request: Request<RequestBody>) -> Sent {
+pub(super) async fn send(backend: &Backend, request: Request<RequestBody>, hop: Hop<'_>) -> Sent {
     let watch = Rc::clone(request.body().watch());
     let Some(address) = backend.pick() else {
         return Err(Answer::bad_upstream("it has no address"));
@@ -20,7 +20,7 @@ pub(super) async fn send(backend: &Backend, request: Request<RequestBody>) -> Se
     let (io, line) = backend.open_alone(address).await.map_err(unreachable)?;
     let mut lease = Lease::new(io, line);
     let response = lease
-        .send(&mut Some(request))
+        .send(&mut Some(request), hop)
         .await
         .map_err(|error| broken(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
