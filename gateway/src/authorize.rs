@@ -37,7 +37,7 @@ use crate::{
     message::{
         answer::Answer,
         body::{ResponseBody, TokenEnds},
-        exchange::{Exchange, Has},
+        exchange::{Exchange, Has, Reply},
         room::Room,
     },
     metadata,
@@ -208,7 +208,7 @@ fn challenged(
         response
             .body()
             .note(|record| record.refused(caller, &rejection));
-        *response = refusal(rejection.for_grpc(grpc), id);
+        *response = *refusal(rejection.for_grpc(grpc), id);
     }
 }
 
@@ -272,7 +272,7 @@ fn stream_ends(route: Option<&Rc<route::Route>>, has: Has, watch: &Watch, admitt
 
 /// The answer to a request that is not let through. One line joins the library's id of the refusal,
 /// which Entra's log knows after an exchange, to the gateway's id of the request.
-fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
+fn refusal(rejection: Rejection, id: &HeaderValue) -> Reply {
     let id = id.to_str().unwrap_or_default();
     tracing::debug!(
         request_id = id,
@@ -280,7 +280,7 @@ fn refusal(rejection: Rejection, id: &HeaderValue) -> Response<ResponseBody> {
         correlation_id = rejection.correlation_id(),
         "request refused"
     );
-    rejection.with_request_id(id).to_response()
+    Box::new(rejection.with_request_id(id).to_response())
 }
 
 /// The layer.
@@ -324,11 +324,11 @@ impl<S: Clone> Authorize<S> {
     }
 }
 
-impl<S> Service<Exchange> for Authorize<S>
+impl<S> Service<Box<Exchange>> for Authorize<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + Clone + 'static,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible> + Clone + 'static,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = AuthorizeFuture<S, S::Future>;
 
@@ -336,7 +336,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+    fn call(&mut self, mut exchange: Box<Exchange>) -> Self::Future {
         let Some(route) = &exchange.route else {
             return AuthorizeFuture::refused(exchange.answer(Answer::not_found()));
         };
@@ -391,32 +391,32 @@ pin_project! {
         },
         Waiting { pending: Pending, put_aside: Option<Box<PutAside<S>>> },
         SentAgain { sending: Sending },
-        Refused { response: Option<Box<Response<ResponseBody>>> },
+        Refused { response: Option<Reply> },
     }
 }
 
 /// A request that waits for a decision, and the service that was made ready for it.
 #[derive(Debug)]
 struct PutAside<S> {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     inner: S,
     kept: Kept<S>,
     waits: Waits,
 }
 
 impl<S, F> AuthorizeFuture<S, F> {
-    fn refused(response: Response<ResponseBody>) -> Self {
+    fn refused(response: Reply) -> Self {
         Self::Refused {
-            response: Some(Box::new(response)),
+            response: Some(response),
         }
     }
 }
 
 impl<S> Future for AuthorizeFuture<S, S::Future>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + 'static,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible> + 'static,
 {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -447,7 +447,7 @@ where
                 }
                 AuthorizeFutureProj::Refused { response } => {
                     return match response.take() {
-                        Some(response) => Poll::Ready(Ok(*response)),
+                        Some(response) => Poll::Ready(Ok(response)),
                         None => Poll::Pending,
                     };
                 }

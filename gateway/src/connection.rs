@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     message::{
         body::ResponseBody,
-        exchange::{Client, Exchange, Has},
+        exchange::{Client, Exchange, Has, Reply},
         upload::Upload,
     },
     net::{
@@ -77,7 +77,7 @@ impl Serving {
         stack: S,
     ) -> impl Future<Output = ()> + use<S>
     where
-        S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+        S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
         S::Future: 'static,
     {
         let serving = Rc::clone(self);
@@ -122,7 +122,7 @@ impl Serving {
         watch: Rc<Watch>,
         stack: S,
     ) where
-        S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+        S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
         S::Future: 'static,
     {
         watch.enter(Phase::Head);
@@ -150,20 +150,20 @@ impl Serving {
 }
 
 /// A request at the top of the stack.
-fn exchange(request: Request<Incoming>, client: &Rc<Client>, watch: &Rc<Watch>) -> Exchange {
+fn exchange(request: Request<Incoming>, client: &Rc<Client>, watch: &Rc<Watch>) -> Box<Exchange> {
     let upload = if request.version() == Version::HTTP_2 {
         Upload::Multiplexed
     } else {
         Upload::Streamed
     };
-    Exchange {
+    Box::new(Exchange {
         request: request.map(upload),
         client: Rc::clone(client),
         watch: Rc::clone(watch),
         id: HeaderValue::from_static(""),
         has: Has::default(),
         route: None,
-    }
+    })
 }
 
 pin_project! {
@@ -191,15 +191,14 @@ enum Framing {
 
 impl<F> Future for FrontFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
     type Output = Result<Response<ResponseBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut polled = this.inner.poll(cx);
-        let Poll::Ready(Ok(response)) = &mut polled else {
-            return polled;
+        let Poll::Ready(Ok(mut response)) = this.inner.poll(cx) else {
+            return Poll::Pending;
         };
         let behind = match *this.framing {
             Framing::Http2 | Framing::Nothing => false,
@@ -227,6 +226,6 @@ where
             this.watch.hold_tunnel(response.body_mut().take_permit());
         }
         response.body_mut().watch(Rc::clone(this.watch));
-        polled
+        Poll::Ready(Ok(*response))
     }
 }

@@ -9,11 +9,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Response;
 use tower_service::Service;
 
 use crate::{
-    message::{body::ResponseBody, exchange::Exchange},
+    message::exchange::{Exchange, Reply},
     net::network::Network,
 };
 
@@ -58,11 +57,11 @@ impl<S: Clone> Latest<S> {
     }
 }
 
-impl<S> Service<Exchange> for Latest<S>
+impl<S> Service<Box<Exchange>> for Latest<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + Clone,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible> + Clone,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = S::Future;
 
@@ -71,7 +70,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
+    fn call(&mut self, exchange: Box<Exchange>) -> Self::Future {
         let newest = self.current.number.get();
         let stack = match &mut self.own {
             Some((number, stack)) if *number == newest => stack,

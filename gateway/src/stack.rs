@@ -2,7 +2,6 @@
 
 use std::{convert::Infallible, rc::Rc, sync::Arc};
 
-use http::Response;
 use tower::{ServiceBuilder, service_fn};
 use tower_obo::Core;
 use tower_service::Service;
@@ -10,7 +9,10 @@ use tower_service::Service;
 use crate::{
     authorize::AuthorizeLayer,
     headers::Reserved,
-    message::{body::ResponseBody, exchange::Exchange, room::Room},
+    message::{
+        exchange::{Exchange, Reply},
+        room::Room,
+    },
     record::Readers,
     route::Routes,
     steps::{
@@ -50,10 +52,10 @@ pub(crate) struct Parts {
 pub(crate) fn stack(
     parts: Parts,
 ) -> impl Service<
-    Exchange,
-    Response = Response<ResponseBody>,
+    Box<Exchange>,
+    Response = Reply,
     Error = Infallible,
-    Future: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    Future: Future<Output = Result<Reply, Infallible>>,
 > + Clone {
     let routing = RoutingLayer {
         routes: parts.routes,
@@ -101,7 +103,7 @@ pub(crate) fn stack(
 mod tests {
     use super::*;
 
-    fn size_of_future<S: Service<Exchange>>(_: fn(Parts) -> S) -> usize {
+    fn size_of_future<S: Service<Box<Exchange>>>(_: fn(Parts) -> S) -> usize {
         size_of::<S::Future>()
     }
 

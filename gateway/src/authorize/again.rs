@@ -22,7 +22,7 @@ use crate::{
     message::{
         answer::Answer,
         body::ResponseBody,
-        exchange::{Client, Exchange, Has},
+        exchange::{Client, Exchange, Has, Reply},
         room::Room,
         upload::{KeptBody, Upload},
     },
@@ -60,7 +60,7 @@ pub(super) struct Again<S> {
 }
 
 /// The answer to the request that is sent again, or to its caller.
-pub(super) type Sending = Pin<Box<dyn Future<Output = Response<ResponseBody>>>>;
+pub(super) type Sending = Pin<Box<dyn Future<Output = Reply>>>;
 
 impl<S> Kept<S> {
     /// Of a request that is not sent again.
@@ -93,7 +93,7 @@ impl<S> Kept<S> {
 
 impl<S> Kept<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible> + 'static,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible> + 'static,
 {
     /// Sends the request again after a claims challenge; `None` after any other answer.
     ///
@@ -162,9 +162,9 @@ impl<S> Again<S> {
 
 impl<S> Again<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
-    async fn after(self: Box<Self>, exchange: Pending) -> Response<ResponseBody> {
+    async fn after(self: Box<Self>, exchange: Pending) -> Reply {
         // The limits of the first answer are not those of the exchange.
         self.watch.begin_again(false);
         let mut exchange = pin!(exchange);
@@ -179,7 +179,7 @@ where
         }
         let Some(decided) = decided else {
             let answer = Answer::out_of_time().for_grpc(self.has.grpc);
-            return answer.into_response(&self.id);
+            return Box::new(answer.into_response(&self.id));
         };
         self.watch
             .note(|record| note_late_decision(record, &decided));
@@ -189,7 +189,7 @@ where
         }
     }
 
-    async fn send(mut self: Box<Self>, admitted: &Admitted) -> Response<ResponseBody> {
+    async fn send(mut self: Box<Self>, admitted: &Admitted) -> Reply {
         admitted.apply(&mut self.headers);
         let body = self.body.map(|body| body.take()).unwrap_or_default();
         self.watch.begin_again(!body.is_empty());
@@ -198,14 +198,14 @@ where
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.headers_mut() = self.headers;
-        let sending = self.inner.call(Exchange {
+        let sending = self.inner.call(Box::new(Exchange {
             request,
             client: self.client,
             watch: self.watch,
             id: self.id.clone(),
             has: self.has,
             route: self.route,
-        });
+        }));
         let Ok(mut response) = sending.await;
         let caller = admitted.principal();
         response

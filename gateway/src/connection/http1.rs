@@ -17,7 +17,7 @@ use crate::{
     config::Limits,
     message::{
         body::ResponseBody,
-        exchange::{Client, Exchange},
+        exchange::{Client, Exchange, Reply},
     },
     net::{
         io::{ClientIo, Socket},
@@ -49,7 +49,7 @@ pub(super) async fn serve<T, S>(
     stack: S,
 ) where
     T: Socket,
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
     let front = Front {
         client,
@@ -119,7 +119,7 @@ struct Front<S> {
 
 impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
     type Response = Response<ResponseBody>;
     type Error = Infallible;

@@ -24,10 +24,7 @@ use tower_service::Service;
 use super::{Framing, FrontFuture, Serving, exchange, slices::Slices};
 use crate::{
     config::Limits,
-    message::{
-        body::ResponseBody,
-        exchange::{Client, Exchange},
-    },
+    message::exchange::{Client, Exchange, Reply},
     net::{
         frames::Frames,
         io::{ClientIo, Socket},
@@ -98,7 +95,7 @@ pub(super) async fn serve<T, S>(
     stack: S,
 ) where
     T: Socket,
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
     S::Future: 'static,
 {
     let head = serving.watches.add();
@@ -179,7 +176,7 @@ struct Front<S> {
 
 impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
     type Response = Response<Slices>;
     type Error = Infallible;
@@ -210,7 +207,7 @@ pin_project! {
 
 impl<F> Future for SlicedFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
     type Output = Result<Response<Slices>, Infallible>;
 

@@ -8,16 +8,19 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderValue, Request, Version, header::HOST};
+use http::{HeaderValue, Request, Response, Version, header::HOST};
 use hyper::body::Body as _;
 use tower_obo::Head;
 
-use super::{answer::Answer, upload::Upload};
+use super::{answer::Answer, body::ResponseBody, upload::Upload};
 use crate::{
     net::{network::Network, watch::Watch},
     route::Route,
     steps::limit::{Connected, Share},
 };
+
+/// The answer on its way back through the steps. Boxed, since each of them hands it on.
+pub(crate) type Reply = Box<Response<ResponseBody>>;
 
 /// One request. A type of its own, so that what the steps add needs no allocation, as the
 /// request's extensions would.
@@ -48,8 +51,8 @@ impl Exchange {
     }
 
     /// The answer to this request, given by the gateway itself.
-    pub(crate) fn answer(&self, answer: Answer) -> http::Response<super::body::ResponseBody> {
-        answer.for_grpc(self.is_grpc()).into_response(&self.id)
+    pub(crate) fn answer(&self, answer: Answer) -> Reply {
+        Box::new(answer.for_grpc(self.is_grpc()).into_response(&self.id))
     }
 
     /// Whether it is a gRPC call, also before `has` is known. There are none over HTTP/1, where the status

@@ -5,7 +5,7 @@
 //! before this is reached. What it lets pass and others read otherwise is refused here.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
         CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
@@ -17,8 +17,7 @@ use super::{forwarded::CLIENT_REQUEST_ID, route::Pages, step::Step};
 use crate::{
     message::{
         answer::Answer,
-        body::ResponseBody,
-        exchange::{Exchange, Has},
+        exchange::{Exchange, Has, Reply},
     },
     trace::context::{TRACEPARENT, TRACESTATE},
 };
@@ -62,7 +61,7 @@ impl Step for Check {
         Ok(())
     }
 
-    fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
+    fn refuse(&self, exchange: &Exchange, answer: Answer) -> Reply {
         self.pages.refuse(exchange, answer)
     }
 }

@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Response;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -17,7 +16,10 @@ mod running;
 
 pub(crate) use self::running::{Connected, HeldBack, Permit, Running, Share};
 use super::route::Pages;
-use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
+use crate::message::{
+    answer::Answer,
+    exchange::{Exchange, Reply},
+};
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -43,11 +45,11 @@ pub(crate) struct Limit<S> {
     inner: S,
 }
 
-impl<S> Service<Exchange> for Limit<S>
+impl<S> Service<Box<Exchange>> for Limit<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = LimitFuture<S::Future>;
 
@@ -55,7 +57,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
+    fn call(&mut self, exchange: Box<Exchange>) -> Self::Future {
         let permit = self.running.permit();
         let permit = match exchange.client.share() {
             Some(share) => permit.and_then(|permit| permit.within(share)),
@@ -67,7 +69,7 @@ where
                 permit: Some(permit),
             },
             None => LimitFuture::Refused {
-                response: Some(Box::new(self.refuse(&exchange))),
+                response: Some(self.refuse(&exchange)),
             },
         }
     }
@@ -76,7 +78,7 @@ where
 impl<S> Limit<S> {
     /// A refusal that is not read takes memory too, and counts for its address. Who has been refused as
     /// often as it may be served, and has read nothing of that, hears no more.
-    fn refuse(&self, exchange: &Exchange) -> Response<ResponseBody> {
+    fn refuse(&self, exchange: &Exchange) -> Reply {
         let mut response = (self.pages).refuse(exchange, Answer::too_many_requests());
         if let Some(share) = exchange.client.share() {
             let permit = Permit::unread(share);
@@ -95,15 +97,15 @@ pin_project! {
     #[derive(Debug)]
     pub(crate) enum LimitFuture<F> {
         Running { #[pin] inner: F, permit: Option<Permit> },
-        Refused { response: Option<Box<Response<ResponseBody>>> },
+        Refused { response: Option<Reply> },
     }
 }
 
 impl<F> Future for LimitFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Result<Reply, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
@@ -118,7 +120,7 @@ where
                 polled
             }
             LimitFutureProj::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

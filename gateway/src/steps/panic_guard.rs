@@ -8,13 +8,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Response, header::ORIGIN};
+use http::{HeaderValue, header::ORIGIN};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::route::{Pages, Reader};
-use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
+use crate::message::{
+    answer::Answer,
+    exchange::{Exchange, Reply},
+};
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -38,11 +41,11 @@ pub(crate) struct PanicGuard<S> {
     pages: Pages,
 }
 
-impl<S> Service<Exchange> for PanicGuard<S>
+impl<S> Service<Box<Exchange>> for PanicGuard<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = PanicGuardFuture<S::Future>;
 
@@ -50,7 +53,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
+    fn call(&mut self, exchange: Box<Exchange>) -> Self::Future {
         let id = exchange.id.clone();
         let grpc = exchange.is_grpc();
         let mut reader = None;
@@ -86,9 +89,9 @@ pin_project! {
 
 impl<F> Future for PanicGuardFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Result<Reply, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -108,7 +111,7 @@ where
         if let Some(reader) = this.reader {
             reader.apply(&mut response);
         }
-        Poll::Ready(Ok(response))
+        Poll::Ready(Ok(Box::new(response)))
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     fn head(
-        future: PanicGuardFuture<impl Future<Output = Result<Response<ResponseBody>, Infallible>>>,
+        future: PanicGuardFuture<impl Future<Output = Result<Reply, Infallible>>>,
     ) -> (u16, Option<String>) {
         let mut future = Box::pin(future);
         let mut cx = Context::from_waker(std::task::Waker::noop());

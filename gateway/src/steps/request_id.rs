@@ -9,13 +9,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Response};
+use http::HeaderValue;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::count::{Counts, Open};
-use crate::message::{answer::REQUEST_ID, body::ResponseBody, exchange::Exchange};
+use crate::message::{
+    answer::REQUEST_ID,
+    exchange::{Exchange, Reply},
+};
 
 /// The longest id that is taken from a client.
 const LONGEST: usize = 128;
@@ -90,11 +93,11 @@ pub(crate) struct RequestId<S> {
     inner: S,
 }
 
-impl<S> Service<Exchange> for RequestId<S>
+impl<S> Service<Box<Exchange>> for RequestId<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = RequestIdFuture<S::Future>;
 
@@ -102,7 +105,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+    fn call(&mut self, mut exchange: Box<Exchange>) -> Self::Future {
         let own = exchange.request.headers().get(REQUEST_ID);
         exchange.id = match own {
             Some(own) if is_well_formed(own) => own.clone(),
@@ -129,9 +132,9 @@ pin_project! {
 
 impl<F> Future for RequestIdFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Result<Reply, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

@@ -18,7 +18,11 @@ use tower_service::Service;
 use crate::{
     cors::{self, Cors, Page},
     host::HostPattern,
-    message::{answer::Answer, body::ResponseBody, exchange::Exchange},
+    message::{
+        answer::Answer,
+        body::ResponseBody,
+        exchange::{Exchange, Reply},
+    },
     metadata,
     route::{Picked, Route, Routes},
 };
@@ -69,7 +73,7 @@ enum Found {
     /// It is answered here; the pages that may read the answer.
     Refused(Answer, Option<Rc<Cors>>),
     Preflight(Rc<Cors>),
-    Answered(Box<Response<ResponseBody>>),
+    Answered(Reply),
 }
 
 impl RoutingLayer {
@@ -103,7 +107,7 @@ impl RoutingLayer {
                 Err(answer) => {
                     let mut response = exchange.answer(answer);
                     metadata::let_pages_read(response.headers_mut());
-                    Found::Answered(Box::new(response))
+                    Found::Answered(response)
                 }
             },
             Ok(Picked::NoMethod(place)) => {
@@ -126,7 +130,7 @@ impl Pages {
         Self(table.routes.have_cors().then(|| table.clone()))
     }
 
-    pub(crate) fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
+    pub(crate) fn refuse(&self, exchange: &Exchange, answer: Answer) -> Reply {
         let mut response = exchange.answer(answer);
         if let Some(reader) = self.reader(exchange) {
             reader.apply(&mut response);
@@ -165,11 +169,11 @@ impl RoutingLayer {
     }
 }
 
-impl<S> Service<Exchange> for Routing<S>
+impl<S> Service<Box<Exchange>> for Routing<S>
 where
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = RoutingFuture<S::Future>;
 
@@ -177,7 +181,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+    fn call(&mut self, mut exchange: Box<Exchange>) -> Self::Future {
         match self.table.find(&exchange) {
             Found::Route(route) => {
                 exchange.watch.charge_to(&route);
@@ -249,19 +253,19 @@ pin_project! {
     #[derive(Debug)]
     pub(crate) enum RoutingFuture<F> {
         Passed { #[pin] inner: F, reader: Option<Box<Reader>> },
-        Answered { response: Option<Box<Response<ResponseBody>>> },
+        Answered { response: Option<Reply> },
     }
 }
 
 impl<F> RoutingFuture<F> {
-    fn refused(mut response: Response<ResponseBody>, reader: Option<&Reader>) -> Self {
+    fn refused(mut response: Reply, reader: Option<&Reader>) -> Self {
         if let Some(reader) = reader {
             reader.apply(&mut response);
         }
-        Self::answered(Box::new(response))
+        Self::answered(response)
     }
 
-    fn answered(response: Box<Response<ResponseBody>>) -> Self {
+    fn answered(response: Reply) -> Self {
         Self::Answered {
             response: Some(response),
         }
@@ -270,9 +274,9 @@ impl<F> RoutingFuture<F> {
 
 impl<F> Future for RoutingFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Result<Reply, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
@@ -286,7 +290,7 @@ where
                 polled
             }
             RoutingFutureProj::Answered { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

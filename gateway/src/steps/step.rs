@@ -7,12 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Response;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::message::{answer::Answer, body::ResponseBody, exchange::Exchange};
+use crate::message::{
+    answer::Answer,
+    exchange::{Exchange, Reply},
+};
 
 /// A step that never waits.
 pub(crate) trait Step {
@@ -20,7 +22,7 @@ pub(crate) trait Step {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer>;
 
     /// The response that says so.
-    fn refuse(&self, exchange: &Exchange, answer: Answer) -> Response<ResponseBody> {
+    fn refuse(&self, exchange: &Exchange, answer: Answer) -> Reply {
         exchange.answer(answer)
     }
 }
@@ -47,12 +49,12 @@ pub(crate) struct StepService<T, S> {
     inner: S,
 }
 
-impl<T, S> Service<Exchange> for StepService<T, S>
+impl<T, S> Service<Box<Exchange>> for StepService<T, S>
 where
     T: Step,
-    S: Service<Exchange, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Box<Exchange>, Response = Reply, Error = Infallible>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Reply;
     type Error = Infallible;
     type Future = StepFuture<S::Future>;
 
@@ -60,14 +62,14 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+    fn call(&mut self, mut exchange: Box<Exchange>) -> Self::Future {
         match self.step.step(&mut exchange) {
             Ok(()) => StepFuture::Passed {
                 inner: self.inner.call(exchange),
             },
             Err(answer) => StepFuture::Refused {
                 // Rare, and without the box every future of the stack would be a response larger.
-                response: Some(Box::new(self.step.refuse(&exchange, answer))),
+                response: Some(self.step.refuse(&exchange, answer)),
             },
         }
     }
@@ -79,21 +81,21 @@ pin_project! {
     #[derive(Debug)]
     pub(crate) enum StepFuture<F> {
         Passed { #[pin] inner: F },
-        Refused { response: Option<Box<Response<ResponseBody>>> },
+        Refused { response: Option<Reply> },
     }
 }
 
 impl<F> Future for StepFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Reply, Infallible>>,
 {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+    type Output = Result<Reply, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             StepFutureProj::Passed { inner } => inner.poll(cx),
             StepFutureProj::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

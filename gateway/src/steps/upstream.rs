@@ -25,7 +25,7 @@ use crate::{
     message::{
         answer::Answer,
         body::{RequestBody, ResponseBody},
-        exchange::Exchange,
+        exchange::{Exchange, Reply},
         hop::Hop,
         trailers, websocket,
     },
@@ -40,8 +40,8 @@ use crate::{
 /// The future passes through every step by value. It is boxed, since one allocation costs less than
 /// copying the request's head and hyper's state that often.
 pub(crate) fn forward(
-    exchange: Exchange,
-) -> Pin<Box<impl Future<Output = Result<Response<ResponseBody>, Infallible>>>> {
+    exchange: Box<Exchange>,
+) -> Pin<Box<impl Future<Output = Result<Reply, Infallible>>>> {
     let uploaded = exchange.has_no_body();
     let Exchange {
         request,
@@ -50,7 +50,7 @@ pub(crate) fn forward(
         id,
         has,
         route,
-    } = exchange;
+    } = *exchange;
     let token_headers = route.as_ref().map_or(&[][..], |route| &route.token_headers);
     let injected = Injected::of(request.headers(), token_headers);
     if uploaded {
@@ -71,15 +71,15 @@ pub(crate) fn forward(
     }));
     Box::pin(async move {
         let Some(route) = route else {
-            return Ok(Answer::not_found().into_response(&id));
+            return Ok(Box::new(Answer::not_found().into_response(&id)));
         };
         if has.ends_here {
-            return Ok(options(&route));
+            return Ok(Box::new(options(&route)));
         }
         if watch.is_out_of_time() {
             // Sent now, it would be done and nobody told.
             let answer = Answer::out_of_time().for_grpc(has.grpc);
-            return Ok(answer.into_response(&id));
+            return Ok(Box::new(answer.into_response(&id)));
         }
         let begun = Instant::now();
         let hop = Hop {
@@ -138,7 +138,7 @@ pub(crate) fn forward(
                 if parts.status == StatusCode::SWITCHING_PROTOCOLS {
                     websocket::name(&mut parts.headers);
                     let nothing = ResponseBody::whole(Bytes::new());
-                    return Ok(Response::from_parts(parts, nothing));
+                    return Ok(Box::new(Response::from_parts(parts, nothing)));
                 }
                 // What the client sent in the hope of a tunnel is no request.
                 parts
@@ -152,9 +152,12 @@ pub(crate) fn forward(
                 trailers::Rules::new(injected, route.trailers.clone()),
                 route.token_ends,
             );
-            Ok(Response::from_parts(parts, body))
+            Ok(Box::new(Response::from_parts(parts, body)))
         });
-        Ok(response.unwrap_or_else(|answer| answer.for_grpc(has.grpc).into_response(&id)))
+        Ok(
+            response
+                .unwrap_or_else(|answer| Box::new(answer.for_grpc(has.grpc).into_response(&id))),
+        )
     })
 }
 

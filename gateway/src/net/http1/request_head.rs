@@ -151,10 +151,7 @@ mod tests {
             .header("content-length", "5")
             .header("transfer-encoding", "chunked");
         let text = format!("POST / HTTP/1.1\r\n{FIRST}{LAST}transfer-encoding: chunked\r\n\r\n");
-        assert_eq!(
-            written(both, "hello"),
-            (text.clone(), Some(Framing::Chunked))
-        );
+        assert_eq!(written(both, "hello"), (text, Some(Framing::Chunked)));
         let options = Request::options("*");
         let text = format!("OPTIONS * HTTP/1.1\r\n{FIRST}{LAST}\r\n");
         assert_eq!(written(options, ""), (text, None));
