@@ -64,26 +64,18 @@ pub(crate) fn strip_connection(headers: &mut HeaderMap) {
 
 /// The same, and every header that fits, in one pass.
 pub(crate) fn strip_connection_and(headers: &mut HeaderMap, fits: impl Fn(&HeaderName) -> bool) {
-    if headers.contains_key(header::CONNECTION) {
-        let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
-        for value in headers.get_all(header::CONNECTION) {
-            for token in value.as_bytes().split(|byte| *byte == b',') {
-                match HeaderName::from_bytes(token.trim_ascii()) {
-                    Ok(name) if name != header::AUTHORIZATION && name != header::HOST => {
-                        named.push(name);
-                    }
-                    _ => {}
-                }
-            }
+    let mut found: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for (name, value) in &*headers {
+        if *name == header::CONNECTION {
+            push_named(&mut found, value);
         }
-        for name in &named {
-            headers.remove(name);
+        if belongs_to_the_connection(name) || fits(name) {
+            found.push(name.clone());
         }
-        headers.remove(header::CONNECTION);
     }
-    remove_where(headers, |name| {
-        belongs_to_the_connection(name) || fits(name)
-    });
+    for name in &found {
+        headers.remove(name);
+    }
 }
 
 /// Removes every header whose name fits; names are collected first, since a map cannot be changed
@@ -97,6 +89,16 @@ pub(crate) fn remove_where(headers: &mut HeaderMap, fits: impl Fn(&HeaderName) -
     }
     for name in &found {
         headers.remove(name);
+    }
+}
+
+/// What a line of `Connection` names.
+fn push_named(found: &mut SmallVec<[HeaderName; 8]>, value: &HeaderValue) {
+    for token in value.as_bytes().split(|byte| *byte == b',') {
+        match HeaderName::from_bytes(token.trim_ascii()) {
+            Ok(name) if name != header::AUTHORIZATION && name != header::HOST => found.push(name),
+            _ => {}
+        }
     }
 }
 

@@ -61,7 +61,7 @@ where
         // not panic halfway.
         let called = catch_unwind(AssertUnwindSafe(|| {
             // Only a page that says where it comes from is told that it may read.
-            if exchange.request.headers().contains_key(ORIGIN) {
+            if self.pages.have_any() && exchange.request.headers().contains_key(ORIGIN) {
                 reader = self.pages.reader(&exchange);
             }
             self.inner.call(exchange)

@@ -130,6 +130,11 @@ impl Pages {
         Self(table.routes.have_cors().then(|| table.clone()))
     }
 
+    /// Whether any page of another origin may read anything.
+    pub(crate) const fn have_any(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(crate) fn refuse(&self, exchange: &Exchange, answer: Answer) -> Reply {
         let mut response = exchange.answer(answer);
         if let Some(reader) = self.reader(exchange) {
