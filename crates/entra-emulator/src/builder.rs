@@ -14,7 +14,7 @@ use url::Url;
 use crate::arm::rate::RateLimit;
 use crate::clock::Clock;
 use crate::configuration::Configuration;
-use crate::directory::Directory;
+use crate::directory::{Directory, demo};
 use crate::emulator::Emulator;
 use crate::keys::{KeyError, KeyRing};
 use crate::server;
@@ -202,9 +202,9 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Keeps consents, revoked sessions and signing keys in this file, so that a restart knows them: what
-    /// users consented to there takes the place of their consents in the directory. In memory unless
-    /// given. The file holds private keys and is its owner's to read only.
+    /// Keeps consents, applications that Microsoft Graph made, revoked sessions and signing keys in this file, so
+    /// that a restart knows them: what users consented to there takes the place of their consents in the directory.
+    /// In memory unless given. The file holds private keys and secrets and is its owner's to read only.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_file = Some(path.into());
         self
@@ -266,6 +266,13 @@ impl EmulatorBuilder {
             }
             None => None,
         };
+        let url = advertised("http", self.url, address);
+        let arm_url = advertised("http", self.arm_url, arm_address);
+        // Who is told Graph's address here asks for tokens by it, as Azure CLI does.
+        if let Some(graph) = directory.application_mut(demo::GRAPH_CLIENT_ID) {
+            let secure = secure.iter().map(|secure| secure.arm_url.clone());
+            graph.app_id_uris.extend(secure.chain([arm_url.clone()]));
+        }
         let ca_pem = authority
             .as_ref()
             .map(|authority| authority.pem().to_owned());
@@ -291,8 +298,6 @@ impl EmulatorBuilder {
             }
             https = Some(state);
         }
-        let url = advertised("http", self.url, address);
-        let arm_url = advertised("http", self.arm_url, arm_address);
         let state = Arc::new(State::new(shared, url, arm_url).with_https(https));
         servers.push(server::serve(
             listener,

@@ -64,6 +64,24 @@ pub(crate) fn graph_time(unix: i64) -> String {
     formatted(unix, GRAPH)
 }
 
+/// `2026-01-01T00:00:00Z` (RFC 3339), as in what Graph shows.
+pub(crate) fn rfc3339_time(unix: i64) -> String {
+    graph_time(unix) + "Z"
+}
+
+/// Seconds since 1970 of such a time; fractions of a second don't count.
+pub(crate) fn from_rfc3339(text: &str) -> Option<i64> {
+    let whole = match text.strip_suffix('Z')?.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|digit| digit.is_ascii_digit()) => {
+            format!("{whole}Z")
+        }
+        Some(_) => return None,
+        None => text.to_owned(),
+    };
+    let time: x509_cert::der::DateTime = whole.parse().ok()?;
+    i64::try_from(time.unix_duration().as_secs()).ok()
+}
+
 /// X.509's UTCTime, good until 2049.
 pub(crate) fn x509_time(unix: i64) -> String {
     formatted(unix, X509)
@@ -87,6 +105,23 @@ mod tests {
         assert_eq!(us_time(1_767_225_600), "1/1/2026 12:00:00 AM");
         assert_eq!(graph_time(1_767_225_600), "2026-01-01T00:00:00");
         assert_eq!(x509_time(1_767_225_600), "260101000000Z");
+        assert_eq!(rfc3339_time(1_767_225_600), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for text in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.1234567Z"] {
+            assert_eq!(from_rfc3339(text), Some(1_767_225_600), "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01T00:00:00.xZ",
+        ] {
+            assert_eq!(from_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

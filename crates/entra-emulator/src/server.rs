@@ -60,7 +60,7 @@ pub(crate) fn arm(state: &Arc<State>) -> Router {
         )
         .route("/tenants", get(arm::tenants))
         .route("/v1.0/me", get(graph::me).fallback(graph::unknown))
-        .route("/v1.0/{*path}", any(graph::unknown))
+        .route("/v1.0/{*path}", any(graph::directory))
         .route("/oidc/userinfo", get(graph::userinfo).post(graph::userinfo))
         .fallback(arm::unknown)
         .layer(from_fn_with_state(state.clone(), taps::arm))

@@ -115,6 +115,16 @@ pub(crate) fn wrong_secret(client_id: &str) -> AadError {
     )
 }
 
+pub(crate) fn expired_secret(client_id: &str) -> AadError {
+    AadError::new(
+        "invalid_client",
+        7_000_222,
+        format!(
+            "The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds."
+        ),
+    )
+}
+
 pub(crate) fn missing_credential() -> AadError {
     AadError::new(
         "invalid_client",

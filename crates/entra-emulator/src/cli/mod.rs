@@ -48,8 +48,8 @@ struct Run {
     /// What it knows: tenants, users, applications, consents (`entra-emulator init` writes the default)
     #[arg(long, env = "ENTRA_EMULATOR_CONFIG", value_name = "PATH")]
     config: Option<PathBuf>,
-    /// Keep consents, revoked sessions and signing keys in this file, so that a restart knows them. It
-    /// holds private keys
+    /// Keep consents, applications that were registered, revoked sessions and signing keys in this file, so
+    /// that a restart knows them. It holds private keys and secrets
     #[arg(long, env = "ENTRA_EMULATOR_STATE", value_name = "PATH")]
     state: Option<PathBuf>,
     /// Where Entra ID listens
@@ -104,6 +104,10 @@ struct Run {
     /// Post-logout redirect URI of the demo web app, in place of http://localhost:8000/
     #[arg(long, env = "ENTRA_EMULATOR_POST_LOGOUT_REDIRECT_URI", value_parser = address)]
     post_logout_redirect_uri: Option<String>,
+    /// Let an application register others by way of Microsoft Graph, as `az login --service-principal` does
+    /// with it: its id and secret are said at the start
+    #[arg(long, env = "ENTRA_EMULATOR_ADMINISTRATOR")]
+    administrator: bool,
     /// Lifetime of access tokens in seconds; a random 60 to 90 minutes unless given
     #[arg(
         long,
@@ -156,6 +160,9 @@ impl Run {
             if let Some(uri) = self.post_logout_redirect_uri {
                 app.post_logout_redirect_uris = vec![uri];
             }
+        }
+        if self.administrator {
+            configuration.directory = configuration.directory.with_administrator();
         }
         let mut builder = Emulator::builder()
             .configuration(configuration)
@@ -249,6 +256,14 @@ fn offer(emulator: &Emulator) -> String {
             )
         })
         .collect();
+    let administrator = match directory.application(demo::ADMINISTRATOR_CLIENT_ID) {
+        Some(app) => format!(
+            "  Administrator            {}  secret {}\n",
+            app.client_id,
+            demo::ADMINISTRATOR_CLIENT_SECRET
+        ),
+        None => String::new(),
+    };
     let https = match (emulator.https_url(), emulator.arm_https_url()) {
         (Some(url), Some(arm)) => {
             format!("  Entra ID, https          {url}\n  Resource Manager, https  {arm}\n")
@@ -266,7 +281,7 @@ entra-emulator (not Microsoft: never type a real password into it)
   Tenant                   {contoso}  Contoso
   API                      {api}  secret {api_secret}
   Web app                  {ui}  secret {ui_secret}
-
+{administrator}
 Users (name, password)
 {users}
 A token for curl: entra-emulator token --user alice --url {url}

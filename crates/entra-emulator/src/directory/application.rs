@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::credential::{Certificate, FederatedCredential};
+use super::registration::Registration;
+use crate::encoding::guid_of;
 
 /// Which access tokens an API wants (`requestedAccessTokenVersion` in its manifest).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -104,6 +106,8 @@ pub struct Application {
     /// Policy id when this resource asks for multi-factor authentication of the users who must use
     /// it: a Conditional Access policy in miniature.
     pub mfa_policy: Option<String>,
+    /// What Microsoft Graph keeps of it besides.
+    pub(crate) registration: Registration,
 }
 
 impl Application {
@@ -133,6 +137,7 @@ impl Application {
             known_client_applications: Vec::new(),
             token_version: TokenVersion::V2,
             mfa_policy: None,
+            registration: Registration::default(),
         }
     }
 
@@ -183,10 +188,23 @@ impl Application {
             })
     }
 
-    /// Whether users of this tenant can use the application.
+    /// Whether users of this tenant can use the application: it has a service principal there.
     #[must_use]
     pub fn is_in(&self, tenant: &str) -> bool {
-        self.multi_tenant || self.tenant.is_empty() || self.tenant.eq_ignore_ascii_case(tenant)
+        !self.registration.no_principal
+            && (self.multi_tenant
+                || self.tenant.is_empty()
+                || self.tenant.eq_ignore_ascii_case(tenant))
+    }
+
+    /// Object id of the registration, which is not its client id.
+    pub(crate) fn object_id(&self) -> String {
+        guid_of(&format!("application {}", self.client_id))
+    }
+
+    /// Object id of its service principal in a tenant: the `oid` of its own tokens.
+    pub(crate) fn principal_id(&self, tenant: &str) -> String {
+        guid_of(&format!("service principal {} {tenant}", self.client_id))
     }
 
     /// Whether the registration lists `client_id` among its known client applications.

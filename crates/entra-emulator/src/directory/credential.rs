@@ -107,6 +107,10 @@ impl Certificate {
         digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der)
     }
 
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     pub(crate) fn public_key(&self) -> &[u8] {
         &self.public_key
     }

@@ -47,6 +47,16 @@ pub const GRAPH_RESOURCE: &str = "https://graph.microsoft.com";
 /// The delegated scope of Microsoft Graph that reads the user's own profile. Contoso's administrator
 /// has consented to it for the demo API, so that nobody is asked.
 pub const GRAPH_SCOPE: &str = "User.Read";
+/// What an application needs of Microsoft Graph to register others, and to grant permissions to them.
+pub const GRAPH_ROLES: [&str; 2] = [
+    "Application.ReadWrite.All",
+    "DelegatedPermissionGrant.ReadWrite.All",
+];
+/// Client id of the application that may register others, where
+/// [`Directory::with_administrator`] has put it.
+pub const ADMINISTRATOR_CLIENT_ID: &str = "ad1a0000-0000-4000-8000-00000000000c";
+/// Its client secret. Known to everyone: never use it outside the emulator.
+pub const ADMINISTRATOR_CLIENT_SECRET: &str = "emulator-administrator-secret";
 /// Id of the Conditional Access policy that asks for multi-factor authentication.
 pub const MFA_POLICY: &str = "3fa00000-0000-4000-8000-0000000000fa";
 
@@ -174,6 +184,13 @@ fn api() -> Application {
     }
 }
 
+pub(super) fn administrator(tenant: &str) -> Application {
+    Application {
+        secrets: vec![ADMINISTRATOR_CLIENT_SECRET.to_owned()],
+        ..Application::new(tenant, ADMINISTRATOR_CLIENT_ID, "Administrator")
+    }
+}
+
 pub(crate) fn arm() -> Application {
     Application {
         app_id_uris: [ARM_RESOURCE, "https://management.core.windows.net"]
@@ -194,6 +211,7 @@ pub(crate) fn graph() -> Application {
     Application {
         app_id_uris: vec![GRAPH_RESOURCE.to_owned()],
         scopes: vec![Scope::new(GRAPH_SCOPE, "Sign you in and read your profile")],
+        app_roles: GRAPH_ROLES.map(str::to_owned).to_vec(),
         token_version: TokenVersion::V1,
         idtyp: true,
         ..Application::new("", GRAPH_CLIENT_ID, "Microsoft Graph")

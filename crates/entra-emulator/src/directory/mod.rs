@@ -3,12 +3,14 @@
 mod application;
 mod credential;
 pub mod demo;
+mod registration;
 mod user;
 
 pub use self::application::{Application, Permission, Scope, TokenVersion};
 pub use self::credential::{
     Certificate, FederatedCredential, InvalidCertificate, TOKEN_EXCHANGE_AUDIENCE,
 };
+pub(crate) use self::registration::{Key, Password, Registration};
 pub use self::user::{Mfa, ResourceGroup, Subscription, User};
 
 use std::collections::BTreeSet;
@@ -208,6 +210,40 @@ impl Directory {
         self
     }
 
+    /// Adds an application that may register others by way of Microsoft Graph, in the first tenant:
+    /// [`demo::ADMINISTRATOR_CLIENT_ID`], with [`demo::ADMINISTRATOR_CLIENT_SECRET`]. Without it nobody may,
+    /// unless the directory assigns [`demo::GRAPH_ROLES`] to somebody.
+    ///
+    /// ```
+    /// use entra_emulator::{Directory, demo};
+    ///
+    /// let directory = Directory::demo().with_administrator();
+    /// assert!(directory.application(demo::ADMINISTRATOR_CLIENT_ID).is_some());
+    /// ```
+    #[must_use]
+    pub fn with_administrator(mut self) -> Self {
+        let Some(tenant) = self.tenants.first().map(|tenant| tenant.id.clone()) else {
+            return self;
+        };
+        if let Some(graph) = self.application_mut(demo::GRAPH_CLIENT_ID) {
+            for role in demo::GRAPH_ROLES {
+                if !graph.app_roles.iter().any(|own| own == role) {
+                    graph.app_roles.push(role.to_owned());
+                }
+            }
+        }
+        self.applications
+            .retain(|app| app.client_id != demo::ADMINISTRATOR_CLIENT_ID);
+        self.applications.push(demo::administrator(&tenant));
+        self.assignments.push(Assignment::new(
+            tenant,
+            demo::ADMINISTRATOR_CLIENT_ID,
+            demo::GRAPH_CLIENT_ID,
+            demo::GRAPH_ROLES,
+        ));
+        self
+    }
+
     /// Adds an app registration.
     #[must_use]
     pub fn with_application(mut self, application: Application) -> Self {
@@ -220,6 +256,24 @@ impl Directory {
     pub fn with_user(mut self, user: User) -> Self {
         self.users.push(user);
         self
+    }
+
+    /// Takes an application away, and all that was granted to it or of it.
+    pub(crate) fn remove_application(&mut self, client_id: &str) {
+        self.applications
+            .retain(|app| !app.client_id.eq_ignore_ascii_case(client_id));
+        self.remove_grants(client_id);
+    }
+
+    /// Takes away what was granted to an application or of it, in all tenants.
+    pub(crate) fn remove_grants(&mut self, client_id: &str) {
+        let of = |client: &str, resource: &str| {
+            client.eq_ignore_ascii_case(client_id) || resource.eq_ignore_ascii_case(client_id)
+        };
+        self.consents
+            .retain(|consent| !of(&consent.client_id, &consent.resource));
+        self.assignments
+            .retain(|assignment| !of(&assignment.client_id, &assignment.resource));
     }
 
     /// Records a consent, merged with what was granted before.

@@ -73,9 +73,104 @@ impl GraphError {
         Self::new(
             StatusCode::NOT_FOUND,
             "ResourceNotFound",
-            format!("entra-emulator does not emulate {method} {path}. It has GET /v1.0/me."),
+            format!(
+                "entra-emulator does not emulate {method} {path}. It has GET /v1.0/me, applications, servicePrincipals and oauth2PermissionGrants."
+            ),
         )
     }
+
+    /// 400: what was written can't be.
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "Request_BadRequest", message)
+    }
+
+    pub(super) fn bad_as(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(super) fn no_json() -> Self {
+        Self::bad_as(
+            "BadRequest",
+            "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format.",
+        )
+    }
+
+    pub(super) fn unknown_property(path: &str) -> Self {
+        Self::bad(format!("Invalid property '{path}'."))
+    }
+
+    pub(super) fn read_only(name: &str) -> Self {
+        Self::bad(format!("Property '{name}' is read-only and cannot be set."))
+    }
+
+    pub(super) fn wrong_type(path: &str) -> Self {
+        Self::bad(format!(
+            "Invalid value specified for property '{path}': it is of another type."
+        ))
+    }
+
+    pub(super) fn invalid(path: &str, why: &str) -> Self {
+        Self::bad(format!(
+            "Invalid value specified for property '{path}': {why}"
+        ))
+    }
+
+    pub(super) fn missing(name: &str) -> Self {
+        Self::bad(format!(
+            "A value is required for property '{name}' of resource."
+        ))
+    }
+
+    pub(super) fn filter(text: &str) -> Self {
+        Self::bad_as(
+            "BadRequest",
+            format!(
+                "Invalid filter clause: {text:?} is no filter that entra-emulator knows (eq, startswith and any, joined by and)."
+            ),
+        )
+    }
+
+    pub(super) fn filter_property(property: &str, kind: &str) -> Self {
+        Self::bad_as(
+            "Request_UnsupportedQuery",
+            format!(
+                "Unsupported or invalid query filter clause specified for property '{property}' of resource '{kind}'."
+            ),
+        )
+    }
+
+    pub(super) fn query_option(name: &str) -> Self {
+        Self::bad_as(
+            "Request_UnsupportedQuery",
+            format!(
+                "entra-emulator does not know the query option {name:?}; it has $filter and $select."
+            ),
+        )
+    }
+
+    pub(super) fn not_found(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "Request_ResourceNotFound",
+            format!(
+                "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
+            ),
+        )
+    }
+
+    /// The same thing is there already. Graph says so with 400 or with 409, as it happens.
+    pub(super) fn there_already(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, "Request_MultipleObjectsWithSameKeyValue", message)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Done {
+    Read(Value),
+    Made(Value),
+    /// Changed or removed; there is nothing to say.
+    Changed,
 }
 
 /// Identifiers of one request to Graph.
@@ -103,6 +198,16 @@ impl Ids {
 
     pub(super) fn success(&self, body: &Value) -> Response {
         let mut response = Json(body).into_response();
+        self.stamp(&mut response);
+        response
+    }
+
+    pub(super) fn done(&self, done: &Done) -> Response {
+        let mut response = match done {
+            Done::Read(body) => Json(body).into_response(),
+            Done::Made(body) => (StatusCode::CREATED, Json(body)).into_response(),
+            Done::Changed => StatusCode::NO_CONTENT.into_response(),
+        };
         self.stamp(&mut response);
         response
     }

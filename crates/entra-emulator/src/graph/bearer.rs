@@ -14,7 +14,9 @@ use crate::token::verify::{TokenProblem, Verified, verify};
 pub(super) struct Caller {
     pub(super) oid: String,
     pub(super) subject: String,
-    tenant: String,
+    pub(super) tenant: String,
+    /// What an application may by itself.
+    roles: Vec<String>,
     /// `None` in a token without a user.
     scopes: Option<Vec<String>>,
 }
@@ -59,6 +61,7 @@ impl Caller {
             scopes: verified
                 .text("scp")
                 .map(|scopes| scopes.split(' ').map(str::to_owned).collect()),
+            roles: verified.texts("roles"),
             tenant: verified.tenant,
         })
     }
@@ -67,6 +70,17 @@ impl Caller {
         self.scopes
             .as_ref()
             .is_some_and(|scopes| scopes.iter().any(|own| own == scope))
+    }
+
+    /// Whether the token has one of these permissions: as a scope if it is of a user, as a role if
+    /// it is an application's own.
+    pub(super) fn needs_one_of(&self, permissions: &[&str]) -> Result<(), GraphError> {
+        let own = self.scopes.as_ref().unwrap_or(&self.roles);
+        if own.iter().any(|one| permissions.contains(&&**one)) {
+            Ok(())
+        } else {
+            Err(GraphError::denied())
+        }
     }
 
     /// The user behind the token; an application has none.

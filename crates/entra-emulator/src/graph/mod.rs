@@ -1,9 +1,26 @@
-//! Microsoft Graph: who the user is. It lives on the same listeners as Azure Resource Manager.
+//! Microsoft Graph: who the user is, and the part of the directory that registering an application needs. It lives on the
+//! same listeners as Azure Resource Manager.
 //!
 //! <https://learn.microsoft.com/graph/api/user-get>
 
 mod answer;
+mod applications;
 mod bearer;
+mod credentials;
+mod directory;
+mod federated;
+mod filter;
+mod grants;
+mod permission_ids;
+mod principals;
+mod project;
+mod query;
+mod rules;
+mod schema;
+mod view;
+
+pub(crate) use self::directory::directory;
+pub(crate) use self::project::project;
 
 use std::sync::Arc;
 

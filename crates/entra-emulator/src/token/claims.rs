@@ -170,7 +170,7 @@ impl AppToken<'_> {
             ..
         } = self;
         let credential = self.authentication.acr();
-        let oid = guid_of(&format!("service principal {} {tenant}", client.client_id));
+        let oid = client.principal_id(tenant);
         let mut claims = times(state.now(), lifetime);
         put(&mut claims, "iss", state.issuer(version, tenant));
         put(

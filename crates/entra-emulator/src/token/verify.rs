@@ -89,8 +89,13 @@ impl Verified {
 
     /// Whether the client said that it understands claims challenges.
     pub(crate) fn capabilities(&self) -> Vec<String> {
+        self.texts("xms_cc")
+    }
+
+    /// The texts of a claim that is a list.
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         self.claims
-            .get("xms_cc")
+            .get(name)
             .and_then(Value::as_array)
             .map(|all| {
                 all.iter()

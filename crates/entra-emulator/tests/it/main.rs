@@ -16,6 +16,7 @@ mod discovery;
 mod faults;
 mod federated;
 mod graph;
+mod graph_applications;
 mod home;
 mod https;
 mod kit;

@@ -50,11 +50,15 @@ pub(super) async fn authenticate<'a>(
     match (secret, assertion) {
         (Some(_), Some(_)) => Err(aadsts::invalid_value("client_assertion")),
         (Some(secret), None) => {
-            if client.secrets.iter().any(|own| secrets_match(own, secret)) {
-                Ok((client, Authentication::Secret))
-            } else {
-                Err(aadsts::wrong_secret(client_id))
+            let mut all = client.secrets.iter();
+            let Some(own) = all.find(|own| secrets_match(own, secret)) else {
+                return Err(aadsts::wrong_secret(client_id));
+            };
+            let known = client.registration.password(own);
+            if known.is_some_and(|known| known.end <= state.now()) {
+                return Err(aadsts::expired_secret(client_id));
             }
+            Ok((client, Authentication::Secret))
         }
         (None, Some(assertion)) => {
             let assertion = Assertion::parse(assertion)?;

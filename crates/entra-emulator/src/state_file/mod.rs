@@ -1,15 +1,20 @@
-//! What outlives a restart: consents, revoked sessions and signing keys, in one file.
+//! What outlives a restart: consents, applications that Microsoft Graph made, revoked sessions and signing keys, in
+//! one file.
 //!
-//! It holds private keys, of an emulator; the file is the owner's to read all the same.
+//! It holds private keys and secrets, of an emulator; the file is the owner's to read all the same.
 
-use std::collections::BTreeMap;
+mod registered;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use self::registered::StoredApplication;
 use crate::directory::{Consent, Directory};
+use crate::graph;
 use crate::keys::{KeyError, KeyRing, StoredKey};
 
 /// The form of the file.
@@ -26,6 +31,8 @@ struct Content {
     current: String,
     keys: Vec<StoredKey>,
     consents: Vec<StoredConsent>,
+    #[serde(default)]
+    applications: Vec<StoredApplication>,
     /// How often sessions were revoked, by object id in the home tenant.
     revocations: BTreeMap<String, u32>,
 }
@@ -33,7 +40,8 @@ struct Content {
 #[derive(Deserialize, Serialize)]
 struct StoredConsent {
     tenant: String,
-    user: String,
+    /// `None`: an administrator's, for everybody.
+    user: Option<String>,
     client_id: String,
     resource: String,
     scopes: Vec<String>,
@@ -74,13 +82,27 @@ impl StateFile {
     /// Writes what is now, beside the file and then in its place, so that it is whole at any time.
     pub(crate) fn save(&self, directory: &Directory, keys: &KeyRing) -> io::Result<()> {
         let (current, keys) = keys.stored().map_err(io::Error::other)?;
+        let made: BTreeSet<&str> = directory
+            .applications
+            .iter()
+            .filter(|app| app.registration.made.is_some())
+            .map(|app| &*app.client_id)
+            .collect();
         let consents = directory.consents.iter();
         let content = Content {
             version: VERSION,
             current,
             keys,
-            // An administrator's are configuration.
-            consents: consents.filter_map(StoredConsent::of).collect(),
+            // An administrator's are configuration, but for applications that are not.
+            consents: consents
+                .filter(|consent| consent.user.is_some() || made.contains(&*consent.client_id))
+                .map(StoredConsent::of)
+                .collect(),
+            applications: directory
+                .applications
+                .iter()
+                .filter_map(StoredApplication::of)
+                .collect(),
             revocations: directory
                 .users
                 .iter()
@@ -105,22 +127,36 @@ impl Kept {
         KeyRing::restore(&self.0.keys, &self.0.current)
     }
 
-    /// Users' consents take the place of the directory's own; those of users, clients or resources that
+    /// Applications that Graph made are there again, unless the directory has them itself by now. Users'
+    /// consents take the place of the directory's own; those of users, clients or resources that
     /// are there no more are left out.
     pub(crate) fn restore(&self, directory: &mut Directory) {
+        for kept in &self.0.applications {
+            let app = kept.restore();
+            let known = directory.application(&app.client_id).is_some();
+            if !known && directory.tenant(&app.tenant).is_some() {
+                directory.applications.push(app);
+            }
+        }
+        graph::project(directory);
         directory.consents.retain(|consent| consent.user.is_none());
         for kept in &self.0.consents {
-            let known = directory.user_in(&kept.tenant, &kept.user).is_some()
+            let user = kept.user.as_deref();
+            let known = user.is_none_or(|user| directory.user_in(&kept.tenant, user).is_some())
                 && directory.application(&kept.client_id).is_some()
                 && directory.application(&kept.resource).is_some();
             if known {
-                directory.grant(Consent::new(
+                let consent = Consent::new(
                     &kept.tenant,
-                    &kept.user,
+                    user.unwrap_or_default(),
                     &kept.client_id,
                     &kept.resource,
                     kept.scopes.iter().cloned(),
-                ));
+                );
+                directory.grant(match user {
+                    Some(_) => consent,
+                    None => consent.for_everyone(),
+                });
             }
         }
         for user in &mut directory.users {
@@ -132,14 +168,14 @@ impl Kept {
 }
 
 impl StoredConsent {
-    fn of(consent: &Consent) -> Option<Self> {
-        Some(Self {
+    fn of(consent: &Consent) -> Self {
+        Self {
             tenant: consent.tenant.clone(),
-            user: consent.user.clone()?,
+            user: consent.user.clone(),
             client_id: consent.client_id.clone(),
             resource: consent.resource.clone(),
             scopes: consent.scopes.iter().cloned().collect(),
-        })
+        }
     }
 }
 
