@@ -91,7 +91,8 @@ pub(crate) fn stack(
             core: parts.core,
             retry_challenges: parts.retry_challenges,
         })
-        // Host, Forwarded, X-Forwarded-*, X-Request-Id, traceparent.
+        // traceparent, and what a trusted proxy says of the client. Host, Forwarded, X-Forwarded-*,
+        // X-Request-Id and Via are told when the request goes out: `message::hop`.
         .layer(StepLayer(SetForwarded {
             readers: parts.readers,
         }))

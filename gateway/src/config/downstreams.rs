@@ -301,12 +301,14 @@ fn may_carry_a_token(name: &HeaderName) -> bool {
 /// Whether a header means something to the gateway, to a connection or to the message: nothing else can
 /// be put there.
 pub(super) fn has_a_meaning(name: &HeaderName) -> bool {
-    const OF_THE_MESSAGE: [HeaderName; 5] = [
+    const OF_THE_MESSAGE: [HeaderName; 7] = [
         header::CONTENT_LENGTH,
         header::CONTENT_TYPE,
         header::COOKIE,
         header::EXPECT,
         header::HOST,
+        header::MAX_FORWARDS,
+        header::VIA,
     ];
     headers::belongs_to_the_connection(name)
         || Reserved::default().contains(name)

@@ -90,7 +90,9 @@ pub(crate) struct Has {
     pub(crate) ends_here: bool,
     /// `traceparent`, `tracestate` or `client-request-id`, which have to be looked at.
     pub(crate) ids: bool,
-    /// A trusted proxy has said who the client is, and what it said has been added to.
+    /// A proxy that is trusted may say who the client is: decided when what others say is taken out, since
+    /// it may be trusted no more when an exchange has been waited for. Once the step that adds to it has
+    /// passed: it has said so.
     pub(crate) client: bool,
     /// It is a gRPC call, and is refused in the form of gRPC.
     pub(crate) grpc: bool,
@@ -210,7 +212,8 @@ impl Client {
             _ => format!("for={node};proto={proto}"),
         };
         Told {
-            host: host.clone(),
+            // A copy: the client's value is a part of all that was read with it.
+            host: HeaderValue::from_bytes(host.as_bytes()).unwrap_or(HeaderValue::from_static("")),
             lines: format!("forwarded: {forwarded}\r\n{rest}")
                 .into_bytes()
                 .into(),

@@ -121,6 +121,8 @@ mod tests {
         let mut map = HeaderMap::new();
         map.insert(VIA, HeaderValue::from_static("1.1 other"));
         hop.insert_way(&mut map, asked);
+        let all: Vec<_> = map.get_all(VIA).iter().collect();
+        assert_eq!(all, ["1.1 other", "1.0 obo-gateway"]);
         let mut fields: Vec<_> = map
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
+use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -20,6 +21,10 @@ use super::{
     watch::{Phase, Watch},
 };
 use crate::message::unparsed;
+
+/// So much is put together and written as one: that takes less than the system's own work on more than one
+/// piece.
+const COPIED: usize = 2 * 1024;
 
 /// How much is thrown away after the last answer before the socket is closed all the same.
 const MOST_THROWN_AWAY: usize = 64 * 1024;
@@ -294,7 +299,16 @@ impl<T: Socket> AsyncWrite for ClientIo<T> {
             let first = bufs.iter().find(|buf| !buf.is_empty());
             return self.poll_explain(cx, first.map_or(&[], |first| first));
         }
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let stream = Pin::new(&mut self.stream);
+        let polled = if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= COPIED {
+            let mut all = SmallVec::<[u8; COPIED]>::new();
+            for buf in bufs {
+                all.extend_from_slice(buf);
+            }
+            stream.poll_write(cx, &all)
+        } else {
+            stream.poll_write_vectored(cx, bufs)
+        };
         self.wrote(&polled);
         polled
     }

@@ -32,7 +32,7 @@ impl Step for SetForwarded {
     fn step(&self, exchange: &mut Exchange) -> Result<(), Answer> {
         let headers = exchange.request.headers_mut();
         let client = &exchange.client;
-        exchange.has.client = client.is_trusted() && add(headers, client);
+        exchange.has.client = exchange.has.client && add(headers, client);
         let traces = self.readers.traces.as_ref();
         if exchange.has.ids || traces.is_some() {
             trace::forward(headers, &exchange.watch, traces);

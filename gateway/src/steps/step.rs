@@ -68,7 +68,6 @@ where
                 inner: self.inner.call(exchange),
             },
             Err(answer) => StepFuture::Refused {
-                // Rare, and without the box every future of the stack would be a response larger.
                 response: Some(self.step.refuse(&exchange, answer)),
             },
         }

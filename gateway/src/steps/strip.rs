@@ -35,6 +35,7 @@ impl Step for Strip {
             None
         };
         let trusted = exchange.client.is_trusted();
+        exchange.has.client = trusted;
         headers::strip_connection_and(headers, |name| {
             *name != AUTHORIZATION
                 && self.0.contains(name)

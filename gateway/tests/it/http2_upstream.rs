@@ -29,7 +29,7 @@ async fn a_request_over_http2_says_what_it_said_over_http1_and_one_connection_se
     for _ in 0..5 {
         client
             .send(format!(
-                "GET /a/b%2Fc?x=%20 HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\nTE: trailers\r\nConnection: TE, keep-alive\r\nKeep-Alive: 5\r\nCookie: a=b\r\n\r\n"
+                "GET /a/b%2Fc?x=%20 HTTP/1.1\r\nHost: gw\r\nVia: 1.0 fred\r\nAuthorization: Bearer {token}\r\nTE: trailers\r\nConnection: TE, keep-alive\r\nKeep-Alive: 5\r\nCookie: a=b\r\n\r\n"
             ))
             .await;
         let answer = client.answer().await.unwrap();
@@ -44,7 +44,18 @@ async fn a_request_over_http2_says_what_it_said_over_http1_and_one_connection_se
     );
     assert_eq!(headers["te"], "trailers");
     assert_eq!(headers["cookie"], "a=b");
-    assert_eq!(headers["x-forwarded-host"], "gw");
+    for (name, value) in [
+        ("x-forwarded-host", "gw"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("forwarded", "for=127.0.0.1;host=\"gw\";proto=http"),
+    ] {
+        let all: Vec<_> = headers.get_all(name).iter().collect();
+        assert_eq!(all, [value], "{name}");
+    }
+    assert_eq!(headers.get_all("x-request-id").iter().count(), 1);
+    let via: Vec<_> = headers.get_all("via").iter().collect();
+    assert_eq!(via, ["1.0 fred", "1.1 obo-gateway"]);
     for absent in [
         "trailer",
         "host",

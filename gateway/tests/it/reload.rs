@@ -255,6 +255,39 @@ async fn a_proxy_that_is_trusted_no_more_is_not_believed_on_an_open_connection()
     assert_eq!(seen().await, "192.0.2.1, 127.0.0.1");
 }
 
+/// What is kept of its words and what is told of itself is decided once, for each request.
+#[tokio::test]
+async fn hd_06_what_a_proxy_said_while_it_was_trusted_is_added_to_and_said_once() {
+    let trusting = |config: &mut Config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    };
+    let rig = Rig::new(PROTECTED, |_| ok(), trusting).await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    let (mut client, _driving) = http2::connect(&rig).await;
+    let mut send = |token: String| {
+        let request = Request::get("http://gw/x")
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-forwarded-for", "192.0.2.1")
+            .header("x-forwarded-host", "public.example")
+            .body(())
+            .unwrap();
+        client.send_request(request, true).unwrap().0
+    };
+    let hold = emulator.hold(Endpoint::Token);
+    let waits = send(rig.token("alice"));
+    in_time(hold.arrived(1)).await;
+    rig.gateway.reload(rig.other(PROTECTED)).await.unwrap();
+    // The next request of the connection, by which it learns whom to believe.
+    let refused = send("none".to_owned());
+    assert_eq!(in_time(refused).await.unwrap().status(), 401);
+    hold.release();
+    assert_eq!(in_time(waits).await.unwrap().status(), 200);
+    let seen = rig.only_seen();
+    assert_eq!(seen.all("x-forwarded-for"), ["192.0.2.1, 127.0.0.1"]);
+    assert_eq!(seen.all("x-forwarded-host"), ["public.example"]);
+    assert!(seen.all("forwarded").is_empty());
+}
+
 #[tokio::test]
 async fn times_and_the_number_of_requests_hold_for_what_begins_on_open_connections() {
     let rig = Rig::public_with(|_| Reply::Hang(String::new()), |_| {}).await;

@@ -122,6 +122,9 @@ async fn h1_15_a_refused_stream_is_tried_once_more_where_that_is_harmless() {
     let rig = upstream.rig(PUBLIC).await;
     assert_eq!(status(&rig, get("/x")).await, 200);
     assert_eq!(upstream.seen(), 2);
+    let first = upstream.head(0).1;
+    assert!(first.contains_key("x-forwarded-host"));
+    assert_eq!(first, upstream.head(1).1);
     let post = "POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(status(&rig, post.to_owned()).await, 502);
     assert_eq!(upstream.seen(), 3);
