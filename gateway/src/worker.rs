@@ -327,7 +327,7 @@ impl Swept {
 async fn sweep(watches: Rc<Watches>, swept: Rc<Swept>) {
     loop {
         time::sleep(watches.tick()).await;
-        watches.sweep();
+        watches.look().await;
         swept.sweep(watches.now());
     }
 }

@@ -3,7 +3,7 @@
 //! Time-outs by a timer each would cost a registration with the runtime's timer wheel several times
 //! a request. Instead there is one record of what is waited for; one sweep a tick looks
 //! at all of them and wakes those that have waited too long. A limit is therefore kept to within a
-//! tick, and never falls short.
+//! tick and some turns of a task, and never falls short.
 //!
 //! An HTTP/1 connection does one thing at a time, and its record is that of its request too. Over
 //! HTTP/2 each request has one of its own.
@@ -28,10 +28,12 @@ use crate::{
 
 mod account;
 mod pace;
+mod silence;
+mod uploads;
 mod watches;
 
 pub(crate) use self::watches::Watches;
-use self::{pace::Pace, watches::Clock};
+use self::{pace::Pace, silence::Silence, watches::Clock};
 
 const NEVER: u64 = u64::MAX;
 
@@ -113,6 +115,7 @@ pub(crate) struct Watch {
     uploader: RefCell<Option<Waker>>,
     late: Cell<Option<Late>>,
     pace: Pace,
+    silence: Silence,
     overdue: Cell<bool>,
     /// When the request has to end at the latest, whatever still moves; [`NEVER`] where nothing says
     /// so.
@@ -166,6 +169,7 @@ impl Watch {
     /// Something moved.
     pub(crate) fn touch(&self) {
         self.since.set(self.clock.now.get());
+        self.is_heard();
     }
 
     /// A request begins; `has_body` says whether its body is still to be read.
@@ -194,73 +198,6 @@ impl Watch {
         self.enter(Phase::Working);
     }
 
-    pub(crate) fn set_uploading(&self, waiting: bool) {
-        self.uploading.set(waiting);
-        if !waiting {
-            self.touch();
-        }
-    }
-
-    /// What [`may_upload`](Self::may_upload) wants to know of the request that runs.
-    pub(crate) fn upload(&self) -> u32 {
-        self.upload.get()
-    }
-
-    /// Whether this upload may go on. One that waits is woken when it no longer may.
-    pub(crate) fn may_upload(&self, upload: u32) -> bool {
-        self.upload.get() == upload
-    }
-
-    /// The upload waits for the client, or goes on.
-    pub(crate) fn uploader_waits(&self, cx: &Context<'_>) {
-        let mut uploader = self.uploader.borrow_mut();
-        match &mut *uploader {
-            Some(known) => known.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-    }
-
-    /// Nobody wants the rest of that upload any more: its answer has ended.
-    pub(crate) fn end_upload(&self, upload: u32) {
-        if self.may_upload(upload) {
-            self.end_uploads();
-        }
-    }
-
-    fn end_uploads(&self) {
-        self.upload.set(self.upload.get().wrapping_add(1));
-        self.uploading.set(false);
-        if let Some(uploader) = self.uploader.take() {
-            uploader.wake();
-        }
-    }
-
-    pub(crate) fn set_uploaded(&self) {
-        self.uploaded.set(true);
-    }
-
-    /// Whether the request that came last had a body, or might have had one.
-    pub(crate) fn had_body(&self) -> bool {
-        self.had_body.get()
-    }
-
-    pub(crate) fn set_came_along(&self, bytes: u64) {
-        self.came_along.set(bytes);
-    }
-
-    /// How many bytes of a body may have come together with its head. Over HTTP/1.
-    pub(crate) fn came_along(&self) -> u64 {
-        self.came_along.get()
-    }
-
-    pub(crate) fn is_uploaded(&self) -> bool {
-        self.uploaded.get()
-    }
-
-    pub(crate) fn set_trailers(&self) {
-        self.trailers.set(true);
-    }
-
     /// Whether what is written belongs to a request's answer: all that is, except what hyper says by
     /// itself where there is no request.
     pub(crate) fn is_answering(&self) -> bool {
@@ -270,11 +207,6 @@ impl Watch {
     /// All that had to be written is. Whether an answer ended with it.
     pub(crate) fn flushed(&self) -> bool {
         matches!(self.phase.get(), Phase::Idle | Phase::Head) && self.answering.replace(false)
-    }
-
-    /// Whether the request's body has ended, and without trailers.
-    pub(crate) fn has_plain_end(&self) -> bool {
-        self.uploaded.get() && !self.trailers.get()
     }
 
     /// Gives the request that runs limits of its own.
@@ -329,28 +261,6 @@ impl Watch {
     pub(crate) fn end(&self) {
         self.release();
         self.enter(Phase::Idle);
-    }
-
-    /// Lets no more than that of the request's body through.
-    pub(crate) fn allow_body(&self, bytes: u64) {
-        self.body_left.set(bytes);
-    }
-
-    /// Whether so many more bytes of the request's body may pass.
-    pub(crate) fn takes(&self, bytes: usize) -> bool {
-        let left = u64::try_from(bytes)
-            .ok()
-            .and_then(|bytes| self.body_left.get().checked_sub(bytes));
-        match left {
-            Some(left) => self.body_left.set(left),
-            None => self.too_large.set(true),
-        }
-        left.is_some()
-    }
-
-    /// Whether more of the request's body came than was allowed.
-    pub(crate) fn is_too_large(&self) -> bool {
-        self.too_large.get()
     }
 
     /// Waits for `answer` within the limits for the upstream's head and the client's body.
@@ -473,6 +383,7 @@ impl Watch {
 
     /// What the task of the connection or of the request asks whenever it is polled.
     pub(crate) fn poll_orders(&self, cx: &Context<'_>) -> Orders {
+        self.has_turn();
         let mut waker = self.waker.borrow_mut();
         if !waker
             .as_ref()

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -23,8 +23,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    time,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -193,17 +194,15 @@ impl Server {
 async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    let (request, body) = request.into_parts();
+    // All of it, before the answer.
+    let _ = body.collect().await;
     let host = request
-        .headers()
+        .headers
         .get("host")
         .and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| {
-        request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str())
-    });
-    let text = format!("{:?} {}", request.version(), host.unwrap_or_default());
+    let host = host.or_else(|| request.uri.authority().map(|authority| authority.as_str()));
+    let text = format!("{:?} {}", request.version, host.unwrap_or_default());
     Ok(Response::new(Full::new(text.into())))
 }
 
@@ -404,6 +403,46 @@ async fn h1_15_a_request_that_was_lost_over_http1_and_over_http2_is_not_sent_a_t
     assert_eq!(seen.load(Ordering::SeqCst), 3, "one, and one twice");
 }
 
+/// Whoever waits for `100 Continue` before it sends a body is not to blame for what the gateway waited for until
+/// then.
+#[tokio::test]
+async fn a_body_that_the_gateway_asks_for_late_is_waited_for_as_long_as_any() {
+    const LIMIT: Duration = Duration::from_millis(400);
+    let authority = Authority::new("asks-late");
+    let server = Server::start(authority.issue(&["localhost"], |_| {}), &[], None).await;
+    // All that goes to it is held up for longer than a body may stand still.
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = slow.local_addr().unwrap().port();
+    let to = server.address;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = slow.accept().await {
+            let mut upstream = TcpStream::connect(to).await.unwrap();
+            time::sleep(LIMIT * 3).await;
+            let _ = copy_bidirectional(&mut stream, &mut upstream).await;
+        }
+    });
+    let rig = server
+        .rig("localhost", &authority.file("ca.pem"), |config| {
+            config.limits.idle_timeout = LIMIT;
+            for upstream in config.upstreams.values_mut() {
+                let url = format!("https://localhost:{port}");
+                upstream.set_url(&url).unwrap();
+            }
+        })
+        .await;
+    let mut client = rig.client().await;
+    let begun = time::Instant::now();
+    client
+        .send("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        .await;
+    let asked = client.until("\r\n\r\n").await.unwrap();
+    assert_eq!(asked, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(begun.elapsed() > LIMIT * 2, "{:?}", begun.elapsed());
+    time::sleep(LIMIT / 2).await;
+    client.send("hello").await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+}
+
 #[tokio::test]
 async fn tl_01_a_certificate_of_an_unknown_authority_for_another_name_or_of_the_past_is_502() {
     let authority = Authority::new("believed");
@@ -477,7 +516,7 @@ async fn an_authority_that_is_put_in_the_place_of_another_is_believed_while_the_
     std::fs::copy(new.file("ca.pem"), &ca_file).unwrap();
     in_time(async {
         while client.get("/x").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            time::sleep(Duration::from_millis(100)).await;
         }
     })
     .await;

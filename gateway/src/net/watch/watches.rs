@@ -13,6 +13,7 @@ use tower_obo::DenyList;
 use super::{
     Ending, Late, NEVER, Phase, Watch, ms,
     pace::{Pace, Slow},
+    silence::Silence,
 };
 use crate::config::Limits;
 
@@ -73,6 +74,8 @@ fn times(limits: &Limits, shortest: Duration) -> (Duration, Timeouts) {
 pub(crate) struct Watches {
     clock: Rc<Clock>,
     pub(super) all: RefCell<Vec<Weak<Watch>>>,
+    /// Who seems to have said nothing for too long.
+    pub(super) doubted: RefCell<Vec<Weak<Watch>>>,
     /// Whether the last sweep came so late that it judged nobody.
     excused: Cell<bool>,
     slow: Slow,
@@ -91,6 +94,7 @@ impl Watches {
                 timeouts: Cell::new(timeouts),
             }),
             all: RefCell::default(),
+            doubted: RefCell::default(),
             excused: Cell::new(false),
             slow: Slow::default(),
             deny: DenyList::default(),
@@ -125,6 +129,7 @@ impl Watches {
             uploader: RefCell::default(),
             late: Cell::new(None),
             pace: Pace::default(),
+            silence: Silence::default(),
             overdue: Cell::new(false),
             end: Cell::new(NEVER),
             caller: RefCell::default(),
@@ -160,7 +165,7 @@ impl Watches {
     }
 
     /// Moves the clock and wakes all that have waited too long.
-    pub(crate) fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         self.sweep_at(u64::try_from(self.clock.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
     }
 
@@ -179,7 +184,9 @@ impl Watches {
                 if self.cuts_off(&watch) {
                     watch.end_for(Ending::CutOff);
                 } else if !excused {
-                    watch.judge(&timeouts);
+                    if watch.judge(&timeouts) {
+                        self.doubt(&watch);
+                    }
                     self.slow.judge(&watch, now, elapsed);
                 }
                 true
@@ -228,21 +235,24 @@ impl Watches {
 }
 
 impl Watch {
-    fn judge(&self, limits: &Timeouts) {
+    /// Ends what has no more time, whatever moves. Whether nothing has moved for too long.
+    fn judge(&self, limits: &Timeouts) -> bool {
         let runs = self.runs();
         if runs && self.clock.now.get() >= self.end.get() {
-            return self.end_for(Ending::TokenExpired);
+            self.end_for(Ending::TokenExpired);
+            return false;
         }
         let may_be_late = runs || self.phase.get() == Phase::Working;
         if may_be_late && self.clock.now.get() > self.deadline.get() {
             // Once: the answer that says so needs time too.
             self.deadline.set(NEVER);
             // Who waits for the rest of the body does not wait for the upstream.
-            return self.is_late(if self.uploading.get() {
+            self.is_late(if self.uploading.get() {
                 Late::Client
             } else {
                 Late::Total
             });
+            return false;
         }
         let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
@@ -256,23 +266,17 @@ impl Watch {
             Phase::Streaming if self.brief.get() => limits.head.min(limits.idle),
             Phase::Streaming | Phase::Tunnel => idle,
             Phase::Head => limits.head,
-            Phase::Working => return,
+            Phase::Working => return false,
             Phase::Awaiting if self.uploading.get() => idle,
             Phase::Awaiting => response,
             Phase::Closing => limits.linger,
         };
-        if age <= limit {
-            return;
-        }
-        self.is_late(if self.uploading.get() {
-            Late::Client
-        } else {
-            Late::Upstream
-        });
+        age > limit
     }
 
     /// Ends what runs, with an answer where none has begun.
     pub(super) fn is_late(&self, late: Late) {
+        self.is_not_for_silence();
         if matches!(self.phase.get(), Phase::Awaiting | Phase::Working) {
             self.late.set(Some(late));
             self.wake();
@@ -292,7 +296,9 @@ impl Watches {
     pub(crate) fn later(&self, ms: u64) {
         self.clock.now.set(self.clock.now.get() + ms);
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            watch.judge(&self.clock.timeouts.get());
+            if watch.judge(&self.clock.timeouts.get()) {
+                watch.is_silent();
+            }
         }
     }
 }
