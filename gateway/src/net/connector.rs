@@ -52,7 +52,7 @@ impl Connector {
     ) -> Result<Vec<Self>, TlsError> {
         let protocol = upstream.protocol;
         let tls = match protocol {
-            Protocol::Tls => Some(Rc::new(Tls::new(upstream)?)),
+            Protocol::Tls => Some(Rc::new(Tls::new(upstream, connect_timeout)?)),
             Protocol::Http1 | Protocol::Http2 => None,
         };
         let connector = |target: &Target| Self {

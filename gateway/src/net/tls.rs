@@ -27,6 +27,7 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
 };
+use zeroize::Zeroizing;
 
 use super::line::UpstreamIo;
 use crate::config::{Upstream, UpstreamTls};
@@ -34,8 +35,8 @@ use crate::config::{Upstream, UpstreamTls};
 /// How old what is known of the files may be when a connection is opened.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long one connection waits for them to be read. File systems of the network hang, and the old ones may
-/// still do.
+/// How long one connection waits for them to be read, and no longer than half of the time that it has to connect.
+/// File systems of the network hang, the old ones may still do, and it is not the upstream that is slow.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is offered, dearest first.
@@ -64,11 +65,14 @@ pub(crate) struct Tls {
     name: ServerName<'static>,
     followed: Arc<Followed>,
     looked: Cell<Instant>,
+    patience: Duration,
 }
 
 /// Files, and what they say. They are read on threads of their own, since a worker must not stand still with
 /// all its connections.
 struct Followed {
+    /// Whose they are, for the log.
+    upstream: Box<str>,
     files: UpstreamTls,
     config: ArcSwap<ClientConfig>,
     /// Stands for what the files held when they were read last; held by who reads them.
@@ -80,7 +84,7 @@ impl Tls {
     /// # Errors
     ///
     /// A file cannot be read or holds something else, or the system has no certification authorities.
-    pub(crate) fn new(upstream: &Upstream) -> Result<Self, TlsError> {
+    pub(crate) fn new(upstream: &Upstream, connect_timeout: Duration) -> Result<Self, TlsError> {
         let name = ServerName::try_from(upstream.host.clone())
             .map_err(|_| TlsError::Name(upstream.host.clone()))?;
         let files = upstream.tls.clone();
@@ -88,12 +92,14 @@ impl Tls {
         Ok(Self {
             name,
             followed: Arc::new(Followed {
-                seen: Arc::new(Mutex::new(hasher.hash_one(contents(&files)))),
+                seen: Arc::new(Mutex::new(fingerprint(&hasher, &files))),
                 hasher,
+                upstream: upstream.host.as_str().into(),
                 config: ArcSwap::from(config(&files)?),
                 files,
             }),
             looked: Cell::new(Instant::now()),
+            patience: PATIENCE.min(connect_timeout / 2),
         })
     }
 
@@ -138,8 +144,9 @@ impl Tls {
             && let Some(looked) = Followed::look(&self.followed)
         {
             self.looked.set(now);
-            if time::timeout(PATIENCE, looked).await.is_err() {
+            if time::timeout(self.patience, looked).await.is_err() {
                 tracing::warn!(
+                    upstream = %self.followed.upstream,
                     "the TLS files of an upstream cannot be read in time; the old ones stay"
                 );
             }
@@ -167,7 +174,7 @@ impl Followed {
     fn compare(&self, seen: &mut u64) {
         // Not by their times: those of mounted secrets are links that are exchanged, to files that may be
         // as old as those before.
-        let now = self.hasher.hash_one(contents(&self.files));
+        let now = fingerprint(&self.hasher, &self.files);
         if now == *seen {
             return;
         }
@@ -175,14 +182,14 @@ impl Followed {
             Ok(config) => {
                 *seen = now;
                 self.config.store(config);
-                tracing::info!("the TLS files of an upstream have changed and are used");
+                tracing::info!(upstream = %self.upstream, "the TLS files of an upstream have changed and are used");
             }
             Err(error) => {
                 // Else it may have been there a moment ago, and be there again.
                 if !matches!(error, TlsError::File { .. }) {
                     *seen = now;
                 }
-                tracing::warn!(%error, "the TLS files of an upstream have changed and cannot be used; the old ones stay");
+                tracing::warn!(upstream = %self.upstream, %error, "the TLS files of an upstream have changed and cannot be used; the old ones stay");
             }
         }
     }
@@ -197,21 +204,24 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-fn contents(files: &UpstreamTls) -> [Option<Vec<u8>>; 3] {
+/// Stands for what the files hold. One of them is a private key, of which nothing is left behind.
+fn fingerprint(hasher: &RandomState, files: &UpstreamTls) -> u64 {
     let client = files.client.as_ref();
-    [
+    let contents = [
         files.ca_file.as_deref(),
         client.map(|client| client.certificate.as_path()),
         client.map(|client| client.key.as_path()),
     ]
-    .map(|path| fs::read(path?).ok())
+    .map(|path| fs::read(path?).ok().map(Zeroizing::new));
+    hasher.hash_one(contents.each_ref().map(|text| text.as_deref()))
 }
 
 fn config(files: &UpstreamTls) -> Result<Arc<ClientConfig>, TlsError> {
     let builder = authorities(files.ca_file.as_deref())?;
     let mut config = match &files.client {
         Some(client) => {
-            let key = PrivateKeyDer::from_pem_slice(&read(&client.key)?).map_err(|source| {
+            let text = Zeroizing::new(read(&client.key)?);
+            let key = PrivateKeyDer::from_pem_slice(&text).map_err(|source| {
                 let path = client.key.clone();
                 TlsError::Pem { path, source }
             })?;
@@ -318,7 +328,7 @@ mod tests {
         let mut upstream = Upstream::at("https://localhost:1");
         upstream.tls.ca_file = Some(files.ca_file.clone());
         upstream.tls.client = Some(files.client.clone());
-        let tls = Tls::new(&upstream).unwrap();
+        let tls = Tls::new(&upstream, Duration::from_secs(5)).unwrap();
         let mut now = Instant::now();
         let first = tls.current_at(now).await;
         now += LOOK_EVERY;
@@ -369,6 +379,9 @@ mod tests {
         );
     }
 
+    /// To connect within.
+    const SOON: Duration = Duration::from_millis(800);
+
     #[cfg(unix)]
     #[tokio::test]
     async fn files_that_hang_keep_one_connection_for_a_second_and_no_other() {
@@ -376,7 +389,8 @@ mod tests {
         files.write_all();
         let mut upstream = Upstream::at("https://localhost:1");
         upstream.tls.ca_file = Some(files.ca_file.clone());
-        let tls = Tls::new(&upstream).unwrap();
+        let tls = Tls::new(&upstream, Duration::from_secs(5)).unwrap();
+        let hasty = Tls::new(&upstream, SOON).unwrap();
         let good = fs::read_to_string(&files.ca_file).unwrap();
         fs::remove_file(&files.ca_file).unwrap();
         let made = std::process::Command::new("mkfifo")
@@ -400,6 +414,10 @@ mod tests {
         });
         let first = tls.followed.config.load_full();
         let mut now = Instant::now() + LOOK_EVERY;
+        let hasty = async {
+            let found = time::timeout(SOON, hasty.current_at(now)).await;
+            assert!(found.is_ok(), "no time would be left to connect");
+        };
         let others = async {
             tokio::task::yield_now().await;
             for _ in 0..3 {
@@ -408,8 +426,8 @@ mod tests {
             }
         };
         let one = async { assert!(Arc::ptr_eq(&tls.current_at(now).await, &first)) };
-        let both = async { tokio::join!(one, others) };
-        time::timeout(Duration::from_secs(20), both).await.unwrap();
+        let all = async { tokio::join!(one, others, hasty) };
+        time::timeout(Duration::from_secs(20), all).await.unwrap();
         // They answer again.
         let_go.send(()).ok();
         assert!(
