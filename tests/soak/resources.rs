@@ -16,6 +16,12 @@ use super::{CALLERS, gateways::Gateway};
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// A gateway says what it has within that, or does not.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of the looks that a third has time for, so many must have been; else its figures say nothing.
+const SEEN: f64 = 0.9;
+
 /// More memory than that, in the last third beside the second, is growth.
 const SHARE: f64 = 1.10;
 const MIB: u64 = 2;
@@ -47,6 +53,10 @@ impl Samples {
         let gateway = Watched {
             pid: gateway.id(),
             metrics: format!("{}/metrics", gateway.admin),
+            client: reqwest::Client::builder()
+                .timeout(PATIENCE)
+                .build()
+                .expect("a client"),
         };
         let watched = gateway.clone();
         let taken = Arc::new(Mutex::new(Vec::new()));
@@ -85,8 +95,10 @@ impl Samples {
                 .filter(|sample| (from..to).contains(&sample.after));
             Third::of(of.copied().collect())
         };
+        let most = (self.time / 3).as_secs_f64() / EVERY.as_secs_f64();
         Resources {
             first: taken.first().copied().unwrap_or(last),
+            wanted: (most * SEEN) as usize,
             thirds: [third(0), third(1), third(2)],
             last,
         }
@@ -97,6 +109,7 @@ impl Samples {
 struct Watched {
     pid: u32,
     metrics: String,
+    client: reqwest::Client,
 }
 
 impl Watched {
@@ -120,7 +133,7 @@ impl Watched {
     }
 
     async fn tasks(&self) -> u64 {
-        let answer = reqwest::get(&self.metrics).await;
+        let answer = self.client.get(&self.metrics).send().await;
         let text = answer.expect("it tells of itself").text().await.unwrap();
         let mut lines = text.lines();
         let line = lines.find_map(|line| line.strip_prefix("obo_tasks "));
@@ -132,6 +145,8 @@ impl Watched {
 /// and tasks, is chance for a moment; what is never given back shows in the median.
 #[derive(Clone, Copy, Debug, Default)]
 struct Third {
+    /// How often it was looked at.
+    looks: usize,
     kib: u64,
     most_kib: u64,
     files: u64,
@@ -151,6 +166,7 @@ impl Third {
         let median = |of| sorted(of).get(samples.len() / 2).copied().unwrap_or(0);
         let most = |of| sorted(of).last().copied().unwrap_or(0);
         Self {
+            looks: samples.len(),
             kib: median(|sample| sample.kib),
             most_kib: most(|sample| sample.kib),
             files: median(|sample| sample.files),
@@ -162,19 +178,31 @@ impl Third {
     }
 }
 
+const NAMES: [&str; 3] = ["first", "second", "last"];
+
 #[derive(Debug)]
 pub(crate) struct Resources {
     /// Before the first caller.
     first: Sample,
+    /// So many looks at least say something of a third.
+    wanted: usize,
     thirds: [Third; 3],
     last: Sample,
 }
 
 impl Resources {
-    /// What has grown after the first third, which is for warming up.
+    /// What has grown after the first third, which is for warming up, or was not seen.
     pub(crate) fn growth(&self) -> Vec<String> {
         let [_, second, third] = self.thirds;
         let mut found = Vec::new();
+        for (name, third) in NAMES.into_iter().zip(self.thirds) {
+            if third.looks < self.wanted {
+                found.push(format!(
+                    "it was looked at {} times in the {name} third, and not {}",
+                    third.looks, self.wanted
+                ));
+            }
+        }
         if third.kib as f64 > (second.kib as f64).mul_add(SHARE, (MIB * 1024) as f64) {
             found.push(format!(
                 "memory grew from {} to {} KiB",
@@ -226,10 +254,7 @@ impl fmt::Display for Resources {
             "| the gateway that ran all the time | memory, median MiB | at most | open files, median | at most | tasks, median | at most | threads |\n|---|---|---|---|---|---|---|---|"
         )?;
         let mib = |kib: u64| kib as f64 / 1024.0;
-        for (name, third) in ["first third", "second", "last"]
-            .into_iter()
-            .zip(self.thirds)
-        {
+        for (name, third) in NAMES.into_iter().zip(self.thirds) {
             let (median, most) = (mib(third.kib), mib(third.most_kib));
             let Third {
                 files,
@@ -241,7 +266,7 @@ impl fmt::Display for Resources {
             } = third;
             writeln!(
                 f,
-                "| {name} | {median:.1} | {most:.1} | {files} | {most_files} | {tasks} | {most_tasks} | {threads} |"
+                "| {name} third | {median:.1} | {most:.1} | {files} | {most_files} | {tasks} | {most_tasks} | {threads} |"
             )?;
         }
         for (when, sample) in [
@@ -262,5 +287,56 @@ impl fmt::Display for Resources {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: Sample = Sample {
+        after: Duration::ZERO,
+        kib: 10_000,
+        files: 20,
+        threads: 4,
+        tasks: 30,
+    };
+
+    fn resources(looks: [usize; 3], last: Sample) -> Resources {
+        let third = |looks: usize, sample| Third::of(vec![sample; looks]);
+        Resources {
+            first: SAMPLE,
+            wanted: 18,
+            thirds: [
+                third(looks[0], SAMPLE),
+                third(looks[1], SAMPLE),
+                third(looks[2], last),
+            ],
+            last: SAMPLE,
+        }
+    }
+
+    #[test]
+    fn what_has_grown_is_found_and_so_is_what_was_not_seen() {
+        assert_eq!(
+            resources([20, 18, 19], SAMPLE).growth(),
+            Vec::<String>::new()
+        );
+        let grown = Sample {
+            kib: 14_000,
+            ..SAMPLE
+        };
+        assert_eq!(
+            resources([20; 3], grown).growth(),
+            ["memory grew from 10000 to 14000 KiB"]
+        );
+        // A gateway that said nothing has not stayed as it was.
+        assert_eq!(
+            resources([20, 17, 0], SAMPLE).growth(),
+            [
+                "it was looked at 17 times in the second third, and not 18",
+                "it was looked at 0 times in the last third, and not 18"
+            ]
+        );
     }
 }

@@ -2,7 +2,9 @@
 //! stalls is sent just as much.
 
 use std::{
+    error::Error as _,
     fmt::Display,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, RwLock,
@@ -170,13 +172,16 @@ impl Caller {
     }
 
     /// What was not processed for a GOAWAY is sent again, as is a GET whose connection broke before its answer.
+    /// Nothing else is: a stream that was reset is a request without an answer.
     async fn over_h2(&self, path: &str, token: &str) -> Result<Answer, String> {
         let url = format!("http://{}{path}", self.gateway);
         let send = || self.h2.get(&url).bearer_auth(token).send();
         let (answer, again) = match send().await {
             Ok(answer) => (answer, false),
-            Err(error) if error.is_timeout() => return Err(error.to_string()),
-            Err(_) => (send().await.map_err(|error| format!("{error:?}"))?, true),
+            Err(error) if may_be_sent_again(&error) => {
+                (send().await.map_err(|error| format!("{error:?}"))?, true)
+            }
+            Err(error) => return Err(format!("{error:?}")),
         };
         let status = answer.status().as_u16();
         let body = answer.text().await.map_err(|error| format!("{error:?}"))?;
@@ -186,6 +191,26 @@ impl Caller {
             again,
         })
     }
+}
+
+/// Whether it was the connection that ended before an answer, and not the request: a stream that was reset is a
+/// request without an answer. (What a server has not looked at, by its word, the library sends again by itself.)
+fn may_be_sent_again(error: &reqwest::Error) -> bool {
+    if error.is_timeout() {
+        return false;
+    }
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        let of_h2 = this.downcast_ref::<h2::Error>().is_some_and(|h2| {
+            let is_told = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+            is_told || h2.is_io()
+        });
+        if of_h2 || this.is::<io::Error>() {
+            return true;
+        }
+        cause = this.source();
+    }
+    false
 }
 
 fn judge(kind: Kind, answer: &Answer, begun: Instant, user: &User, is_new: bool, tally: &Tally) {
@@ -257,4 +282,67 @@ fn lost(kind: Kind, error: &dyn Display, begun: Instant, tally: &Tally) {
         );
     }
     tally.wrong(format!("lost: {}", text()));
+}
+
+#[cfg(test)]
+mod tests {
+    use h2::Reason;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    type Connection = h2::server::Connection<TcpStream, &'static [u8]>;
+    type Respond = h2::server::SendResponse<&'static [u8]>;
+
+    /// What a client makes of its first request where the other side does that at its head, and goes on with the
+    /// connection if there is one still.
+    async fn error(
+        ends: impl FnOnce(Connection, Respond) -> Option<Connection> + Send + 'static,
+    ) -> reqwest::Error {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::Builder::new().handshake(stream).await.unwrap();
+            let (_, respond) = connection.accept().await.unwrap().unwrap();
+            if let Some(mut connection) = ends(connection, respond) {
+                while connection.accept().await.is_some() {}
+            }
+        });
+        let client = reqwest::Client::builder().http2_prior_knowledge();
+        let client = client.retry(reqwest::retry::never()).build().unwrap();
+        let error = client.get(url).send().await.unwrap_err();
+        drop(client);
+        server.abort();
+        error
+    }
+
+    async fn reset(reason: Reason) -> reqwest::Error {
+        error(move |connection, mut respond| {
+            respond.send_reset(reason);
+            Some(connection)
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn only_what_has_lost_its_connection_is_sent_again() {
+        for reason in [
+            Reason::INTERNAL_ERROR,
+            Reason::PROTOCOL_ERROR,
+            Reason::CANCEL,
+            Reason::REFUSED_STREAM,
+        ] {
+            let reset = reset(reason).await;
+            assert!(!may_be_sent_again(&reset), "{reset:?}");
+        }
+        let broken = error(|_, _| None).await;
+        assert!(may_be_sent_again(&broken), "{broken:?}");
+        let told = error(|mut connection, _respond| {
+            connection.abrupt_shutdown(Reason::NO_ERROR);
+            Some(connection)
+        })
+        .await;
+        assert!(may_be_sent_again(&told), "{told:?}");
+    }
 }
