@@ -15,6 +15,8 @@ use crate::{
     upstream::{Reply, ok},
 };
 
+mod neighbours;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
