@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers
+.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers cluster
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -70,6 +70,9 @@ deploy-checks: ## overlays, chart, alerts, dashboard, Dockerfile and units in de
 containers: ## images by the Dockerfile and the whole demo in them, without an engine; needs root and Debian
 	scripts/install-test-tools
 	scripts/container-test
+
+cluster: ## overlays and chart in a real Kubernetes control plane, with kwok for nodes; needs go, and twenty minutes the first time
+	scripts/cluster
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants

@@ -26,6 +26,7 @@ def of_manifests(documents):
 
 def main():
     copies.update_if_asked()
+    guides.update_if_asked()
     rendered = render.everything()
     failed = 0
 

@@ -28,6 +28,7 @@ mod faults;
 mod fixture;
 mod forge;
 #[cfg(feature = "test-util")]
+mod grpc_example;
 mod handlers;
 mod job;
 mod jose;

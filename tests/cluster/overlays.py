@@ -1,0 +1,83 @@
+"""Each overlay applied as a person would, and the sidecar by one patch on a Deployment that runs."""
+
+import yaml
+from kube import ROOT, Failed
+
+KUBERNETES = "deploy/kubernetes"
+# By overlay: how many pods of each Deployment become ready, and behind which port of which Service how many stand.
+OVERLAYS = {
+    "base": ({"api": 2}, {"api": ({8080}, 2)}),
+    "overlays/workload-identity": ({"api": 2}, {"api": ({8080}, 2)}),
+    "overlays/network-policy": ({"api": 2}, {"api": ({8080}, 2)}),
+    "overlays/monitoring": ({"api": 2}, {"api": ({8080}, 2), "obo-gateway-admin": ({9090}, 2)}),
+    "overlays/sidecar-patch": ({"my-api": 2}, {"my-api": ({8080}, 2)}),
+    "overlays/standalone": (
+        {"obo-gateway": 3, "obo-gateway-redis": 1}, {"obo-gateway": ({8080}, 3), "obo-gateway-redis": ({6379}, 1)},
+    ),
+}  # fmt: skip
+
+
+def secret_of_redis(kube, namespace):
+    """As the head of standalone's kustomization says."""
+    kube.kubectl("-n", namespace, "create", "secret", "generic", "obo-gateway-redis", "--from-literal=key=" + "k" * 44)
+
+
+def applied(kube, overlay):
+    namespace = kube.namespace(overlay.split("/")[-1])
+    if overlay.endswith("standalone"):
+        secret_of_redis(kube, namespace)
+    text = kube.kustomize(f"{KUBERNETES}/{overlay}")
+    kube.apply(namespace, text)
+    pods, services = OVERLAYS[overlay]
+    # The autoscaler raises its Deployment to its least number by and by.
+    kube.until(f"{pods} pods of {overlay}", lambda: kube.rolled_out(namespace) == pods)
+    for service, wanted in services.items():
+        kube.until(f"{wanted} behind {service}", lambda: kube.endpoints(namespace, service) == wanted)
+    # A second time it is what is there already.
+    same = kube.kubectl("-n", namespace, "diff", "--server-side", "-f", "-", text=text, check=False)
+    if same.returncode:
+        raise Failed(f"applied twice it is not the same: {same.stdout}{same.stderr}")
+    return f"{len(list(yaml.safe_load_all(text)))} objects; pods ready: {said(pods)}"
+
+
+def said(pods):
+    return ", ".join(f"{count} of {name}" for name, count in pods.items())
+
+
+def budget(kube):
+    """The disruption budget of standalone lets one pod of three go, and the spread put each into a zone of its own."""
+    budget = kube.until(
+        "the disruption budget",
+        lambda: [b for b in kube.get("standalone", "pdb") if b["status"].get("expectedPods") == 3],
+    )[0]  # fmt: skip
+    if budget["status"]["disruptionsAllowed"] != 1:
+        raise Failed(f"the disruption budget: {budget['status']}")
+    nodes = {pod["spec"]["nodeName"] for pod in kube.get("standalone", "pods", "-l", "app.kubernetes.io/name=obo-gateway")}
+    if len(nodes) != 3:
+        raise Failed(f"three pods on {nodes}")
+    return "one of three pods may go at a time, and each is in a zone of its own"
+
+
+def patched(kube):
+    """The commands of docs/guides/kubernetes.md, on a Deployment with probes and hooks of its own that runs already."""
+    namespace = kube.namespace("patch")
+    folder = ROOT / KUBERNETES / "overlays/sidecar-patch"
+    kube.apply(namespace, (folder / "my-api.yaml").read_text())
+    kube.rolled_out(namespace)
+    kube.until("my-api as it was", lambda: kube.endpoints(namespace, "my-api") == ({3000}, 2))
+    own = "-n", namespace
+    kube.kubectl(*own, "create", "configmap", "obo-gateway", f"--from-file={folder / 'gateway.toml'}")
+    kube.kubectl(*own, "patch", "deployment", "my-api", "--patch-file", folder / "sidecar.yaml")
+    kube.kubectl(*own, "rollout", "status", "deployment", "my-api", "--timeout=60s")
+    if kube.endpoints(namespace, "my-api")[0] != {3000}:
+        raise Failed("the Service left the service before it was told to")
+    kube.kubectl(*own, "patch", "service", "my-api", "--patch-file", folder / "service.yaml")
+    kube.until("my-api behind the gateway", lambda: kube.endpoints(namespace, "my-api") == ({8080}, 2))
+    spec = kube.one(namespace, "deployment", "my-api")["spec"]["template"]["spec"]
+    if spec["initContainers"][0]["restartPolicy"] != "Always" or "startupProbe" in spec["containers"][0]:
+        raise Failed(f"the pod: {spec}")
+    for _ in range(2):
+        again = kube.kubectl(*own, "patch", "deployment", "my-api", "--patch-file", folder / "sidecar.yaml")
+    if "no change" not in again.stdout:
+        raise Failed(f"patched once more: {again.stdout}")
+    return "2 pods with the gateway; the Service goes from 3000 to 8080; a second patch changes nothing"
