@@ -17,6 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const USERS: [&str; 2] = ["alice", "bob"];
 
+/// Whether a request's token has been seen before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen {
+    Before,
+    First,
+}
+
 pub(crate) struct Rig {
     emulator: Emulator,
     upstream: String,
@@ -41,15 +48,20 @@ impl Rig {
         self.tokens[0].len()
     }
 
-    /// What the gateway costs from its start to its end, with that many requests in between.
-    pub(crate) async fn cost(&self, gateway: &Path, requests: usize) -> Cost {
+    /// What the gateway costs from its start to its end, with that many requests in between: of tokens that it
+    /// knows, or each with one of its own.
+    pub(crate) async fn cost(&self, gateway: &Path, requests: usize, seen: Seen) -> Cost {
         let out = std::env::temp_dir().join(format!("callgrind-{}", std::process::id()));
         let (mut process, address) = self.gateway(gateway, &out).await;
         self.until_ready(&address).await;
         let mut connection = TcpStream::connect(&address).await.unwrap();
         for number in 0..requests {
-            let token = &self.tokens[number % self.tokens.len()];
-            get(&mut connection, token).await;
+            let known = &self.tokens[number % self.tokens.len()];
+            let token = match seen {
+                Seen::Before => known.clone(),
+                Seen::First => self.emulator.user_token(USERS[0]),
+            };
+            get(&mut connection, &token).await;
         }
         let pid = process.id().expect("it runs").to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status().await;
