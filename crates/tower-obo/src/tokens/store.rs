@@ -1,18 +1,18 @@
 //! The downstream tokens of a core.
 
+mod foreign;
 mod purge;
 mod refused;
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use quick_cache::{Weighter, sync::Cache};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use self::{purge::Purges, refused::OnceAMinute};
+use self::{foreign::is_foreign, purge::Purges, refused::OnceAMinute};
 use super::{
     CachedToken, Owner, Unavailable, Want,
     cached::earliest_renewal,
@@ -436,32 +436,6 @@ pub(crate) fn gone() -> ExchangeError {
 
 fn unusable(reason: &'static str) -> ExchangeError {
     ExchangeError::new(ExchangeErrorKind::UnusableAnswer, reason)
-}
-
-/// Whether the token is the caller's own, or readably somebody else's. A downstream token is opaque
-/// to us, so one that cannot be read passes.
-fn is_foreign(want: &Want, token: &str) -> bool {
-    let assertion = want.assertion.as_ref();
-    if assertion.is_some_and(|assertion| token == assertion.expose()) {
-        return true;
-    }
-    let Some(payload) = token.split('.').nth(1) else {
-        return false;
-    };
-    let Some(claims) = URL_SAFE_NO_PAD
-        .decode(payload)
-        .ok()
-        .and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok())
-    else {
-        return false;
-    };
-    let differs = |claim: &str, ours: Option<&str>| matches!((claims[claim].as_str(), ours), (Some(theirs), Some(ours)) if theirs != ours);
-    // Of another provider's there is none, and a claim of that name means something else.
-    let tenant = Some(&*want.tenant).filter(|tenant| !tenant.is_empty());
-    if let Some((issuer, subject)) = &want.subject {
-        return claims["iss"] == **issuer && differs("sub", Some(subject));
-    }
-    differs("tid", tenant) || differs("oid", want.object_id.as_deref())
 }
 
 #[cfg(test)]

@@ -34,23 +34,38 @@ impl Form {
     }
 }
 
-/// Adds a value alone.
+/// Adds a value alone. What stands for itself is added in runs: of a token that is all of it.
 pub(in crate::exchange) fn encode(value: &str, into: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
-                into.push(char::from(byte));
-            }
-            b' ' => into.push('+'),
-            _ => {
-                into.push('%');
-                into.push(char::from(HEX[usize::from(byte >> 4)]));
-                into.push(char::from(HEX[usize::from(byte & 15)]));
-            }
+    let mut begin = 0;
+    for (at, byte) in value.bytes().enumerate() {
+        if IS_PLAIN[usize::from(byte)] {
+            continue;
+        }
+        // Empty inside of a character of several bytes, none of which is plain.
+        into.push_str(value.get(begin..at).unwrap_or_default());
+        begin = at + 1;
+        if byte == b' ' {
+            into.push('+');
+        } else {
+            into.push('%');
+            into.push(char::from(HEX[usize::from(byte >> 4)]));
+            into.push(char::from(HEX[usize::from(byte & 15)]));
         }
     }
+    into.push_str(value.get(begin..).unwrap_or_default());
 }
+
+static IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'*');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -61,7 +76,10 @@ mod tests {
         let mut form = Form::default();
         form.push("a", "x&b=y z");
         form.push("c", "ä~");
-        assert_eq!(*form.into_body(), "a=x%26b%3Dy+z&c=%C3%A4%7E");
+        form.push("d", "é€a\u{1f600}b-._*+");
+        form.push("e", "");
+        let wanted = "a=x%26b%3Dy+z&c=%C3%A4%7E&d=%C3%A9%E2%82%ACa%F0%9F%98%80b-._*%2B&e=";
+        assert_eq!(*form.into_body(), wanted);
     }
 
     #[test]

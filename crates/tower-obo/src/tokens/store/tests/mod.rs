@@ -7,6 +7,8 @@ mod refused;
 use std::time::Duration;
 
 use self::kit::{Answer, Fixture, error_kind, fixture, want};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::*;
 
 #[tokio::test]
@@ -356,6 +358,12 @@ fn a_token_of_somebody_else_is_foreign() {
         (serde_json::json!({"aud": "arm"}), false),
         (serde_json::json!({"oid": "other"}), true),
         (serde_json::json!({"oid": "oid", "tid": "other"}), true),
+        (serde_json::json!({"oid": 5, "tid": "other"}), true),
+        (
+            serde_json::json!({"x": {"oid": "other"}, "tid": ["other"], "oid": "oid"}),
+            false,
+        ),
+        (serde_json::json!(["other"]), false),
     ] {
         assert_eq!(
             is_foreign(&own, &token(claims.clone())),
