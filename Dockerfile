@@ -29,8 +29,12 @@ FROM ${BINARIES} AS binaries
 FROM ${RUNTIME} AS base
 USER 65532:65532
 WORKDIR /
+ARG COMMIT=unknown
 LABEL org.opencontainers.image.source="https://github.com/tower-obo/tower-obo" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${COMMIT}"
+COPY LICENSE /LICENSE
 
 FROM base AS emulator
 LABEL org.opencontainers.image.title="entra-emulator" \

@@ -28,6 +28,7 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+COMMIT = "0123456789abcdef"
 # How long a service may take to come up, also on a machine that is busy.
 PATIENCE = 60
 
@@ -81,7 +82,7 @@ def build(engine):
         engine.buildah(
             *bud, "--format", "docker", "--target", target, "--tag", f"localhost/{image}",
             "--build-arg", "BINARIES=prebuilt", "--build-arg", "RUNTIME=localhost/runtime",
-            "--build-arg", f"TARGETARCH={ARCHITECTURE}", "--file", ROOT / "Dockerfile", ROOT,
+            "--build-arg", f"TARGETARCH={ARCHITECTURE}", "--build-arg", f"COMMIT={COMMIT}", "--file", ROOT / "Dockerfile", ROOT,
         )  # fmt: skip
         look_at(engine, image)
     # Redis of this machine, in place of the image of a registry.
@@ -93,9 +94,10 @@ def look_at(engine, image):
     config = json.loads(engine.podman("inspect", f"localhost/{image}").stdout)[0]
     assert config["Config"].get("User") == "65532:65532", f"{image} runs as {config['Config'].get('User')}"
     labels = config["Config"]["Labels"]
-    for label in ("title", "description", "source", "licenses"):
+    for label in ("title", "description", "source", "licenses", "version", "revision"):
         assert labels.get(f"org.opencontainers.image.{label}"), f"{image}: no label {label}"
     assert labels["org.opencontainers.image.title"] == image
+    assert labels["org.opencontainers.image.revision"] == COMMIT
     if image == "obo-gateway":
         health = config.get("Healthcheck", {}).get("Test")
         assert health == ["CMD", "/usr/local/bin/obo-gateway", "health"], health
@@ -105,7 +107,7 @@ def look_at(engine, image):
     engine.buildah("rm", container)
     shells = {file for file in files if re.search(r"bin/(sh|bash|dash|busybox|apt|apt-get|dpkg)$", file)}
     assert not shells, f"{image} has {shells}"
-    assert "etc/ssl/certs/ca-certificates.crt" in files
+    assert {"etc/ssl/certs/ca-certificates.crt", "LICENSE"} <= files
     print(f"ok      image {image}: {round(config['Size'] / 1e6)} MB, {len(files)} files, no shell")
 
 
