@@ -147,9 +147,14 @@ impl Admissions {
         None
     }
 
-    /// Counts an admission anew after its tokens have been filled in.
+    /// Counts an admission anew after its tokens have been filled in. Whoever holds one that is not the
+    /// kept one any more, a long stream for one, changes nothing: what has taken its place may have more
+    /// tokens than it, and what was purged stays out.
     pub(crate) fn weigh(&self, key: Digest, admission: &Admission) {
-        if let Some(heavier) = admission.outgrown() {
+        let is_kept = |kept: Arc<Admission>| std::ptr::eq(&*kept, admission);
+        if let Some(heavier) = admission.outgrown()
+            && self.cache.get(&key).is_some_and(is_kept)
+        {
             self.cache.insert(key, Arc::new(heavier));
         }
     }
@@ -184,5 +189,88 @@ impl Admissions {
             bytes: self.cache.weight(),
             evictions: self.evictions.count(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Issuers, KeySet, Secret, TokenResponse, principal::Claims};
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000);
+
+    fn admission(slots: usize) -> Admission {
+        let vectors = include_bytes!("../tests/vectors/rfc7520.json");
+        let vectors: serde_json::Value = serde_json::from_slice(vectors).unwrap();
+        let keys: Vec<_> = (vectors["examples"].as_array().unwrap().iter())
+            .map(|example| example["key"].clone())
+            .collect();
+        let jwks = serde_json::json!({ "keys": keys }).to_string();
+        let issuers = Issuers::new("https://login.example/{tenantid}/v2.0");
+        let day = Duration::from_secs(24 * 3600);
+        let keys = KeySet::parse(jwks.as_bytes(), issuers, NOW, day).unwrap();
+        let claims = Claims {
+            issuer: "i".into(),
+            tenant_id: "t".into(),
+            object_id: Some("o".into()),
+            subject: None,
+            client_id: None,
+            scopes: [].into(),
+            roles: [].into(),
+            app_only: false,
+            claims_capable: false,
+            token_id: None,
+            expires_at: NOW,
+            kept: Box::default(),
+        };
+        let valid = Validated {
+            principal: Principal::new(claims),
+            valid_until: NOW + Duration::from_secs(1_000),
+            key: Arc::clone(&keys.with_id("bilbo.baggins@hobbiton.example")[0]),
+        };
+        Admission::new(valid, slots)
+    }
+
+    /// One that takes more than was reserved for it.
+    fn token(name: &str) -> Arc<CachedToken> {
+        let text = format!("{name}{}", "x".repeat(2 * TOKEN));
+        let response = TokenResponse::new(Secret::from(&*text), Duration::from_secs(1_000));
+        let token = CachedToken::new(&response, key([0; 8], b""), NOW, Timestamp::MAX);
+        Arc::new(token.unwrap())
+    }
+
+    /// A stream that began long ago gets another API's token; others have come since.
+    #[test]
+    fn who_holds_an_old_admission_takes_nothing_from_the_one_that_is_kept() {
+        let (admissions, key) = (Admissions::new(1 << 20), key([0; 8], b"token"));
+        let old = admissions.insert(key, admission(2));
+        let since = admissions.insert(key, admission(2));
+        assert!(since.set_token(1, token("since")));
+        admissions.weigh(key, &since);
+        let since = admissions.get(&key, NOW).unwrap();
+
+        assert!(old.set_token(0, token("old")));
+        admissions.weigh(key, &old);
+        let kept = admissions.get(&key, NOW).unwrap();
+        assert!(Arc::ptr_eq(&kept, &since));
+        assert!(kept.token(1).is_some());
+
+        // Nor does it bring back what was purged.
+        assert_eq!(admissions.purge(|_| true).len(), 1);
+        admissions.weigh(key, &old);
+        assert!(admissions.get(&key, NOW).is_none());
+    }
+
+    #[test]
+    fn an_admission_that_has_outgrown_its_weight_is_counted_anew() {
+        let (admissions, key) = (Admissions::new(1 << 20), key([0; 8], b"token"));
+        let kept = admissions.insert(key, admission(1));
+        let before = admissions.usage().bytes;
+        assert!(kept.set_token(0, token("a")));
+        admissions.weigh(key, &kept);
+        assert!(admissions.usage().bytes > before + TOKEN as u64);
+        assert!(admissions.get(&key, NOW).unwrap().token(0).is_some());
     }
 }

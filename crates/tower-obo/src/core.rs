@@ -24,7 +24,6 @@ use std::{
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
-use self::head::is_grpc;
 pub(crate) use self::on_demand::{OnDemand, Standing};
 pub use self::{
     builder::CoreBuilder,
@@ -33,6 +32,7 @@ pub use self::{
     pending::Pending,
     purge::Purged,
 };
+use self::{head::is_grpc, pending::NewerKeys};
 use crate::{
     Admitted, BoundPolicy, Clock, DenyList, Downstream, Event, KeySet, KeySource, Observer, Policy,
     Provider, RefreshReason, Rejection, RejectionKind, RemoteKeys, Secret, Timestamp, Validator,
@@ -255,15 +255,19 @@ impl Core {
             None => match self.first_sight(candidate, key, now) {
                 Sight::Admission(admission) => admission,
                 Sight::KeysNeeded(needed) => match self.newer_keys(needed.reason) {
-                    Some(waiting) => {
+                    NewerKeys::Wait(waiting) => {
                         let token = Secret::from(needed.token);
                         let headers = head.headers;
                         return Decision::Wait(
                             self.wait_for_keys(waiting, token, key, policy, headers),
                         );
                     }
+                    NewerKeys::Full => match self.judge_meanwhile(candidate, key, now) {
+                        Ok(admission) => admission,
+                        Err(rejection) => return refuse(rejection),
+                    },
                     // Whoever makes up key ids is refused here, without a task or a wait.
-                    None => match self.second_sight(needed, key, now) {
+                    NewerKeys::NotDue => match self.second_sight(needed, key, now) {
                         Ok(admission) => admission,
                         Err(rejection) => return refuse(rejection),
                     },
@@ -371,44 +375,51 @@ impl Core {
             return Ready::AppOnly;
         }
         let mut tokens = Tokens::new();
+        let mut filled = false;
         for bound in &policy.downstreams {
             match self.ready_token(admission, bound, token, now) {
-                Some(ready) => tokens.push(ready),
+                Some(ready) => {
+                    filled |= ready.filled;
+                    tokens.push(ready.token);
+                }
+                // Whoever waits for the missing one counts those that are there, too.
                 None => return Ready::Missing,
             }
+        }
+        if filled {
+            self.weigh(token, admission);
         }
         self.0.observer.on(&Event::Token { hit: true });
         Ready::All(tokens)
     }
 
-    /// The token of one downstream, if it is in the admission's slot or in the store.
+    /// The token of one downstream, if it is in the admission's slot or in the store. Whoever has all that
+    /// are wanted counts the admission anew, once.
     fn ready_token(
         &self,
         admission: &Arc<Admission>,
         bound: &BoundDownstream,
         token: &[u8],
         now: Timestamp,
-    ) -> Option<Arc<CachedToken>> {
-        if let Some(ready) = admission.token(bound.slot)
-            && self.0.tokens.is_good(&ready, now)
-        {
-            return Some(if ready.wants_renewal(now) {
+    ) -> Option<ReadyToken> {
+        let of = |ready: Arc<CachedToken>, filled| {
+            let token = if ready.wants_renewal(now) {
                 self.renewed(admission, bound, token, ready, now)
             } else {
                 ready
-            });
+            };
+            Some(ReadyToken { token, filled })
+        };
+        if let Some(ready) = admission.token(bound.slot)
+            && self.0.tokens.is_good(&ready, now)
+        {
+            return of(ready, false);
         }
         let key = self.token_key(&admission.principal, bound, token);
         let ready = self.0.tokens.fresh(&key, now)?;
-        if admission.set_token(bound.slot, Arc::clone(&ready)) {
-            self.weigh(token, admission);
-        }
         // An admission that is older than the downstream has no slot, and always comes here.
-        Some(if ready.wants_renewal(now) {
-            self.renewed(admission, bound, token, ready, now)
-        } else {
-            ready
-        })
+        let filled = admission.set_token(bound.slot, Arc::clone(&ready));
+        of(ready, filled)
     }
 
     /// The successor of a token whose renewal is due, if it is there already; otherwise the token
@@ -483,6 +494,13 @@ struct KeysNeeded<'t> {
     reason: RefreshReason,
     /// Those that do not have its key.
     judged_by: Option<Arc<KeySet>>,
+}
+
+/// A downstream token that is ready.
+struct ReadyToken {
+    token: Arc<CachedToken>,
+    /// It has come into the admission's slot just now.
+    filled: bool,
 }
 
 /// Which downstream tokens are ready.

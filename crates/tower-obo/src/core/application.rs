@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{Core, OnDemand, Standing};
+use super::{Core, NewerKeys, OnDemand, Standing};
 use crate::{
     AccessPolicy, Admitted, ConfigError, ConfigErrors, Downstream, Downstreams, Event, Policy,
     Principal, RefreshReason, Rejection, Secret, Timestamp, entra::Tenants,
@@ -133,7 +133,7 @@ impl Core {
         // Another provider's token endpoint is known by the document that names its keys.
         if inner.kind == ProviderKind::Oidc
             && self.current_keys(now).is_none()
-            && let Some(waiting) = self.newer_keys(RefreshReason::NoKeys)
+            && let NewerKeys::Wait(waiting) = self.newer_keys(RefreshReason::NoKeys)
         {
             let _ = timeout(inner.key_wait, waiting.refreshed).await;
         }

@@ -90,9 +90,12 @@ impl OnDemand {
             return Err(core.app_only(access));
         }
         let bytes = caller.expose().as_bytes();
-        if let Some(token) = core.ready_token(admission, bound, bytes, now) {
+        if let Some(ready) = core.ready_token(admission, bound, bytes, now) {
+            if ready.filled {
+                core.weigh(bytes, admission);
+            }
             inner.observer.on(&Event::Token { hit: true });
-            return Ok(token);
+            return Ok(ready.token);
         }
         let token = core.obtain(admission, bound, caller).await?;
         core.weigh(bytes, admission);

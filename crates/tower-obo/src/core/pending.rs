@@ -101,6 +101,16 @@ pub(super) struct WaitForKeys {
     place: OwnedSemaphorePermit,
 }
 
+/// What a token that needs other keys meets.
+pub(super) enum NewerKeys {
+    /// A fetch is under way, and this request may wait for its end.
+    Wait(WaitForKeys),
+    /// A fetch is under way, and more wait for it already than should.
+    Full,
+    /// None is due: the token is judged by the keys that are there.
+    NotDue,
+}
+
 impl Core {
     /// Decides on a token that has come in another way than in a request: with a job from a queue,
     /// or in a message of a stream. It is the same as [`decide`](Self::decide) of a request that has
@@ -157,18 +167,22 @@ impl Core {
         self.decide(&head, policy)
     }
 
-    /// Begins a fetch of keys, or joins one; `None` if none is due, or if more wait already than should
-    /// for a key that nobody may ever have heard of: a fetch that hangs would let whoever makes up
-    /// tokens hold every place that a server has for requests.
-    pub(super) fn newer_keys(&self, reason: RefreshReason) -> Option<WaitForKeys> {
+    /// Begins a fetch of keys, or joins one. So many may wait and no more for a key that nobody may ever
+    /// have heard of: a fetch that hangs would let whoever makes up tokens hold every place that a server
+    /// has for requests.
+    pub(super) fn newer_keys(&self, reason: RefreshReason) -> NewerKeys {
         self.start();
-        let refreshed = self.0.keys.refresh(reason)?;
+        let Some(refreshed) = self.0.keys.refresh(reason) else {
+            return NewerKeys::NotDue;
+        };
         let places = match reason {
             RefreshReason::UnknownKey => &self.0.key_waiters,
             RefreshReason::NoKeys => &self.0.first_key_waiters,
         };
-        let place = Arc::clone(places).try_acquire_owned().ok()?;
-        Some(WaitForKeys { refreshed, place })
+        match Arc::clone(places).try_acquire_owned() {
+            Ok(place) => NewerKeys::Wait(WaitForKeys { refreshed, place }),
+            Err(_) => NewerKeys::Full,
+        }
     }
 
     pub(super) fn wait_for_keys(
@@ -332,18 +346,42 @@ impl Core {
         self.0.admissions.weigh(key, admission);
     }
 
-    /// Waits for the keys once, a bounded time, and judges the token by those that are there then.
+    /// Waits for the keys once, a bounded time, and judges the token by those that are there then. While
+    /// the fetch has not ended, a key that is not there may be among those that it brings: the token is
+    /// not judged unknown, and its caller may come again.
     async fn validate_with_newer_keys(
         &self,
         waiting: WaitForKeys,
         token: &Secret,
         key: Digest,
     ) -> Result<Arc<Admission>, Rejection> {
-        // Too late is as good as failed.
-        let _ = tokio::time::timeout(self.0.key_wait, waiting.refreshed).await;
+        let ended = tokio::time::timeout(self.0.key_wait, waiting.refreshed).await;
         drop(waiting.place);
         let now = self.0.clock.now();
-        self.judge_finally(token.expose().as_bytes(), key, now)
+        match ended {
+            Ok(()) => self.judge_finally(token.expose().as_bytes(), key, now),
+            Err(_) => self.judge_meanwhile(token.expose().as_bytes(), key, now),
+        }
+    }
+
+    /// Judges a token by the keys that are there, while others are being fetched.
+    pub(super) fn judge_meanwhile(
+        &self,
+        token: &[u8],
+        key: Digest,
+        now: Timestamp,
+    ) -> Result<Arc<Admission>, Rejection> {
+        match self.first_sight(token, key, now) {
+            Sight::Admission(admission) => Ok(admission),
+            Sight::Refused(rejection) => Err(rejection),
+            Sight::KeysNeeded(needed) => Err(match needed.reason {
+                RefreshReason::UnknownKey => self.rejection(
+                    RejectionKind::KeysNotLoaded,
+                    "the signing keys of the identity provider are being fetched",
+                ),
+                RefreshReason::NoKeys => self.no_keys(needed.reason),
+            }),
+        }
     }
 
     /// Judges a token by the keys that are there; newer ones are not waited for.

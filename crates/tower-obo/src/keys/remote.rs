@@ -14,7 +14,10 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use http::header::CACHE_CONTROL;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 pub use self::builder::RemoteKeysBuilder;
 use self::settings::{MIN_INTERVAL, RemoteKeysSettings};
@@ -70,6 +73,8 @@ struct Shared {
     observer: Arc<dyn Observer>,
     set: ArcSwapOption<KeySet>,
     fetching: Mutex<Fetching>,
+    /// Tells the background task that a fetch has ended, whoever caused it.
+    ended: Arc<Notify>,
     /// Whether the background task runs: there is one, however many cores have these keys.
     kept_fresh: AtomicBool,
 }
@@ -110,6 +115,7 @@ impl RemoteKeys {
             observer,
             set: ArcSwapOption::empty(),
             fetching: Mutex::default(),
+            ended: Arc::default(),
             kept_fresh: AtomicBool::new(false),
         };
         Self {
@@ -243,7 +249,7 @@ impl Shared {
                     fetching.failures = fetching.failures.saturating_add(1);
                     // An unknown key has to wait for its cool-down all the same: whoever makes key
                     // ids up must not be able to ask an authority in trouble more often than one that
-                    // is well.
+                    // is well. The background task tries again, at a pace that no caller sets.
                     let next = back_off(fetching.failures);
                     fetching.no_keys_from = now + next.min(MAX_WAIT_WITHOUT_KEYS);
                 }
@@ -255,6 +261,7 @@ impl Shared {
                 });
             }
         }
+        self.ended.notify_one();
     }
 
     /// Whether there are no keys that may be used.
@@ -341,12 +348,19 @@ async fn keep_fresh(kept: KeptFresh, mut alive: watch::Receiver<()>) {
         if let Some(mut ended) = under_way {
             let _ = ended.changed().await;
         }
-        let Some(pause) = kept.0.upgrade().map(|shared| shared.next_fetch_in()) else {
-            return;
-        };
-        tokio::select! {
-            () = until_due(&kept.0, pause) => {}
-            _ = alive.changed() => return,
+        loop {
+            let Some(shared) = kept.0.upgrade() else {
+                return;
+            };
+            let (pause, ended) = (shared.next_fetch_in(), Arc::clone(&shared.ended));
+            drop(shared);
+            tokio::select! {
+                () = until_due(&kept.0, pause) => break,
+                // A request's fetch: after one that failed the next is due sooner, after one that did
+                // not, later.
+                () = ended.notified() => {}
+                _ = alive.changed() => return,
+            }
         }
     }
 }

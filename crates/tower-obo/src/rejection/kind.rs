@@ -39,7 +39,8 @@ pub enum RejectionKind {
     InvalidRequest,
     /// The token is not valid.
     InvalidToken(TokenDefect),
-    /// No signing keys have been loaded yet.
+    /// No signing keys have been loaded yet, or those are still being fetched among which the token's may
+    /// be.
     KeysNotLoaded,
     /// Our own registration, credential or configuration is wrong.
     Misconfigured,

@@ -9,6 +9,7 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
+use super::{Owner, Want};
 use crate::{
     Timestamp,
     digest::{AsIs, Digest},
@@ -34,15 +35,37 @@ const MAX_BYTES: u64 = (MAX_USERS * HELD) as u64;
 /// At most this many (tenant, resource) pairs are held back at once.
 const MAX_GROUPS: usize = 1_024;
 
-/// Errors that stand for a while: those of one user, and those of everybody.
+/// Errors that stand for a while: those of one token or one user, and those of everybody.
 #[derive(Debug)]
 pub(super) struct Holdback {
+    /// By the token's key, and by the user's digest.
     users: Cache<Digest, Held, ByBytes, AsIs>,
     groups: Mutex<HashMap<Group, Held>>,
 }
 
 /// Who shares a throttle at Entra ID: a tenant's users of one application for one resource.
 pub(super) type Group = [u8; 32];
+
+/// For whom a token is wanted, so for whom an error of its exchange may stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whom {
+    /// The one token.
+    pub(super) key: Digest,
+    group: Group,
+    /// The user, for that resource; `None` where the application itself asks.
+    user: Option<Digest>,
+}
+
+impl Whom {
+    pub(super) fn of(want: &Want) -> Self {
+        let user = Owner::of(want).map(|owner| Digest::of(&[&owner.bytes(), &want.group]));
+        Self {
+            key: want.key,
+            group: want.group,
+            user,
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -100,27 +123,26 @@ impl Default for Holdback {
 }
 
 impl Holdback {
-    /// The error that still stands for this token.
-    pub(super) fn error(
-        &self,
-        key: &Digest,
-        group: &Group,
-        now: Timestamp,
-    ) -> Option<ExchangeError> {
-        if let Some(error) = self.error_of_user(key, now) {
+    /// The error that still stands for them.
+    pub(super) fn error(&self, whom: &Whom, now: Timestamp) -> Option<ExchangeError> {
+        let of_user = |user: Digest| self.error_of(&user, now);
+        if let Some(error) = self.error_of(&whom.key, now) {
+            return Some(error);
+        }
+        if let Some(error) = whom.user.and_then(of_user) {
             return Some(error);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = groups.get(group)?;
+        let held = groups.get(&whom.group)?;
         if held.stands(now) {
             return Some(held.error_at(now));
         }
-        groups.remove(group);
+        groups.remove(&whom.group);
         None
     }
 
     /// The error that stands for this token and for no other.
-    pub(super) fn error_of_user(&self, key: &Digest, now: Timestamp) -> Option<ExchangeError> {
+    pub(super) fn error_of(&self, key: &Digest, now: Timestamp) -> Option<ExchangeError> {
         let held = self.users.get(key)?;
         if held.stands(now) {
             return Some(held.error_at(now));
@@ -130,14 +152,10 @@ impl Holdback {
     }
 
     /// Remembers an error as long as it stands: a 429, and that this service itself is refused, for all
-    /// of the group; a fault and a refusal of the caller for this token alone.
-    pub(super) fn remember(
-        &self,
-        key: &Digest,
-        group: &Group,
-        error: &ExchangeError,
-        now: Timestamp,
-    ) {
+    /// of the group; a fault for this user, whichever token comes next; a refusal of the caller for this
+    /// token alone.
+    pub(super) fn remember(&self, whom: &Whom, error: &ExchangeError, now: Timestamp) {
+        let Whom { key, group, user } = whom;
         use ExchangeErrorKind as K;
         let wait = error.retry_after().unwrap_or(PAUSE);
         match error.kind() {
@@ -148,11 +166,12 @@ impl Holdback {
             // Perhaps it is this caller's token that makes the request a wrong one, or a proxy in between
             // that answers so.
             K::Misconfigured | K::UntrustedServer | K::UnusableAnswer => {
-                self.hold_user(key, error, now, PAUSE);
+                self.hold(key, error, now, PAUSE);
             }
-            K::CredentialUnavailable | K::Timeout | K::Unavailable => {
-                self.hold_user(key, error, now, wait);
-            }
+            // The server has said so, or cannot be reached: it is asked no sooner for the user's next token.
+            K::Unavailable => self.hold(user.as_ref().unwrap_or(key), error, now, wait),
+            // What others' requests do not meet, perhaps: each may try.
+            K::CredentialUnavailable | K::Timeout => self.hold(key, error, now, wait),
             _ if error.refuses_caller() => self.remember_user(key, error, now),
             _ => {}
         }
@@ -174,13 +193,13 @@ impl Holdback {
         groups.insert(*group, Held::new(error, now, wait));
     }
 
-    fn hold_user(&self, key: &Digest, error: &ExchangeError, now: Timestamp, wait: Duration) {
+    fn hold(&self, key: &Digest, error: &ExchangeError, now: Timestamp, wait: Duration) {
         self.users.insert(*key, Held::new(error.clone(), now, wait));
     }
 
     /// Remembers, for this token alone, that the user has to do something first.
     pub(super) fn remember_user(&self, key: &Digest, error: &ExchangeError, now: Timestamp) {
-        self.hold_user(key, error, now, USER_MEMORY);
+        self.hold(key, error, now, USER_MEMORY);
     }
 }
 
@@ -195,18 +214,27 @@ mod tests {
         Digest::of(&[name])
     }
 
+    /// A user of that name with one token.
+    fn whom(user: &[u8], group: Group) -> Whom {
+        Whom {
+            key: key(user),
+            group,
+            user: Some(Digest::of(&[b"user", user, &group])),
+        }
+    }
+
     #[test]
     fn a_throttle_holds_back_the_group_and_a_refusal_only_its_user() {
         let holdback = Holdback::default();
         let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "");
         let consent = ExchangeError::new(ExchangeErrorKind::ConsentRequired, "");
-        holdback.remember(&key(b"a"), &GROUP, &consent, NOW);
-        assert!(holdback.error(&key(b"a"), &GROUP, NOW).is_some());
-        assert!(holdback.error(&key(b"b"), &GROUP, NOW).is_none());
+        holdback.remember(&whom(b"a", GROUP), &consent, NOW);
+        assert!(holdback.error(&whom(b"a", GROUP), NOW).is_some());
+        assert!(holdback.error(&whom(b"b", GROUP), NOW).is_none());
 
-        holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
-        assert!(holdback.error(&key(b"b"), &GROUP, NOW).is_some());
-        assert!(holdback.error(&key(b"b"), &[2; 32], NOW).is_none());
+        holdback.remember(&whom(b"a", GROUP), &throttled, NOW);
+        assert!(holdback.error(&whom(b"b", GROUP), NOW).is_some());
+        assert!(holdback.error(&whom(b"b", [2; 32]), NOW).is_none());
     }
 
     #[test]
@@ -215,8 +243,8 @@ mod tests {
         let hundred = throttled.clone().with_retry_after(Duration::from_secs(100));
         for (throttled, passed, left) in [(hundred, 40, 60), (throttled, 3, 2)] {
             let holdback = Holdback::default();
-            holdback.remember(&key(b"a"), &GROUP, &throttled, NOW);
-            let later = holdback.error(&key(b"b"), &GROUP, NOW + Duration::from_secs(passed));
+            holdback.remember(&whom(b"a", GROUP), &throttled, NOW);
+            let later = holdback.error(&whom(b"b", GROUP), NOW + Duration::from_secs(passed));
             assert_eq!(
                 later.unwrap().retry_after(),
                 Some(Duration::from_secs(left))
@@ -238,10 +266,9 @@ mod tests {
         ] {
             let holdback = Holdback::default();
             let refusal = ExchangeError::new(kind, "");
-            holdback.remember(&key(b"a"), &GROUP, &refusal, NOW);
+            holdback.remember(&whom(b"a", GROUP), &refusal, NOW);
             let (last, over) = (NOW + Duration::from_secs(29), NOW + Duration::from_secs(30));
-            let stands =
-                |key: &[u8], now| holdback.error(&Digest::of(&[key]), &GROUP, now).is_some();
+            let stands = |user: &[u8], now| holdback.error(&whom(user, GROUP), now).is_some();
             assert!(stands(b"a", last), "{kind:?}");
             assert!(!stands(b"b", last), "{kind:?}");
             assert!(!stands(b"a", over), "{kind:?}");
@@ -270,15 +297,15 @@ mod tests {
             (K::Misconfigured, None),
         ] {
             let holdback = Holdback::default();
-            holdback.remember(&key(b"a"), &GROUP, &ExchangeError::new(kind, ""), NOW);
-            let at = |key: &Digest, seconds| {
-                holdback.error(key, &GROUP, NOW + Duration::from_secs(seconds))
+            holdback.remember(&whom(b"a", GROUP), &ExchangeError::new(kind, ""), NOW);
+            let at = |user: &[u8], seconds| {
+                holdback.error(&whom(user, GROUP), NOW + Duration::from_secs(seconds))
             };
-            let stands = at(&key(b"a"), 0).unwrap();
+            let stands = at(b"a", 0).unwrap();
             assert_eq!(stands.retry_after(), told, "{kind:?}");
-            assert!(at(&key(b"b"), 0).is_none(), "{kind:?}");
-            assert!(at(&key(b"a"), 4).is_some(), "{kind:?}");
-            assert!(at(&key(b"a"), 5).is_none(), "{kind:?}");
+            assert!(at(b"b", 0).is_none(), "{kind:?}");
+            assert!(at(b"a", 4).is_some(), "{kind:?}");
+            assert!(at(b"a", 5).is_none(), "{kind:?}");
         }
     }
 
@@ -287,12 +314,12 @@ mod tests {
         let holdback = Holdback::default();
         let body = br#"{"error":"invalid_client","error_codes":[7000215],"correlation_id":"c-1"}"#;
         let refused = ExchangeError::from_server(http::StatusCode::UNAUTHORIZED, body);
-        holdback.remember(&key(b"a"), &GROUP, &refused, NOW);
-        let at = |seconds| holdback.error(&key(b"b"), &GROUP, NOW + Duration::from_secs(seconds));
+        holdback.remember(&whom(b"a", GROUP), &refused, NOW);
+        let at = |seconds| holdback.error(&whom(b"b", GROUP), NOW + Duration::from_secs(seconds));
         assert_eq!(at(4).unwrap().aadsts(), Some(7_000_215));
         assert_eq!(at(4).unwrap().correlation_id(), None, "it is another's");
         assert!(at(5).is_none());
-        assert!(holdback.error(&key(b"b"), &[2; 32], NOW).is_none());
+        assert!(holdback.error(&whom(b"b", [2; 32]), NOW).is_none());
     }
 
     #[test]
@@ -300,8 +327,8 @@ mod tests {
         use ExchangeErrorKind as K;
         for kind in [K::UnusableAnswer, K::UntrustedServer] {
             let holdback = Holdback::default();
-            holdback.remember(&key(b"a"), &GROUP, &ExchangeError::new(kind, ""), NOW);
-            let stands = |user, now| holdback.error(&key(user), &GROUP, now).is_some();
+            holdback.remember(&whom(b"a", GROUP), &ExchangeError::new(kind, ""), NOW);
+            let stands = |user: &[u8], now| holdback.error(&whom(user, GROUP), now).is_some();
             assert!(
                 stands(b"a", NOW + (PAUSE - Duration::from_secs(1))),
                 "{kind:?}"
@@ -321,27 +348,38 @@ mod tests {
             (b"b", ExchangeErrorKind::ConsentRequired),
             (b"c", ExchangeErrorKind::Unavailable),
         ] {
-            holdback.remember(&key(user), &GROUP, &ExchangeError::new(kind, ""), ahead);
-            assert!(holdback.error(&key(user), &GROUP, ahead).is_some());
+            holdback.remember(&whom(user, GROUP), &ExchangeError::new(kind, ""), ahead);
+            assert!(holdback.error(&whom(user, GROUP), ahead).is_some());
         }
         for user in [b"a", b"b", b"c"] {
-            assert!(holdback.error(&key(user), &GROUP, NOW).is_none());
+            assert!(holdback.error(&whom(user, GROUP), NOW).is_none());
         }
     }
 
     #[test]
-    fn a_fault_that_says_how_long_holds_back_its_own_token_and_no_other() {
+    fn ex_06_a_fault_that_says_how_long_holds_back_its_own_user_and_no_other() {
         let holdback = Holdback::default();
         let fault = ExchangeError::new(ExchangeErrorKind::Unavailable, "")
             .with_retry_after(Duration::from_secs(100));
-        holdback.remember(&key(b"a"), &GROUP, &fault, NOW);
+        holdback.remember(&whom(b"a", GROUP), &fault, NOW);
         let (last, over) = (
             NOW + Duration::from_secs(99),
             NOW + Duration::from_secs(100),
         );
-        assert!(holdback.error(&key(b"a"), &GROUP, last).is_some());
-        assert!(holdback.error(&key(b"b"), &GROUP, last).is_none());
-        assert!(holdback.error(&key(b"a"), &GROUP, over).is_none());
+        // The same user with another token is held back, and is not for another resource.
+        let another = Whom {
+            key: key(b"another"),
+            ..whom(b"a", GROUP)
+        };
+        for whom in [&whom(b"a", GROUP), &another] {
+            assert!(holdback.error(whom, last).is_some());
+        }
+        for other in [whom(b"b", GROUP), whom(b"a", [2; 32])] {
+            assert!(holdback.error(&other, last).is_none());
+        }
+        for whom in [&whom(b"a", GROUP), &another] {
+            assert!(holdback.error(whom, over).is_none());
+        }
     }
 
     #[test]
@@ -355,10 +393,10 @@ mod tests {
         let remember = |number: usize, seconds: u64, now: Timestamp| {
             let throttled = ExchangeError::new(ExchangeErrorKind::Throttled, "")
                 .with_retry_after(Duration::from_secs(seconds));
-            holdback.remember(&key(b"a"), &group(number), &throttled, now);
+            holdback.remember(&whom(b"a", group(number)), &throttled, now);
         };
         let held = |number: usize, now: Timestamp| {
-            holdback.error(&key(b"b"), &group(number), now).is_some()
+            holdback.error(&whom(b"b", group(number)), now).is_some()
         };
         // The first is over after ten seconds, the others after a hundred.
         remember(0, 10, NOW);

@@ -28,6 +28,10 @@ impl Owner {
         }
     }
 
+    pub(super) const fn bytes(self) -> [u8; 8] {
+        self.0.to_ne_bytes()
+    }
+
     /// One of so many numbers, the same for the same user.
     pub(super) const fn bucket(self, count: usize) -> usize {
         (self.0 % count as u64) as usize

@@ -18,7 +18,7 @@ use super::{
     cached::earliest_renewal,
     challenged::Challenged,
     flight::{Flights, FromStore, Outcome, Start},
-    holdback::Holdback,
+    holdback::{Holdback, Whom},
     shared::{Shared, Stored},
 };
 use crate::{
@@ -189,7 +189,7 @@ impl DownstreamTokens {
         want: Want,
         now: Timestamp,
     ) -> Result<Arc<CachedToken>, Unavailable> {
-        let (key, group) = (want.key, want.group);
+        let (key, whom) = (want.key, Whom::of(&want));
         if let Some(error) = self.refusal(&want, now) {
             return Err(Unavailable::Exchange(error));
         }
@@ -214,7 +214,7 @@ impl DownstreamTokens {
                     // ended it.
                     _ => match self.flights.join(&key) {
                         Some(flight) => flight,
-                        None => return self.too_late(&key, &group),
+                        None => return self.too_late(&whom),
                     },
                 }
             }
@@ -225,7 +225,7 @@ impl DownstreamTokens {
         if self.is_alive(&token) {
             return Ok(token);
         }
-        let standing = self.holdback.error(&key, &group, self.clock.now());
+        let standing = self.holdback.error(&whom, self.clock.now());
         Err(Unavailable::Exchange(standing.unwrap_or_else(gone)))
     }
 
@@ -234,17 +234,17 @@ impl DownstreamTokens {
     /// a look into the shared store.
     fn refusal(&self, want: &Want, now: Timestamp) -> Option<ExchangeError> {
         let looks = self.shared.is_some() && want.from_store != FromStore::Nothing;
-        let standing = self.holdback.error(&want.key, &want.group, now)?;
+        let standing = self.holdback.error(&Whom::of(want), now)?;
         (!looks || !standing.is_transient()).then_some(standing)
     }
 
     /// What there is for a caller who has waited long enough for a place.
-    fn too_late(&self, key: &Digest, group: &[u8; 32]) -> Result<Arc<CachedToken>, Unavailable> {
+    fn too_late(&self, whom: &Whom) -> Result<Arc<CachedToken>, Unavailable> {
         let now = self.clock.now();
-        if let Some(token) = self.fresh(key, now) {
+        if let Some(token) = self.fresh(&whom.key, now) {
             return Ok(token);
         }
-        let standing = self.holdback.error(key, group, now);
+        let standing = self.holdback.error(whom, now);
         Err(standing.map_or(Unavailable::Overloaded, Unavailable::Exchange))
     }
 
@@ -305,9 +305,7 @@ impl DownstreamTokens {
             }
         }
         // It was not there, and the server is still to be left alone, perhaps.
-        let standing = self
-            .holdback
-            .error(&want.key, &want.group, self.clock.now());
+        let standing = self.holdback.error(&Whom::of(want), self.clock.now());
         let outcome = match standing {
             Some(error) => Err(error),
             None => self.ask(want).await,
@@ -376,7 +374,7 @@ impl DownstreamTokens {
                 );
             }
             self.holdback
-                .remember(&want.key, &want.group, error, self.clock.now());
+                .remember(&Whom::of(want), error, self.clock.now());
             // A renewal that is refused tells as much about the token that it was to follow: a
             // disabled account, a withdrawn consent or a new policy holds from now on.
             if error.refuses_caller() {

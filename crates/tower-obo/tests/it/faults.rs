@@ -127,7 +127,7 @@ async fn ex_08_of_an_answer_of_64_mb_one_is_read() {
 #[tokio::test]
 async fn ks_02_faults_of_the_connection_leave_the_last_good_keys_in_use() {
     // It waits until the fetch has ended.
-    let world = World::with(|builder| {
+    let world = World::callers_alone(|builder| {
         builder
             .with_http_timeout(TIMEOUT)
             .with_key_wait(Duration::from_secs(30))

@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::AUTHOR
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_obo::{
-    AccessPolicy, Admitted, Core, CoreBuilder, Credential, Downstream, Entra, Policy, TestClock,
-    TokenDefect,
+    AccessPolicy, Admitted, Core, CoreBuilder, Credential, Downstream, Entra, Policy, Spawner,
+    Task, TestClock, TokenDefect,
 };
 
 use crate::{answer::Answer, echo};
@@ -64,6 +64,18 @@ impl World {
             core,
             upstream: Upstream::default(),
         }
+    }
+
+    /// The same, and keys are fetched only because of requests from then on: what the background does by
+    /// itself is another test's, and a count is of what callers cause.
+    pub(crate) async fn callers_alone(configure: impl FnOnce(CoreBuilder) -> CoreBuilder) -> Self {
+        let tasks = FirstTask::default();
+        let spawner = tasks.clone();
+        let world = Self::with(|builder| configure(builder.spawner(spawner))).await;
+        if let Some(background) = tasks.0.lock().unwrap().take() {
+            background.abort();
+        }
+        world
     }
 
     async fn load_keys(&self) {
@@ -141,6 +153,17 @@ impl World {
     /// How many requests the token endpoint has had.
     pub(crate) fn exchanges_asked(&self) -> u64 {
         self.entra.count(Endpoint::Token)
+    }
+}
+
+/// Keeps hold of what is spawned first, which is what keeps the keys fresh.
+#[derive(Clone, Debug, Default)]
+struct FirstTask(Arc<Mutex<Option<tokio::task::AbortHandle>>>);
+
+impl Spawner for FirstTask {
+    fn spawn(&self, task: Task) {
+        let task = tokio::spawn(task).abort_handle();
+        self.0.lock().unwrap().get_or_insert(task);
     }
 }
 

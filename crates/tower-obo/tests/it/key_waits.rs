@@ -35,9 +35,12 @@ async fn ks_03_made_up_key_ids_that_wait_for_a_fetch_are_bounded() {
         let Decision::Refuse(rejection) = decision else {
             panic!("{decision:?}");
         };
-        let unknown = RejectionKind::InvalidToken(TokenDefect::UnknownKey);
-        assert_eq!(rejection.kind(), unknown);
+        // Nobody knows yet: among the keys that come there may be theirs.
+        assert_eq!(rejection.kind(), RejectionKind::KeysNotLoaded);
     }
+    // Those of a known key are judged all the same.
+    let decision = world.core.decide(&(&with_token(&good)).into(), &policy);
+    assert!(waits(&&decision), "{decision:?}");
     drop(decisions);
     assert!(waits(&&decide(300)), "places are given back");
 }
@@ -100,7 +103,7 @@ async fn ks_05_an_unknown_key_waits_for_the_fetch_under_way() {
 }
 
 #[tokio::test]
-async fn ks_05_and_does_not_wait_for_ever() {
+async fn ks_05_and_does_not_wait_for_ever_nor_is_judged_before_the_end() {
     let world = Arc::new(World::start().await);
     world.entra.rotate_keys();
     let token = world.entra.user_token("alice");
@@ -113,10 +116,38 @@ async fn ks_05_and_does_not_wait_for_ever() {
     // With nothing else to do, time goes on to where somebody's patience ends.
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
-    waiting.await.unwrap().is_invalid_token("in time");
+    let answer = waiting.await.unwrap();
     let waited = begun.elapsed();
     assert!(waited <= Duration::from_secs(2), "{waited:?}");
     tokio::time::resume();
     assert_eq!(hold.waiting(), 1, "the fetch itself goes on");
+    // 401 would have the caller throw a good token away.
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.problem_type(), "keys-not-loaded");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    assert!(answer.challenge().is_none());
     hold.release();
+    let served = async {
+        while world.get(&token).await.status != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let served = tokio::time::timeout(Duration::from_secs(30), served).await;
+    assert!(served.is_ok(), "the fetch has brought the key");
+}
+
+/// What has ended is judged: a key that the fetch has not brought is none.
+#[tokio::test]
+async fn ks_05_whose_key_the_fetch_has_not_brought_is_refused() {
+    let world = Arc::new(World::start().await);
+    let made_up = world.entra.token().header("kid", "made-up").sign();
+    let hold = world.entra.hold(Endpoint::Keys);
+    let waiting = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.get(&made_up).await }
+    });
+    hold.arrived(1).await;
+    hold.release();
+    let answer = waiting.await.unwrap();
+    answer.has_defect("judged", TokenDefect::UnknownKey);
 }

@@ -91,7 +91,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn ks_02_the_last_good_keys_serve_for_a_day_and_no_longer() {
-    let world = World::with(|builder| builder.with_key_wait(PATIENCE)).await;
+    let world = World::callers_alone(|builder| builder.with_key_wait(PATIENCE)).await;
     let fetched_at = world.clock.now();
     let good = world.entra.token().expires_in(DAYS).sign();
     let weak = json!({"kty": "RSA", "kid": "weak", "n": base64url([0xff; 128]), "e": "AQAB"});
@@ -163,13 +163,7 @@ async fn keys_are_refreshed_in_the_background_within_twelve_hours() {
     }
     // The new set is in use as soon as its fetch has been read.
     let new = world.entra.user_token("alice");
-    until("the new key", || {
-        let policy = world.core.bind(crate::fixture::policy()).unwrap();
-        let request = with_token(&new);
-        let decision = world.core.decide(&(&request).into(), &policy);
-        !matches!(decision, Decision::Refuse(_))
-    })
-    .await;
+    until("the new key", || is_known(&world, &new)).await;
     assert_eq!(world.entra.count(Endpoint::Keys), fetched + 1);
 }
 
@@ -233,7 +227,7 @@ async fn flood(world: &Arc<World>, good: &str, tokens: usize) {
 /// An authority in trouble is asked no more often than one that is well: one fetch a cool-down.
 #[tokio::test]
 async fn ks_03_made_up_key_ids_cause_one_fetch_during_a_fault_too() {
-    let world = Arc::new(World::with(|builder| builder.with_key_wait(PATIENCE)).await);
+    let world = Arc::new(World::callers_alone(|builder| builder.with_key_wait(PATIENCE)).await);
     world.entra.grant_consent("alice");
     let good = world.entra.token().expires_in(DAYS).sign();
     world.accepted("before", &good).await;
@@ -305,7 +299,7 @@ async fn ks_01_ks_03_made_up_key_ids_cause_no_more_fetches_where_there_are_no_ke
     assert_eq!(world.exchanges_asked(), 0);
 }
 
-/// A fetch that fails is not tried again at once; the next one finds the key.
+/// Nobody's request has it tried again at once; the next one that may finds the key.
 #[tokio::test]
 async fn ks_04_after_a_fetch_that_failed_the_next_one_that_is_due_learns_the_key() {
     for (endpoint, fault) in [
@@ -313,7 +307,7 @@ async fn ks_04_after_a_fetch_that_failed_the_next_one_that_is_due_learns_the_key
         (Endpoint::Discovery, Fault::status(503)),
         (Endpoint::Keys, Fault::reset()),
     ] {
-        let world = World::with(|builder| builder.with_key_wait(PATIENCE)).await;
+        let world = World::callers_alone(|builder| builder.with_key_wait(PATIENCE)).await;
         world.entra.rotate_keys();
         let token = world.entra.token().expires_in(DAYS).sign();
         let asked = || world.entra.count(endpoint);
@@ -328,6 +322,58 @@ async fn ks_04_after_a_fetch_that_failed_the_next_one_that_is_due_learns_the_key
         world.clock.advance(COOL_DOWN);
         world.is_valid("the next fetch", &token).await;
     }
+}
+
+/// A fault of a moment must not cost those who come with a new key the whole cool-down.
+#[tokio::test]
+async fn ks_04_a_fetch_that_failed_is_tried_again_in_the_background_whoever_asks() {
+    let world = World::with(|builder| builder.with_key_wait(PATIENCE)).await;
+    world.entra.rotate_keys();
+    let token = world.entra.token().expires_in(DAYS).sign();
+    let asked = || world.entra.count(Endpoint::Keys);
+    let before = asked();
+    world.entra.fail(Endpoint::Keys, Fault::status(500), 2);
+    world
+        .invalid("the fetch failed", TokenDefect::UnknownKey, &token)
+        .await;
+    // After one second, and after two more, by nobody's request.
+    for (seconds, fetches) in [(1, 2), (2, 3)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        until("the next attempt", || asked() == before + fetches).await;
+    }
+    until("the new key", || is_known(&world, &token)).await;
+    assert_eq!(asked(), before + 3);
+}
+
+/// Whether the token's key is there, without a fetch for it.
+fn is_known(world: &World, token: &str) -> bool {
+    let policy = world.core.bind(crate::fixture::policy()).unwrap();
+    let decision = world.core.decide(&(&with_token(token)).into(), &policy);
+    !matches!(decision, Decision::Refuse(_))
+}
+
+/// The pace of the background is its own: a flood changes nothing about it.
+#[tokio::test]
+async fn ks_03_made_up_key_ids_do_not_hasten_the_background_during_a_fault() {
+    let world = Arc::new(World::with(|builder| builder.with_key_wait(PATIENCE)).await);
+    world.entra.grant_consent("alice");
+    let good = world.entra.token().expires_in(DAYS).sign();
+    world.accepted("before", &good).await;
+    let asked = || world.entra.count(Endpoint::Discovery);
+    let (before, begun) = (asked(), tokio::time::Instant::now());
+    world
+        .entra
+        .fail(Endpoint::Discovery, Fault::status(503), 1_000_000);
+    for _ in 0..3 {
+        flood(&world, &good, 1_000).await;
+    }
+    // The flood's one, and one each after 1, 2, 4 ... s.
+    let passed = begun.elapsed().as_secs();
+    let most = 1 + u64::from((passed + 1).ilog2());
+    let fetches = asked() - before;
+    assert!((1..=most).contains(&fetches), "{fetches} in {passed} s");
 }
 
 #[tokio::test]
@@ -428,7 +474,7 @@ async fn ks_02_a_fault_of_the_v1_document_alone_leaves_the_last_good_issuers() {
         Fault::status(200).json(&json!({"issuer": format!("https://evil.example/{}/", demo::CONTOSO),
             "jwks_uri": "https://evil.example/keys", "token_endpoint": "https://evil.example/token"})),
     ] {
-        let world = World::start().await;
+        let world = World::callers_alone(|builder| builder).await;
         let case = format!("{fault:?}");
         world.clock.advance(COOL_DOWN);
         let fetched = world.entra.count(Endpoint::Discovery);

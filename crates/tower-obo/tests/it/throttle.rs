@@ -193,6 +193,29 @@ async fn ex_06_a_fault_is_not_asked_for_again_before_the_caller_may() {
     world.accepted("afterwards", &token).await;
 }
 
+/// Whoever renews a token, or has two apps open, is the same user to a server in trouble.
+#[tokio::test]
+async fn ex_06_a_fault_holds_back_its_user_with_every_token_and_no_other_user_or_resource() {
+    let world = World::start().await;
+    let [first, second] = [(); 2].map(|()| world.entra.user_token("alice"));
+    let down = Fault::status(503).header("retry-after", "60");
+    failing(&world, "fault", &first, down).await;
+    let asked = world.exchanges_asked();
+    for token in [&first, &second] {
+        let answer = world.get(token).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), Some("60"));
+    }
+    assert_eq!(world.exchanges_asked(), asked);
+    world.accepted("bob", &world.entra.user_token("bob")).await;
+    let graph = Downstream::new("graph", ["https://graph.microsoft.com/User.Read"]);
+    let graph = Policy::new(AccessPolicy::any_scope([demo::API_SCOPE])).downstream(graph);
+    let answer = world.send_by(graph, with_token(&second)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    world.clock.advance(Duration::from_secs(60));
+    world.accepted("afterwards", &second).await;
+}
+
 /// Entra ID locks out and throttles who goes on with a wrong secret.
 #[tokio::test]
 async fn ex_05_a_secret_that_is_refused_is_presented_once_in_five_seconds_by_all() {

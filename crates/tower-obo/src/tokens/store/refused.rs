@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quick_cache::{UnitWeighter, sync::Cache};
 
 use super::{
-    super::{CachedToken, Want},
+    super::{CachedToken, Want, holdback::Whom},
     DownstreamTokens, gone,
 };
 use crate::{
@@ -76,7 +76,7 @@ impl DownstreamTokens {
             Some(successor) => Ok(successor),
             None => Err(self
                 .holdback
-                .error_of_user(token.key(), now)
+                .error_of(token.key(), now)
                 .unwrap_or_else(gone)),
         }
     }
@@ -132,7 +132,7 @@ impl DownstreamTokens {
         if let Some(successor) = self.fresh(&key, now) {
             return Ok(successor);
         }
-        let standing = self.holdback.error(&key, &want.group, now);
+        let standing = self.holdback.error(&Whom::of(&want), now);
         if let Some(challenge) = standing.as_ref().filter(|error| error.claims().is_some()) {
             return Err(challenge.clone());
         }

@@ -133,7 +133,7 @@ pub(super) fn want(user: &str) -> Want {
         tenant: "tenant".into(),
         target: target(),
         claims: None,
-        object_id: Some("oid".into()),
+        object_id: Some(format!("oid of {user}").into()),
         subject: None,
         caller_valid_until: Timestamp::from_unix(20_000),
         from_store: FromStore::Fresh,

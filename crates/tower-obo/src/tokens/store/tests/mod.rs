@@ -349,7 +349,10 @@ fn a_token_of_somebody_else_is_foreign() {
     let token = |claims: serde_json::Value| {
         format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims.to_string()))
     };
-    let own = want("alice");
+    let own = Want {
+        object_id: Some("oid".into()),
+        ..want("alice")
+    };
     for (claims, foreign) in [
         (
             serde_json::json!({"oid": "oid", "tid": "tenant", "aud": "arm"}),
