@@ -1,6 +1,7 @@
 //! The admin listener: `/livez` and `/readyz` for probes, `/metrics` for Prometheus; for whoever is on
-//! call `/`, `/config` and `/purge`. It runs on the control runtime, so that it answers however busy the workers are.
+//! call `/`, `/config`, `/deny` and `/purge`. It runs on the control runtime, so that it answers however busy the workers are.
 
+mod deny;
 mod effective;
 mod figures;
 mod guard;
@@ -38,7 +39,7 @@ use self::{
     figures::{Figures, Recent},
     status::Facts,
 };
-use crate::{metrics::Exposition, readiness::Readiness};
+use crate::{denied::Denied, metrics::Exposition, readiness::Readiness};
 
 /// Probes are few. One more takes the place of the oldest: whoever holds connections keeps no probe away.
 const CONNECTIONS: usize = 64;
@@ -53,6 +54,7 @@ const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const PURGE: &str = "/purge";
 const CONFIG: &str = "/config";
+const DENY: &str = "/deny";
 const STATUS: &str = "/";
 
 /// What it has to tell.
@@ -60,6 +62,7 @@ const STATUS: &str = "/";
 pub(crate) struct Pages {
     pub(crate) readiness: Readiness,
     pub(crate) exposition: Exposition,
+    pub(crate) denied: Denied,
     /// Whether it listens on loopback.
     pub(crate) loopback: bool,
 }
@@ -151,6 +154,11 @@ async fn answer<B>(
     let page = match path {
         PURGE if *request.method() != Method::POST => return not_allowed("POST"),
         PURGE => purge::purge(request, pages).await,
+        DENY if reads => deny::list(pages),
+        DENY if matches!(*request.method(), Method::POST | Method::DELETE) => {
+            deny::change(request, pages)
+        }
+        DENY => return not_allowed("GET, HEAD, POST, DELETE"),
         "/livez" | READYZ | METRICS | CONFIG | STATUS if !reads => return not_allowed("GET, HEAD"),
         "/livez" => Page::text(StatusCode::OK, "alive\n"),
         READYZ => match pages.readiness.obstacle() {
@@ -174,7 +182,8 @@ async fn answer<B>(
         ),
         STATUS => return status(pages, recent),
         _ => {
-            let text = "here are /, /livez, /readyz, /metrics and /config, and POST /purge\n";
+            let text =
+                "here are /, /livez, /readyz, /metrics, /config and /deny, and POST /purge\n";
             Page::text(StatusCode::NOT_FOUND, text)
         }
     };
@@ -215,6 +224,7 @@ fn status(pages: &Pages, recent: &Mutex<Recent>) -> Response<Full<Bytes>> {
         upstreams: upstreams
             .map(|(name, to)| (name.clone(), to.to_string()))
             .collect(),
+        cut_off_here: pages.denied.added(),
         now: SystemClock.now().as_unix(),
     };
     let figures = Figures::parse(&pages.exposition.render(true));

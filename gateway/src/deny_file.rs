@@ -1,24 +1,21 @@
 //! The file that says who is refused although the token is good, read anew when it changes.
 //!
-//! One line for whom to refuse, words that all have to fit: `tid=… oid=…` a user, `tid=… oid=*`
-//! everybody of a tenant, `azp=…` an application, `uti=…` one token; with another provider than Entra
-//! ID `sub=…`, `azp=…`, `uti=…` (its `jti`). What follows a `#` is for people.
+//! One line for whom to refuse, in the words of [`crate::denied`]. What follows a `#` is for people.
 
 use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Duration,
 };
 
 use tokio::{task, time};
-use tower_obo::{DenyList, DenyRule};
+use tower_obo::DenyRule;
 
-use crate::config::{Accept, is_guid};
+use crate::{
+    config::Accept,
+    denied::{Denied, rule},
+};
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,27 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DenyFileError(String);
-
-/// The list that is in force, and whether it is what the file says.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Denied {
-    pub(crate) list: DenyList,
-    /// The file has changed to what cannot be used, or cannot be read.
-    is_stale: Arc<AtomicBool>,
-    /// Whether the tokens are another provider's than Entra ID, since a reload for instance.
-    is_other: Arc<AtomicBool>,
-}
-
-impl Denied {
-    pub(crate) fn is_stale(&self) -> bool {
-        self.is_stale.load(Ordering::Relaxed)
-    }
-
-    /// Whose tokens they are from now on: the words of the file are others where that is another provider.
-    pub(crate) fn are_of_entra(&self, entra: bool) {
-        self.is_other.store(!entra, Ordering::Relaxed);
-    }
-}
 
 /// Keeps a list as its file is.
 #[derive(Debug)]
@@ -84,7 +60,7 @@ impl DenyFile {
         let rules = parse(path, &text, entra)?;
         let denied = Denied::default();
         denied.are_of_entra(entra);
-        denied.list.replace(rules);
+        denied.take_file(rules);
         Ok(Some(Self {
             path: path.clone(),
             entra,
@@ -116,7 +92,7 @@ impl DenyFile {
             let in_time = time::timeout(patience, &mut looking).await;
             let hung = in_time.is_err();
             if hung {
-                denied.is_stale.store(true, Ordering::Relaxed);
+                denied.set_stale(true);
                 tracing::error!(
                     key = "accept.deny_file",
                     "the deny file has not been read for {} s, since its file system does not answer; the old list \
@@ -129,7 +105,7 @@ impl DenyFile {
                 Err(_) => looking.await,
             };
             let Ok((this, found)) = looked else {
-                denied.is_stale.store(true, Ordering::Relaxed);
+                denied.set_stale(true);
                 tracing::error!("the deny file is not read any more");
                 return;
             };
@@ -163,7 +139,7 @@ impl DenyFile {
                 return None;
             }
             self.doubted = true;
-            self.denied.is_stale.store(true, Ordering::Relaxed);
+            self.denied.set_stale(true);
             return Some(Err(DenyFileError(format!(
                 "accept.deny_file: {}: it is another each second; write it beside its place, rename it into that \
                  (`mv`), and leave it for two seconds",
@@ -171,7 +147,7 @@ impl DenyFile {
             ))));
         }
         self.restless = 0;
-        let entra = !self.denied.is_other.load(Ordering::Relaxed);
+        let entra = self.denied.is_of_entra();
         let is_of_another = std::mem::replace(&mut self.entra, entra) != entra;
         // Once that was in doubt it is said again what holds.
         if !std::mem::take(&mut self.doubted) && found == self.known && !is_of_another {
@@ -179,10 +155,8 @@ impl DenyFile {
         }
         self.known.clone_from(&found);
         let rules = found.and_then(|text| parse(&self.path, &text, self.entra));
-        self.denied
-            .is_stale
-            .store(rules.is_err(), Ordering::Relaxed);
-        Some(rules.map(|rules| self.denied.list.replace(rules)))
+        self.denied.set_stale(rules.is_err());
+        Some(rules.map(|rules| self.denied.take_file(rules)))
     }
 }
 
@@ -229,65 +203,6 @@ fn parse(path: &Path, text: &str, entra: bool) -> Result<Vec<DenyRule>, DenyFile
     } else {
         Err(DenyFileError(problems))
     }
-}
-
-/// Which words there are, for messages.
-const ENTRA: &str = "`tid=… oid=…` for a user, `tid=… oid=*` for a tenant, `azp=…` for an application or `uti=…` for a token";
-const OTHER: &str =
-    "`sub=…` for a user, `azp=…` for an application or `uti=…` for a token (its jti)";
-
-fn rule(words: &[&str], entra: bool) -> Result<DenyRule, String> {
-    let known = if entra { ENTRA } else { OTHER };
-    let mut claims = [None; 5];
-    for word in words {
-        let (name, value) = word
-            .split_once('=')
-            .filter(|(_, value)| !value.is_empty())
-            .ok_or_else(|| format!("{word:?} says nothing: write {known}"))?;
-        let at = match name {
-            "tid" if entra => 0,
-            "oid" if entra => 1,
-            "sub" if !entra => 2,
-            "azp" => 3,
-            "uti" => 4,
-            _ => return Err(format!("{name:?} is no word of this file: write {known}")),
-        };
-        let is_guid = is_guid(value) || (name == "oid" && value == "*");
-        if entra && at != 4 && !is_guid {
-            return Err(format!(
-                "{name}: {value:?} is no GUID such as 11111111-2222-3333-4444-555555555555"
-            ));
-        }
-        if claims
-            .get_mut(at)
-            .is_some_and(|claim| claim.replace(value).is_some())
-        {
-            return Err(format!("{name} is there twice; give each its own line"));
-        }
-    }
-    let [tenant, user, subject, application, token] = claims;
-    let user = match (tenant, user) {
-        (Some(tenant), Some("*")) => Some(DenyRule::tenant(tenant)),
-        (Some(tenant), Some(user)) => Some(DenyRule::user(tenant, user)),
-        (Some(_), None) => {
-            return Err(
-                "tid alone is a whole tenant: add oid=… for a user, or oid=* if all are meant"
-                    .to_owned(),
-            );
-        }
-        (None, Some(_)) => {
-            return Err("oid alone is nobody: a user is known by tid and oid together".to_owned());
-        }
-        (None, None) => None,
-    };
-    let rules = [
-        user,
-        subject.map(DenyRule::subject),
-        application.map(DenyRule::application),
-        token.map(DenyRule::token),
-    ];
-    let rule = rules.into_iter().flatten().reduce(DenyRule::and);
-    rule.ok_or_else(|| format!("it names nobody: write {known}"))
 }
 
 #[cfg(test)]

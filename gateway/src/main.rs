@@ -23,6 +23,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
+    obo_gateway::hide_panic_messages();
     // Read once: what it is may not be there a second time.
     let (file, text) = cli::file(env::args_os()).map(ConfigFile::open).unzip();
     match cli::read_with(env::args_os(), text) {

@@ -17,7 +17,10 @@ use tokio::{
 
 use tower_obo::Timestamp;
 
-use crate::{config::Credential, generation::Live, worker::Stage};
+use crate::{
+    config::Credential, generation::Live, upstream_certificates::UpstreamCertificates,
+    worker::Stage,
+};
 
 /// How long somebody waits for a file system that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,6 +33,8 @@ const EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Readiness {
     pub(crate) live: Live,
     pub(crate) stage: watch::Receiver<Stage>,
+    /// What upstreams are shown.
+    pub(crate) of_upstreams: UpstreamCertificates,
 }
 
 impl Readiness {
@@ -41,10 +46,15 @@ impl Readiness {
         }
     }
 
-    /// Looks once a minute whether the client's certificate is another, for whoever wants to know when it ends:
-    /// without exchanges nobody else does.
+    /// Looks once a minute whether the client's certificate is another, or one that an upstream is shown, for
+    /// whoever wants to know when it ends: without exchanges and new connections nobody else does.
     pub(crate) async fn look_at_certificates(self) {
         loop {
+            // A file system may hang; then nobody looks a second time.
+            let (certificates, config) =
+                (self.of_upstreams.clone(), self.live.now().config.clone());
+            let looking = tokio::task::spawn_blocking(move || certificates.look(&config));
+            let _ = looking.await;
             tokio::time::sleep(EVERY).await;
             // That of the newest configuration may be an object that nobody uses: a reload keeps what it can.
             let credential = self.live.now().credential.credential.clone();

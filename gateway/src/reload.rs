@@ -4,7 +4,7 @@ use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     config::Config,
-    deny_file::Denied,
+    denied::Denied,
     generation::{Generation, Live},
     metrics::Metrics,
     net::peers::Peers,

@@ -18,7 +18,8 @@ use tower_obo::ConfigErrors;
 use crate::{
     admin,
     config::{Config, Origin, Problems},
-    deny_file::{Denied, DenyFile, DenyFileError},
+    denied::Denied,
+    deny_file::{DenyFile, DenyFileError},
     generation::{Generation, Live},
     metrics::{Configured, Exposition, Metrics},
     net::{backend::Backend, listen, peers::Peers},
@@ -27,7 +28,9 @@ use crate::{
     reload::Reloading,
     server_tls::{ServerTls, TlsError},
     steps::limit::Running as RunningRequests,
-    trace, version,
+    trace,
+    upstream_certificates::UpstreamCertificates,
+    version,
     worker::{Shared, Stage, Worker},
 };
 
@@ -203,9 +206,11 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     let readiness = Readiness {
         live: live.clone(),
         stage: stages.clone(),
+        of_upstreams: UpstreamCertificates::default(),
     };
     if let Some(listener) = admin {
         let pages = admin::Pages {
+            denied: denied.clone(),
             readiness: readiness.clone(),
             loopback: admin_local.is_some_and(|address| address.ip().is_loopback()),
             exposition: Exposition::new(

@@ -8,7 +8,7 @@ use http::{
     uri::Authority,
 };
 
-use super::{METRICS, Page, READYZ};
+use super::{DENY, METRICS, Page, READYZ};
 
 /// A page of another site cannot set it without asking first, and it would not be answered.
 const ADMIN: HeaderName = HeaderName::from_static("x-obo-admin");
@@ -45,9 +45,11 @@ pub(super) fn refuse<B>(request: &Request<B>, loopback: bool, from_here: bool) -
             "what changes something needs the header X-Obo-Admin: 1, and is no affair of web pages\n",
         );
     }
-    if !reads && !is_probe && !from_here {
+    // The deny list names people.
+    let is_private = request.uri().path() == DENY;
+    if (!reads || is_private) && !is_probe && !from_here {
         return forbidden(
-            "what changes something is asked for on the gateway's own machine, or through kubectl port-forward\n",
+            "what changes something or names people is asked for on the gateway's own machine, or through kubectl port-forward\n",
         );
     }
     None
@@ -150,5 +152,15 @@ mod tests {
         assert!(!refused(Method::POST, true));
         assert!(refused(Method::POST, false));
         assert!(!refused(Method::GET, false));
+    }
+
+    #[test]
+    fn where_it_is_exposed_only_the_machine_itself_reads_who_is_cut_off() {
+        let refused = |from_here| {
+            let request = Request::get("/deny").header("host", "gw").body(()).unwrap();
+            refuse(&request, false, from_here).is_some()
+        };
+        assert!(!refused(true));
+        assert!(refused(false));
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Facts {
     pub(super) settings: Vec<(&'static str, String)>,
     /// Names and addresses.
     pub(super) upstreams: Vec<(String, String)>,
+    /// How many are cut off on the admin listener, and not by the file.
+    pub(super) cut_off_here: usize,
     /// Seconds since 1970.
     pub(super) now: u64,
 }
@@ -83,7 +85,7 @@ pub(super) fn page(facts: &Facts, figures: &Figures, recent: &Recent) -> String 
     );
     page.push(format_args!(
         "<p>Rates are those of the last minute. <a href=\"/metrics\">/metrics</a>, <a href=\"/config\">/config</a>, \
-         <a href=\"/readyz\">/readyz</a></p></body></html>"
+         <a href=\"/deny\">/deny</a>, <a href=\"/readyz\">/readyz</a></p></body></html>"
     ));
     page.0
 }
@@ -141,8 +143,12 @@ impl Page {
             0.0 => "",
             _ => ": the file has changed and cannot be used, this is the old list",
         };
-        let rules = format!("{} lines{stale}", figures.sum("obo_deny_rules"));
-        self.row("cut off (accept.deny_file)", rules);
+        let here = match facts.cut_off_here {
+            0 => String::new(),
+            here => format!(", {here} of them added here until the gateway ends"),
+        };
+        let rules = format!("{}{here}{stale}", figures.sum("obo_deny_rules"));
+        self.row("cut off", rules);
         self.push(format_args!("</table>"));
     }
 
@@ -205,6 +211,7 @@ mod tests {
             obstacle: None,
             settings: vec![("tenant", "<script>alert('x')</script>".to_owned())],
             upstreams: vec![("a&\"b".to_owned(), "http://10.0.0.1".to_owned())],
+            cut_off_here: 1,
             now: 100_000,
         }
     }
@@ -243,6 +250,7 @@ mod tests {
             "2, fetched 2 h 0 min ago",
             "10 s",
             "this is the old list",
+            "1 of them added here",
         ] {
             assert!(page.contains(text), "{text}: {page}");
         }

@@ -246,6 +246,7 @@ impl Streams {
             return;
         }
         shared.open.set(shared.open.get() + 1);
+        shared.watch.set_used();
         shared.watch.enter(Phase::Working);
         shared.begun.set(Some(Stream {
             watch: Rc::clone(request),

@@ -25,7 +25,7 @@ use super::{
     text::classic,
 };
 use crate::{
-    AccessLog, AuditLog, DroppedLines, config::Config, deny_file::Denied, readiness::Readiness,
+    AccessLog, AuditLog, DroppedLines, config::Config, denied::Denied, readiness::Readiness,
     server_tls::ServerTls, steps::limit::Running, version,
 };
 
@@ -159,7 +159,8 @@ impl Everything {
             ("listener", of_listener),
             ("client_credential", now.credential.certificate_expires()),
         ];
-        if ends.iter().all(|(_, end)| end.is_none()) {
+        let of_upstreams = self.readiness.of_upstreams.read();
+        if of_upstreams.is_empty() && ends.iter().all(|(_, end)| end.is_none()) {
             return Ok(());
         }
         let mut all = to.begin(names::CERTIFICATE_EXPIRES)?;
@@ -168,6 +169,10 @@ impl Everything {
                 let labels = [("use", word)];
                 all.encode_family(&labels)?.encode_gauge(&end.as_unix())?;
             }
+        }
+        for (name, end) in of_upstreams {
+            let labels = [("use", "upstream"), ("upstream", &*name)];
+            all.encode_family(&labels)?.encode_gauge(&end.as_unix())?;
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ names! {
     CONNECTIONS_REFUSED: Counter "obo_connections_refused" ("") "Connections that were closed at once, since their client's address had its part of limits.connections (the same as limits.requests_per_client is of limits.requests)";
     TASKS: Gauge "obo_tasks" ("") "Tasks of the gateway that have not ended: of connections, of requests that wait, and some that run all the time";
     REFUSALS: Counter "obo_refusals" ("problem, actor") "Answers of the gateway's own that say what is wrong, by the problem's type and who has to act";
-    DENY_RULES: Gauge "obo_deny_rules" ("") "Lines of accept.deny_file that are in force";
+    DENY_RULES: Gauge "obo_deny_rules" ("") "Who is cut off: lines of accept.deny_file that are in force, and what was added on the admin listener";
     DENY_STALE: Gauge "obo_deny_file_stale" ("") "1 while nobody knows what the file says, or it cannot be used, and the old list is in force, else 0";
     UPSTREAM_REQUESTS: Counter "obo_upstream_requests" ("upstream, outcome") "Requests that went to an upstream, by how it answered";
     UPSTREAM_DURATION: Histogram "obo_upstream_duration_seconds" ("upstream") "From sending a request to the beginning of the upstream's answer, or to giving up";
@@ -92,7 +92,7 @@ names! {
     KEYS_TIME: Gauge "obo_keys_fetched_time_seconds" ("") "When they were fetched, in seconds since 1970; 0 before the first time";
     KEYS_MAX_AGE: Gauge "obo_keys_max_age_seconds" ("") "How long signing keys serve when no new ones come (accept.key_max_age)";
     FOREIGN_TOKENS: Counter "obo_foreign_tokens" ("") "Tokens from Entra ID that were somebody else's or the caller's own: never supposed to happen";
-    CERTIFICATE_EXPIRES: Gauge "obo_certificate_expires_timestamp_seconds" ("use") "When a certificate in use ends, in seconds since 1970: the listener's (listener), and what Entra ID is shown (client_credential); only where there is one that has been read";
+    CERTIFICATE_EXPIRES: Gauge "obo_certificate_expires_timestamp_seconds" ("use, upstream") "When a certificate in use ends, in seconds since 1970: the listener's (listener), what Entra ID is shown (client_credential), and what an upstream is shown (upstream, whose name is the label `upstream`); only where there is one that has been read";
     LOG_DROPPED: Counter "obo_access_log_dropped_lines" ("") "Lines of the access log that came faster than they could be written; only where there is one";
     AUDIT_DROPPED: Counter "obo_audit_log_dropped_lines" ("") "Lines of the audit log that came faster than they could be written; only where there is one";
     OWN_DROPPED: Counter "obo_log_dropped_lines" ("") "Lines of the gateway's own log that came faster than they could be written; only where it is the process's log";

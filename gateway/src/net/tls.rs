@@ -29,6 +29,9 @@ use tokio_rustls::{
 };
 use zeroize::Zeroizing;
 
+use tower_obo::Timestamp;
+use x509_cert::{Certificate, der::Decode as _};
+
 use super::line::UpstreamIo;
 use crate::config::{Upstream, UpstreamTls};
 
@@ -231,6 +234,15 @@ fn config(files: &UpstreamTls) -> Result<Arc<ClientConfig>, TlsError> {
     };
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     Ok(Arc::new(config))
+}
+
+/// When the certificate ends that an upstream is shown, where it and its key can be used.
+pub(crate) fn client_certificate_ends(files: &UpstreamTls) -> Option<Timestamp> {
+    config(files).ok()?;
+    let chain = certificates(&files.client.as_ref()?.certificate).ok()?;
+    let certificate = Certificate::from_der(chain.first()?).ok()?;
+    let until = certificate.tbs_certificate.validity.not_after;
+    Some(Timestamp::from_unix(until.to_unix_duration().as_secs()))
 }
 
 /// Whom to believe. The provider is named, since which one a process has by default depends on what

@@ -148,6 +148,10 @@ pub(crate) struct Watch {
     /// Why it was told to end.
     ending: Cell<Option<Ending>>,
     draining: Cell<bool>,
+    /// No request has come yet.
+    fresh: Cell<bool>,
+    /// Nor had any at a shutdown that began soon after the client had connected: one may be on its way.
+    awaited: Cell<bool>,
     /// The request asks for another protocol, and may.
     wants_upgrade: Cell<bool>,
     /// What the connection is used for once its last answer has been given.
@@ -174,12 +178,19 @@ impl Watch {
 
     /// A request begins; `has_body` says whether its body is still to be read.
     pub(crate) fn begin(&self, has_body: bool) {
+        self.set_used();
         self.deadline.set(NEVER);
         self.own.set(self.clock.timeouts.get().of_a_request());
         self.body_left.set(NEVER);
         self.too_large.set(false);
         self.held.set(None);
         self.begin_again(has_body);
+    }
+
+    /// A request has come on the connection.
+    pub(crate) fn set_used(&self) {
+        self.fresh.set(false);
+        self.awaited.set(false);
     }
 
     /// The same request once more, within what is left of its limits.

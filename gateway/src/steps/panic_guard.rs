@@ -103,7 +103,7 @@ where
             let drop_it = AssertUnwindSafe(|| this.inner.as_mut().set(None));
             drop(catch_unwind(drop_it));
         }
-        // The message may hold anything; the panic hook has printed it, and nothing else shows it.
+        // The message may hold anything, and nothing shows it; the program's panic hook has said where.
         tracing::error!(request_id = ?this.id, "a request made the gateway panic");
         let mut response = Answer::panicked()
             .for_grpc(*this.grpc)

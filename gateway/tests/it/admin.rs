@@ -60,7 +60,7 @@ async fn ad_01_the_public_listener_has_no_admin_paths() {
     let rig = Rig::new(routes, |_| ok(), with_admin).await;
     let mut client = rig.client().await;
     for path in [
-        "/", "/livez", "/readyz", "/metrics", "/config", "/purge", "/debug",
+        "/", "/livez", "/readyz", "/metrics", "/config", "/purge", "/deny", "/debug",
     ] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }

@@ -1,4 +1,4 @@
-//! A user who has to be cut off now: the deny file, and `POST /purge`.
+//! A user who has to be cut off now: the deny file, `/deny`, and `POST /purge`.
 
 use std::{fs, path::PathBuf};
 
@@ -182,6 +182,99 @@ fn check_reads_the_deny_file() {
     config.accept.deny_file = Some("/nowhere/deny".into());
     let error = obo_gateway::check(&config).unwrap_err();
     assert!(error.to_string().contains("accept.deny_file"), "{error}");
+}
+
+#[tokio::test]
+async fn who_is_added_on_the_admin_listener_is_refused_until_taken_off_again() {
+    let file = File::new("added");
+    file.cut_off(ids::CAROL_OID);
+    let rig = rig(&file).await;
+    let [alices, bobs] = ["alice", "bob"].map(|user| rig.token(user));
+    let mut client = rig.client().await;
+    for token in [&alices, &bobs] {
+        assert_eq!(status(&mut client, "/x", token).await.0, 200);
+    }
+    let mut stream = rig.client().await;
+    stream.send(request("/events", &alices, "")).await;
+    stream.until("event 1").await.unwrap();
+
+    let of = |oid: &str| format!("/deny?tid={}&oid={oid}", ids::CONTOSO);
+    let (alice, carol) = (of(ids::ALICE_OID), of(ids::CAROL_OID));
+    let ask = |method: &str, target: &str, header: &str| {
+        format!(
+            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}Content-Length: 0\r\n\r\n"
+        )
+    };
+    const OURS: &str = "X-Obo-Admin: 1\r\n";
+    let mut admin = admin(&rig).await;
+    // What a page could send changes nothing, as with a purge.
+    for (method, target, header, status) in [
+        ("POST", &*alice, "", 403),
+        ("DELETE", &carol, "", 403),
+        ("POST", "/deny?oid=all", OURS, 400),
+        ("PUT", &alice, OURS, 405),
+        ("DELETE", &alice, OURS, 404),
+        ("DELETE", &carol, OURS, 409),
+    ] {
+        admin.send(ask(method, target, header)).await;
+        let answer = admin.answer().await.unwrap();
+        assert_eq!(answer.status, status, "{method} {target}: {answer:?}");
+    }
+    assert_eq!(status(&mut client, "/x", &alices).await.0, 200);
+
+    for _ in 0..2 {
+        admin.send(ask("POST", &alice, OURS)).await;
+        let answer = admin.answer().await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains("\"added\":1,"), "{answer:?}");
+    }
+    // At once, and for tokens that are known.
+    assert_eq!(status(&mut client, "/x", &alices).await.0, 403);
+    assert_eq!(status(&mut client, "/x", &bobs).await.0, 200);
+    let mut rest = Vec::new();
+    let _ = in_time(stream.stream.read_to_end(&mut rest)).await;
+
+    admin.send(ask("GET", "/deny", "")).await;
+    let list = admin.answer().await.unwrap();
+    let list: serde_json::Value = serde_json::from_str(&list.body).unwrap();
+    let entry = |oid: &str, from: &str| serde_json::json!({ "deny": format!("oid={oid} tid={}", ids::CONTOSO), "from": from });
+    let expected = [
+        entry(ids::CAROL_OID, "file"),
+        entry(ids::ALICE_OID, "admin"),
+    ];
+    assert_eq!(list["entries"], serde_json::json!(expected));
+    assert_eq!(list["file"], file.0.display().to_string());
+    assert_eq!(list["file_is_stale"], false);
+    admin.send(ask("GET", "/", "")).await;
+    let page = admin.answer().await.unwrap().body;
+    assert!(page.contains("2, 1 of them added here"), "{page}");
+
+    // Another file changes nothing about what was added.
+    file.write("");
+    let figures = || async { self::admin(&rig).await.figures().await };
+    in_time(async { while !figures().await.contains("\nobo_deny_rules 1\n") {} }).await;
+    assert_eq!(status(&mut client, "/x", &alices).await.0, 403);
+    admin.send(ask("DELETE", &alice, OURS)).await;
+    assert_eq!(admin.answer().await.unwrap().status, 200);
+    assert_eq!(status(&mut client, "/x", &alices).await.0, 200);
+}
+
+/// There is a list without a file, too.
+#[tokio::test]
+async fn without_a_deny_file_somebody_is_cut_off_all_the_same() {
+    let rig = Rig::new("", |_| ok(), with_admin).await;
+    let token = rig.token("alice");
+    let mut client = rig.client().await;
+    assert_eq!(status(&mut client, "/x", &token).await.0, 200);
+    let target = format!("/deny?tid={}&oid=*", ids::CONTOSO);
+    let mut admin = admin(&rig).await;
+    admin
+        .send(format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nX-Obo-Admin: 1\r\nContent-Length: 0\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(admin.answer().await.unwrap().status, 200);
+    assert_eq!(status(&mut client, "/x", &token).await.0, 403);
 }
 
 #[tokio::test]

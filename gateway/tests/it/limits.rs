@@ -235,17 +235,19 @@ async fn li_06_an_answer_that_stands_still_is_aborted_and_one_that_goes_on_is_no
 async fn li_07_a_shutdown_lets_running_requests_finish_and_takes_no_new_ones() {
     let rig = Rig::new(
         PUBLIC,
-        |_| {
-            Reply::Pause(
+        |seen| match seen.line().contains("/whole") {
+            true => ok(),
+            false => Reply::Pause(
                 "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst".to_owned(),
                 " half".to_owned(),
-            )
+            ),
         },
         with_admin,
     )
     .await;
     let mut probe = admin(&rig).await;
     let mut idle = rig.client().await;
+    assert_eq!(idle.get("/whole").await.status, 200);
     let mut running = rig.client().await;
     running.send("GET /x HTTP/1.1\r\nHost: gw\r\n\r\n").await;
     assert!(running.until("first").await.is_some());
@@ -292,6 +294,26 @@ async fn li_07_a_request_that_crosses_the_shutdown_is_answered_and_told_that_it_
         assert_eq!(answer.all("connection"), ["close"]);
         assert_eq!(client.rest().await, "");
     }
+    in_time(shutdown).await.unwrap();
+}
+
+/// Whoever has connected a moment before may be on a machine that is busy, or behind a slow line.
+#[tokio::test]
+async fn li_07_who_has_just_connected_has_time_for_a_first_request_and_who_has_had_one_is_closed() {
+    let rig = Rig::public().await;
+    let mut kept = rig.client().await;
+    assert_eq!(kept.get("/x").await.status, 200);
+    let mut new = rig.client().await;
+    let shutdown = tokio::spawn(rig.gateway.shutdown());
+    let begun = tokio::time::Instant::now();
+    assert_eq!(kept.rest().await, "");
+    let closed = begun.elapsed();
+    // Behind the grace of those that have been served.
+    tokio::time::sleep(SHORT * 10).await;
+    let answer = new.get("/x").await;
+    assert_eq!(answer.status, 200, "{closed:?}");
+    assert_eq!(answer.all("connection"), ["close"]);
+    assert_eq!(new.rest().await, "");
     in_time(shutdown).await.unwrap();
 }
 

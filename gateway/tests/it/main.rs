@@ -58,6 +58,7 @@ mod mutation;
 mod oidc;
 mod overload;
 mod own_keys;
+mod panics;
 mod paths;
 mod prometheus;
 mod proxies;

@@ -63,6 +63,41 @@ fn a_sweep_that_comes_late_judges_nobody_and_the_next_one_does_however_late() {
 }
 
 #[test]
+fn at_a_shutdown_a_first_request_has_as_long_as_its_head_and_another_a_second() {
+    let watches = watches();
+    let [old, new, used] = [(); 3].map(|()| watches.add());
+    for watch in [&old, &new, &used] {
+        watch.enter(Phase::Idle);
+    }
+    used.begin(false);
+    used.end();
+    used.flushed();
+    watches.later(9_500);
+    new.touch();
+    watches.drain();
+    watches.later(1_500);
+    for watch in [&old, &new, &used] {
+        assert!(!watch.overdue.get());
+    }
+    watches.later(1);
+    assert!(used.overdue.get(), "it has had one");
+    assert!(old.overdue.get(), "nothing has come in all that time");
+    watches.later(10_500 - 1_501);
+    assert!(!new.overdue.get());
+    watches.later(1);
+    assert!(new.overdue.get());
+
+    let come = watches.add();
+    come.enter(Phase::Idle);
+    watches.drain();
+    come.begin(false);
+    come.end();
+    come.flushed();
+    watches.later(1_501);
+    assert!(come.overdue.get(), "it was its last");
+}
+
+#[test]
 fn a_request_that_is_judged_has_no_limit_here() {
     let watches = watches();
     let watch = watches.add();
@@ -161,7 +196,9 @@ fn an_upload_may_go_on_until_its_answer_or_the_next_request() {
 fn li_07_at_a_shutdown_who_is_idle_has_a_second_and_an_answer_that_is_on_its_way_has_more() {
     let watches = watches();
     let (idle, slow) = (watches.add(), watches.add());
-    idle.enter(Phase::Idle);
+    idle.begin(false);
+    idle.end();
+    assert!(idle.flushed());
     slow.begin(false);
     // hyper has taken all of its answer, and not written all of it.
     slow.enter(Phase::Idle);

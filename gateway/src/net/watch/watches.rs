@@ -146,6 +146,8 @@ impl Watches {
             cut: Cell::new(false),
             ending: Cell::new(None),
             draining: Cell::new(false),
+            fresh: Cell::new(true),
+            awaited: Cell::new(false),
             wants_upgrade: Cell::new(false),
             tunnel: RefCell::default(),
             waker: RefCell::new(None),
@@ -222,11 +224,18 @@ impl Watches {
         }
     }
 
-    /// Tells every connection to end after the request that runs.
+    /// Tells every connection to end after the request that runs. Whoever has connected a moment ago has not
+    /// done so for nothing, and may be on a machine that is busy: their first request has as long as its head
+    /// may take.
     pub(crate) fn drain(&self) {
+        let Timeouts { head, grace, .. } = self.clock.timeouts.get();
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
             watch.draining.set(true);
-            if watch.phase() == Phase::Idle {
+            let age = self.clock.now.get().saturating_sub(watch.since.get());
+            watch
+                .awaited
+                .set(watch.fresh.get() && age.saturating_add(grace) < head);
+            if watch.phase() == Phase::Idle && !watch.awaited.get() {
                 watch.touch();
             }
             watch.wake();
@@ -257,6 +266,9 @@ impl Watch {
         let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
+            Phase::Idle if self.draining.get() && self.awaited.get() => {
+                limits.idle.min(limits.head)
+            }
             // Not where the last answer is still on its way to a client that takes its time.
             Phase::Idle if self.draining.get() && !self.answering.get() => {
                 limits.idle.min(limits.grace)
