@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers cluster
+.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers cluster release sbom
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -73,6 +73,12 @@ containers: ## images by the Dockerfile and the whole demo in them, without an e
 
 cluster: ## overlays and chart in a real Kubernetes control plane, with kwok for nodes; needs go, and twenty minutes the first time
 	scripts/cluster
+
+release: ## stripped programs, packed crates, bills of materials and checksums in target/dist; see RELEASING.md
+	scripts/release
+
+sbom: ## a bill of materials (CycloneDX) for each program, in target/sbom
+	scripts/sbom
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants
