@@ -309,7 +309,7 @@ fn set_mode(_: &std::path::Path, _: u32) {}
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {
+async fn li_07_it_serves_by_flags_alone_and_ends_with_0_when_it_is_asked_to() {
     let emulator = Emulator::builder().start().await.unwrap();
     let upstream = Upstream::start(|_| ok()).await;
     let mut child = gateway()

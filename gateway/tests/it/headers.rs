@@ -136,7 +136,7 @@ const RESERVED: &str = "X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n
      X-Obo-Oid: admin\r\nX-OBO-OID: root\r\nProxy: http://evil.example\r\n\
      True-Client-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\nFastly-Client-IP: 6.6.6.6\r\n\
      X-Client-IP: 6.6.6.6\r\nX-Cluster-Client-IP: 6.6.6.6\r\nX-Azure-ClientIP: 6.6.6.6\r\n\
-     X-ARR-ClientCert: c\r\nSSL-Client-Verify: SUCCESS\r\nX-SSL-Client-DN: cn\r\n";
+     X-ARR-ClientCert: c\r\nX-Client-Cert: c\r\nSSL-Client-Verify: SUCCESS\r\nX-SSL-Client-DN: cn\r\n";
 
 const ROUTES: &str = "[[route]]\npath = '/public/*'\naccess = 'public'\n\
      [[route]]\npath = '/*'\ndownstream = 'arm'\nidentity_headers = { oid = 'X-Obo-Oid' }";
@@ -175,6 +175,7 @@ async fn hd_04_tl_05_reserved_headers_of_the_client_are_replaced_by_the_gateways
         "x-cluster-client-ip",
         "x-azure-clientip",
         "x-arr-clientcert",
+        "x-client-cert",
         "ssl-client-verify",
         "x-ssl-client-dn",
     ] {

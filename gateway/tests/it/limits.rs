@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::Instant,
+};
+
 use crate::{
     admin::{admin, with_admin},
     client::{Client, in_time},
@@ -22,7 +28,6 @@ async fn li_01_a_request_head_that_trickles_in_is_cut_off() {
     client.send("GET /x HTTP/1.1\r\nHo").await;
     let mut writes = 0;
     in_time(async {
-        use tokio::io::AsyncWriteExt as _;
         // One byte at a time does not start the time anew.
         while client.stream.write_all(b"o").await.is_ok() {
             writes += 1;
@@ -232,6 +237,41 @@ async fn li_06_an_answer_that_stands_still_is_aborted_and_one_that_goes_on_is_no
 }
 
 #[tokio::test]
+async fn li_06_an_answer_that_keeps_coming_may_take_longer_than_it_may_stand_still() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        let begin = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n";
+        stream.write_all(begin).await.unwrap();
+        for _ in 0..10 {
+            tokio::time::sleep(LIMIT / 4).await;
+            stream.write_all(b"a").await.unwrap();
+        }
+        // Whoever ends it is not this side.
+        let _ = stream.read(&mut head).await;
+    });
+    let rig = Rig::public_with(
+        |_| ok(),
+        |config| {
+            config.limits.idle_timeout = LIMIT;
+            config.limits.response_timeout = LIMIT;
+            for upstream in config.upstreams.values_mut() {
+                upstream.set_url(&url).unwrap();
+            }
+        },
+    )
+    .await;
+    let begun = Instant::now();
+    let answer = rig.client().await.get("/x").await;
+    assert_eq!((answer.status, &*answer.body), (200, "aaaaaaaaaa"));
+    assert!(begun.elapsed() > LIMIT * 2);
+}
+
+#[tokio::test]
 async fn li_07_a_shutdown_lets_running_requests_finish_and_takes_no_new_ones() {
     let rig = Rig::new(
         PUBLIC,
@@ -305,7 +345,7 @@ async fn li_07_who_has_just_connected_has_time_for_a_first_request_and_who_has_h
     assert_eq!(kept.get("/x").await.status, 200);
     let mut new = rig.client().await;
     let shutdown = tokio::spawn(rig.gateway.shutdown());
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(kept.rest().await, "");
     let closed = begun.elapsed();
     // Behind the grace of those that have been served.

@@ -28,9 +28,8 @@ use self::{
 };
 use crate::{client::in_time, rig::Rig, upstream::ok};
 
-/// Unfinished requests are given up after this long, so that they make the test no longer than they must. It is
-/// longer than a machine that is busy with builds keeps a thread waiting, between two pieces of a body.
-const SHORT: Duration = Duration::from_secs(1);
+/// Unfinished requests are given up after this long, so that they make the test no longer than they must.
+const SHORT: Duration = Duration::from_millis(300);
 
 /// What came of one input.
 #[derive(Clone, Copy, Debug, Default)]
