@@ -9,7 +9,7 @@ help: ## this list
 demo: ## the whole system on this machine; Ctrl-C ends it (same as `cargo demo`)
 	cargo demo
 
-tour: ## a walk with curl through the answers of the gateway that people meet
+tour: ## a walk with curl through every kind of answer of the gateway, printed for people
 	scripts/tour
 
 test: ## everything that CI runs: format, lints, unit, documentation, end-to-end and browser tests

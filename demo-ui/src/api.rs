@@ -101,6 +101,19 @@ struct List {
     next_link: Option<String>,
 }
 
+impl List {
+    /// Resource Manager's form, or the list alone, as APIs have it that hand out no more than that.
+    fn read(body: &str) -> serde_json::Result<Self> {
+        if !body.trim_start().starts_with('[') {
+            return serde_json::from_str(body);
+        }
+        Ok(Self {
+            value: serde_json::from_str(body)?,
+            next_link: None,
+        })
+    }
+}
+
 impl Api {
     pub(crate) fn new(http: reqwest::Client, url: Url) -> Self {
         Self { http, url }
@@ -187,7 +200,7 @@ impl Api {
             });
         }
         let body = String::from_utf8(answer.body).map_err(|_not_text| ApiError::Unreadable)?;
-        let list: List = serde_json::from_str(&body).map_err(|_no_list| ApiError::Unreadable)?;
+        let list = List::read(&body).map_err(|_no_list| ApiError::Unreadable)?;
         let page = Page {
             url,
             body,

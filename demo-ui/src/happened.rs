@@ -26,6 +26,8 @@ pub(crate) struct Shown {
     pub(crate) at: String,
     pub(crate) took: String,
     pub(crate) request_id: String,
+    /// What all of it took at the gateway, where it says so.
+    pub(crate) gateway: String,
     pub(crate) diagram: Diagram,
 }
 
@@ -47,21 +49,42 @@ pub(crate) async fn happened(
         &HappenedPage {
             visitor: Some(Visitor::new(&account)),
             changes: claims.map(|(sent, handed)| changes(sent, handed)),
-            own: own_claims(&call),
+            alone: alone(&call),
             calls: calls.into_iter().flatten().collect(),
         },
     ))
 }
 
-/// The claims of the token that was sent, where nothing is known of the other.
-fn own_claims(call: &Call) -> Vec<(String, String)> {
-    let Some(sent) = call.sent.as_ref().filter(|_| call.handed.is_none()) else {
-        return Vec::new();
+/// The claims of the one token that is known.
+pub(crate) struct Alone {
+    pub(crate) text: &'static str,
+    pub(crate) whose: &'static str,
+    pub(crate) claims: Vec<(String, String)>,
+}
+
+/// The claims of one token, where nothing is known of the other.
+fn alone(call: &Call) -> Option<Alone> {
+    let (claims, whose, text) = match (&call.sent, &call.handed) {
+        (Some(sent), None) => (
+            sent,
+            "Token for the API",
+            "These are the claims of your token for the API, without its signature. The API does not say which token it used.",
+        ),
+        (None, Some(handed)) => (
+            handed,
+            "Token for Azure RM",
+            "Your token for the API is not one that can be read. These are the claims of the token that the API used, \
+             as it tells them.",
+        ),
+        (None, None) | (Some(_), Some(_)) => return None,
     };
-    let names = sent.names();
-    names
-        .filter_map(|name| Some((name.to_owned(), sent.text(name)?)))
-        .collect()
+    let names = claims.names();
+    let claims = names.filter_map(|name| Some((name.to_owned(), claims.text(name)?)));
+    Some(Alone {
+        text,
+        whose,
+        claims: claims.collect(),
+    })
 }
 
 fn shown_now(call: &Call) -> Shown {
@@ -69,7 +92,7 @@ fn shown_now(call: &Call) -> Shown {
         "The API did not say what it did with the request."
     } else if call.was_exchanged() {
         "The gateway had no token for Azure Resource Manager yet and asked Entra ID for one, on your behalf. \
-         Load this page again: the next request needs no exchange."
+         Load this page again: that gateway needs no exchange for the next request."
     } else {
         "The gateway had the token for Azure Resource Manager already, from an exchange before. Entra ID was not asked."
     };
@@ -77,7 +100,7 @@ fn shown_now(call: &Call) -> Shown {
 }
 
 fn shown_before(call: &Call) -> Shown {
-    let text = "This is when the token was exchanged that the gateway has kept for you since.";
+    let text = "This is the last request of yours for which this app saw an exchange. The gateway has kept the token since.";
     shown(call, "first", "The first time", text)
 }
 
@@ -90,6 +113,7 @@ fn shown(call: &Call, id: &'static str, title: &'static str, text: &'static str)
         at: call.at.format(format).unwrap_or_default(),
         took: ms(call.took.as_secs_f64() * 1000.),
         request_id: call.request_id.clone().unwrap_or_default(),
+        gateway: call.times.total.map(ms).unwrap_or_default(),
         diagram: Diagram::of(call),
     }
 }

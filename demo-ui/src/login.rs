@@ -241,7 +241,7 @@ pub(crate) async fn logout(
     let end_session = match ui.entra.provider().await {
         Ok(provider) => provider.end_session_endpoint.clone(),
         Err(error) => {
-            return Failure::entra(ui.entra.host(), &error, HOME)
+            return Failure::entra(&ui.entra.host(), &error, HOME)
                 .fact(
                     "note",
                     "You are signed out of this app, but not of Entra ID.",
@@ -346,7 +346,7 @@ fn says_declined(description: &str) -> bool {
 
 async fn failed(ui: &Ui, session: &Session, error: &EntraError, back: &str) -> Response {
     tracing::warn!(reason = error.reason(), "Entra ID failed us");
-    Failure::entra(ui.entra.host(), error, retry_login(back)).respond(ui.visitor(session).await)
+    Failure::entra(&ui.entra.host(), error, retry_login(back)).respond(ui.visitor(session).await)
 }
 
 fn session_failed(error: &dyn fmt::Display, back: &'static str) -> Response {

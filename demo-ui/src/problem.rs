@@ -45,9 +45,12 @@ impl Problem {
         let (title, detail, kind) = (take("title"), take("detail"), take("type"));
         take("status");
         let kind = kind.filter(|kind| kind != "about:blank");
-        let facts = kind
-            .map(|kind| ("type".to_owned(), kind))
+        // What people look for first is what Entra ID calls it.
+        let aadsts = take("aadsts");
+        let first = [("aadsts", aadsts), ("type", kind)];
+        let facts = first
             .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .chain(
                 members
                     .iter()

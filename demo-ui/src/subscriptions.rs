@@ -117,7 +117,7 @@ async fn ask(
         }
         Err(error) => {
             tracing::warn!(reason = error.reason(), "Entra ID gave no new token");
-            return Err(Failure::entra(ui.entra.host(), &error, retry(here)).respond(visitor()));
+            return Err(Failure::entra(&ui.entra.host(), &error, retry(here)).respond(visitor()));
         }
     };
     let error = match ui.api.subscriptions(&token).await {

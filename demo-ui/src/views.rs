@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::api::{Rest, Subscription};
 use crate::changes::Changes;
 use crate::failure::{Action, Fact};
-use crate::happened::Shown;
+use crate::happened::{Alone, Shown};
 
 /// Who is looking at a page, if somebody is signed in.
 #[derive(Clone, Debug)]
@@ -73,8 +73,8 @@ pub(crate) struct HappenedPage {
     pub(crate) calls: Vec<Shown>,
     /// What the exchange changed, where both tokens are known.
     pub(crate) changes: Option<Changes>,
-    /// The claims of the user's token, where only that is known.
-    pub(crate) own: Vec<(String, String)>,
+    /// The claims of one token, where only that is known.
+    pub(crate) alone: Option<Alone>,
 }
 
 /// A failure and the way on.

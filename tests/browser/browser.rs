@@ -162,7 +162,12 @@ impl Browser {
 
     /// The whole page as a picture, below what the window shows too.
     pub(crate) async fn picture(&self) -> Vec<u8> {
-        let parameters = json!({"captureBeyondViewport": true});
+        // Asking for its size has the page laid out as it is now, whatever was open or how wide it was before.
+        let size =
+            "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]";
+        let size = self.evaluate(size).await;
+        let clip = json!({"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1});
+        let parameters = json!({"captureBeyondViewport": true, "clip": clip});
         let cdp = self.driver.cdp();
         let answer = cdp.send_raw("Page.captureScreenshot", parameters).await;
         let answer = answer.unwrap();

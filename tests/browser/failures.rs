@@ -1,7 +1,8 @@
 //! What goes wrong on the way is a page with a way on.
 
-use entra_emulator::{Endpoint, Fault};
+use entra_emulator::{Endpoint, Fault, demo as entra};
 use obo_demo::{Demo, Options};
+use tokio::net::TcpListener;
 
 use crate::{
     browser::Browser,
@@ -51,7 +52,9 @@ async fn an_account_that_is_disabled_meanwhile_is_told_so() {
     let fault = Fault::status(401).header("www-authenticate", "Bearer error=\"invalid_token\"");
     demo.emulator().fail(Endpoint::Arm, fault, 1);
     browser.goto(ui).await;
-    browser.find(".failure").await;
+    let text = browser.find(".failure").await.text().await.unwrap();
+    assert!(text.contains("no longer accepted"), "{text}");
+    look(&browser, "ui-no-longer-accepted").await;
     browser.goto(ui).await;
     let text = browser.find(".failure").await.text().await.unwrap();
     assert!(
@@ -84,8 +87,8 @@ async fn entra_id_that_is_away_is_a_page_and_trying_again_works() {
         "{text}"
     );
     look(&browser, "ui-entra-away").await;
+    // Back to the sign-in, not to the page before it.
     browser.click(".actions a").await;
-    browser.click("a[href='/account/login']").await;
     browser.find("#password").await;
     browser.close().await;
     demo.shutdown().await;
@@ -118,5 +121,72 @@ async fn a_declined_consent_is_a_page_that_says_what_it_means() {
     assert!(text.contains("You did not agree"), "{text}");
     look(&browser, "ui-declined").await;
     browser.close().await;
+    demo.shutdown().await;
+}
+
+/// One more web app, beside the demo's; the demo's Entra ID knows its address.
+pub(crate) async fn another(
+    demo: &Demo,
+    change: impl FnOnce(&mut demo_ui::Config),
+) -> demo_ui::Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    demo.emulator().update_directory(|directory| {
+        let app = directory.application_mut(entra::UI_CLIENT_ID).unwrap();
+        let uri = format!("http://localhost:{port}/account/callback");
+        app.redirect_uris.push(uri);
+    });
+    let api = format!("{}/subscriptions", demo.summary().gateway);
+    let mut config = demo_ui::Config::new(
+        entra::CONTOSO,
+        entra::UI_CLIENT_ID,
+        entra::UI_CLIENT_SECRET.to_owned().into(),
+        api.parse().unwrap(),
+        entra::API_DEFAULT_SCOPE,
+    );
+    config.authority = Some(demo.emulator().url().parse().unwrap());
+    change(&mut config);
+    demo_ui::start_on(listener, config).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_away_is_named() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/subscriptions", gone.local_addr().unwrap());
+    drop(gone);
+    let ui = another(&demo, |config| config.api_url = address.parse().unwrap()).await;
+    let browser = Browser::open().await;
+    sign_in(&browser, ui.url(), &person(&demo, "alice")).await;
+    browser.click("#accept").await;
+    let text = browser.find(".failure").await.text().await.unwrap();
+    assert!(
+        text.contains("The API can't be reached") && text.contains(&address),
+        "{text}"
+    );
+    look(&browser, "ui-gateway-away").await;
+    browser.close().await;
+    ui.shutdown().await;
+    demo.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_sessions_that_is_away_is_said() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let nowhere = "redis+unix:///nowhere/obo-browser-test";
+    let ui = another(&demo, |config| {
+        config.redis_url = Some(nowhere.to_owned().into());
+    });
+    let ui = ui.await;
+    let browser = Browser::open().await;
+    browser.goto(ui.url()).await;
+    let text = browser.find(".failure").await.text().await.unwrap();
+    assert!(
+        text.contains("Sessions can't be read") && !text.contains(nowhere),
+        "{text}"
+    );
+    look(&browser, "ui-sessions-away").await;
+    browser.close().await;
+    ui.shutdown().await;
     demo.shutdown().await;
 }

@@ -16,6 +16,9 @@ const SCREENS: [(&str, u32, u32, &str); 3] = [
 
 /// Looks at the page that the browser shows, and leaves it as it was.
 pub(crate) async fn look(browser: &Browser, page: &str) {
+    let hidden = |hidden: bool| json!({"hidden": hidden});
+    let bars = "Emulation.setScrollbarsHidden";
+    browser.tell(bars, hidden(true)).await;
     for (screen, width, height, colours) in SCREENS {
         let features = json!([{"name": "prefers-color-scheme", "value": colours}]);
         let media = json!({"features": features});
@@ -32,6 +35,7 @@ pub(crate) async fn look(browser: &Browser, page: &str) {
         let file = folder.join(format!("{page}-{screen}.png"));
         std::fs::write(file, browser.picture().await).unwrap();
     }
+    browser.tell(bars, hidden(false)).await;
     browser.tell("Emulation.setEmulatedMedia", json!({})).await;
     let command = "Emulation.clearDeviceMetricsOverride";
     browser.tell(command, json!({})).await;
@@ -47,6 +51,17 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
 }
 
+/// Nobody has to move the page that the browser shows sideways on a phone; no picture is taken.
+pub(crate) async fn fits_a_phone(browser: &Browser, page: &str) {
+    let (screen, width, height, _) = SCREENS[1];
+    let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+    let command = "Emulation.setDeviceMetricsOverride";
+    browser.tell(command, size).await;
+    fits(browser, page, screen, width).await;
+    let command = "Emulation.clearDeviceMetricsOverride";
+    browser.tell(command, json!({})).await;
+}
+
 /// Nobody has to move a page sideways to read it.
 async fn fits(browser: &Browser, page: &str, screen: &str, width: u32) {
     let script = "return document.documentElement.scrollWidth";
@@ -57,11 +72,14 @@ async fn fits(browser: &Browser, page: &str, screen: &str, width: u32) {
     );
 }
 
-/// axe-core finds nothing that is serious or worse.
+/// axe-core finds nothing that is serious or worse, also in what can be opened.
 async fn everybody_can_use(browser: &Browser, page: &str, screen: &str) {
     let script = format!(
-        "{}\nreturn axe.run(document, {{resultTypes: ['violations']}}).then(found => found.violations.map(
-            one => [one.impact, one.id, one.help, one.nodes.map(node => node.html).join('\\n')]))",
+        "{}\nconst closed = [...document.querySelectorAll('details:not([open])')];
+        for (const one of closed) one.open = true;
+        return axe.run(document, {{resultTypes: ['violations']}}).then(found => found.violations.map(
+            one => [one.impact, one.id, one.help, one.nodes.map(node => node.html).join('\\n')]))
+            .finally(() => {{ for (const one of closed) one.open = false; }})",
         axe()
     );
     let found: Value = browser.evaluate(&script).await;

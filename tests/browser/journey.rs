@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use obo_demo::{Demo, Options};
 
-use crate::browser::Browser;
+use crate::{browser::Browser, failures::another};
 
 pub(crate) struct Person {
     pub(crate) username: String,
@@ -149,5 +149,28 @@ async fn a_declined_consent_is_no_dead_end() {
     }
     assert_eq!(shown(&browser).await, alice.subscriptions);
     browser.close().await;
+    demo.shutdown().await;
+}
+
+/// The web app needs no gateway: whatever lists subscriptions will do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resource_manager_itself_is_an_api_as_well() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let list = format!(
+        "{}/subscriptions?api-version=2022-12-01",
+        demo.emulator().arm_url()
+    );
+    let ui = another(&demo, |config| {
+        config.api_url = list.parse().unwrap();
+        config.api_scope = "https://management.azure.com/user_impersonation".to_owned();
+    });
+    let ui = ui.await;
+    let alice = person(&demo, "alice");
+    let browser = Browser::open().await;
+    sign_in(&browser, ui.url(), &alice).await;
+    browser.click("#accept").await;
+    assert_eq!(shown(&browser).await, alice.subscriptions);
+    browser.close().await;
+    ui.shutdown().await;
     demo.shutdown().await;
 }

@@ -31,6 +31,8 @@ pub struct Decision {
     pub passed: Vec<String>,
     /// Why there was no token; `None` where there was one.
     pub refused: Option<Refused>,
+    /// The fault that was ordered and came in place of an answer, in words; nothing was checked then.
+    pub fault: Option<String>,
 }
 
 /// Why there was no token.
@@ -88,7 +90,14 @@ impl Checks {
     }
 
     pub(crate) fn refused(&self, refused: Refused) {
-        self.open().refused = Some(refused);
+        // It repeats what the request says.
+        let message = cut(&refused.message);
+        self.open().refused = Some(Refused { message, ..refused });
+    }
+
+    /// A fault came in place of an answer.
+    pub(crate) fn fault(&self, what: &str) {
+        self.open().fault = Some(cut(what));
     }
 
     pub(crate) fn finish(self) -> Decision {
@@ -140,10 +149,19 @@ mod tests {
         for at in 0..250 {
             let checks = Checks::new(at, "t");
             checks.asked("password", &"x".repeat(1_000), "s");
+            checks.refused(Refused {
+                status: 400,
+                error: "invalid_request".to_owned(),
+                code: 90_014,
+                message: "y".repeat(1_000),
+                challenge: false,
+            });
             decisions.push(checks.finish());
         }
         let all = decisions.all();
         assert_eq!((all.len(), all[0].at, all[199].at), (REMEMBERED, 50, 249));
         assert_eq!(all[0].client.chars().count(), LONGEST + 1);
+        let refused = all[0].refused.as_ref().unwrap();
+        assert_eq!(refused.message.chars().count(), LONGEST + 1);
     }
 }

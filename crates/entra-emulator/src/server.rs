@@ -59,6 +59,8 @@ pub(crate) fn arm(state: &Arc<State>) -> Router {
             get(arm::resource_group),
         )
         .route("/tenants", get(arm::tenants))
+        // Of the paths so far: another method is refused as ARM does, authentication first.
+        .method_not_allowed_fallback(arm::unknown)
         .route("/v1.0/me", get(graph::me).fallback(graph::unknown))
         .route("/v1.0/{*path}", any(graph::directory))
         .route("/oidc/userinfo", get(graph::userinfo).post(graph::userinfo))

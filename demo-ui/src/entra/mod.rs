@@ -94,8 +94,13 @@ impl Entra {
     }
 
     /// The host name for pages that say who could not be reached.
-    pub(crate) fn host(&self) -> &str {
-        self.settings.authority.host_str().unwrap_or_default()
+    pub(crate) fn host(&self) -> String {
+        let authority = &self.settings.authority;
+        let host = authority.host_str().unwrap_or_default();
+        match authority.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
     }
 
     /// The discovery document: fetched when first needed, and again every hour. While it can't be

@@ -118,7 +118,8 @@ async fn an_api_that_makes_no_sense_is_a_page_too() {
     for body in [
         "<html>",
         "",
-        "[]",
+        "[",
+        "7",
         r#"{"value":7}"#,
         r#"{"value":[]"#,
         "\u{0}",

@@ -56,6 +56,7 @@ async fn the_first_time_entra_id_is_in_the_picture_and_then_that_stays_beside_th
         "5.2 ms",
         "0.21 ms",
         "8.0 ms",
+        "At the gateway all of it took <strong>50.0 ms</strong>",
         "id-of-the-request",
         "<svg",
         "The same as a table",
@@ -123,7 +124,13 @@ async fn an_api_that_explains_nothing_gets_a_small_picture_and_only_our_own_clai
     let browser = world.browser();
     world.sign_in(&browser, "alice").await;
     let page = browser.get("/what-happened").await;
-    assert!(page.shows("not one that can be read") && !page.shows("access-alice"));
+    assert!(page.shows("not one that can be read") && page.shows("does not say which"));
+    assert!(!page.shows("access-alice"));
+    // The other token is known all the same, where the API tells.
+    world.api.answers(|_| explained(FIRST));
+    let page = browser.get("/what-happened").await;
+    assert!(page.shows("not one that can be read") && page.shows(">https://arm.example<"));
+    assert!(!page.shows("does not say which") && !page.shows("access-alice"));
 }
 
 #[tokio::test]

@@ -190,6 +190,31 @@ async fn ui_08_a_next_page_on_another_host_never_gets_the_token() {
     assert!(elsewhere.seen().is_empty());
 }
 
+/// Any address that lists subscriptions: with a path and a query of its own, and the list alone.
+#[tokio::test]
+async fn an_api_of_another_kind_is_shown_as_well() {
+    let api = Api::start().await;
+    api.answers(|_| {
+        let list = r#" [{"displayName": "One", "subscriptionId": "1", "state": "Enabled"}]"#;
+        ([("content-type", "application/json")], list).into_response()
+    });
+    let mut url = api.url.clone();
+    url.set_path("/api/mine");
+    url.set_query(Some("api-version=2022-12-01"));
+    let world = World::with(|config| config.api_url = url).await;
+    let browser = world.browser();
+    let page = world.sign_in(&browser, "alice").await;
+    assert!(
+        page.shows(">One<") && page.shows("1 subscription that"),
+        "{}",
+        page.text
+    );
+    let asked = api.seen()[0].uri.to_string();
+    assert_eq!(asked, "/api/mine?api-version=2022-12-01");
+    assert!(browser.get("/raw").await.shows("One"));
+    assert!(browser.get("/what-happened").await.shows("did not say"));
+}
+
 #[tokio::test]
 async fn ui_08_a_redirect_of_the_api_is_not_followed() {
     let world = World::start().await;

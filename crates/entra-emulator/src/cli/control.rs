@@ -220,7 +220,10 @@ fn opened(decision: &Value) -> String {
             let message = refused["message"].as_str().unwrap_or_default();
             lines.push(format!("  no    AADSTS{code}: {message}"));
         }
-        None => lines.push("  token issued".to_owned()),
+        None => lines.push(match decision["fault"].as_str() {
+            Some(fault) => format!("  fault {fault}, in place of an answer"),
+            None => "  token issued".to_owned(),
+        }),
     }
     lines.join("\n")
 }

@@ -153,13 +153,24 @@ impl Run {
     async fn serve(self) -> anyhow::Result<()> {
         let mut configuration = self.configuration()?;
         let app = configuration.directory.application_mut(demo::UI_CLIENT_ID);
-        if let Some(app) = app {
-            if let Some(uri) = self.redirect_uri {
-                app.redirect_uris = vec![uri];
+        match app {
+            Some(app) => {
+                if let Some(uri) = self.redirect_uri {
+                    app.redirect_uris = vec![uri];
+                }
+                if let Some(uri) = self.post_logout_redirect_uri {
+                    app.post_logout_redirect_uris = vec![uri];
+                }
             }
-            if let Some(uri) = self.post_logout_redirect_uri {
-                app.post_logout_redirect_uris = vec![uri];
+            None if self.redirect_uri.is_some() || self.post_logout_redirect_uri.is_some() => {
+                let message = format!(
+                    "--redirect-uri and --post-logout-redirect-uri are of the demo web app, {}, which the \
+                     configuration does not have: its applications' addresses are in the file",
+                    demo::UI_CLIENT_ID
+                );
+                return Err(WrongFile(message).into());
             }
+            None => {}
         }
         if self.administrator {
             configuration.directory = configuration.directory.with_administrator();

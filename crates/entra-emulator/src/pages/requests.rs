@@ -17,7 +17,9 @@ pub(super) struct RequestView {
     /// Code and text.
     pub(super) refused: Option<(u32, String)>,
     pub(super) challenge: bool,
-    /// `AADSTS50076`, or that there was a token.
+    /// What came in place of an answer.
+    pub(super) fault: Option<String>,
+    /// `AADSTS50076`, or that there was a token or a fault.
     pub(super) outcome: String,
 }
 
@@ -41,9 +43,11 @@ fn view(decision: &Decision) -> RequestView {
         passed: decision.passed.clone(),
         refused: refused.map(|refused| (refused.code, refused.message.clone())),
         challenge: refused.is_some_and(|refused| refused.challenge),
-        outcome: match refused {
-            Some(refused) => format!("AADSTS{}", refused.code),
-            None => "token".to_owned(),
+        fault: decision.fault.clone(),
+        outcome: match (refused, &decision.fault) {
+            (Some(refused), _) => format!("AADSTS{}", refused.code),
+            (None, Some(_)) => "fault".to_owned(),
+            (None, None) => "token".to_owned(),
         },
     }
 }

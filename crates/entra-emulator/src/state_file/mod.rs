@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::registered::StoredApplication;
 use crate::directory::{Consent, Directory};
+use crate::encoding::random;
 use crate::graph;
 use crate::keys::{KeyError, KeyRing, StoredKey};
 
@@ -79,7 +80,9 @@ impl StateFile {
         Ok(Some(Kept(content)))
     }
 
-    /// Writes what is now, beside the file and then in its place, so that it is whole at any time.
+    /// Writes what is now, beside the file and then in its place, so that it is whole at any time. The name
+    /// beside it is new each time: two emulators never write the same, and who plants a file or a link
+    /// there gets no key. Of two with one file, the one that writes last has its state in it.
     pub(crate) fn save(&self, directory: &Directory, keys: &KeyRing) -> io::Result<()> {
         let (current, keys) = keys.stored().map_err(io::Error::other)?;
         let made: BTreeSet<&str> = directory
@@ -111,13 +114,13 @@ impl StateFile {
                 .collect(),
         };
         let mut name = self.0.clone().into_os_string();
-        name.push(".new");
+        name.push(format!(".{}.new", random(12)));
         let new = PathBuf::from(name);
-        let mut file = private(&new)?;
-        serde_json::to_writer_pretty(&mut file, &content)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(new, &self.0)
+        let written = write(&new, &content).and_then(|()| fs::rename(&new, &self.0));
+        if written.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        written
     }
 }
 
@@ -179,15 +182,21 @@ impl StoredConsent {
     }
 }
 
-#[cfg(unix)]
-fn private(path: &Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)
+/// Writes a file that was not there before.
+fn write(path: &Path, content: &Content) -> io::Result<()> {
+    let mut file = private(path)?;
+    serde_json::to_writer_pretty(&mut file, content)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }
 
-#[cfg(not(unix))]
 fn private(path: &Path) -> io::Result<fs::File> {
-    fs::File::create(path)
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
 }

@@ -130,6 +130,19 @@ impl Fault {
     }
 }
 
+impl Kind {
+    /// In words, for people who look at what became of a request; `None` where there is an answer after all.
+    pub(super) fn in_words(&self) -> Option<String> {
+        Some(match self {
+            Self::Slow => return None,
+            Self::Answer(answer) => format!("status {}", answer.status),
+            Self::Hang => "no answer at all".to_owned(),
+            Self::Reset => "a reset connection".to_owned(),
+            Self::Garbage(_) => "bytes that are no HTTP".to_owned(),
+        })
+    }
+}
+
 impl Canned {
     pub(super) fn response(self, streamed: Arc<AtomicU64>) -> Response {
         let mut response = if self.streamed > 0 {

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 
 use self::fault::Kind;
 use self::wire::Mishap;
+use crate::decision::Checks;
+use crate::form::Form;
 use crate::state::State;
 
 pub use self::fault::Fault;
@@ -365,6 +367,22 @@ async fn tap(state: &State, endpoint: Endpoint, request: Request, next: Next) ->
     let Some((fault, streamed)) = state.taps.next_fault(endpoint) else {
         return next.run(Request::from_parts(head, Body::from(body))).await;
     };
+    if endpoint == Endpoint::Token
+        && let Some(what) = fault.kind.in_words()
+    {
+        // The home page has every token request, also those that come to nothing.
+        let tenant = head.uri.path().split('/').nth(1).unwrap_or_default();
+        let checks = Checks::new(state.now(), tenant);
+        let form = Form::parse(&body);
+        let parameter = |name| form.get(name).unwrap_or_default();
+        checks.asked(
+            parameter("grant_type"),
+            parameter("client_id"),
+            parameter("scope"),
+        );
+        checks.fault(&what);
+        state.decisions.push(checks.finish());
+    }
     if !fault.after.is_zero() {
         tokio::time::sleep(fault.after).await;
     }

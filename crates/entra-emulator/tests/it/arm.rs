@@ -4,7 +4,7 @@ use base64::Engine as _;
 use entra_emulator::{Emulator, RateLimit, demo};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, client, exchange, start};
+use crate::support::{Answer, claims_of, client, exchange, start};
 
 const LIST: &str = "/subscriptions?api-version=2022-12-01";
 
@@ -215,6 +215,30 @@ async fn a_request_that_is_not_right_is_refused() {
 }
 
 #[tokio::test]
+async fn another_method_is_refused_as_arm_does_authentication_first() {
+    let emulator = start().await;
+    let token = emulator.arm_token("alice");
+    for path in [
+        "/subscriptions",
+        "/subscriptions/x/resourceGroups",
+        "/tenants",
+    ] {
+        let url = format!("{}{path}?api-version=2022-12-01", emulator.arm_url());
+        let stranger = client().post(&url).send().await.unwrap();
+        assert_error(&Answer::of(stranger).await, 401, "AuthenticationFailed");
+        let known = client()
+            .post(&url)
+            .bearer_auth(&token)
+            .send()
+            .await
+            .unwrap();
+        let refused = Answer::of(known).await;
+        assert_error(&refused, 404, "NotFound");
+        assert!(!refused.header("x-ms-request-id").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_session_is_challenged_when_the_client_can_handle_it() {
     let emulator = start().await;
     let plain = emulator.arm_token("alice");
@@ -341,25 +365,33 @@ async fn a_guest_is_in_two_tenants_and_sees_the_subscriptions_of_one() {
 
 #[tokio::test]
 async fn where_reads_are_limited_the_headers_count_down_and_then_it_is_429() {
-    let limit = RateLimit::new(2, 1);
-    let emulator = Emulator::builder()
-        .arm_rate_limit(limit)
-        .start()
-        .await
-        .unwrap();
-    let (alice, bob) = (emulator.arm_token("alice"), emulator.arm_token("bob"));
-    for left in ["1", "0"] {
-        let answer = get(&emulator, LIST, Some(&alice)).await;
-        assert_eq!(answer.header("x-ms-ratelimit-remaining-tenant-reads"), left);
+    // A bucket is filled by the second of the emulator's clock: what is counted is what happened within one.
+    let second = |emulator: &Emulator| claims_of(&emulator.arm_token("alice"))["iat"].clone();
+    for _ in 0..50 {
+        let emulator = Emulator::builder()
+            .arm_rate_limit(RateLimit::new(2, 1))
+            .start()
+            .await
+            .unwrap();
+        let (alice, bob) = (emulator.arm_token("alice"), emulator.arm_token("bob"));
+        let begun = second(&emulator);
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            answers.push(get(&emulator, LIST, Some(&alice)).await);
+        }
+        if second(&emulator) != begun {
+            continue;
+        }
+        for (answer, left) in answers.iter().zip(["1", "0"]) {
+            assert_eq!(answer.header("x-ms-ratelimit-remaining-tenant-reads"), left);
+        }
+        assert_error(&answers[2], 429, "TooManyRequests");
+        assert_eq!(answers[2].header("retry-after"), "1");
+        let his = get(&emulator, LIST, Some(&bob)).await;
+        assert_eq!(his.status, 200, "his own bucket");
+        emulator.advance(std::time::Duration::from_secs(1));
+        assert_eq!(get(&emulator, LIST, Some(&alice)).await.status, 200);
+        return;
     }
-    let refused = get(&emulator, LIST, Some(&alice)).await;
-    assert_error(&refused, 429, "TooManyRequests");
-    assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(
-        get(&emulator, LIST, Some(&bob)).await.status,
-        200,
-        "his own bucket"
-    );
-    emulator.advance(std::time::Duration::from_secs(1));
-    assert_eq!(get(&emulator, LIST, Some(&alice)).await.status, 200);
+    panic!("no three reads were within one second");
 }

@@ -94,6 +94,32 @@ fn a_file_with_mistakes_ends_with_64_and_all_of_them() {
 }
 
 #[test]
+fn addresses_of_an_application_that_the_file_does_not_have_are_refused() {
+    let folder = Folder::new("no-web-app");
+    let path = folder.file("mine.toml");
+    let tenant = "id = '11111111-2222-4333-8444-555555555555'\nname = 'X'\ndomain = 'x.example'\n";
+    std::fs::write(&path, format!("[[tenant]]\n{tenant}")).unwrap();
+    for flag in ["--redirect-uri", "--post-logout-redirect-uri"] {
+        let mut command = Command::new(BINARY);
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--arm-listen",
+            "127.0.0.1:0",
+            "--no-https",
+        ]);
+        command.args(["--config", &path, flag, "http://localhost:1/"]);
+        let refused = command.output().unwrap();
+        assert_eq!(refused.status.code(), Some(64), "{flag}");
+        let said = text(&refused.stderr);
+        assert!(
+            said.contains(flag) && said.contains(demo::UI_CLIENT_ID),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn users_faults_and_keys_are_changed_from_the_command_line() {
     let running = Running::start_with(&["--no-https"]);
     let run = |arguments: &[&str]| {

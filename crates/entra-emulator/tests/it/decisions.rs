@@ -1,6 +1,8 @@
 //! Token requests opened up: what was checked, and why they were refused.
 
-use entra_emulator::demo;
+use std::time::Duration;
+
+use entra_emulator::{Endpoint, Fault, demo};
 
 use crate::support::{client, exchange, start, token};
 
@@ -33,6 +35,31 @@ async fn an_exchange_says_what_was_checked() {
     ] {
         assert!(passed.contains(check), "{check}: {passed}");
     }
+}
+
+#[tokio::test]
+async fn a_fault_that_came_in_place_of_an_answer_is_said() {
+    let emulator = start().await;
+    let assertion = emulator.user_token("alice");
+    emulator.fail(Endpoint::Token, Fault::status(429), 1);
+    emulator.fail(Endpoint::Token, Fault::slow(Duration::ZERO), 1);
+    emulator.fail(Endpoint::Keys, Fault::status(503), 1);
+    exchange(&emulator, &assertion, &[]).await;
+    exchange(&emulator, &assertion, &[]).await;
+    let decisions = emulator.decisions();
+    let [throttled, late] = &decisions[..] else {
+        panic!("{decisions:?}");
+    };
+    assert_eq!(throttled.fault.as_deref(), Some("status 429"));
+    assert_eq!(throttled.grant, "on_behalf_of");
+    assert_eq!(throttled.tenant, demo::CONTOSO);
+    assert_eq!(throttled.client, demo::API_CLIENT_ID);
+    assert!(throttled.passed.is_empty() && throttled.refused.is_none());
+    // This one came late, and was an answer.
+    assert!(late.fault.is_none() && !late.passed.is_empty());
+    let home = client().get(emulator.url()).send().await.unwrap();
+    let home = home.text().await.unwrap();
+    assert!(home.contains("<strong>status 429</strong>"), "{home}");
 }
 
 #[tokio::test]

@@ -91,6 +91,73 @@ async fn the_file_is_its_owners_and_who_is_gone_is_left_out() {
     assert_eq!((of(demo::ALICE_OID), of(demo::BOB_OID)), (2, 0));
 }
 
+/// What is beside the file, by name.
+fn beside(file: &File) -> Vec<String> {
+    let name = file.0.file_name().unwrap().to_str().unwrap();
+    let all = std::fs::read_dir(file.0.parent().unwrap()).unwrap();
+    let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let begins = |other: &String| other.starts_with(name) && other != name;
+    names.filter(begins).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_once_leave_a_whole_file_with_the_newest_in_it() {
+    let file = File::new("writers");
+    let (one, other) = (start(&file, 0).await, start(&file, 0).await);
+    let writing = std::sync::atomic::AtomicUsize::new(3);
+    let done = || writing.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..10).for_each(|_| drop(one.rotate_keys()));
+            done()
+        });
+        scope.spawn(|| {
+            for _ in 0..200 {
+                one.revoke_consent("alice");
+                one.grant_consent("alice");
+            }
+            done()
+        });
+        scope.spawn(|| {
+            (0..400).for_each(|_| other.grant_consent("bob"));
+            done()
+        });
+        while writing.load(std::sync::atomic::Ordering::SeqCst) > 0 {
+            let content = std::fs::read(&file.0).unwrap();
+            serde_json::from_slice::<serde_json::Value>(&content).expect("whole at any time");
+        }
+    });
+    one.grant_consent("alice");
+    let kid = one.current_kid();
+    one.shutdown().await;
+    other.shutdown().await;
+    assert_eq!(
+        beside(&file),
+        Vec::<String>::new(),
+        "nothing is left beside it"
+    );
+    let next = start(&file, 0).await;
+    assert_eq!(next.current_kid(), kid);
+    let directory = next.directory();
+    let mut consents = directory.consents.iter();
+    assert!(consents.any(|consent| consent.user.as_deref() == Some(demo::ALICE_OID)));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn who_plants_a_file_beside_it_gets_no_key() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = File::new("planted");
+    let planted = File(file.0.with_extension("json.new"));
+    std::fs::write(&planted.0, "mine").unwrap();
+    let emulator = start(&file, 0).await;
+    emulator.grant_consent("alice");
+    emulator.shutdown().await;
+    assert_eq!(std::fs::read_to_string(&planted.0).unwrap(), "mine");
+    let mode = std::fs::metadata(&file.0).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
 #[tokio::test]
 async fn what_is_no_state_and_where_none_can_be_written_is_said() {
     let file = File::new("nonsense");
