@@ -1,7 +1,7 @@
 # What a person does with this project; the work is cargo's. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers cluster release sbom
+.PHONY: help demo tour test lint fmt docs e2e browser interop conformance screenshots errors-page configuration-page bench bench-ir bench-micro capacity mutants restart-under-load soak fuzz deny clean soak-cache deploy-checks containers cluster release sbom entra-registration
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -79,6 +79,9 @@ release: ## stripped programs, packed crates, bills of materials and checksums i
 
 sbom: ## a bill of materials (CycloneDX) for each program, in target/sbom
 	scripts/sbom
+
+entra-registration: ## deploy/entra by the real Azure CLI against the emulator, and the demo on what it made; five minutes
+	scripts/entra-registration
 
 mutants: ## changes the code and sees whether a test goes red (hours; see CONTRIBUTING)
 	scripts/mutants

@@ -6,6 +6,7 @@ import json
 import subprocess
 
 import container
+import entra
 import examples
 import guides
 import monitoring
@@ -195,4 +196,4 @@ def not_found(rendered, check):
             missed.append(f"case {number} ({said!r}) of {source}: found {found or 'nothing'}")
     if not monitoring.dashboard(json.dumps({"panels": [{"title": "x", "targets": [{"expr": "sum(("}]}]})):
         missed.append("an expression of the dashboard that is no PromQL")
-    return missed + list(values_that_pass()) + units.not_found() + container.not_found() + examples.not_found() + guides.not_found()
+    return missed + list(values_that_pass()) + units.not_found() + container.not_found() + examples.not_found() + guides.not_found() + entra.not_found()

@@ -1,5 +1,5 @@
-"""The guides in docs/guides: what they link to is there, the gateway takes each file that they show, which is the one of
-deploy/examples where they say so; code is that of an example that the tests compile, and the codes of
+"""The guides in docs/guides, and those of the app registrations: what they link to is there, the gateway takes each file
+that they show, which is the one of deploy/examples where they say so; code is that of an example that the tests compile, and the codes of
 troubleshooting.md are those of docs/errors.md, which a test compares with the code (UPDATE=1 writes them anew)."""
 
 import os
@@ -10,6 +10,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GUIDES = ROOT / "docs/guides"
+REGISTRATION = [ROOT / "docs/entra-setup.md", ROOT / "deploy/entra/README.md"]
 
 
 def codes():
@@ -54,10 +55,10 @@ def of_copies(name, text):
             yield f"{name}: its file is not {link}"
 
 
-def of(name, text):
+def of(name, text, folder=GUIDES):
     yield from of_copies(name, text)
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        if "://" not in link and not (GUIDES / link).exists():
+        if "://" not in link and not (folder / link).exists():
             yield f"{name}: there is no {link}"
     for path in re.findall(r"\bdeploy/[\w./-]*\w", text):
         # What the reader makes.
@@ -79,7 +80,8 @@ def of(name, text):
 
 
 def problems():
-    return [problem for path in sorted(GUIDES.glob("*.md")) for problem in of(path.name, path.read_text())]
+    paths = [*sorted(GUIDES.glob("*.md")), *REGISTRATION]
+    return [problem for path in paths for problem in of(path.name, path.read_text(), path.parent)]
 
 
 def not_found():

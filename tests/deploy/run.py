@@ -6,6 +6,7 @@ import broken
 import configuration
 import container
 import copies
+import entra
 import examples
 import guides
 import monitoring
@@ -48,6 +49,7 @@ def main():
     report("the units by systemd-analyze", units.problems())
     report("the examples, behind the gateway", examples.problems())
     report("the guides", guides.problems())
+    report("the registration's scripts", entra.problems())
     if failed:
         sys.exit(f"{failed} of the checks failed.")
 
