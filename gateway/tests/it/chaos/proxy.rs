@@ -38,10 +38,10 @@ struct Shared {
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Well,
-    /// Each piece arrives late.
-    Late,
-    /// A few bytes at a time.
-    Throttled,
+    /// Each piece arrives late, until the connection is reset after so many bytes.
+    Late(usize),
+    /// A few bytes at a time, as long.
+    Throttled(usize),
     /// Reset after so many bytes.
     Cut(usize),
     /// After so many bytes nothing arrives any more, and nothing says so.
@@ -86,13 +86,15 @@ impl Shared {
         if self.calm.load(Ordering::SeqCst) {
             return Fate::Well;
         }
-        match rng.below(8) {
-            0 => Fate::Late,
-            1 => Fate::Throttled,
-            2 | 3 => Fate::Cut(rng.below(6_000) * self.times),
-            4 => Fate::Swallowed(rng.below(6_000) * self.times),
-            // Not for long, or all soon use the few that fare well.
-            _ => Fate::Cut((5_000 + rng.below(30_000)) * self.times),
+        let fate = rng.below(8);
+        // None for ever, or all soon use the few that fare well.
+        let (few, many) = (rng.below(6_000), 5_000 + rng.below(30_000));
+        match fate {
+            0 => Fate::Late(many * self.times),
+            1 => Fate::Throttled(many * self.times),
+            2 | 3 => Fate::Cut(few * self.times),
+            4 => Fate::Swallowed(few * self.times),
+            _ => Fate::Cut(many * self.times),
         }
     }
 
@@ -126,7 +128,12 @@ impl Shared {
             };
             let mut bytes = &buffer[..length];
             match fate {
-                Fate::Cut(after) | Fate::Swallowed(after) if passed + length > after => {
+                Fate::Cut(after)
+                | Fate::Swallowed(after)
+                | Fate::Late(after)
+                | Fate::Throttled(after)
+                    if passed + length > after =>
+                {
                     self.harmed.fetch_add(1, Ordering::SeqCst);
                     if to
                         .write_all(&bytes[..after.saturating_sub(passed)])
@@ -141,11 +148,11 @@ impl Shared {
                     }
                     return;
                 }
-                Fate::Late => sleep(Duration::from_millis(20)).await,
+                Fate::Late(_) => sleep(Duration::from_millis(20)).await,
                 _ => {}
             }
             passed += length;
-            let piece = if matches!(fate, Fate::Throttled) {
+            let piece = if matches!(fate, Fate::Throttled(_)) {
                 300 * self.times
             } else {
                 length
@@ -155,7 +162,7 @@ impl Shared {
                 if to.write_all(now).await.is_err() {
                     return;
                 }
-                if matches!(fate, Fate::Throttled) {
+                if matches!(fate, Fate::Throttled(_)) {
                     sleep(Duration::from_millis(2)).await;
                 }
                 bytes = later;
