@@ -69,19 +69,17 @@ impl Denied {
     /// Takes back what was added.
     pub(crate) fn remove(&self, rule: &DenyRule) -> Removed {
         let mut parts = self.parts();
-        let before = parts.added.len();
-        parts.added.retain(|added| added != rule);
-        if parts.added.len() < before {
-            self.apply(&parts);
-        }
-        // Else they would be thought to be let in.
+        // They would be thought to be let in; and what was added stays, for when the file is changed.
         if parts.of_file.contains(rule) {
             return Removed::InFile;
         }
-        match parts.added.len() < before {
-            true => Removed::Done,
-            false => Removed::Unknown,
+        let before = parts.added.len();
+        parts.added.retain(|added| added != rule);
+        if parts.added.len() == before {
+            return Removed::Unknown;
         }
+        self.apply(&parts);
+        Removed::Done
     }
 
     /// All that is in force, in the words of the file: what the file says, and what was added.

@@ -49,12 +49,26 @@ impl Readiness {
     /// Looks once a minute whether the client's certificate is another, or one that an upstream is shown, for
     /// whoever wants to know when it ends: without exchanges and new connections nobody else does.
     pub(crate) async fn look_at_certificates(self) {
+        // One file system may hang, and the other not.
+        tokio::join!(
+            self.look_at_upstreams_certificates(),
+            self.look_at_the_clients()
+        );
+    }
+
+    async fn look_at_upstreams_certificates(&self) {
         loop {
             // A file system may hang; then nobody looks a second time.
             let (certificates, config) =
                 (self.of_upstreams.clone(), self.live.now().config.clone());
             let looking = tokio::task::spawn_blocking(move || certificates.look(&config));
             let _ = looking.await;
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn look_at_the_clients(&self) {
+        loop {
             tokio::time::sleep(EVERY).await;
             // That of the newest configuration may be an object that nobody uses: a reload keeps what it can.
             let credential = self.live.now().credential.credential.clone();

@@ -143,6 +143,7 @@ pub async fn start_on(mut config: Config, sockets: Sockets) -> Result<Running, S
     metrics.count_tasks_of(handle.clone());
     let deny_file = DenyFile::load(&config.accept, config.entra.other.is_none())?;
     let denied = (deny_file.as_ref()).map_or_else(Denied::default, DenyFile::denied);
+    denied.are_of_entra(config.entra.other.is_none());
     let made = Generation::parts(&config, &handle, &metrics, &denied.list, None)?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     check_upstreams(&config)?;

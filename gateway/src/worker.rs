@@ -262,7 +262,7 @@ async fn run(
     drop(listener);
     // Those just accepted are told after they have begun to read, so that they are not idle.
     task::yield_now().await;
-    watches.drain();
+    watches.drain(config.drain_timeout);
     let parting = PARTING.min(config.drain_timeout / 4);
     let drained = async {
         time::sleep(config.drain_timeout.saturating_sub(parting)).await;

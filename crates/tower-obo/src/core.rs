@@ -382,7 +382,7 @@ impl Core {
                     filled |= ready.filled;
                     tokens.push(ready.token);
                 }
-                // Whoever waits for the missing one counts those that are there, too.
+                // Whoever gets the missing one counts those that are there, too.
                 None => return Ready::Missing,
             }
         }

@@ -91,6 +91,9 @@ impl Entra {
     /// it. They are only in the documents that are asked for with `?appid=`; without this every such token is
     /// refused for a key that is unknown.
     ///
+    /// Such a key belongs to the application in one tenant, whose administrators may have it: it must not
+    /// vouch for users of another, so that this goes with [`tenant`](Self::tenant) alone.
+    ///
     /// ```
     /// use tower_obo::Entra;
     ///
@@ -188,6 +191,13 @@ impl Entra {
             problems.push((
                 "own_signing_keys_of",
                 format!("{client_id:?} is no client id: give the application's GUID"),
+            ));
+        }
+        if self.keys_of.is_some() && !matches!(self.tenants, Tenants::One(_)) {
+            problems.push((
+                "own_signing_keys_of",
+                "an application's own keys are of one tenant: let in the users of that one alone"
+                    .to_owned(),
             ));
         }
         if matches!(&self.tenants, Tenants::Listed(tenants) if tenants.is_empty()) {

@@ -26,8 +26,8 @@ with all of them. This page is made from the table by which the gateway reads th
 
 The file is read anew when what it holds has changed, links followed, in about two seconds; everything is read anew on SIGHUP. The environment and the flags are
 those of the start. What is new holds for the next request, also on connections that are open and for tokens that are known; a request
-that runs keeps what it began with. Tokens and keys that are known stay known where authority, client, credential, `entra.ca_file`, `entra.allow_http_loopback`
-and `entra.answer_claims_challenges` (of `[oidc]`: everything) stay the same. A file that is wrong changes nothing: one error in the log says
+that runs keeps what it began with. Tokens and keys that are known stay known where authority, tenants, client, credential, `entra.ca_file`, `entra.allow_http_loopback`,
+`entra.own_signing_keys` and `entra.answer_claims_challenges` (of `[oidc]`: everything) stay the same. A file that is wrong changes nothing: one error in the log says
 why, and `obo_config_last_reload_successful` is 0. [More on that](operations.md#changing-the-configuration).
 
 What is marked ⟳ needs a restart: a reload leaves it as it was and says so in the log. What files hold that settings name (secrets, federated tokens,

@@ -150,8 +150,9 @@ pub(crate) struct Watch {
     draining: Cell<bool>,
     /// No request has come yet.
     fresh: Cell<bool>,
-    /// Nor had any at a shutdown that began soon after the client had connected: one may be on its way.
-    awaited: Cell<bool>,
+    /// Nor had any at a shutdown that began soon after the client had connected: one may be on its way, and may
+    /// come within so many milliseconds of then. 0: none is waited for.
+    awaited: Cell<u64>,
     /// The request asks for another protocol, and may.
     wants_upgrade: Cell<bool>,
     /// What the connection is used for once its last answer has been given.
@@ -190,7 +191,7 @@ impl Watch {
     /// A request has come on the connection.
     pub(crate) fn set_used(&self) {
         self.fresh.set(false);
-        self.awaited.set(false);
+        self.awaited.set(0);
     }
 
     /// The same request once more, within what is left of its limits.

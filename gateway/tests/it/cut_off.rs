@@ -249,6 +249,24 @@ async fn who_is_added_on_the_admin_listener_is_refused_until_taken_off_again() {
     let page = admin.answer().await.unwrap().body;
     assert!(page.contains("2, 1 of them added here"), "{page}");
 
+    // Whom the file names, too, stays added.
+    file.cut_off(ids::ALICE_OID);
+    let stands_twice = || async {
+        let mut admin = self::admin(&rig).await;
+        admin.send(ask("GET", "/deny", "")).await;
+        admin
+            .answer()
+            .await
+            .unwrap()
+            .body
+            .matches(ids::ALICE_OID)
+            .count()
+            == 2
+    };
+    in_time(async { while !stands_twice().await {} }).await;
+    admin.send(ask("DELETE", &alice, OURS)).await;
+    assert_eq!(admin.answer().await.unwrap().status, 409);
+
     // Another file changes nothing about what was added.
     file.write("");
     let figures = || async { self::admin(&rig).await.figures().await };

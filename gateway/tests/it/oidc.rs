@@ -1,15 +1,20 @@
 //! `[oidc]`: the emulator's issuer of one tenant, taken for a provider that knows nothing of Entra ID.
 
 use entra_emulator::{Emulator, Endpoint, demo as ids};
-use obo_gateway::Sources;
+use obo_gateway::{Config, Sources};
 
 use crate::{
+    admin::{admin, with_admin},
     client::{Answer, in_time},
     rig::Rig,
     upstream::{Upstream, ok},
 };
 
 async fn rig() -> Rig {
+    rig_with(|_| {}).await
+}
+
+async fn rig_with(change: impl FnOnce(&mut Config)) -> Rig {
     let upstream = Upstream::start(|_| ok()).await;
     let emulator = Emulator::builder().start().await.unwrap();
     let issuer = format!("{}/{}/v2.0", emulator.url(), ids::CONTOSO);
@@ -26,12 +31,13 @@ async fn rig() -> Rig {
         ids::API_SCOPE,
     );
     let sources = Sources::new().file("test.toml", text);
-    let config = sources
+    let mut config = sources
         .environment(|name| {
             (name == "OBO_CLIENT_SECRET").then(|| ids::API_CLIENT_SECRET.to_owned())
         })
         .load()
         .unwrap();
+    change(&mut config);
     let gateway = obo_gateway::start(config).await.unwrap();
     in_time(async {
         while !gateway.is_ready() {
@@ -49,6 +55,26 @@ async fn rig() -> Rig {
 async fn get(rig: &Rig, path: &str, token: &str) -> Answer {
     let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     rig.exchange(head).await
+}
+
+/// From the start on, and with no file.
+#[tokio::test]
+async fn users_of_another_provider_are_cut_off_by_their_sub() {
+    let rig = rig_with(with_admin).await;
+    let alice = rig.token("alice");
+    assert_eq!(get(&rig, "/own", &alice).await.status, 200);
+    let subject = rig.only_seen().all("x-sub")[0].to_owned();
+    let mut admin = admin(&rig).await;
+    let mut deny = async |words: &str| {
+        let head = format!("POST /deny?{words} HTTP/1.1\r\nHost: localhost\r\nX-Obo-Admin: 1\r\n");
+        admin.send(head + "Content-Length: 0\r\n\r\n").await;
+        admin.answer().await.unwrap().status
+    };
+    // Words of Entra ID, which would be about nobody here.
+    let words = format!("tid={}&oid={}", ids::CONTOSO, ids::ALICE_OID);
+    assert_eq!(deny(&words).await, 400);
+    assert_eq!(deny(&format!("sub={subject}")).await, 200);
+    assert_eq!(get(&rig, "/own", &alice).await.status, 403);
 }
 
 #[tokio::test]

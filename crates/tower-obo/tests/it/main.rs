@@ -27,8 +27,8 @@ mod exchange;
 mod faults;
 mod fixture;
 mod forge;
-#[cfg(feature = "test-util")]
 mod grpc_example;
+#[cfg(feature = "test-util")]
 mod handlers;
 mod job;
 mod jose;

@@ -34,22 +34,32 @@ async fn a_key_of_the_application_s_own_is_unknown_unless_it_is_asked_for() {
 async fn keys_of_the_application_s_own_vouch_for_v1_and_v2_tokens_and_for_the_exchange() {
     // In capitals, as a portal may show it.
     let own = demo::API_CLIENT_ID.to_uppercase();
-    for tenants in [
-        Entra::tenant(demo::CONTOSO),
+    let world = world(Entra::tenant(demo::CONTOSO).own_signing_keys_of(&own)).await;
+    world.entra.grant_consent("alice");
+    for token in [world.entra.token(), world.entra.token().v1()] {
+        world.accepted("on", &token.sign()).await;
+    }
+    let asked = world.entra.requests(Endpoint::Keys);
+    let query = format!("appid={}", demo::API_CLIENT_ID);
+    assert!(asked.iter().all(|one| one.query == query), "{asked:?}");
+    // The tenant's own keys vouch for nobody then.
+    let usual = world.entra.token().key(world.entra.current_kid()).sign();
+    let answer = world.get(&usual).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+}
+
+/// Whoever administers the one tenant may have the key, and could sign for users of the others.
+#[test]
+fn keys_of_the_application_s_own_are_not_for_users_of_several_tenants() {
+    for entra in [
+        Entra::tenants([demo::CONTOSO, demo::FABRIKAM]),
         Entra::tenants([demo::CONTOSO]),
+        Entra::any_tenant(),
     ] {
-        let world = world(tenants.own_signing_keys_of(&own)).await;
-        world.entra.grant_consent("alice");
-        for token in [world.entra.token(), world.entra.token().v1()] {
-            world.accepted("on", &token.sign()).await;
-        }
-        let asked = world.entra.requests(Endpoint::Keys);
-        let query = format!("appid={}", demo::API_CLIENT_ID);
-        assert!(asked.iter().all(|one| one.query == query), "{asked:?}");
-        // The tenant's own keys vouch for nobody then.
-        let usual = world.entra.token().key(world.entra.current_kid()).sign();
-        let answer = world.get(&usual).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        let entra = entra.own_signing_keys_of(demo::API_CLIENT_ID);
+        let builder = Core::builder(entra).client(demo::API_CLIENT_ID, Credential::secret("s"));
+        let errors = builder.build().unwrap_err().to_string();
+        assert!(errors.contains("own keys are of one tenant"), "{errors}");
     }
 }
 

@@ -5,6 +5,9 @@ use crate::config::Limits;
 
 mod silence;
 
+/// As long as it is by default.
+const DRAIN: Duration = Duration::from_secs(30);
+
 fn watches() -> Watches {
     Watches::new(&Limits::default())
 }
@@ -74,7 +77,7 @@ fn at_a_shutdown_a_first_request_has_as_long_as_its_head_and_another_a_second() 
     used.flushed();
     watches.later(9_500);
     new.touch();
-    watches.drain();
+    watches.drain(DRAIN);
     watches.later(1_500);
     for watch in [&old, &new, &used] {
         assert!(!watch.overdue.get());
@@ -87,9 +90,18 @@ fn at_a_shutdown_a_first_request_has_as_long_as_its_head_and_another_a_second() 
     watches.later(1);
     assert!(new.overdue.get());
 
+    // Nobody who says nothing keeps it for all of the time that there is.
+    let silent = watches.add();
+    silent.enter(Phase::Idle);
+    watches.drain(Duration::from_secs(5));
+    watches.later(5_000 - 1_500);
+    assert!(!silent.overdue.get());
+    watches.later(1);
+    assert!(silent.overdue.get());
+
     let come = watches.add();
     come.enter(Phase::Idle);
-    watches.drain();
+    watches.drain(DRAIN);
     come.begin(false);
     come.end();
     come.flushed();
@@ -202,7 +214,7 @@ fn li_07_at_a_shutdown_who_is_idle_has_a_second_and_an_answer_that_is_on_its_way
     slow.begin(false);
     // hyper has taken all of its answer, and not written all of it.
     slow.enter(Phase::Idle);
-    watches.drain();
+    watches.drain(DRAIN);
     watches.later(1_500);
     assert!(!idle.overdue.get());
     watches.later(1);

@@ -147,7 +147,7 @@ impl Watches {
             ending: Cell::new(None),
             draining: Cell::new(false),
             fresh: Cell::new(true),
-            awaited: Cell::new(false),
+            awaited: Cell::new(0),
             wants_upgrade: Cell::new(false),
             tunnel: RefCell::default(),
             waker: RefCell::new(None),
@@ -226,16 +226,18 @@ impl Watches {
 
     /// Tells every connection to end after the request that runs. Whoever has connected a moment ago has not
     /// done so for nothing, and may be on a machine that is busy: their first request has as long as its head
-    /// may take.
-    pub(crate) fn drain(&self) {
+    /// may take, but never all of what there is `within` which everything is to be over.
+    pub(crate) fn drain(&self, within: Duration) {
         let Timeouts { head, grace, .. } = self.clock.timeouts.get();
+        let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let within = within.saturating_sub(grace);
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
             watch.draining.set(true);
             let age = self.clock.now.get().saturating_sub(watch.since.get());
-            watch
-                .awaited
-                .set(watch.fresh.get() && age.saturating_add(grace) < head);
-            if watch.phase() == Phase::Idle && !watch.awaited.get() {
+            let is_awaited = watch.fresh.get() && age.saturating_add(grace) < head;
+            let until = head.min(age.saturating_add(within));
+            watch.awaited.set(if is_awaited { until } else { 0 });
+            if watch.phase() == Phase::Idle && !is_awaited {
                 watch.touch();
             }
             watch.wake();
@@ -266,8 +268,8 @@ impl Watch {
         let (idle, response) = self.own.get();
         let age = self.clock.now.get().saturating_sub(self.since.get());
         let limit = match self.phase.get() {
-            Phase::Idle if self.draining.get() && self.awaited.get() => {
-                limits.idle.min(limits.head)
+            Phase::Idle if self.draining.get() && self.awaited.get() > 0 => {
+                limits.idle.min(self.awaited.get())
             }
             // Not where the last answer is still on its way to a client that takes its time.
             Phase::Idle if self.draining.get() && !self.answering.get() => {

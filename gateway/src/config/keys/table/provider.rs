@@ -76,7 +76,7 @@ pub(super) const KEYS: &[Key] = &[
         environment: &["OBO_OWN_SIGNING_KEYS"],
         flag: "--own-signing-keys",
         value: "",
-        help: "Entra ID signs this application's tokens with keys of the application's own (claims are mapped for it): take those, which its documents have with ?appid=",
+        help: "Entra ID signs this application's tokens with keys of the application's own (claims are mapped for it): take those, which its documents have with ?appid=; only for users of the one tenant",
     },
     Key {
         name: "entra.allow_http_loopback",
