@@ -261,11 +261,10 @@ def the_tenants_file_works(engine):
     print("ok      compose.tenant.yaml, with the emulator for a tenant")
 
 
-def the_pod_works(engine):
-    """The pod of the base overlay in the demo's place: the emulator stays."""
-    remove(engine)
+def the_pod_works(engine, where, service):
+    """The pod of an overlay in the demo's place: the emulator stays."""
     folder = pathlib.Path(tempfile.mkdtemp(dir=engine.root))
-    file = pod.of_base(FOLDER.parent / "tools/deploy/venv/bin/kubectl", folder)
+    file = pod.of(FOLDER.parent / "tools/deploy/venv/bin/kubectl", where, folder)
     folder.chmod(0o755)
     engine.pods.append(file)
     engine.podman("play", "kube", file)
@@ -273,11 +272,13 @@ def the_pod_works(engine):
     until("the service's probe", lambda: get("http://127.0.0.1:8080/healthz")[0] == 200)
     alice_sees_hers(engine)
     assert get("http://127.0.0.1:8080/subscriptions")[0] == 401
-    for name in ("api-obo-gateway", "api-api"):
+    for name in ("api-obo-gateway", f"api-{service}"):
         info = json.loads(engine.podman("inspect", name).stdout)[0]
         assert info["State"]["Running"] and info["HostConfig"]["ReadonlyRootfs"] and not info["EffectiveCaps"], info
         assert info["Config"]["User"] in ("65532", "65532:65532"), info["Config"]["User"]
-    print("ok      the pod of deploy/kubernetes/base runs, gateway and service, and a request goes through it")
+    print(f"ok      the pod of deploy/kubernetes/{where} runs, gateway and service, and a request goes through it")
+    engine.podman("play", "kube", "--down", file)
+    engine.pods.remove(file)
 
 
 def nobody_writes(engine):
@@ -329,9 +330,11 @@ def main():
             nobody_writes(engine)
             the_end(engine)
             the_tenants_file_works(engine)
-            the_pod_works(engine)
+            remove(engine)
+            the_pod_works(engine, "base", "api")
+            the_pod_works(engine, "overlays/sidecar-patch", "my-api")
         except BaseException:
-            for name in engine.started + ["api-obo-gateway", "api-api"] * bool(engine.pods):
+            for name in engine.started + ["api-obo-gateway", "api-api", "api-my-api"] * bool(engine.pods):
                 print(f"---- {name}", engine.podman("logs", name, check=False))
             raise
         finally:

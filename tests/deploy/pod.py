@@ -1,7 +1,7 @@
-"""The pod of deploy/kubernetes/base, really run (podman kube play), against the emulator. What is changed for it,
+"""The pods of deploy/kubernetes/base and of overlays/sidecar-patch, really run (podman kube play), against the emulator. What is changed for it,
 and why: the gateway stands among the containers (this podman knows no native sidecars), the pod has the network of
 the test, images are those just built, and the credential is the emulator's secret, since nobody here issues tokens
-of service accounts. Probes are asked by the test: there is no kubelet."""
+of service accounts. The service that the patch is for is the demo's backend. Probes are asked by the test: there is no kubelet."""
 
 import pathlib
 import subprocess
@@ -13,16 +13,16 @@ IDS = {"tenant": "c0a70500-0000-4000-8000-000000000001", "client_id": "a9100000-
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
-def rendered(kubectl):
+def rendered(kubectl, where):
     text = subprocess.run(
-        [kubectl, "kustomize", ROOT / "deploy/kubernetes/base"], capture_output=True, text=True, check=True
+        [kubectl, "kustomize", ROOT / "deploy/kubernetes" / where], capture_output=True, text=True, check=True
     ).stdout
     return list(yaml.safe_load_all(text))
 
 
-def of_base(kubectl, folder):
-    """The file for podman, and the pod as it is in it."""
-    documents = rendered(kubectl)
+def of(kubectl, where, folder):
+    """The file for podman."""
+    documents = rendered(kubectl, where)
     template = next(d for d in documents if d["kind"] == "Deployment")["spec"]["template"]
     configuration = next(d for d in documents if d["kind"] == "ConfigMap")
     text = configuration["data"]["gateway.toml"]
@@ -44,9 +44,15 @@ def of_base(kubectl, folder):
     gateway = spec.pop("initContainers")[0]
     gateway.pop("restartPolicy")
     spec["containers"].append(gateway)
-    spec["containers"][0]["env"].append({"name": "ARM_URL", "value": "http://127.0.0.1:9401"})
+    service = spec["containers"][0]
+    # What base says of the backend; of a service of one's own the patch says nothing.
+    service["env"] = [
+        {"name": "DEMO_BACKEND_LISTEN", "value": "127.0.0.1:3000"},
+        {"name": "ARM_URL", "value": "http://127.0.0.1:9401"},
+    ]
     for container in spec["containers"]:
-        container["image"] = "localhost/" + container["image"].rsplit("/", 1)[-1].split(":")[0]
+        image = container["image"].rsplit("/", 1)[-1].split(":")[0]
+        container["image"] = "localhost/" + {"my-api": "demo-backend"}.get(image, image)
         container["imagePullPolicy"] = "Never"
         for field in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "ports"):
             container.pop(field, None)
