@@ -1,5 +1,5 @@
-"""The guides in docs/guides, and those of the app registrations: what they link to is there, the gateway takes each file
-that they show, which is the one of deploy/examples where they say so; code is that of an example that the tests compile, and the codes of
+"""The guides in docs/guides, and those of the app registrations: what they link to is there (as it is of the other pages), the
+gateway takes each file that they show, the files of a tenant lose nothing that register.sh wrote, which is the one of deploy/examples where they say so; code is that of an example that the tests compile, and the codes of
 troubleshooting.md are those of docs/errors.md, which a test compares with the code (UPDATE=1 writes them anew)."""
 
 import os
@@ -11,6 +11,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GUIDES = ROOT / "docs/guides"
 REGISTRATION = [ROOT / "docs/entra-setup.md", ROOT / "deploy/entra/README.md"]
+OTHERS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "crates").glob("*/README.md")]
+# As register.sh writes it.
+REGISTERED = "# written by register.sh\nAZURE_CLIENT_SECRET='of the ~API'\nDEMO_UI_CLIENT_SECRET='of.the-UI'\n"
 
 
 def codes():
@@ -48,21 +51,66 @@ def of_copies(name, text):
         if not path.is_file() or code not in path.read_text():
             yield f"{name}: this code is not that of {head.removeprefix('// ')}: {code.strip()}"
     # The file that is shown below a link to it, but for its head and the admin listener.
-    for link, block in re.findall(r"\((\.\./\.\./deploy/examples/\w+\.toml)\)[^`]*```toml\n(.*?)```", text, re.S):
+    for link, block in re.findall(r"\((\.\./\.\./deploy/examples/\w+\.toml)\)(?:(?!```).)*```toml\n(.*?)```", text, re.S):
         shown = [line for line in block.splitlines() if line]
         whole = [line for line in (GUIDES / link).read_text().splitlines() if line and not line.startswith("#")]
         if shown != [line for line in whole if line not in ("[admin]", 'listen = "127.0.0.1:9090"')]:
             yield f"{name}: its file is not {link}"
 
 
+def anchors(text):
+    """As GitHub makes them of headings."""
+    for heading in re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), re.M):
+        yield re.sub(r"[^\w\- ]", "", re.sub(r"\]\(.*?\)", "", heading).lower()).strip().replace(" ", "-")
+
+
+def of_links(name, text, folder):
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?[^)]*\)", text):
+        if "://" in link:
+            continue
+        there = text if not link else None
+        if link and not (folder / link).exists():
+            yield f"{name}: there is no {link}"
+        elif link.endswith(".md"):
+            there = (folder / link).read_text()
+        if anchor and there is not None and anchor not in anchors(there):
+            yield f"{name}: {link or 'this page'} has no heading {anchor}"
+
+
+def of_tenant(name, text):
+    """What makes the files of compose.tenant.yaml is run: an .env that is there stays, and its secrets come into their files."""
+    for block in re.findall(r"```sh\n(.*?)```", text, re.S):
+        if "deploy/env.example" not in block:
+            continue
+        for env in (None, REGISTERED):
+            with tempfile.TemporaryDirectory() as folder:
+                deploy = pathlib.Path(folder) / "deploy"
+                deploy.mkdir()
+                example = (ROOT / "deploy/env.example").read_text()
+                (deploy / "env.example").write_text(example)
+                if env:
+                    (deploy / ".env").write_text(env)
+                # Who owns the files afterwards, and the engine, are not of this machine.
+                lines = [line for line in block.splitlines() if not line.startswith(("sudo ", "docker "))]
+                done = subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=folder, capture_output=True, text=True)
+                if done.returncode:
+                    yield f"{name}: {done.stderr}"
+                elif (deploy / ".env").read_text() != (env or example):
+                    yield f"{name}: deploy/.env is overwritten"
+                elif env:
+                    for file, secret in (("api-secret", "of the ~API"), ("ui-secret", "of.the-UI")):
+                        path = deploy / "secrets" / file
+                        if not path.is_file() or path.read_text() != secret or path.stat().st_mode & 0o077:
+                            yield f"{name}: deploy/secrets/{file} is not the secret that register.sh wrote, for its owner alone"
+
+
 def of(name, text, folder=GUIDES):
     yield from of_copies(name, text)
-    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        if "://" not in link and not (folder / link).exists():
-            yield f"{name}: there is no {link}"
+    yield from of_links(name, text, folder)
+    yield from of_tenant(name, text)
     for path in re.findall(r"\bdeploy/[\w./-]*\w", text):
         # What the reader makes.
-        if path not in ("deploy/.env", "deploy/secrets") and not (ROOT / path).exists():
+        if not path.startswith(("deploy/.env", "deploy/secrets")) and not (ROOT / path).exists():
             yield f"{name}: there is no {path}"
     for block in re.findall(r"```toml\n(.*?)```", text, re.S):
         with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +129,9 @@ def of(name, text, folder=GUIDES):
 
 def problems():
     paths = [*sorted(GUIDES.glob("*.md")), *REGISTRATION]
-    return [problem for path in paths for problem in of(path.name, path.read_text(), path.parent)]
+    found = [problem for path in paths for problem in of(path.name, path.read_text(), path.parent)]
+    others = [path for path in OTHERS if path not in paths]
+    return found + [problem for path in others for problem in of_links(path.name, path.read_text(), path.parent)]
 
 
 def not_found():
@@ -90,7 +140,12 @@ def not_found():
         ("```rust\n// crates/tower-obo/examples/axum.rs\n    let app = 1;\n```", "this code is not that of crates/"),
         ("```rust\nlet app = 1;\n```", "this code is not that of let app"),
         ('[x](../../deploy/examples/mcp.toml)\n```toml\nlisten = "127.0.0.1:8080"\n```', "its file is not"),
+        ('[x](../../deploy/examples/mcp.toml), `x`:\n```toml\nlisten = "127.0.0.1:8080"\n```', "its file is not"),
         ("[x](nowhere.md)", "there is no nowhere.md"),
+        ("[x](kubernetes.md#nowhere)", "kubernetes.md has no heading nowhere"),
+        ("# Here\n[x](#nowhere)", "this page has no heading nowhere"),
+        ("```sh\ncp deploy/env.example deploy/.env\n```", "deploy/.env is overwritten"),
+        ("```sh\n[ -e deploy/.env ] || cp deploy/env.example deploy/.env\n```", "deploy/secrets/api-secret is not the secret"),
         ("see deploy/nowhere.yaml", "there is no deploy/nowhere.yaml"),
         ('```toml\nupsteam = "http://127.0.0.1:3000"\n```', "obo-gateway check"),
     ]

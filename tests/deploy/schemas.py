@@ -1,4 +1,4 @@
-"""Kubernetes' own schemas of its oldest and its newest version that we are for, strictly: a field that is
+"""Kubernetes' own schemas of the newest version and of one before the oldest that we are for, strictly: a field that is
 not there is an error. The Prometheus operator's kinds by the schemas of its definitions (crds/)."""
 
 import copy

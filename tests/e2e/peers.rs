@@ -4,6 +4,10 @@ use std::path::Path;
 
 const PAGE: &str = include_str!("../../docs/peers.md");
 
+/// What we do not have at all, by number: forward-auth and a token API, which the design leaves out. Whoever adds one
+/// takes it from here, and no row says ✗ only because nobody looked at it again.
+const MISSING: [&str; 2] = ["3", "4"];
+
 /// The last cell of every feature's row.
 fn ours() -> impl Iterator<Item = (&'static str, &'static str)> {
     PAGE.lines().filter_map(|line| {
@@ -21,10 +25,9 @@ fn every_feature_that_we_claim_leads_to_a_test_that_exists() {
     let mut claimed = 0;
     for (number, cell) in ours() {
         let Some(link) = cell.strip_prefix("[✓](") else {
-            let said = ["~ ", "✗"].iter().any(|sign| cell.starts_with(sign));
             assert!(
-                said,
-                "{number}: {cell:?} is neither a test nor ~ with a reason nor ✗"
+                cell.starts_with("~ ") || cell == "✗" && MISSING.contains(&number),
+                "{number}: {cell:?} is neither a test nor ~ with a reason nor ✗ for what is missing"
             );
             continue;
         };
