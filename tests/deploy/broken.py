@@ -3,6 +3,7 @@ from what deploy/ renders, so that nothing else is wrong with them."""
 
 import copy
 import json
+import re
 import subprocess
 
 import container
@@ -164,7 +165,12 @@ VALUES = [
     ("mode=sidecar,app.image=a:1,autoscaling.enabled=true", "app.resources.requests.cpu is needed"),
     ("serviceAccount.create=false", "serviceAccount.name is needed"),
     ("credential.audience=api://other", "credential.audience"),
+    ("entra.authority=https://login.microsoftonline.us", "credential.audience is api://AzureADTokenExchangeUSGov"),
+    ("entra.authority=https://login.partner.microsoftonline.cn/", "credential.audience is api://AzureADTokenExchangeChina"),
+    ("credential.audience=api://AzureADTokenExchangeChina", "credential.audience is api://AzureADTokenExchange in"),
     ("trustedProxies[0]=ingress", "trustedProxies"),
+    ("trustedProxies[0]=10.244.0.0/33", "trustedProxies"),
+    ("trustedProxies[0]=fd00::/129", "trustedProxies"),
     ("monitoring.labels.release=1", "monitoring.labels.release"),
     ("extraEnv[0].name=A,extraEnv[0].valueFrom.secretKeyRef.name=b", "extraEnv"),
     ("extraVolumes[0].name=a,extraVolumes[0].hostPath.path=b", "extraVolumes"),
@@ -172,15 +178,49 @@ VALUES = [
 ]
 
 
+# Values that are taken, and what is then rendered.
+TAKEN = [
+    ("trustedProxies[0]=10.244.0.0/16,trustedProxies[1]=fd00::/64,trustedProxies[2]=::1", '["10.244.0.0/16","fd00::/64","::1"]'),
+    ("entra.authority=https://login.microsoftonline.us,credential.audience=api://AzureADTokenExchangeUSGov", "USGov"),
+    # What an authority of one's own wants is its own affair.
+    ("entra.authority=https://entra.example.com,credential.audience=api://AzureADTokenExchangeChina", "China"),
+    # `--reuse-values` of a chart that did not have them.
+    ("serviceAccount.create=null", "kind: ServiceAccount"),
+    ("credential.audience=null", "audience: api://AzureADTokenExchange\n"),
+    # Kubernetes takes the limit for the request.
+    ("mode=sidecar,upstream=,app.image=a:1,autoscaling.enabled=true,app.resources.limits.cpu=1", "cpu: 1\n"),
+]
+# Values with another one of which there have to be new pods.
+RESTARTED = ("cacheMiB=64", "redis.url=rediss://cache:6380,redis.keySecretName=a", "trustedProxies[0]=10.244.7.3")
+
+
+def template(setting):
+    command = [*render.TEMPLATE, "--values", render.CHART / "ci/standalone.yaml", "--set", setting]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def values_that_fail():
+    for setting, said in TAKEN:
+        done = template(setting)
+        if done.returncode or said not in done.stdout:
+            yield f"the chart with {setting}: {done.stderr.strip() or f'{said!r} is not rendered'}"
+
+
+def values_without_new_pods():
+    def restart(setting):
+        return re.findall("obo-gateway/restart: .*", template(setting).stdout)
+
+    for setting in RESTARTED:
+        if not restart(setting) or restart(setting) == restart("replicas=2"):
+            yield f"the chart with {setting} makes no new pods"
+
+
 def values_that_pass():
     for setting, said in VALUES:
-        values = render.CHART / "ci/standalone.yaml"
-        done = subprocess.run(
-            [*render.TEMPLATE, "--values", values, "--set", setting], capture_output=True, text=True
-        )
+        done = template(setting)
         # The schema speaks of paths with slashes or with dots, by the version of helm.
         told = done.stderr.replace("/", ".")
-        if done.returncode == 0 or said not in told:
+        if done.returncode == 0 or said.replace("/", ".") not in told:
             yield f"the chart with {setting}: {done.stderr.strip() or 'rendered'}"
 
 
@@ -196,4 +236,5 @@ def not_found(rendered, check):
             missed.append(f"case {number} ({said!r}) of {source}: found {found or 'nothing'}")
     if not monitoring.dashboard(json.dumps({"panels": [{"title": "x", "targets": [{"expr": "sum(("}]}]})):
         missed.append("an expression of the dashboard that is no PromQL")
-    return missed + list(values_that_pass()) + units.not_found() + container.not_found() + examples.not_found() + guides.not_found() + entra.not_found()
+    missed += [*values_that_pass(), *values_that_fail(), *values_without_new_pods()]
+    return missed + units.not_found() + container.not_found() + examples.not_found() + guides.not_found() + entra.not_found()

@@ -22,6 +22,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
 {{- end }}
 
+{{- /* For whom the federated token is. `--reuse-values` of an older chart brings none. */ -}}
+{{- define "obo.audience" -}}
+{{ .Values.credential.audience | default "api://AzureADTokenExchange" }}
+{{- end }}
+
 {{- /* What no template can do without, each said by its name. */ -}}
 {{- define "obo.needed" -}}
 {{- $webhook := eq .Values.credential.kind "webhook" }}
@@ -32,8 +37,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (eq .Values.mode "standalone") .Values.app }}{{ fail "app is for mode sidecar" }}{{ end }}
 {{- if and (eq .Values.mode "sidecar") (not .Values.app) }}{{ fail "app is needed with mode sidecar: the service's container" }}{{ end }}
 {{- if and (eq .Values.mode "sidecar") .Values.app.ports }}{{ fail "app.ports: callers reach the gateway's port alone; the service listens on 127.0.0.1" }}{{ end }}
-{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}{{ fail "serviceAccount.name is needed where serviceAccount.create is false" }}{{ end }}
-{{- if and .Values.autoscaling.enabled (eq .Values.mode "sidecar") (not (dig "resources" "requests" "cpu" "" .Values.app)) }}{{ fail "app.resources.requests.cpu is needed with autoscaling, which goes by it" }}{{ end }}
+{{- if and (eq (toString .Values.serviceAccount.create) "false") (not .Values.serviceAccount.name) }}{{ fail "serviceAccount.name is needed where serviceAccount.create is false" }}{{ end }}
+{{- if and .Values.autoscaling.enabled (eq .Values.mode "sidecar") (not (or (dig "resources" "requests" "cpu" "" .Values.app) (dig "resources" "limits" "cpu" "" .Values.app))) }}{{ fail "app.resources.requests.cpu is needed with autoscaling, which goes by it" }}{{ end }}
+{{- if eq .Values.credential.kind "federated" }}
+{{- $audiences := dict "https://login.microsoftonline.us" "api://AzureADTokenExchangeUSGov" "https://login.partner.microsoftonline.cn" "api://AzureADTokenExchangeChina" "https://login.microsoftonline.com" "api://AzureADTokenExchange" "" "api://AzureADTokenExchange" }}
+{{- $wanted := get $audiences (.Values.entra.authority | default "" | trimSuffix "/" | lower) }}
+{{- if and $wanted (ne $wanted (include "obo.audience" .)) }}{{ fail (printf "credential.audience is %s in the cloud of entra.authority" $wanted) }}{{ end }}
+{{- end }}
 {{- if and .Values.redis.url (not .Values.redis.keySecretName) }}{{ fail "redis.keySecretName is needed with redis.url" }}{{ end }}
 {{- end }}
 
@@ -75,7 +85,7 @@ capabilities: { drop: [ALL] }
   projected:
     sources:
       - serviceAccountToken:
-          audience: {{ .Values.credential.audience }}
+          audience: {{ include "obo.audience" . }}
           expirationSeconds: 3600
           path: entra
 {{- else if eq .Values.credential.kind "secret" }}
