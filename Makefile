@@ -31,7 +31,7 @@ e2e: ## the end-to-end tests only
 	cargo test -p obo-tests --test e2e
 
 browser: ## the browser tests only
-	scripts/install-test-tools
+	scripts/install-test-tools browser
 	cargo test -p obo-tests --test browser
 
 interop: ## msal and azure-identity (Python, Node), unmodified, and the gateway against the emulator, and Keycloak; needs python3, node, java, mvn
@@ -42,7 +42,7 @@ conformance: ## suites that judge the gateway and take long: each script of scri
 	scripts/conformance/all
 
 screenshots: ## the pictures in docs/, taken anew by the browser tests
-	scripts/install-test-tools
+	scripts/install-test-tools browser
 	UPDATE_SCREENSHOTS=1 cargo test -p obo-tests --test browser
 
 errors-page: ## docs/errors.md, made anew from the table that the code uses
@@ -71,7 +71,8 @@ containers: ## images by the Dockerfile and the whole demo in them, without an e
 	scripts/install-test-tools
 	scripts/container-test
 
-cluster: ## overlays and chart in a real Kubernetes control plane, with kwok for nodes; needs go, and twenty minutes the first time
+cluster: ## overlays and chart in a real Kubernetes control plane, with kwok for nodes; needs etcd and Go 1.26, and twenty minutes the first time
+	scripts/install-test-tools go
 	scripts/cluster
 
 release: ## stripped programs, packed crates, bills of materials and checksums in target/dist; see RELEASING.md

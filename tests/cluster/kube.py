@@ -63,14 +63,18 @@ class Kube:
         return json.loads(self.kubectl("-n", namespace, "get", kind, name, "-o", "json").stdout)
 
     def rolled_out(self, namespace):
-        """Every Deployment, all its pods ready; how many of each."""
+        """Every Deployment, as soon as all its pods are ready; how many of each."""
+        return self.until(f"every pod of {namespace}", lambda: self.ready(namespace))
+
+    def ready(self, namespace):
+        """None where an autoscaler has raised a number after the roll-out was seen to be complete."""
         counts = {}
         for deployment in self.get(namespace, "deployments"):
             name = deployment["metadata"]["name"]
             self.kubectl("-n", namespace, "rollout", "status", f"deployment/{name}", f"--timeout={PATIENCE}s")
             status = self.one(namespace, "deployment", name)["status"]
             if not status.get("readyReplicas") or status["readyReplicas"] != status["replicas"]:
-                raise Failed(f"{name}: {status}")
+                return None
             counts[name] = status["readyReplicas"]
         return counts
 

@@ -28,6 +28,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+# What podman says of a command that is wrong, by whatever system it is given.
+OURS = re.compile(r"unknown (flag|shorthand)|invalid argument|image not known")
 COMMIT = "0123456789abcdef"
 # How long a service may take to come up, also on a machine that is busy.
 PATIENCE = 60
@@ -299,17 +301,21 @@ def the_end(engine):
 
 
 def allowed(engine):
-    """Whether this system starts a container as hardened as these. 125 is podman's own failure, not the program's."""
+    """Whether this system starts a container as hardened as these. 125 is podman's own failure, not the program's; what it
+    says of an image that is not there or of an option that it does not know is ours."""
+    engine.podman("image", "exists", "localhost/obo-gateway")
     done = engine.podman(
         "run", "--rm", "--pull", "never", "--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL",
         "--memory", "64m", "--pids-limit", "256", "localhost/obo-gateway", "--version", check=False,
     )  # fmt: skip
-    if done.returncode == 125:
+    if done.returncode == 125 and not OURS.search(done.stderr):
         said = f"SKIPPED: the container test: this system starts no containers: {done.stderr.strip()}"
         print(said, file=sys.stderr)
-        if os.environ.get("SKIPPED_LIST"):
-            with open(os.environ["SKIPPED_LIST"], "a") as file:
-                print(said, file=file)
+        # Who asked for this test alone has not seen it pass.
+        if not os.environ.get("SKIPPED_LIST"):
+            sys.exit(1)
+        with open(os.environ["SKIPPED_LIST"], "a") as file:
+            print(said, file=file)
         return False
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     return True

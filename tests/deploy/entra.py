@@ -1,7 +1,7 @@
-"""deploy/entra: the shell scripts by ShellCheck, the PowerShell by a parser (it is not run), the Terraform files' form."""
+"""deploy/entra: the shell scripts by ShellCheck, the PowerShell by a parser (it is not run). Nothing here looks at the
+Terraform files."""
 
 import pathlib
-import shutil
 import subprocess
 
 import tree_sitter
@@ -31,21 +31,12 @@ def of_powershell(name, text):
     return [f"{name}:{node.start_point[0] + 1}: it is not PowerShell from here on" for node in wrong(root)]
 
 
-def of_terraform(folder):
-    """Nothing where there is neither Terraform nor OpenTofu: it is about form only."""
-    program = shutil.which("terraform") or shutil.which("tofu")
-    if not program:
-        return []
-    done = subprocess.run([program, "fmt", "-check", "-no-color", folder], capture_output=True, text=True)
-    return [f"fmt: {line}" for line in (done.stdout if done.returncode != 3 else done.stdout + done.stderr).splitlines()]
-
-
 def problems():
     scripts = [*sorted(FOLDER.glob("*.sh")), ROOT / "scripts/entra-registration"]
     found = [problem for path in scripts for problem in of_shell(path.name, path.read_text())]
     for path in sorted(FOLDER.glob("*.ps1")):
         found += of_powershell(path.name, path.read_text())
-    return found + of_terraform(FOLDER / "terraform")
+    return found
 
 
 def not_found():
