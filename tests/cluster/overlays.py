@@ -58,11 +58,21 @@ def budget(kube):
     return "one of three pods may go at a time, and each is in a zone of its own"
 
 
-def patched(kube):
-    """The commands of docs/guides/kubernetes.md, on a Deployment with probes and hooks of its own that runs already."""
-    namespace = kube.namespace("patch")
+def bare(text):
+    """The Deployment without probes and hooks."""
+    documents = list(yaml.safe_load_all(text))
+    for document in documents:
+        for container in document["spec"].get("template", {}).get("spec", {}).get("containers", []):
+            for own in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+                container.pop(own)
+    return yaml.safe_dump_all(documents)
+
+
+def patched(kube, namespace, change=lambda text: text):
+    """The commands of docs/guides/kubernetes.md, on a Deployment that runs already, with probes and hooks of its own or none."""
+    kube.namespace(namespace)
     folder = ROOT / KUBERNETES / "overlays/sidecar-patch"
-    kube.apply(namespace, (folder / "my-api.yaml").read_text())
+    kube.apply(namespace, change((folder / "my-api.yaml").read_text()))
     kube.rolled_out(namespace)
     kube.until("my-api as it was", lambda: kube.endpoints(namespace, "my-api") == ({3000}, 2))
     own = "-n", namespace

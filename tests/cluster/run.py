@@ -95,7 +95,8 @@ def main():
         for overlay in overlays.OVERLAYS:
             report(f"kubectl apply --server-side, {overlay}", overlays.applied, kube, overlay)
         report("disruption budget and spread of standalone", overlays.budget, kube)
-        report("one patch on a Deployment that runs", overlays.patched, kube)
+        report("one patch on a Deployment that runs", overlays.patched, kube, "patch")
+        report("one patch on a Deployment without probes and hooks", overlays.patched, kube, "patch-bare", overlays.bare)
         for values in sorted(chart.CHART.glob("ci/*.yaml")):
             report(f"helm install --wait, {values.name}", chart.shape, kube, values.stem)
         report("the life of a release", chart.life, kube)

@@ -40,6 +40,7 @@ def everything():
         text = run(*TEMPLATE, "--values", values)
         rendered[f"chart with {values.name}"] = documents(text)
     rendered["sidecar.yaml by kubectl patch"] = patched()
+    rendered["sidecar.yaml by kubectl patch, of a service without probes and hooks"] = patched(bare=True)
     return rendered
 
 
@@ -53,11 +54,23 @@ def with_components(overlay):
         return documents(run("kubectl", "kustomize", folder))
 
 
-def patched():
+# What a service may have, or not, before it is patched.
+OWN = ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+
+
+def without_own(deployment):
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        for own in OWN:
+            container.pop(own)
+
+
+def patched(bare=False):
     """The service that is there already, by `kubectl patch` in place of kustomize."""
     folder = KUBERNETES / "overlays/sidecar-patch"
     made = [d for d in documents(run("kubectl", "kustomize", folder)) if d["kind"] == "ConfigMap"]
     for document in documents((folder / "my-api.yaml").read_text()):
+        if bare and document["kind"] == "Deployment":
+            without_own(document)
         patch = {"Deployment": "sidecar.yaml", "Service": "service.yaml"}[document["kind"]]
         done = subprocess.run(
             ["kubectl", "patch", "--local", "-f", "-", "--patch-file", folder / patch, "-o", "yaml"],
