@@ -169,12 +169,14 @@ impl Application {
         self.federated_credentials.push(credential);
     }
 
-    /// Whether it has nothing to prove itself with.
+    /// Whether it has nothing to prove itself with, and need not have: what Microsoft Graph registered is public only
+    /// where it says so.
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.secrets.is_empty()
             && self.certificates.is_empty()
             && self.federated_credentials.is_empty()
+            && !self.registration.is_confidential()
     }
 
     /// Whether `identifier` names this application as a resource. App ID URIs match without regard

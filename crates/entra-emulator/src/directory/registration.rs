@@ -60,6 +60,20 @@ impl Registration {
         self.passwords.iter().find(|one| one.secret == secret)
     }
 
+    /// Whether Graph made it, and neither as a fallback public client nor with an address of one.
+    pub(crate) fn is_confidential(&self) -> bool {
+        let Some(properties) = self.properties.as_ref().filter(|_| self.made.is_some()) else {
+            return false;
+        };
+        let sends_to = |platform: &str| {
+            let platform = properties.get(platform);
+            let uris = platform.and_then(|platform| platform["redirectUris"].as_array());
+            uris.is_some_and(|uris| !uris.is_empty())
+        };
+        let fallback = properties.get("isFallbackPublicClient") == Some(&Value::Bool(true));
+        !fallback && !sends_to("publicClient") && !sends_to("spa")
+    }
+
     /// What is known of this certificate.
     pub(crate) fn key(&self, thumbprint: &str) -> Option<&Key> {
         self.keys.iter().find(|one| one.thumbprint == thumbprint)

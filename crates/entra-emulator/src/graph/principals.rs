@@ -84,8 +84,9 @@ fn create(call: &Call<'_>) -> Result<Done, GraphError> {
                 ),
             ));
         }
-        app.registration.no_principal = false;
+        // Last: what is refused makes nothing.
         set(app, &written)?;
+        app.registration.no_principal = false;
         let app = app.clone();
         let shown = view::principal(&app, tenant, directory);
         Ok(Done::Made(call.with_context("servicePrincipals", shown)))

@@ -27,8 +27,16 @@ fn own(app: &mut Application, properties: &Map<String, Value>) {
         .iter()
         .flat_map(|platform| texts(&platform["redirectUris"]))
         .collect();
-    // Entra ID sends a browser back after sign-out wherever it would after sign-in.
-    app.post_logout_redirect_uris.clone_from(&app.redirect_uris);
+    // Entra ID sends a browser back after sign-out wherever it would after sign-in. The configuration has a list of its
+    // own for it, which Graph does not show, and what is there stays.
+    if app.registration.made.is_some() {
+        app.post_logout_redirect_uris.clear();
+    }
+    for uri in &app.redirect_uris {
+        if !app.post_logout_redirect_uris.contains(uri) {
+            app.post_logout_redirect_uris.push(uri.clone());
+        }
+    }
     app.known_client_applications = texts(&api["knownClientApplications"]);
     app.token_version = match api["requestedAccessTokenVersion"].as_i64() {
         Some(2) => TokenVersion::V2,

@@ -72,7 +72,7 @@ pub(super) fn check(
         &list(&before["appRoles"]),
         &list(&after["appRoles"]),
     )?;
-    required(app, after, directory)
+    required(app, before, after, directory)
 }
 
 /// Tenants allow what is unmistakably theirs, unless they say otherwise, and nothing twice.
@@ -182,14 +182,20 @@ fn kept(at: &str, before: &[Value], after: &[Value]) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// Stricter than Graph, which finds out at the sign-in: what is asked for is there.
+/// Stricter than Graph, which finds out at the sign-in: what is newly asked for is there. What was listed before may
+/// have been deleted since, and does not stand in the way of other changes.
 fn required(
     app: &Application,
+    before: &Map<String, Value>,
     after: &Map<String, Value>,
     directory: &Directory,
 ) -> Result<(), GraphError> {
     let at = "requiredResourceAccess";
+    let before = list(&before[at]);
     for one in list(&after[at]) {
+        if before.contains(&one) {
+            continue;
+        }
         let id = text(&one["resourceAppId"]);
         let resource = directory
             .application(&id)

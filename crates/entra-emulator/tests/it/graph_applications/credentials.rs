@@ -81,6 +81,32 @@ async fn secrets_are_shown_once_end_and_are_taken_away() {
 }
 
 #[tokio::test]
+async fn who_forgets_the_credential_is_told_so() {
+    let administrator = Administrator::start().await;
+    let callback = "http://localhost:7000/callback";
+    let web = json!({"displayName": "Made", "web": {"redirectUris": [callback]}});
+    let public = json!({"displayName": "Made", "publicClient": {"redirectUris": [callback]}});
+    let fallback = json!({"displayName": "Made", "isFallbackPublicClient": true});
+    for (body, refused) in [(web, 7_000_218), (public, 70_000), (fallback, 70_000)] {
+        let app = administrator.made("/applications", body.clone()).await;
+        let id = text(&app, "appId");
+        administrator
+            .made("/servicePrincipals", json!({"appId": id}))
+            .await;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", id),
+            ("code", "x"),
+            ("redirect_uri", callback),
+            ("code_verifier", "y"),
+        ];
+        let answer = token(&administrator.emulator, &form).await;
+        let codes = answer.body["error_codes"].to_string();
+        assert_eq!(codes, format!("[{refused}]"), "{body}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn certificates_are_kept_by_their_id_and_replaced_as_a_whole() {
     use base64::Engine as _;
 

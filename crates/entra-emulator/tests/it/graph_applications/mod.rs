@@ -458,3 +458,43 @@ async fn the_applications_of_the_configuration_are_shown_and_found() {
     let refused = administrator.send("DELETE", &path, Value::Null).await;
     assert_eq!(refused.status, 403, "{}", refused.body);
 }
+
+#[tokio::test]
+async fn a_permission_whose_resource_is_gone_stops_no_other_change() {
+    let administrator = Administrator::start().await;
+    let api = administrator.api().await;
+    let listed = |id: &str, scope: &str| json!({"resourceAppId": id, "resourceAccess": [{"id": scope, "type": "Scope"}]});
+    let gone = listed(text(&api, "appId"), SCOPE_ID);
+    let web = json!({"displayName": "Web", "requiredResourceAccess": [gone]});
+    let web = administrator.made("/applications", web).await;
+    let path = format!("/applications/{}", text(&api, "id"));
+    let deleted = administrator.send("DELETE", &path, Value::Null).await;
+    assert_eq!(deleted.status, 204);
+    administrator
+        .change(&web, json!({"displayName": "Renamed"}))
+        .await;
+    let azure = listed(demo::ARM_CLIENT_ID, ARM_SCOPE_ID);
+    administrator
+        .change(&web, json!({"requiredResourceAccess": [gone, azure]}))
+        .await;
+    let path = format!("/applications/{}", text(&web, "id"));
+    let another = listed(text(&api, "appId"), ARM_SCOPE_ID);
+    let body = json!({"requiredResourceAccess": [another]});
+    administrator
+        .refused(&path, body, 400, "Request_BadRequest", "has no application")
+        .await;
+}
+
+#[tokio::test]
+async fn a_change_leaves_the_sign_out_of_the_configuration_as_it_is() {
+    let administrator = Administrator::start().await;
+    let path = format!("/applications(appId='{}')", demo::UI_CLIENT_ID);
+    let web = administrator.get(&path).await.body;
+    administrator
+        .change(&web, json!({"displayName": "Renamed"}))
+        .await;
+    let directory = administrator.emulator.directory();
+    let web = directory.application(demo::UI_CLIENT_ID).unwrap();
+    let after_sign_out = demo::UI_POST_LOGOUT_REDIRECT_URI.to_owned();
+    assert!(web.post_logout_redirect_uris.contains(&after_sign_out));
+}

@@ -203,3 +203,27 @@ async fn without_the_permission_nothing_is_read_or_changed() {
         .clone();
     assert_eq!(api.secrets, [demo::API_CLIENT_SECRET]);
 }
+
+#[tokio::test]
+async fn a_service_principal_that_is_refused_is_not_made() {
+    let administrator = Administrator::start().await;
+    let app = administrator
+        .made("/applications", json!({"displayName": "Without principal"}))
+        .await;
+    let id = text(&app, "appId");
+    let order = json!({"appId": id, "accountEnabled": false});
+    administrator
+        .refused(
+            "/servicePrincipals",
+            order,
+            400,
+            "Request_BadRequest",
+            "no disabled",
+        )
+        .await;
+    let path = format!("/servicePrincipals(appId='{id}')");
+    assert_eq!(administrator.get(&path).await.status, 404);
+    administrator
+        .made("/servicePrincipals", json!({"appId": id}))
+        .await;
+}
