@@ -30,7 +30,11 @@ $ErrorActionPreference = 'Stop'
 
 $azureServiceManagement = '797f4846-ba00-4fd7-ba43-dac1f8f63013'
 $microsoftGraph = '00000003-0000-0000-c000-000000000000'
+# Among the tags of each application that was made here, and what the file says of one that was not.
+$mark = 'made-by-tower-obo-register'
+$foundHere = '# Found by its name, not made here:'
 $script:changes = 0
+$script:found = @()
 
 # What Azure CLI says, as objects.
 function Read-Az {
@@ -69,7 +73,15 @@ function Set-Principal([string] $AppId, [string] $Name) {
 }
 
 function Get-ScopeId([string] $Resource, [string] $Value) {
-    (Read-Az ad sp show --id $Resource).oauth2PermissionScopes | Where-Object value -EQ $Value | Select-Object -ExpandProperty id
+    # In a dry run its service principal may be one of the things that would be made.
+    if ($DryRun -and -not (Read-Az ad sp list --filter "appId eq '$Resource'")) { return "<id of $Value>" }
+    for ($try = 1; ; $try++) {
+        try { $principal = Read-Az ad sp show --id $Resource; break } catch { if ($try -ge 6) { throw } }
+        Start-Sleep -Seconds 5
+    }
+    $id = $principal.oauth2PermissionScopes | Where-Object value -EQ $Value | Select-Object -ExpandProperty id
+    if (-not $id) { throw "the application $Resource exposes no scope $Value in this tenant" }
+    $id
 }
 
 function Set-Permission([string] $AppId, [string] $Name, [string] $Resource, [string] $What, [string[]] $Ids) {
@@ -81,14 +93,16 @@ function Set-Permission([string] $AppId, [string] $Name, [string] $Resource, [st
     }
 }
 
-# A part of `api`, by way of a file: quotes in arguments are not the same in every shell.
-function Set-Api([string] $What, [string] $AppId, [hashtable] $Api) {
+function Set-Api([string] $What, [string] $AppId, [hashtable] $Api) { Set-App $What $AppId @{ api = $Api } }
+
+# What Azure CLI has no option for, by way of a file: quotes in arguments are not the same in every shell.
+function Set-App([string] $What, [string] $AppId, [hashtable] $Properties) {
     $app = Get-App $AppId
     $id = if ($app) { $app.id } else { '<object id>' }
     $graph = (Read-Az cloud show).endpoints.microsoftGraphResourceId.TrimEnd('/')
     $body = New-TemporaryFile
     try {
-        @{ api = $Api } | ConvertTo-Json -Depth 8 | Set-Content -Path $body
+        $Properties | ConvertTo-Json -Depth 8 | Set-Content -Path $body
         Invoke-Change $What @('rest', '--method', 'PATCH', '--url', "$graph/v1.0/applications/$id", '--resource', "$graph/",
             '--headers', 'Content-Type=application/json', '--body', "@$body") | Out-Null
     } finally { Remove-Item $body }
@@ -133,6 +147,24 @@ function Get-Setting([string] $Name) {
     }
 }
 
+# An application that is there is brought up to date, but it is not ours to remove unless the file knows that it is.
+function Add-Found([string] $AppId, [string] $Name, [string] $IdSetting) {
+    if ((Get-Setting $IdSetting) -ne $AppId) {
+        Write-Host "found  $Name  ${AppId}: it was there before, and $EnvFile does not know it"
+        $script:found += $AppId
+    } elseif ((Get-Content $EnvFile) -contains "$foundHere $AppId") {
+        $script:found += $AppId
+    }
+}
+
+# Other registrations that the file knows would lose their secrets with it.
+function Assert-OwnFile([string] $AppId, [string] $IdSetting) {
+    $known = Get-Setting $IdSetting
+    if ($known -and $known -ne $AppId -and (Read-Az ad app list --filter "appId eq '$known'")) {
+        throw "$EnvFile has the settings of another application, $known, and stays as it is: -EnvFile names another file"
+    }
+}
+
 function Get-Secret([string] $AppId, [string] $Name, [string] $IdSetting, [string] $Setting) {
     $known = Get-Setting $Setting
     if ($known -and (Get-Setting $IdSetting) -eq $AppId -and -not $NewSecret) { return $known }
@@ -147,17 +179,89 @@ function Get-Secret([string] $AppId, [string] $Name, [string] $IdSetting, [strin
 
 if (-not (Get-Command az -ErrorAction SilentlyContinue)) { throw 'Azure CLI (az) is not installed: https://learn.microsoft.com/cli/azure/install-azure-cli' }
 if ($Credential -eq 'certificate' -and -not ($Certificate -and (Test-Path $Certificate))) { throw '-Credential certificate needs -Certificate with a PEM file' }
+# What is written is read by shells, in single quotes.
+if ($Certificate -like "*'*") { throw 'the path of the certificate must have no quotes' }
+# The secrets will stand in this file and nowhere else: before anything is made it is known that they can.
+$envFolder = Split-Path $EnvFile
+if ((Test-Path $EnvFile -PathType Container) -or ($envFolder -and -not (Test-Path $envFolder -PathType Container))) {
+    throw "-EnvFile $EnvFile can't be written: its folder must be there"
+}
+$ownFile = (Test-Path $EnvFile) -and (Get-Item $EnvFile -Force).Length -gt 0
+if ($ownFile -and (Get-Content $EnvFile -TotalCount 1) -notmatch 'written by register.sh') {
+    throw "$EnvFile was not written by register.sh and stays as it is: -EnvFile names another file"
+}
 if ($Credential -eq 'federated' -and -not ($Issuer -and $Subject)) { throw '-Credential federated needs -Issuer and -Subject' }
 $UiUrl = $UiUrl.TrimEnd('/')
 try { $tenant = (Read-Az account show).tenantId } catch { throw 'nobody is signed in to Azure CLI: az login --tenant TENANT --allow-no-subscriptions' }
 Write-Host "tenant $tenant"
 
-# The API.
 $app = Find-App $ApiName
+$uiApp = Find-App $UiName
 $api = if ($app) { $app.appId } else { '<API>' }
+$ui = if ($uiApp) { $uiApp.appId } else { '' }
+if ($ownFile) {
+    if ((Get-Setting 'AZURE_TENANT_ID') -ne $tenant) {
+        throw "$EnvFile has the settings of another tenant, $(Get-Setting 'AZURE_TENANT_ID'), and stays as it is: -EnvFile names another file"
+    }
+    Assert-OwnFile $api 'AZURE_CLIENT_ID'
+    Assert-OwnFile $ui 'DEMO_UI_CLIENT_ID'
+}
+if ($app) { Add-Found $api $ApiName 'AZURE_CLIENT_ID' }
+if ($uiApp) { Add-Found $ui $UiName 'DEMO_UI_CLIENT_ID' }
+$uiSecret = if ($uiApp -and (Get-Setting 'DEMO_UI_CLIENT_ID') -eq $ui) { Get-Setting 'DEMO_UI_CLIENT_SECRET' }
+# The credential as the file has it, until it is made.
+$lines = @(if ($app -and (Get-Setting 'AZURE_CLIENT_ID') -eq $api) { "AZURE_CLIENT_SECRET='$(Get-Setting 'AZURE_CLIENT_SECRET')'" })
+$endpoints = (Read-Az cloud show).endpoints
+$script:written = $false
+
+# The settings. All in quotes: the file is read by shells.
+function Write-Settings {
+    $settings = @(
+        '# Settings of obo-gateway, demo-backend and demo-ui, written by register.sh. Keep it to yourself: secrets are in it.'
+        "AZURE_TENANT_ID='$tenant'"
+        "AZURE_AUTHORITY_HOST='$($endpoints.activeDirectory.TrimEnd('/'))'"
+        "ARM_URL='$($endpoints.resourceManager.TrimEnd('/'))'"
+        '# The gateway is the API.'
+        "AZURE_CLIENT_ID='$api'"
+        "OBO_SCOPE='access_as_user'"
+    ) + $lines + @(
+        '# The web app.'
+        "DEMO_UI_CLIENT_ID='$ui'"
+        "DEMO_UI_API_CLIENT_ID='$api'"
+        "DEMO_UI_PUBLIC_URL='$UiUrl'"
+        "DEMO_UI_CLIENT_SECRET='$uiSecret'"
+        '# For deploy/compose.tenant.yaml.'
+        "API_CLIENT_ID='$api'"
+        "UI_CLIENT_ID='$ui'"
+    ) + @($script:found | ForEach-Object { "$foundHere $_" })
+    $now = if (Test-Path $EnvFile) { (Get-Content $EnvFile) -join "`n" } else { '' }
+    if ($now -eq ($settings -join "`n")) { return }
+    if (-not $script:written) {
+        $script:written = $true
+        $script:changes++
+        if ($DryRun) { Write-Host "would  write $EnvFile" } else { Write-Host "       $EnvFile, for its owner alone" }
+    }
+    if ($DryRun) { return }
+    # Of a name that nobody else knows, and its owner's alone before anything is in it.
+    $aside = "$EnvFile.$([guid]::NewGuid())"
+    try {
+        New-Item -ItemType File -Path $aside | Out-Null
+        if ($IsWindows) {
+            & icacls $aside /inheritance:r /grant:r "$($env:USERNAME):F" | Out-Null
+        } else {
+            & chmod 600 $aside
+        }
+        $settings | Set-Content -Path $aside
+        Move-Item -Path $aside -Destination $EnvFile -Force
+    } finally { Remove-Item $aside -ErrorAction SilentlyContinue }
+}
+
+# The API.
 if (-not $app) {
     $made = Invoke-Change "the API $ApiName, with tokens of version 2" @('ad', 'app', 'create', '--display-name', $ApiName, '--sign-in-audience', 'AzureADMyOrg', '--requested-access-token-version', '2')
     if ($made) { $api = $made.appId }
+    Set-App "$api is marked as made here" $api @{ tags = @($mark) }
+    Write-Settings
 }
 Set-Principal $api $ApiName
 $app = Get-App $api
@@ -186,11 +290,13 @@ Set-Permission $api $ApiName $azureServiceManagement 'Azure Service Management, 
 
 # The web app.
 $callbacks = @("$UiUrl/account/callback", "$UiUrl/")
-$app = Find-App $UiName
-$ui = if ($app) { $app.appId } else { '<web app>' }
+$app = $uiApp
 if (-not $app) {
+    $ui = '<web app>'
     $made = Invoke-Change "the web app $UiName, sign-in at $($callbacks[0])" (@('ad', 'app', 'create', '--display-name', $UiName, '--sign-in-audience', 'AzureADMyOrg', '--web-redirect-uris') + $callbacks)
     if ($made) { $ui = $made.appId }
+    Set-App "$ui is marked as made here" $ui @{ tags = @($mark) }
+    Write-Settings
 } else {
     $missing = @($callbacks | Where-Object { $_ -notin $app.web.redirectUris })
     if ($missing.Count -gt 0) {
@@ -207,12 +313,12 @@ $app = Get-App $api
 $known = @(if ($app) { $app.api.knownClientApplications })
 if ($ui -notin $known) { Set-Api "$ApiName knows ${UiName}: one consent covers both" $api @{ knownClientApplications = $known + @($ui) } }
 
-# Credentials.
-$lines = @()
+# Credentials. Each secret is written as soon as it is there: nobody can read it again.
 switch ($Credential) {
     'secret' {
         $secret = Get-Secret $api $ApiName 'AZURE_CLIENT_ID' 'AZURE_CLIENT_SECRET'
         $lines = @("AZURE_CLIENT_SECRET='$secret'")
+        Write-Settings
     }
     'certificate' {
         $own = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Resolve-Path $Certificate).Path)
@@ -222,11 +328,24 @@ switch ($Credential) {
         $lines = @('# The same file with its private key.', "OBO_CLIENT_CERTIFICATE='$((Resolve-Path $Certificate).Path)'")
     }
     'federated' {
-        $there = @(if ($app) { Read-Az ad app federated-credential list --id $api | Where-Object { $_.issuer -eq $Issuer -and $_.subject -eq $Subject -and $_.audiences -contains $Audience } })
-        if ($there.Count -eq 0) {
+        $there = @(if ($app) { Read-Az ad app federated-credential list --id $api | Where-Object { $_.issuer -eq $Issuer -and $_.subject -eq $Subject } })
+        # Issuer and subject are there once, and the name is, too: another cluster has the same subjects.
+        if ($there.Count -gt 0 -and $there[0].audiences -notcontains $Audience) {
             $body = New-TemporaryFile
             try {
-                @{ name = $Subject -replace '[^A-Za-z0-9]', '-'; issuer = $Issuer; subject = $Subject; audiences = @($Audience) } | ConvertTo-Json | Set-Content -Path $body
+                @{ audiences = @($Audience) } | ConvertTo-Json | Set-Content -Path $body
+                Invoke-Change "audience of $Subject at ${ApiName}: $Audience" @('ad', 'app', 'federated-credential', 'update', '--id', $api,
+                    '--federated-credential-id', $there[0].id, '--parameters', "@$body") | Out-Null
+            } finally { Remove-Item $body }
+        }
+        if ($there.Count -eq 0) {
+            $text = [System.Text.Encoding]::UTF8.GetBytes("$Issuer`n$Subject")
+            $hash = [System.Convert]::ToHexString([System.Security.Cryptography.SHA256]::HashData($text)).ToLowerInvariant().Substring(0, 12)
+            $slug = $Subject -replace '[^A-Za-z0-9]', '-'
+            $slug = $slug.Substring(0, [Math]::Min(107, $slug.Length))
+            $body = New-TemporaryFile
+            try {
+                @{ name = "$slug-$hash"; issuer = $Issuer; subject = $Subject; audiences = @($Audience) } | ConvertTo-Json | Set-Content -Path $body
                 Invoke-Change "federated credential of ${ApiName}: $Subject" @('ad', 'app', 'federated-credential', 'create', '--id', $api, '--parameters', "@$body") | Out-Null
             } finally { Remove-Item $body }
         }
@@ -234,49 +353,15 @@ switch ($Credential) {
     }
 }
 $uiSecret = Get-Secret $ui $UiName 'DEMO_UI_CLIENT_ID' 'DEMO_UI_CLIENT_SECRET'
+Write-Settings
 
+# Last, since it needs more rights than the rest.
 if ($AdminConsent) {
     Set-Consent $ui $UiName $api $ApiName @('access_as_user')
     Set-Consent $ui $UiName $microsoftGraph 'Microsoft Graph' @('openid', 'profile', 'offline_access')
     Set-Consent $api $ApiName $azureServiceManagement 'Azure Service Management' @('user_impersonation')
 }
 
-# The settings.
-$endpoints = (Read-Az cloud show).endpoints
-$settings = @(
-    '# Settings of obo-gateway, demo-backend and demo-ui, written by register.sh. Keep it to yourself: secrets are in it.'
-    "AZURE_TENANT_ID=$tenant"
-    "AZURE_AUTHORITY_HOST=$($endpoints.activeDirectory.TrimEnd('/'))"
-    "ARM_URL=$($endpoints.resourceManager.TrimEnd('/'))"
-    '# The gateway is the API.'
-    "AZURE_CLIENT_ID=$api"
-    'OBO_SCOPE=access_as_user'
-) + $lines + @(
-    '# The web app.'
-    "DEMO_UI_CLIENT_ID=$ui"
-    "DEMO_UI_API_CLIENT_ID=$api"
-    "DEMO_UI_PUBLIC_URL=$UiUrl"
-    "DEMO_UI_CLIENT_SECRET='$uiSecret'"
-    '# For deploy/compose.tenant.yaml.'
-    "API_CLIENT_ID=$api"
-    "UI_CLIENT_ID=$ui"
-)
-$now = if (Test-Path $EnvFile) { (Get-Content $EnvFile) -join "`n" } else { '' }
-if ($now -ne ($settings -join "`n")) {
-    $script:changes++
-    if ($DryRun) {
-        Write-Host "would  write $EnvFile"
-    } else {
-        Write-Host "       $EnvFile, for its owner alone"
-        New-Item -ItemType File -Path $EnvFile -Force | Out-Null
-        if ($IsWindows) {
-            & icacls $EnvFile /inheritance:r /grant:r "$($env:USERNAME):F" | Out-Null
-        } else {
-            & chmod 600 $EnvFile
-        }
-        $settings | Set-Content -Path $EnvFile
-    }
-}
 Write-Host "$ApiName  $api"
 Write-Host "$UiName  $ui"
 if ($DryRun) {

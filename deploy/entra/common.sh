@@ -5,10 +5,15 @@
 # Client ids of Microsoft's own, the same in every tenant and cloud.
 readonly AZURE_SERVICE_MANAGEMENT=797f4846-ba00-4fd7-ba43-dac1f8f63013
 readonly MICROSOFT_GRAPH=00000003-0000-0000-c000-000000000000
+# Among the tags of each application that register.sh made: what has it not is never removed.
+readonly MARK=made-by-tower-obo-register
+# What the file says of an application that was there before; cleanup.sh leaves it.
+readonly FOUND_HERE='# Found by its name, not made here:'
 
 api_name=tower-obo-api
 ui_name=tower-obo-ui
 dry_run=false
+env_file='' tenant='' graph=''
 changes=0
 
 fail() {
@@ -55,6 +60,23 @@ find_app() { # NAME
     *$'\n'*) fail "several applications are called '$1' ($(printf '%s' "$found" | tr '\n' ' ')): rename or remove all but one, or give another name" ;;
     esac
     printf '%s' "$found"
+}
+
+# One setting of the file that is there; quotes are its form, not its value.
+setting() { # NAME
+    [ -r "$env_file" ] || return 0
+    sed -n "s/^$1=//p" "$env_file" | tail -n 1 | sed "s/^'\(.*\)'\$/\1/"
+}
+
+# That register.sh wrote the file, by its first line.
+is_ours() { [ -f "$env_file" ] && head -n 1 "$env_file" | grep -q 'written by register.sh'; }
+
+# That the tenant has an application of this client id.
+is_there() { # CLIENT_ID
+    local found
+    found=$(az ad app list --filter "appId eq '$1'" --query '[].appId' --output tsv) ||
+        fail "it can't be found out whether the application $1 is there"
+    [ -n "$found" ]
 }
 
 # Says a change, and in a dry run the command that would make it.

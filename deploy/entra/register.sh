@@ -19,7 +19,7 @@ register.sh [OPTION]...   make the app registrations of the API and the web app,
   --subject NAME         whom: system:serviceaccount:NAMESPACE:NAME (federated)
   --audience NAME        audience of those tokens [default: api://AzureADTokenExchange]
   --admin-consent        consent for everybody of the tenant; an administrator may
-  --env FILE             where the settings of gateway and web app go [default: deploy/.env]
+  --env FILE             where the settings of gateway and web app go [default: deploy/.env]; never one of somebody else
   --new-secret           make new client secrets; the old ones stay good until they end
   --dry-run              say what would be done, and do nothing
   --help                 this text
@@ -63,6 +63,8 @@ case $credential in
 secret) ;;
 certificate)
     [ -r "$certificate" ] || usage_error "--credential certificate needs --certificate with a PEM file that can be read"
+    certificate=$(cd "$(dirname -- "$certificate")" && pwd)/${certificate##*/}
+    plain 'the path of the certificate' "$certificate"
     command -v openssl >/dev/null || fail 'openssl is not installed, by which the certificate is read'
     thumbprint=$(openssl x509 -in "$certificate" -noout -fingerprint -sha1 2>/dev/null) || fail "$certificate holds no certificate in PEM"
     thumbprint=$(printf '%s' "${thumbprint#*=}" | tr -d ':')
@@ -74,13 +76,16 @@ federated)
     ;;
 *) usage_error "--credential is secret, certificate or federated, not $credential" ;;
 esac
+# The secrets will stand in this file and nowhere else: before anything is made it is known that they can.
+env_folder=$(dirname -- "$env_file")
+if [ ! -d "$env_folder" ] || [ ! -w "$env_folder" ] || [ -d "$env_file" ]; then
+    usage_error "--env $env_file can't be written: its folder must be there and be yours to write in"
+fi
+if [ -s "$env_file" ]; then
+    [ -r "$env_file" ] || usage_error "--env $env_file can't be read"
+    is_ours || usage_error "$env_file was not written by register.sh and stays as it is: --env names another file"
+fi
 need_az
-
-# One setting of the file that is there; quotes are its form, not its value.
-setting() { # NAME
-    [ -r "$env_file" ] || return 0
-    sed -n "s/^$1=//p" "$env_file" | tail -n 1 | sed "s/^'\(.*\)'\$/\1/"
-}
 
 # Something of an application, one value a line.
 of_app() { # CLIENT_ID JMESPATH
@@ -96,6 +101,27 @@ make_app() { # WHAT PLACEHOLDER ARGUMENT...
     announce "$what" az ad app create "$@"
     made=$placeholder
     $dry_run || made=$(patiently az ad app create "$@" --query appId --output tsv)
+    # Azure CLI has no option for tags.
+    patch_app "$made is marked as made here" "$made" "{\"tags\":[\"$MARK\"]}"
+}
+
+# An application that is there is brought up to date, but it is not ours to remove unless the file knows that it is.
+found_app() { # CLIENT_ID NAME ID_SETTING
+    if [ "$(setting "$3")" != "$1" ]; then
+        say "found  $2  $1: it was there before, and $env_file does not know it"
+        found_apps+=("$1")
+    elif grep -qxF -- "$FOUND_HERE $1" "$env_file"; then
+        found_apps+=("$1")
+    fi
+}
+
+# Other registrations that the file knows would lose their secrets with it.
+not_of_others() { # CLIENT_ID ID_SETTING
+    local known
+    known=$(setting "$2")
+    if [ -n "$known" ] && [ "$known" != "$1" ] && is_there "$known"; then
+        usage_error "$env_file has the settings of another application, $known, and stays as it is: --env names another file"
+    fi
 }
 
 # The service principal of an application: without one nobody can use it in this tenant.
@@ -112,22 +138,36 @@ permissions() { # CLIENT_ID NAME RESOURCE WHAT ID...
     shift 4
     listed=$(of_app "$app" "requiredResourceAccess[?resourceAppId=='$resource'].resourceAccess[].id")
     for id in "$@"; do
-        case $listed in *"$id"*) ;; *) missing+=("$id=Scope") ;; esac
+        case $'\n'$listed$'\n' in *$'\n'"$id"$'\n'*) ;; *) missing+=("$id=Scope") ;; esac
     done
     [ ${#missing[@]} -eq 0 ] ||
         change "permission of $name: $what" az ad app permission add --id "$app" --api "$resource" --api-permissions "${missing[@]}"
 }
 
+# The id of a scope. To be assigned, not to be passed on as an argument: only so a failure ends the run.
 scope_of() { # RESOURCE VALUE
-    az ad sp show --id "$1" --query "oauth2PermissionScopes[?value=='$2'].id | [0]" --output tsv
+    local id
+    if $dry_run; then
+        id=$(az ad sp list --filter "appId eq '$1'" --query '[].id' --output tsv)
+        # Its service principal is one of the things that would be made.
+        if [ -z "$id" ]; then
+            printf '<id of %s>' "$2"
+            return
+        fi
+    fi
+    id=$(patiently az ad sp show --id "$1" --query "oauth2PermissionScopes[?value=='$2'].id | [0]" --output tsv)
+    [ -n "$id" ] || fail "the application $1 exposes no scope $2 in this tenant"
+    printf '%s' "$id"
 }
 
 # A part of `api`, which Azure CLI has no option for.
-write_api() { # WHAT CLIENT_ID JSON
+write_api() { patch_app "$1" "$2" "{\"api\":{$3}}"; } # WHAT CLIENT_ID JSON
+
+patch_app() { # WHAT CLIENT_ID JSON
     local id='<object id>'
     case $2 in '<'*) ;; *) id=$(of_app "$2" id) ;; esac
     change "$1" az rest --method PATCH --url "${graph%/}/v1.0/applications/$id" --resource "$graph" \
-        --headers 'Content-Type=application/json' --body "{\"api\":{$3}}"
+        --headers 'Content-Type=application/json' --body "$3"
 }
 
 # A JSON list as Azure CLI gives it, with one more in it.
@@ -137,6 +177,8 @@ with() { # LIST ONE
     *) printf '%s,%s]' "${1%]*}" "$2" ;;
     esac
 }
+
+short_hash() { { sha256sum 2>/dev/null || shasum -a 256; } | cut -c 1-12; }
 
 guid() { { uuidgen 2>/dev/null || cat /proc/sys/kernel/random/uuid; } | tr '[:upper:]' '[:lower:]'; }
 
@@ -188,13 +230,86 @@ client_secret() { # CLIENT_ID NAME ID_SETTING SETTING
 }
 
 say "tenant $tenant"
+api=$(find_app "$api_name")
+ui=$(find_app "$ui_name")
+if [ -s "$env_file" ]; then
+    known=$(setting AZURE_TENANT_ID)
+    [ "$known" = "$tenant" ] ||
+        usage_error "$env_file has the settings of another tenant, $known, and stays as it is: --env names another file"
+    not_of_others "$api" AZURE_CLIENT_ID
+    not_of_others "$ui" DEMO_UI_CLIENT_ID
+fi
+found_apps=()
+[ -z "$api" ] || found_app "$api" "$api_name" AZURE_CLIENT_ID
+[ -z "$ui" ] || found_app "$ui" "$ui_name" DEMO_UI_CLIENT_ID
+# What the file has of these applications.
+api_secret='' ui_secret=''
+[ -z "$api" ] || [ "$(setting AZURE_CLIENT_ID)" != "$api" ] || api_secret=$(setting AZURE_CLIENT_SECRET)
+[ -z "$ui" ] || [ "$(setting DEMO_UI_CLIENT_ID)" != "$ui" ] || ui_secret=$(setting DEMO_UI_CLIENT_SECRET)
+
+# The settings. All in quotes: the file is read by shells.
+settings() {
+    local id
+    cat <<END
+# Settings of obo-gateway, demo-backend and demo-ui, written by register.sh. Keep it to yourself: secrets are in it.
+AZURE_TENANT_ID='$tenant'
+AZURE_AUTHORITY_HOST='${authority%/}'
+ARM_URL='${arm%/}'
+# The gateway is the API.
+AZURE_CLIENT_ID='$api'
+OBO_SCOPE='access_as_user'
+END
+    case $credential in
+    secret) printf "AZURE_CLIENT_SECRET='%s'\n" "$api_secret" ;;
+    certificate) printf "# With its private key.\nOBO_CLIENT_CERTIFICATE='%s'\n" "$certificate" ;;
+    federated) printf "# Where the token of the service account is.\nOBO_FEDERATED_TOKEN_FILE='%s'\n" "$token_file" ;;
+    esac
+    cat <<END
+# The web app.
+DEMO_UI_CLIENT_ID='$ui'
+DEMO_UI_API_CLIENT_ID='$api'
+DEMO_UI_PUBLIC_URL='$ui_url'
+DEMO_UI_CLIENT_SECRET='$ui_secret'
+# For deploy/compose.tenant.yaml.
+API_CLIENT_ID='$api'
+UI_CLIENT_ID='$ui'
+END
+    for id in ${found_apps[@]+"${found_apps[@]}"}; do
+        printf '%s %s\n' "$FOUND_HERE" "$id"
+    done
+}
+authority=$(az cloud show --query endpoints.activeDirectory --output tsv)
+arm=$(az cloud show --query endpoints.resourceManager --output tsv)
+token_file=$(setting OBO_FEDERATED_TOKEN_FILE)
+token_file=${token_file:-/var/run/secrets/azure/tokens/azure-identity-token}
+
+written_before=false written_aside=''
+trap '[ -z "$written_aside" ] || rm -f -- "$written_aside"' EXIT
+write_settings() {
+    local written
+    written=$(settings)
+    if [ -f "$env_file" ] && [ "$written" = "$(cat "$env_file")" ]; then
+        return
+    fi
+    if ! $written_before; then
+        written_before=true
+        changes=$((changes + 1))
+        if $dry_run; then say "would  write $env_file"; else say "       $env_file, for its owner alone"; fi
+    fi
+    if $dry_run; then return; fi
+    # Of a name that nobody else knows, and its owner's alone from the start.
+    written_aside=$(mktemp "$env_file.XXXXXX")
+    printf '%s\n' "$written" >"$written_aside"
+    mv -- "$written_aside" "$env_file"
+    written_aside=''
+}
 
 # The API.
-api=$(find_app "$api_name")
 if [ -z "$api" ]; then
     make_app "the API $api_name, with tokens of version 2" '<API>' --display-name "$api_name" \
         --sign-in-audience AzureADMyOrg --requested-access-token-version 2
     api=$made
+    write_settings
 fi
 principal "$api" "$api_name"
 version=$(of_app "$api" api.requestedAccessTokenVersion)
@@ -222,16 +337,16 @@ if [ -z "$scope" ]; then
         \"userConsentDescription\": \"Allow the application to access $api_name on your behalf.\"}")"
 fi
 principal "$AZURE_SERVICE_MANAGEMENT" 'Azure Service Management'
-permissions "$api" "$api_name" "$AZURE_SERVICE_MANAGEMENT" 'Azure Service Management, user_impersonation' \
-    "$(scope_of "$AZURE_SERVICE_MANAGEMENT" user_impersonation)"
+impersonation=$(scope_of "$AZURE_SERVICE_MANAGEMENT" user_impersonation)
+permissions "$api" "$api_name" "$AZURE_SERVICE_MANAGEMENT" 'Azure Service Management, user_impersonation' "$impersonation"
 
 # The web app.
 callbacks=("$ui_url/account/callback" "$ui_url/")
-ui=$(find_app "$ui_name")
 if [ -z "$ui" ]; then
     make_app "the web app $ui_name, sign-in at ${callbacks[0]}" '<web app>' --display-name "$ui_name" \
         --sign-in-audience AzureADMyOrg --web-redirect-uris "${callbacks[@]}"
     ui=$made
+    write_settings
 else
     redirects=$(of_app "$ui" 'web.redirectUris[]')
     missing=()
@@ -247,7 +362,8 @@ principal "$ui" "$ui_name"
 permissions "$ui" "$ui_name" "$api" "$api_name, access_as_user" "$scope"
 openid=()
 for permission in openid profile offline_access; do
-    openid+=("$(scope_of "$MICROSOFT_GRAPH" $permission)")
+    id=$(scope_of "$MICROSOFT_GRAPH" $permission)
+    openid+=("$id")
 done
 permissions "$ui" "$ui_name" "$MICROSOFT_GRAPH" 'Microsoft Graph, openid profile offline_access' "${openid[@]}"
 
@@ -259,12 +375,12 @@ case $known in
 *) write_api "$api_name knows $ui_name: one consent covers both" "$api" "\"knownClientApplications\":$(with "$known" "\"$ui\"")" ;;
 esac
 
-# Credentials.
-api_secret=''
+# Credentials. Each secret is written as soon as it is there: nobody can read it again.
 case $credential in
 secret)
     client_secret "$api" "$api_name" AZURE_CLIENT_ID AZURE_CLIENT_SECRET
     api_secret=$secret
+    write_settings
     ;;
 certificate)
     registered=$(of_app "$api" 'keyCredentials[].customKeyIdentifier')
@@ -283,11 +399,17 @@ federated)
     there=''
     case $api in '<'*) ;; *)
         there=$(az ad app federated-credential list --id "$api" \
-            --query "[?issuer=='$issuer' && subject=='$subject' && audiences[0]=='$audience'].name" --output tsv)
+            --query "[?issuer=='$issuer' && subject=='$subject'].[id, audiences[0]] | [0]" --output tsv)
+        there=${there//[$'\t\n']/ }
         ;;
     esac
-    if [ -z "$there" ]; then
-        name=$(printf '%s' "$subject" | tr -c 'A-Za-z0-9\n' '-' | cut -c 1-120)
+    # Issuer and subject are there once, and the name is, too: another cluster has the same subjects.
+    if [ -n "$there" ]; then
+        [ "${there#* }" = "$audience" ] ||
+            change "audience of $subject at $api_name: $audience" az ad app federated-credential update --id "$api" \
+                --federated-credential-id "${there%% *}" --parameters "{\"audiences\":[\"$audience\"]}"
+    else
+        name=$(printf '%s' "$subject" | tr -c 'A-Za-z0-9\n' '-' | cut -c 1-107)-$(printf '%s\n%s' "$issuer" "$subject" | short_hash)
         change "federated credential of $api_name: $subject" az ad app federated-credential create --id "$api" --parameters \
             "{\"name\":\"$name\",\"issuer\":\"$issuer\",\"subject\":\"$subject\",\"audiences\":[\"$audience\"]}"
     fi
@@ -295,62 +417,16 @@ federated)
 esac
 client_secret "$ui" "$ui_name" DEMO_UI_CLIENT_ID DEMO_UI_CLIENT_SECRET
 ui_secret=$secret
+write_settings
+# What others could read is no place for a secret, whoever made the file.
+$dry_run || chmod 600 "$env_file"
 
+# Last, since it needs more rights than the rest.
 if $consent; then
     consent_for_all "$ui" "$ui_name" "$api" "$api_name" access_as_user
     consent_for_all "$ui" "$ui_name" "$MICROSOFT_GRAPH" 'Microsoft Graph' openid profile offline_access
     consent_for_all "$api" "$api_name" "$AZURE_SERVICE_MANAGEMENT" 'Azure Service Management' user_impersonation
 fi
-
-# The settings.
-settings() {
-    local authority arm
-    authority=$(az cloud show --query endpoints.activeDirectory --output tsv)
-    arm=$(az cloud show --query endpoints.resourceManager --output tsv)
-    cat <<END
-# Settings of obo-gateway, demo-backend and demo-ui, written by register.sh. Keep it to yourself: secrets are in it.
-AZURE_TENANT_ID=$tenant
-AZURE_AUTHORITY_HOST=${authority%/}
-ARM_URL=${arm%/}
-# The gateway is the API.
-AZURE_CLIENT_ID=$api
-OBO_SCOPE=access_as_user
-END
-    case $credential in
-    secret) printf "AZURE_CLIENT_SECRET='%s'\n" "$api_secret" ;;
-    certificate) printf "# With its private key.\nOBO_CLIENT_CERTIFICATE='%s'\n" "$(cd "$(dirname "$certificate")" && pwd)/${certificate##*/}" ;;
-    federated) printf "# Where the token of the service account is.\nOBO_FEDERATED_TOKEN_FILE='%s'\n" "$(federated_file)" ;;
-    esac
-    cat <<END
-# The web app.
-DEMO_UI_CLIENT_ID=$ui
-DEMO_UI_API_CLIENT_ID=$api
-DEMO_UI_PUBLIC_URL=$ui_url
-DEMO_UI_CLIENT_SECRET='$ui_secret'
-# For deploy/compose.tenant.yaml.
-API_CLIENT_ID=$api
-UI_CLIENT_ID=$ui
-END
-}
-federated_file() {
-    local there
-    there=$(setting OBO_FEDERATED_TOKEN_FILE)
-    printf '%s' "${there:-/var/run/secrets/azure/tokens/azure-identity-token}"
-}
-
-written=$(settings)
-if [ ! -f "$env_file" ] || [ "$written" != "$(cat "$env_file")" ]; then
-    changes=$((changes + 1))
-    if $dry_run; then
-        say "would  write $env_file"
-    else
-        say "       $env_file, for its owner alone"
-        (umask 077 && printf '%s\n' "$written" >"$env_file.new")
-        mv "$env_file.new" "$env_file"
-    fi
-fi
-# What others could read is no place for a secret, whoever made the file.
-$dry_run || chmod 600 "$env_file"
 
 say "$api_name  $api"
 say "$ui_name  $ui"

@@ -108,7 +108,8 @@ def run(*command, expected=0, **variables):
 def secrets():
     with contextlib.suppress(FileNotFoundError):
         for line in ENV.read_text().splitlines():
-            if "_SECRET=" in line:
+            # That of a run which ended half way is empty.
+            if "_SECRET=" in line and not line.endswith("=''"):
                 yield line.partition("=")[2].strip("'")
 
 
@@ -158,6 +159,16 @@ def listing():
     for app in all_of["applications"]:
         app["federated"] = call("GET", f"applications/{app['id']}/federatedIdentityCredentials")["value"]
     return all_of
+
+
+def az_that(name, *cases):
+    """The PATH of an Azure CLI that answers otherwise where its arguments are so."""
+    folder = FOLDER / name
+    folder.mkdir()
+    text = "".join(f"{pattern}) {commands} ;;\n" for pattern, commands in cases)
+    (folder / "az").write_text(f'#!/bin/sh\ncase "$*" in\n{text}esac\nexec {TOOLS}/az "$@"\n')
+    (folder / "az").chmod(0o755)
+    return f"{folder}:{PATH}"
 
 
 def unchanged(before):
@@ -224,9 +235,14 @@ def what_is_wrong_is_said():
         (["--credential", "password"], "secret, certificate or federated"),
         (["--credential", "certificate"], "--certificate"),
         (["--credential", "federated", "--issuer", "https://issuer.example"], "--subject"),
+        (["--env", "/no/such/folder/.env"], "can't be written"),
+        (["--env", FOLDER], "can't be written"),
     ]:
         found = register(*options, expected=64)
         assert said in found, found
+    quoted = FOLDER / "it's.pem"
+    the_certificate(quoted)
+    assert "no quotes" in register("--credential", "certificate", "--certificate", quoted, expected=64)
     ok("no az, nobody signed in, a wrong secret, no right to, and wrong options: each is said")
     script = f"""
         . {ROOT}/deploy/entra/common.sh
@@ -270,6 +286,110 @@ def sign_in(user, consents):
     return browser.get(f"{UI_URL}/")
 
 
+def the_certificate(key):
+    """With its private key, in one file."""
+    run(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=api", "-days", "30",
+        "-keyout", key, "-out", FOLDER / "public.pem",
+    )  # fmt: skip
+    key.write_text(key.read_text() + (FOLDER / "public.pem").read_text())
+
+
+def without_azure_service_management(before):
+    """A tenant has it only once somebody needed it; what was just made is not found everywhere yet."""
+    of_asm = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
+    missing = az_that(
+        "missing", (f'*"ad sp list"*{of_asm}*', "exit 0"),
+        (f'*"ad sp show"*{of_asm}*', "echo \"Resource '797f' does not exist\" >&2; exit 3"),
+    )  # fmt: skip
+    said = register("--dry-run", PATH=missing)
+    assert f"az ad sp create --id {of_asm}" in said, said
+    assert f"permission add --id \\<API\\> --api {of_asm}" in said, said
+    unchanged(before)
+    for name, answer, expected in [
+        ("forbidden", "echo Forbidden >&2; exit 1", "Forbidden"),
+        ("scopeless", "exit 0", "exposes no scope user_impersonation"),
+    ]:
+        said = register(expected=1, PATH=az_that(name, (f'*"ad sp show"*{of_asm}*', answer)))
+        assert expected in said and "Done" not in said, said
+    # What a run made that ended half way is known to be its own.
+    cleanup()
+    unchanged(before)
+    assert not ENV.exists()
+    ok("a scope that can't be read ends the run, and cleanup.sh takes away what was made until then")
+
+
+def a_refused_consent_loses_nothing():
+    (FOLDER / ".env.new").symlink_to(FOLDER / "elsewhere")
+    refused = az_that("refused", ("*oauth2PermissionGrants*", "echo Forbidden >&2; exit 1"))
+    said = register("--admin-consent", expected=1, PATH=refused)
+    print(said)
+    assert "Forbidden" in said, said
+    assert settings()["AZURE_CLIENT_SECRET"] and settings()["DEMO_UI_CLIENT_SECRET"]
+    assert "Nothing was changed" in register()
+    assert not (FOLDER / "elsewhere").exists()
+    (FOLDER / ".env.new").unlink()
+    ok("a consent that is refused comes last: registrations and secrets are there")
+
+
+def what_is_of_others_stays():
+    call, written = graph(), ENV.read_text()
+    payroll = call("POST", "applications", {"displayName": "payroll"})
+    before = listing()
+    other, hand_made = FOLDER / "other.env", FOLDER / "hand.env"
+    other.write_text(written.replace(TENANT, "c0a70500-0000-4000-8000-0000000000ff"))
+    hand_made.write_text(f"AZURE_TENANT_ID={TENANT}\n")
+    for options, why in [
+        (["--env", hand_made], "was not written by register.sh"),
+        (["--env", other], "settings of another tenant"),
+        (["--api-name", "other-api", "--ui-name", "other-ui"], "settings of another application"),
+    ]:
+        said = register(*options, expected=64)
+        assert why in said, said
+    assert "of another tenant" in cleanup("--env", other, expected=64)
+    for options, why in [
+        (["--api-name", "payroll", "--ui-name", "none"], "register.sh did not make it"),
+        (["--api-name", "payroll", "--ui-name", "none", "--by-name"], "register.sh did not make it"),
+        (["--api-name", "none", "--ui-name", "none"], "is still there"),
+        (["--env", FOLDER / "none.env"], "does not say that it was made there"),
+        (["--env", hand_made], "does not say that it was made there"),
+    ]:
+        said = cleanup(*options, expected=1)
+        assert why in said and "removed:" not in said, said
+    unchanged(before)
+    assert ENV.read_text() == written and hand_made.exists() and other.exists()
+    call("DELETE", f"applications/{payroll['id']}")
+    ok("applications and settings of others are neither written over nor removed")
+
+
+def another_cluster_and_another_audience(federated):
+    green = [*federated, "--issuer", "https://oidc.example/green"]
+    page = "https://ui.example/a;b"
+    register(*green, "--ui-url", page)
+    register(*green, "--ui-url", page, "--audience", "api://other")
+    assert "Nothing was changed" in register(*green, "--ui-url", page, "--audience", "api://other")
+    found = {one["issuer"]: one["audiences"] for one in app("tower-obo-api")["federated"]}
+    assert found == {
+        "https://oidc.example/cluster": ["api://AzureADTokenExchange"], "https://oidc.example/green": ["api://other"],
+    }, found  # fmt: skip
+    ok("the same subject of a second cluster, and another audience for it")
+    assert run("bash", "-c", f'. "{ENV}" && printf %s "$DEMO_UI_PUBLIC_URL"') == page
+    ok("a shell reads the settings as they are")
+
+
+def who_found_it_does_not_remove_it():
+    second = FOLDER / "second.env"
+    said = register("--env", second, "--new-secret")
+    assert said.count("it was there before") == 2, said
+    before = listing()
+    register("--env", second)
+    said = cleanup("--env", second, expected=1)
+    assert said.count("does not say that it was made there") == 2 and "removed:" not in said, said
+    unchanged(before)
+    assert second.exists() and ENV.exists()
+    ok("who registers what another made brings it up to date, and cleanup.sh leaves it to the other")
+
+
 def main():
     the_emulator_runs()
     what_is_wrong_is_said()
@@ -291,9 +411,9 @@ def main():
     assert "az ad app create --display-name tower-obo-api" in said and "nothing was changed" in said, said
     ok("a dry run says each command, and changes nothing")
 
-    print(register())
+    without_azure_service_management(before)
+    a_refused_consent_loses_nothing()
     assert stat.S_IMODE(ENV.stat().st_mode) == 0o600
-    first = listing()
     api, ui = app("tower-obo-api"), app("tower-obo-ui")
     assert api["identifierUris"] == [f"api://{api['appId']}"] and api["api"]["requestedAccessTokenVersion"] == 2
     assert api["api"]["knownClientApplications"] == [ui["appId"]]
@@ -329,12 +449,10 @@ def main():
     assert "Bob Data Platform" in text, text
     ok("with the administrator's consent Bob is asked nothing, and sees his")
 
+    what_is_of_others_stays()
+
     key = FOLDER / "api.pem"
-    run(
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=api", "-days", "30",
-        "-keyout", key, "-out", FOLDER / "public.pem",
-    )  # fmt: skip
-    key.write_text(key.read_text() + (FOLDER / "public.pem").read_text())
+    the_certificate(key)
     certificate = ["--credential", "certificate", "--certificate", key]
     register(*certificate)
     assert "Nothing was changed" in register(*certificate)
@@ -356,13 +474,16 @@ def main():
     assert credential["subject"] == "system:serviceaccount:shop:api" and credential["audiences"] == ["api://AzureADTokenExchange"]
     ok("a federated credential of a service account, once")
 
+    another_cluster_and_another_audience(federated)
+    who_found_it_does_not_remove_it()
+
     made = listing()
     said = cleanup("--dry-run")
     unchanged(made)
     assert ENV.exists() and "az ad app delete" in said, said
     cleanup()
     unchanged(before)
-    assert not ENV.exists()
+    assert not ENV.exists() and not list(FOLDER.glob(".env*"))
     assert "there was nothing of it" in cleanup()
     ok("nothing is left of it after cleanup.sh, and everything else is as it was")
 
