@@ -165,9 +165,8 @@ function Assert-OwnFile([string] $AppId, [string] $IdSetting) {
     }
 }
 
-function Get-Secret([string] $AppId, [string] $Name, [string] $IdSetting, [string] $Setting) {
-    $known = Get-Setting $Setting
-    if ($known -and (Get-Setting $IdSetting) -eq $AppId -and -not $NewSecret) { return $known }
+function Get-Secret([string] $AppId, [string] $Name, [string] $Known) {
+    if ($Known -and -not $NewSecret) { return $Known }
     $app = Get-App $AppId
     $there = @(if ($app) { $app.passwordCredentials | Where-Object displayName -EQ 'register.sh' })
     if ($there.Count -gt 0 -and -not $NewSecret) {
@@ -210,7 +209,12 @@ if ($app) { Add-Found $api $ApiName 'AZURE_CLIENT_ID' }
 if ($uiApp) { Add-Found $ui $UiName 'DEMO_UI_CLIENT_ID' }
 $uiSecret = if ($uiApp -and (Get-Setting 'DEMO_UI_CLIENT_ID') -eq $ui) { Get-Setting 'DEMO_UI_CLIENT_SECRET' }
 # The credential as the file has it, until it is made.
-$lines = @(if ($app -and (Get-Setting 'AZURE_CLIENT_ID') -eq $api) { "AZURE_CLIENT_SECRET='$(Get-Setting 'AZURE_CLIENT_SECRET')'" })
+$apiSecret = if ($app -and (Get-Setting 'AZURE_CLIENT_ID') -eq $api) {
+    'AZURE_CLIENT_SECRET', '# AZURE_CLIENT_SECRET' | ForEach-Object { Get-Setting $_ } | Where-Object { $_ } | Select-Object -First 1
+}
+# Nobody can read it again.
+$unused = @(if ($apiSecret) { '# Not used now, and good until it ends.'; "# AZURE_CLIENT_SECRET='$apiSecret'" })
+$lines = $unused
 $endpoints = (Read-Az cloud show).endpoints
 $script:written = $false
 
@@ -316,7 +320,7 @@ if ($ui -notin $known) { Set-Api "$ApiName knows ${UiName}: one consent covers b
 # Credentials. Each secret is written as soon as it is there: nobody can read it again.
 switch ($Credential) {
     'secret' {
-        $secret = Get-Secret $api $ApiName 'AZURE_CLIENT_ID' 'AZURE_CLIENT_SECRET'
+        $secret = Get-Secret $api $ApiName $apiSecret
         $lines = @("AZURE_CLIENT_SECRET='$secret'")
         Write-Settings
     }
@@ -325,7 +329,7 @@ switch ($Credential) {
         if ($own.Thumbprint -notin @(if ($app) { $app.keyCredentials | ForEach-Object { $_.customKeyIdentifier } })) {
             Invoke-Change "certificate of $ApiName, thumbprint $($own.Thumbprint)" @('ad', 'app', 'credential', 'reset', '--id', $api, '--append', '--display-name', 'register.sh', '--cert', "@$Certificate") | Out-Null
         }
-        $lines = @('# The same file with its private key.', "OBO_CLIENT_CERTIFICATE='$((Resolve-Path $Certificate).Path)'")
+        $lines = @('# The same file with its private key.', "OBO_CLIENT_CERTIFICATE='$((Resolve-Path $Certificate).Path)'") + $unused
     }
     'federated' {
         $there = @(if ($app) { Read-Az ad app federated-credential list --id $api | Where-Object { $_.issuer -eq $Issuer -and $_.subject -eq $Subject } })
@@ -349,10 +353,10 @@ switch ($Credential) {
                 Invoke-Change "federated credential of ${ApiName}: $Subject" @('ad', 'app', 'federated-credential', 'create', '--id', $api, '--parameters', "@$body") | Out-Null
             } finally { Remove-Item $body }
         }
-        $lines = @('# Where the token of the service account is.', "OBO_FEDERATED_TOKEN_FILE='/var/run/secrets/azure/tokens/azure-identity-token'")
+        $lines = @('# Where the token of the service account is.', "OBO_FEDERATED_TOKEN_FILE='/var/run/secrets/azure/tokens/azure-identity-token'") + $unused
     }
 }
-$uiSecret = Get-Secret $ui $UiName 'DEMO_UI_CLIENT_ID' 'DEMO_UI_CLIENT_SECRET'
+$uiSecret = Get-Secret $ui $UiName $uiSecret
 Write-Settings
 
 # Last, since it needs more rights than the rest.

@@ -213,10 +213,10 @@ consent_for_all() { # CLIENT_ID NAME RESOURCE WHAT SCOPE...
 }
 
 # A client secret, unless the file has the one that was made; sets `secret`.
-client_secret() { # CLIENT_ID NAME ID_SETTING SETTING
+client_secret() { # CLIENT_ID NAME KNOWN
     local there=''
-    secret=$(setting "$4")
-    if [ -n "$secret" ] && [ "$(setting "$3")" = "$1" ] && ! $new_secret; then
+    secret=$3
+    if [ -n "$secret" ] && ! $new_secret; then
         return
     fi
     secret=''
@@ -244,7 +244,10 @@ found_apps=()
 [ -z "$ui" ] || found_app "$ui" "$ui_name" DEMO_UI_CLIENT_ID
 # What the file has of these applications.
 api_secret='' ui_secret=''
-[ -z "$api" ] || [ "$(setting AZURE_CLIENT_ID)" != "$api" ] || api_secret=$(setting AZURE_CLIENT_SECRET)
+[ -z "$api" ] || [ "$(setting AZURE_CLIENT_ID)" != "$api" ] || {
+    api_secret=$(setting AZURE_CLIENT_SECRET)
+    api_secret=${api_secret:-$(setting '# AZURE_CLIENT_SECRET')}
+}
 [ -z "$ui" ] || [ "$(setting DEMO_UI_CLIENT_ID)" != "$ui" ] || ui_secret=$(setting DEMO_UI_CLIENT_SECRET)
 
 # The settings. All in quotes: the file is read by shells.
@@ -264,6 +267,10 @@ END
     certificate) printf "# With its private key.\nOBO_CLIENT_CERTIFICATE='%s'\n" "$certificate" ;;
     federated) printf "# Where the token of the service account is.\nOBO_FEDERATED_TOKEN_FILE='%s'\n" "$token_file" ;;
     esac
+    # Nobody can read it again.
+    if [ "$credential" != secret ] && [ -n "$api_secret" ]; then
+        printf "# Not used now, and good until it ends.\n# AZURE_CLIENT_SECRET='%s'\n" "$api_secret"
+    fi
     cat <<END
 # The web app.
 DEMO_UI_CLIENT_ID='$ui'
@@ -378,7 +385,7 @@ esac
 # Credentials. Each secret is written as soon as it is there: nobody can read it again.
 case $credential in
 secret)
-    client_secret "$api" "$api_name" AZURE_CLIENT_ID AZURE_CLIENT_SECRET
+    client_secret "$api" "$api_name" "$api_secret"
     api_secret=$secret
     write_settings
     ;;
@@ -415,7 +422,7 @@ federated)
     fi
     ;;
 esac
-client_secret "$ui" "$ui_name" DEMO_UI_CLIENT_ID DEMO_UI_CLIENT_SECRET
+client_secret "$ui" "$ui_name" "$ui_secret"
 ui_secret=$secret
 write_settings
 # What others could read is no place for a secret, whoever made the file.

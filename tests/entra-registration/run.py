@@ -453,6 +453,7 @@ def main():
 
     key = FOLDER / "api.pem"
     the_certificate(key)
+    secret = settings()["AZURE_CLIENT_SECRET"]
     certificate = ["--credential", "certificate", "--certificate", key]
     register(*certificate)
     assert "Nothing was changed" in register(*certificate)
@@ -475,6 +476,9 @@ def main():
     ok("a federated credential of a service account, once")
 
     another_cluster_and_another_audience(federated)
+    register()
+    assert settings()["AZURE_CLIENT_SECRET"] == secret and "Nothing was changed" in register()
+    ok("the client secret is there again after a certificate and a federated credential")
     who_found_it_does_not_remove_it()
 
     made = listing()
