@@ -1,204 +1,22 @@
 """register.sh and cleanup.sh by the real Azure CLI against the emulator, and the demo on what they made."""
 
-import atexit
-import contextlib
-import json
-import os
-import pathlib
-import shlex
-import socket
-import ssl
 import stat
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 
-from browser import Browser
-
-BINARIES, TOOLS = map(pathlib.Path, sys.argv[1:])
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDER = pathlib.Path(tempfile.mkdtemp())
-TENANT = "c0a70500-0000-4000-8000-000000000001"
-ADMINISTRATOR, SECRET = "ad1a0000-0000-4000-8000-00000000000c", "emulator-administrator-secret"
-ALICE, BOB = "a11ce000-0000-4000-8000-000000000011", "b0b00000-0000-4000-8000-000000000012"
-CA, ENV = FOLDER / "ca.pem", FOLDER / ".env"
-PATIENCE = 60
-STARTED = []
+from demo import alice_sees_hers, sign_in, the_demo_starts, the_gateway_starts, the_gateways_own_check
+from issuer import Issuer
+from rig import (
+    ALICE, ARM, ARM_TLS, BOB, CA, ENTRA, ENTRA_TLS, ENV, FOLDER, GRAPH, LOGIN, PATH, ROOT, TENANT, UI_URL,
+    answers, app, az, az_that, cleanup, graph, listing, log_in, ok, register, run, settings, start, unchanged, until,
+)  # fmt: skip
 
 
-@atexit.register
-def end():
-    for program in reversed(STARTED):
-        program.terminate()
-    for program in STARTED:
-        program.wait()
-    subprocess.run(["rm", "-rf", "--", FOLDER], check=True)
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-ENTRA, ARM, ENTRA_TLS, ARM_TLS, GATEWAY, ADMIN, BACKEND, UI = (free_port() for _ in range(8))
-LOGIN, GRAPH = f"https://localhost:{ENTRA_TLS}", f"https://localhost:{ARM_TLS}"
-UI_URL = f"http://localhost:{UI}"
-PATH = f"{TOOLS}:{os.environ['PATH']}"
-
-
-def start(name, *arguments, **variables):
-    log = (FOLDER / f"{name}.log").open("ab")
-    program = subprocess.Popen(
-        [BINARIES / name, *arguments], env={"PATH": PATH, "SSL_CERT_FILE": str(CA)} | variables,
-        stdout=log, stderr=log, cwd=FOLDER,
-    )  # fmt: skip
-    STARTED.append(program)
-    return program
-
-
-def until(what, condition):
-    ended = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > ended:
-            logs = [f"{log.name}: {log.read_text()[-1500:]}" for log in FOLDER.glob("*.log")]
-            raise SystemExit(f"{what}: not within {PATIENCE} s\n" + "\n".join(logs))
-        time.sleep(0.1)
-
-
-def answers(url, status=200):
-    try:
-        context = ssl.create_default_context(cafile=CA) if url.startswith("https") else None
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-        with opener.open(url, timeout=5) as answer:
-            return answer.status == status
-    except urllib.error.HTTPError as error:
-        return error.code == status
-    except OSError:
-        return False
-
-
-AZURE = {
-    "PATH": PATH,
-    "HOME": str(FOLDER),
-    "AZURE_CONFIG_DIR": str(FOLDER / "azure"),
-    "AZURE_CORE_COLLECT_TELEMETRY": "false",
-    "AZURE_CORE_INSTANCE_DISCOVERY": "false",
-    "REQUESTS_CA_BUNDLE": str(CA),
-    "NO_PROXY": "localhost,127.0.0.1",
-    "REGISTER_PAUSE": "0",
-}
-
-
-def run(*command, expected=0, **variables):
-    """What it said, on both streams."""
-    done = subprocess.run(command, env=AZURE | variables, capture_output=True, text=True, cwd=FOLDER, check=False)
-    said = done.stdout + done.stderr
-    if done.returncode != expected:
-        raise SystemExit(f"{shlex.join(map(str, command))} ended with {done.returncode}, not {expected}:\n{said}")
-    for secret in secrets():
-        assert secret not in said, f"{command[0]} shows a secret"
-    return said
-
-
-def secrets():
-    with contextlib.suppress(FileNotFoundError):
-        for line in ENV.read_text().splitlines():
-            # That of a run which ended half way is empty.
-            if "_SECRET=" in line and not line.endswith("=''"):
-                yield line.partition("=")[2].strip("'")
-
-
-def register(*options, **more):
-    return run(ROOT / "deploy/entra/register.sh", "--env", ENV, "--ui-url", UI_URL, *options, **more)
-
-
-def cleanup(*options, **more):
-    return run(ROOT / "deploy/entra/cleanup.sh", "--env", ENV, *options, **more)
-
-
-def az(*arguments, **more):
-    return run("az", *arguments, "--output", "json", "--only-show-errors", **more)
-
-
-def log_in(secret=SECRET, client=ADMINISTRATOR, **more):
-    return az(
-        "login", "--service-principal", "--username", client, "--password", secret,
-        "--tenant", TENANT, "--allow-no-subscriptions", **more,
-    )  # fmt: skip
-
-
-def graph():
-    """Microsoft Graph without Azure CLI: METHOD, PATH and a body, to what it says."""
-    form = {
-        "grant_type": "client_credentials", "client_id": ADMINISTRATOR, "client_secret": SECRET,
-        "scope": f"{GRAPH}/.default",
-    }  # fmt: skip
-    context = ssl.create_default_context(cafile=CA)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    token_url = f"{LOGIN}/{TENANT}/oauth2/v2.0/token"
-    token = json.load(opener.open(token_url, urllib.parse.urlencode(form).encode()))["access_token"]
-
-    def call(method, path, body=None):
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        with opener.open(urllib.request.Request(f"{GRAPH}/v1.0/{path}", data, headers, method=method)) as answer:
-            return json.loads(answer.read() or "null")
-
-    return call
-
-
-def listing():
-    """All that Graph knows, to be compared."""
-    call = graph()
-    all_of = {name: call("GET", name)["value"] for name in ("applications", "servicePrincipals", "oauth2PermissionGrants")}
-    for app in all_of["applications"]:
-        app["federated"] = call("GET", f"applications/{app['id']}/federatedIdentityCredentials")["value"]
-    return all_of
-
-
-def az_that(name, *cases):
-    """The PATH of an Azure CLI that answers otherwise where its arguments are so."""
-    folder = FOLDER / name
-    folder.mkdir()
-    text = "".join(f"{pattern}) {commands} ;;\n" for pattern, commands in cases)
-    (folder / "az").write_text(f'#!/bin/sh\ncase "$*" in\n{text}esac\nexec {TOOLS}/az "$@"\n')
-    (folder / "az").chmod(0o755)
-    return f"{folder}:{PATH}"
-
-
-def unchanged(before):
-    """That nothing is there that was not, and nothing gone."""
-    now = listing()
-    for name, objects in before.items():
-        new = [one for one in now[name] if one not in objects]
-        gone = [one for one in objects if one not in now[name]]
-        assert not new and not gone, f"{name}: new {json.dumps(new)}, gone {json.dumps(gone)}"
-
-
-def app(name):
-    (found,) = [one for one in listing()["applications"] if one["displayName"] == name]
-    return found
-
-
-def settings():
-    lines = [line for line in ENV.read_text().splitlines() if not line.startswith("#")]
-    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
-
-
-def ok(what):
-    print(f"ok      {what}", flush=True)
-
-
-def the_emulator_runs():
+def the_emulator_runs(issuer):
     start(
         "entra-emulator", "--administrator", f"--listen=127.0.0.1:{ENTRA}", f"--arm-listen=127.0.0.1:{ARM}",
         f"--https-listen=127.0.0.1:{ENTRA_TLS}", f"--arm-https-listen=127.0.0.1:{ARM_TLS}",
         f"--https-public-url={LOGIN}", f"--arm-https-public-url={GRAPH}", f"--ca-file={CA}",
+        SSL_CERT_FILE=str(issuer.certificate),
     )  # fmt: skip
     until("the emulator answers", lambda: CA.exists() and answers(f"{LOGIN}/common/v2.0/.well-known/openid-configuration"))
     az(
@@ -257,33 +75,6 @@ def what_is_wrong_is_said():
     said = run("bash", "-c", script, expected=1)
     assert "tried 3 times" in said and "then 1 times" in said and "Insufficient" in said, said
     ok("what was made a moment ago is waited for, and nothing else is")
-
-
-def the_demo_starts():
-    """By the settings that were written, and the addresses of this machine."""
-    values = settings()
-    start("demo-backend", f"--listen=127.0.0.1:{BACKEND}", **values)
-    start(
-        "obo-gateway", f"--listen=127.0.0.1:{GATEWAY}", f"--upstream=http://127.0.0.1:{BACKEND}",
-        f"--admin-listen=127.0.0.1:{ADMIN}", **values, OBO_ENTRA_CA_FILE=str(CA),
-    )  # fmt: skip
-    start(
-        "demo-ui", **values, DEMO_UI_LISTEN=f"127.0.0.1:{UI}", DEMO_UI_API_URL=f"http://127.0.0.1:{GATEWAY}/subscriptions",
-    )  # fmt: skip
-    until("the gateway is ready", lambda: answers(f"http://127.0.0.1:{ADMIN}/readyz"))
-    until("the web app answers", lambda: answers(f"{UI_URL}/"))
-
-
-def sign_in(user, consents):
-    browser = Browser(CA)
-    page = browser.press(browser.get(f"{UI_URL}/account/login"), "as", user)
-    if consents:
-        # One page for the web app's use of the API and the API's use of Azure.
-        for scope in ("openid", "access_as_user", "user_impersonation"):
-            assert f'data-scope="{scope}"' in page[1], page[1]
-        page = browser.press(page, "decision", "accept")
-    assert page[0].startswith(f"{UI_URL}/account/callback?code="), page
-    return browser.get(f"{UI_URL}/")
 
 
 def the_certificate(key):
@@ -362,7 +153,54 @@ def what_is_of_others_stays():
     ok("applications and settings of others are neither written over nor removed")
 
 
-def another_cluster_and_another_audience(federated):
+def a_certificate_proves_it():
+    key = FOLDER / "api.pem"
+    the_certificate(key)
+    certificate = ["--credential", "certificate", "--certificate", key]
+    register(*certificate)
+    assert "Nothing was changed" in register(*certificate)
+    assert "AZURE_CLIENT_SECRET" not in settings() and len(app("tower-obo-api")["keyCredentials"]) == 1
+    the_gateways_own_check()
+    the_gateway_starts()
+    alice_sees_hers(ALICE)
+    # One that is not registered.
+    registered = key.read_text()
+    the_certificate(key)
+    assert "AADSTS700027" in the_gateways_own_check(expected=1)
+    key.write_text(registered)
+    ok("with a certificate alone the gateway shows Alice her subscriptions; with another one it does not")
+
+
+def a_service_account_proves_it(issuer):
+    subject = "system:serviceaccount:shop:api"
+    federated = ["--credential", "federated", "--issuer", issuer.url, "--subject", subject]
+    register(*federated)
+    assert "Nothing was changed" in register(*federated)
+    (credential,) = app("tower-obo-api")["federated"]
+    assert credential["subject"] == subject and credential["audiences"] == ["api://AzureADTokenExchange"]
+    assert not {"AZURE_CLIENT_SECRET", "OBO_CLIENT_CERTIFICATE"} & set(settings())
+    ok("a federated credential of a service account, once")
+
+    # Where the token is on this machine; register.sh leaves that as it is.
+    token = FOLDER / "token"
+    ENV.write_text(ENV.read_text().replace(settings()["OBO_FEDERATED_TOKEN_FILE"], str(token)))
+    assert "Nothing was changed" in register(*federated) and settings()["OBO_FEDERATED_TOKEN_FILE"] == str(token)
+    for said, other in [
+        ("AADSTS700213", issuer.token("system:serviceaccount:shop:other")),
+        ("AADSTS700212", issuer.token(subject, "https://kubernetes.default.svc")),
+    ]:
+        token.write_text(other)
+        found = the_gateways_own_check(expected=1)
+        assert said in found, found
+    token.write_text(issuer.token(subject))
+    the_gateways_own_check()
+    the_gateway_starts()
+    alice_sees_hers(ALICE)
+    ok("by that service account's token alone the gateway shows Alice her subscriptions; by another's it does not")
+    return federated
+
+
+def another_cluster_and_another_audience(federated, issuer):
     green = [*federated, "--issuer", "https://oidc.example/green"]
     page = "https://ui.example/a;b"
     register(*green, "--ui-url", page)
@@ -370,7 +208,7 @@ def another_cluster_and_another_audience(federated):
     assert "Nothing was changed" in register(*green, "--ui-url", page, "--audience", "api://other")
     found = {one["issuer"]: one["audiences"] for one in app("tower-obo-api")["federated"]}
     assert found == {
-        "https://oidc.example/cluster": ["api://AzureADTokenExchange"], "https://oidc.example/green": ["api://other"],
+        issuer.url: ["api://AzureADTokenExchange"], "https://oidc.example/green": ["api://other"],
     }, found  # fmt: skip
     ok("the same subject of a second cluster, and another audience for it")
     assert run("bash", "-c", f'. "{ENV}" && printf %s "$DEMO_UI_PUBLIC_URL"') == page
@@ -391,7 +229,8 @@ def who_found_it_does_not_remove_it():
 
 
 def main():
-    the_emulator_runs()
+    issuer = Issuer(FOLDER)
+    the_emulator_runs(issuer)
     what_is_wrong_is_said()
     log_in()
     before = listing()
@@ -424,8 +263,7 @@ def main():
     ok("both registrations are as they should be; .env is its owner's alone")
 
     the_demo_starts()
-    _, text = sign_in(ALICE, consents=True)
-    assert "Alice Production" in text and "Alice Sandbox" in text, text
+    alice_sees_hers(ALICE, consents=True)
     ok("Alice signs in, consents once to all of it, and sees her subscriptions")
 
     first = listing()
@@ -445,37 +283,15 @@ def main():
     register("--admin-consent")
     assert "Nothing was changed" in register("--admin-consent")
     assert len(listing()["oauth2PermissionGrants"]) == len(first["oauth2PermissionGrants"]) + 3
-    _, text = sign_in(BOB, consents=False)
+    _, text = sign_in(BOB)
     assert "Bob Data Platform" in text, text
     ok("with the administrator's consent Bob is asked nothing, and sees his")
 
     what_is_of_others_stays()
 
-    key = FOLDER / "api.pem"
-    the_certificate(key)
     secret = settings()["AZURE_CLIENT_SECRET"]
-    certificate = ["--credential", "certificate", "--certificate", key]
-    register(*certificate)
-    assert "Nothing was changed" in register(*certificate)
-    assert "AZURE_CLIENT_SECRET" not in settings() and len(app("tower-obo-api")["keyCredentials"]) == 1
-    said = subprocess.run(
-        [BINARIES / "obo-gateway", "check", "--online"], cwd=FOLDER, capture_output=True, text=True,
-        env=settings() | {"OBO_ENTRA_CA_FILE": str(CA), "OBO_UPSTREAM": f"http://127.0.0.1:{BACKEND}"}, check=False,
-    )  # fmt: skip
-    assert said.returncode == 0, said.stdout + said.stderr
-    ok("with a certificate the gateway proves itself, by its own check")
-
-    federated = [
-        "--credential", "federated", "--issuer", "https://oidc.example/cluster",
-        "--subject", "system:serviceaccount:shop:api",
-    ]  # fmt: skip
-    register(*federated)
-    assert "Nothing was changed" in register(*federated)
-    (credential,) = app("tower-obo-api")["federated"]
-    assert credential["subject"] == "system:serviceaccount:shop:api" and credential["audiences"] == ["api://AzureADTokenExchange"]
-    ok("a federated credential of a service account, once")
-
-    another_cluster_and_another_audience(federated)
+    a_certificate_proves_it()
+    another_cluster_and_another_audience(a_service_account_proves_it(issuer), issuer)
     register()
     assert settings()["AZURE_CLIENT_SECRET"] == secret and "Nothing was changed" in register()
     ok("the client secret is there again after a certificate and a federated credential")
