@@ -4,52 +4,20 @@ of deploy/examples/mcp_server.py through the gateway. Arguments: the folder of t
 
 import asyncio
 import html.parser
-import os
 import pathlib
 import re
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.parse
-import urllib.request
 
 import httpx2
+from behind import API, FOLDER, TENANT, running
 from mcp import Client
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata
 
-EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "deploy/examples"
-TENANT = "c0a70500-0000-4000-8000-000000000001"
-API = "a9100000-0000-4000-8000-00000000000a"
 UI = "b1e00000-0000-4000-8000-00000000000b"
 REDIRECT = "http://localhost:8000/account/callback"
-PATIENCE = 60
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def until_answers(url, program):
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            OPENER.open(url, timeout=5)
-            return
-        except urllib.error.HTTPError as error:
-            if error.code != 503:
-                return
-        except OSError:
-            pass
-        if program.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"{url} does not answer")
-        time.sleep(0.1)
 
 
 class Forms(html.parser.HTMLParser):
@@ -142,40 +110,11 @@ async def call(url):
 
 
 def main():
-    binaries = pathlib.Path(sys.argv[1])
-    entra, arm, app, public, admin = (free_port() for _ in range(5))
-    text = (EXAMPLES / "mcp.toml").read_text()
-    text = text.replace(":8080", f":{public}").replace(":3000", f":{app}").replace(":9090", f":{admin}")
-    text = re.sub(r'tenant( +)= ".*"', rf'tenant\1= "{TENANT}"', text)
-    text = re.sub(r'client_id( *)= ".*"', rf'client_id\1= "{API}"', text)
-    base = f"http://127.0.0.1:{entra}"
-    started = []
-
-    def start(*arguments, **variables):
-        quiet = {} if os.environ.get("VERBOSE") else {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        program = subprocess.Popen(arguments, env={"PATH": os.environ["PATH"]} | variables, **quiet)
-        started.append(program)
-        return program
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "gateway.toml"
-        file.write_text(text)
-        try:
-            until_answers(base, start(binaries / "entra-emulator", f"--listen=127.0.0.1:{entra}", f"--arm-listen=127.0.0.1:{arm}", "--no-https"))
-            server = start(sys.executable, EXAMPLES / "mcp_server.py", PORT=str(app), ARM_URL=f"http://127.0.0.1:{arm}")
-            until_answers(f"http://127.0.0.1:{app}/mcp", server)
-            gateway = start(
-                binaries / "obo-gateway", "--config", file, AZURE_CLIENT_SECRET="emulator-api-secret",
-                AZURE_AUTHORITY_HOST=base, OBO_ALLOW_HTTP_LOOPBACK="true",
-            )  # fmt: skip
-            until_answers(f"http://127.0.0.1:{admin}/readyz", gateway)
-            consent(base)
-            judge(base, f"http://127.0.0.1:{public}/mcp", app)
-        finally:
-            for program in reversed(started):
-                program.terminate()
-            for program in started:
-                program.wait()
+    server = [sys.executable, FOLDER / "mcp_server.py"]
+    # Asked without a body of the protocol it says 406, as soon as it is there.
+    with running(pathlib.Path(sys.argv[1]), "mcp.toml", server, "/mcp", 406) as rig:
+        consent(rig.entra)
+        judge(rig.entra, rig.public + "/mcp", rig.app + "/mcp")
 
 
 def consent(base):
@@ -186,7 +125,7 @@ def consent(base):
     assert "code=" in back, back
 
 
-def judge(base, url, app):
+def judge(base, url, past_it):
     asked, tools, result, storage = asyncio.run(call(url))
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(asked["authorize"]).query)
     assert asked["authorize"].startswith(f"{base}/{TENANT}/oauth2/v2.0/authorize?"), asked["authorize"]
@@ -197,7 +136,7 @@ def judge(base, url, app):
     assert not result.is_error and "Alice Production" in str(result.content), result
     print("ok      the tool answered with Alice's subscriptions, by a token that the gateway exchanged")
     # Whoever comes past the gateway with the client's token is nobody to Azure.
-    past = asyncio.run(tool_past_the_gateway(f"http://127.0.0.1:{app}/mcp", storage.tokens.access_token))
+    past = asyncio.run(tool_past_the_gateway(past_it, storage.tokens.access_token))
     assert past.is_error, past
     print("ok      past the gateway the client's own token is refused by Azure")
 
