@@ -20,6 +20,7 @@ mod picture;
 mod process;
 mod proxies;
 mod rig;
+mod start;
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
@@ -37,7 +38,7 @@ async fn main() -> ExitCode {
     let (rounds, seconds) = (number("ROUNDS", 5), number("SECONDS", 5));
     let rig = Rig::start(number("TOKENS", 10_000)).await;
     let proxies = Proxy::all(&rig, &binary);
-    let mut figures = Figures::new(&proxies);
+    let mut figures = Figures::new(&proxies, start::median(&rig, &binary).await);
     for round in 1..=rounds {
         for (place, proxy) in proxies.iter().enumerate() {
             let sample = proxy.measure(&rig, seconds).await;
@@ -51,8 +52,7 @@ async fn main() -> ExitCode {
             figures.add(place, sample);
         }
     }
-    let table = figures.table();
-    println!("{table}");
+    println!("{}\n{}", figures.table(), figures.start());
     if env::var_os("DOCS").is_some() {
         fs::write(
             format!("{DOCS}/bench.md"),

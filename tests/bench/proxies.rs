@@ -43,19 +43,46 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn all(rig: &Rig, binary: &Path) -> Vec<Self> {
-        let gateway = |name, does, more: &[&str]| Self::gateway(rig, binary, name, does, more);
+        let upstream = format!("http://127.0.0.1:{}", rig.upstream);
+        let socket = format!("unix:{}", rig.file("upstream.sock").display());
+        let gateway = |name, does, upstream: &str, workers, more: &[&str]| {
+            let gateway = Self::gateway(rig, binary, upstream, workers, more);
+            Self {
+                name,
+                does,
+                ..gateway
+            }
+        };
         vec![
             Self::haproxy(rig, "HAProxy", "forwards, checks nothing", ""),
             Self::nginx(rig),
             gateway(
                 "obo-gateway",
                 "checks, exchanged token from its cache, injects",
+                &upstream,
+                2,
                 &[],
             ),
             gateway(
                 "obo-gateway, access log",
                 "the same, and a line of JSON for each request",
+                &upstream,
+                2,
                 &["--log-access", "--log-format", "json"],
+            ),
+            gateway(
+                "obo-gateway, one worker",
+                "as before, with one worker",
+                &upstream,
+                1,
+                &[],
+            ),
+            gateway(
+                "obo-gateway, unix socket",
+                "with two workers, the upstream behind a unix socket",
+                &socket,
+                2,
+                &[],
             ),
             Self::haproxy(
                 rig,
@@ -66,22 +93,23 @@ impl Proxy {
         ]
     }
 
-    fn gateway(
+    /// The gateway under its plain name.
+    pub(crate) fn gateway(
         rig: &Rig,
         binary: &Path,
-        name: &'static str,
-        does: &'static str,
+        upstream: &str,
+        workers: usize,
         more: &[&str],
     ) -> Self {
         let port = free_port();
         let arguments = [
             ("--listen", format!("127.0.0.1:{port}")),
-            ("--upstream", format!("http://127.0.0.1:{}", rig.upstream)),
+            ("--upstream", upstream.to_owned()),
             ("--authority", rig.emulator.url().to_owned()),
             ("--tenant", ids::CONTOSO.to_owned()),
             ("--client-id", ids::API_CLIENT_ID.to_owned()),
             ("--scope", ids::API_SCOPE.to_owned()),
-            ("--workers", "2".to_owned()),
+            ("--workers", workers.to_string()),
         ];
         let mut arguments: Vec<OsString> = arguments
             .into_iter()
@@ -90,8 +118,8 @@ impl Proxy {
         arguments.push("--allow-http-loopback".into());
         arguments.extend(more.iter().map(OsString::from));
         Self {
-            name,
-            does,
+            name: "obo-gateway",
+            does: "",
             port,
             program: binary.into(),
             arguments,
@@ -141,13 +169,18 @@ impl Proxy {
         Sample::new(&seen, cpu, idle, memory(pid))
     }
 
-    async fn start(&self, rig: &Rig) -> Server {
+    /// As it was told, and no sooner ready than it says.
+    pub(crate) fn spawn(&self, rig: &Rig) -> Server {
         let log = fs::File::create(rig.file("proxy.log")).unwrap();
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let server = Server::start(command.stderr(log));
+        Server::start(command.stderr(log))
+    }
+
+    async fn start(&self, rig: &Rig) -> Server {
+        let server = self.spawn(rig);
         let listens = async {
             while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
                 time::sleep(Duration::from_millis(20)).await;
