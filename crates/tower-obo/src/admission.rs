@@ -4,6 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use quick_cache::{Weighter, sync::Cache};
+use smallvec::SmallVec;
 
 use crate::{
     Principal, Timestamp,
@@ -22,8 +23,9 @@ pub(crate) struct Admission {
     pub(crate) valid_until: Timestamp,
     key: Arc<Key>,
     /// One per downstream of the core, by its number. Only a front: the tokens belong to
-    /// [`DownstreamTokens`](crate::tokens::DownstreamTokens).
-    slots: Box<[ArcSwapOption<CachedToken>]>,
+    /// [`DownstreamTokens`](crate::tokens::DownstreamTokens). Most cores have one, which lies here: with
+    /// many callers each further step on the way to a token is a wait for memory.
+    slots: SmallVec<[ArcSwapOption<CachedToken>; 1]>,
     /// The bytes that the entry is counted with. Fixed: the cache asks again when it lets it go.
     weight: usize,
 }
