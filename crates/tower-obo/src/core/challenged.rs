@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::{Core, Head, Pending, is_grpc};
+use super::{Core, Head, Pending, is_grpc, pending::Newer};
 use crate::{
     Admitted, DownstreamToken, Rejection, Secret,
     admission::{self, Admission},
@@ -102,6 +102,6 @@ impl Core {
         if let Some(admission) = self.0.admissions.get(&key, now) {
             return Ok(admission);
         }
-        self.judge_finally(bytes, key, now)
+        self.judge(bytes, key, now, Newer::No)
     }
 }

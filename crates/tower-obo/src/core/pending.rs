@@ -111,6 +111,16 @@ pub(super) enum NewerKeys {
     NotDue,
 }
 
+/// Whether keys may come that are not there.
+#[derive(Clone, Copy)]
+pub(super) enum Newer {
+    /// They are being fetched: a key that is not there may be among those that come. The token is not
+    /// judged unknown, and its caller may come again.
+    UnderWay,
+    /// They are not, or have come.
+    No,
+}
+
 impl Core {
     /// Decides on a token that has come in another way than in a request: with a job from a queue,
     /// or in a message of a stream. It is the same as [`decide`](Self::decide) of a request that has
@@ -346,9 +356,7 @@ impl Core {
         self.0.admissions.weigh(key, admission);
     }
 
-    /// Waits for the keys once, a bounded time, and judges the token by those that are there then. While
-    /// the fetch has not ended, a key that is not there may be among those that it brings: the token is
-    /// not judged unknown, and its caller may come again.
+    /// Waits for the keys once, a bounded time, and judges the token by those that are there then.
     async fn validate_with_newer_keys(
         &self,
         waiting: WaitForKeys,
@@ -358,43 +366,33 @@ impl Core {
         let ended = tokio::time::timeout(self.0.key_wait, waiting.refreshed).await;
         drop(waiting.place);
         let now = self.0.clock.now();
-        match ended {
-            Ok(()) => self.judge_finally(token.expose().as_bytes(), key, now),
-            Err(_) => self.judge_meanwhile(token.expose().as_bytes(), key, now),
-        }
+        let newer = match ended {
+            Ok(()) => Newer::No,
+            Err(_) => Newer::UnderWay,
+        };
+        self.judge(token.expose().as_bytes(), key, now, newer)
     }
 
-    /// Judges a token by the keys that are there, while others are being fetched.
-    pub(super) fn judge_meanwhile(
+    /// Judges a token by the keys that are there.
+    pub(super) fn judge(
         &self,
         token: &[u8],
         key: Digest,
         now: Timestamp,
+        newer: Newer,
     ) -> Result<Arc<Admission>, Rejection> {
-        match self.first_sight(token, key, now) {
-            Sight::Admission(admission) => Ok(admission),
-            Sight::Refused(rejection) => Err(rejection),
-            Sight::KeysNeeded(needed) => Err(match needed.reason {
-                RefreshReason::UnknownKey => self.rejection(
+        match (self.first_sight(token, key, now), newer) {
+            (Sight::Admission(admission), _) => Ok(admission),
+            (Sight::Refused(rejection), _) => Err(rejection),
+            (Sight::KeysNeeded(needed), Newer::UnderWay)
+                if needed.reason == RefreshReason::UnknownKey =>
+            {
+                Err(self.rejection(
                     RejectionKind::KeysNotLoaded,
                     "the signing keys of the identity provider are being fetched",
-                ),
-                RefreshReason::NoKeys => self.no_keys(needed.reason),
-            }),
-        }
-    }
-
-    /// Judges a token by the keys that are there; newer ones are not waited for.
-    pub(super) fn judge_finally(
-        &self,
-        token: &[u8],
-        key: Digest,
-        now: Timestamp,
-    ) -> Result<Arc<Admission>, Rejection> {
-        match self.first_sight(token, key, now) {
-            Sight::Admission(admission) => Ok(admission),
-            Sight::Refused(rejection) => Err(rejection),
-            Sight::KeysNeeded(needed) => Err(self.no_keys(needed.reason)),
+                ))
+            }
+            (Sight::KeysNeeded(needed), _) => Err(self.no_keys(needed.reason)),
         }
     }
 
@@ -412,7 +410,7 @@ impl Core {
         if current.as_ref().map(Arc::as_ptr) == needed.judged_by.as_ref().map(Arc::as_ptr) {
             return Err(self.no_keys(needed.reason));
         }
-        self.judge_finally(needed.token.as_bytes(), key, now)
+        self.judge(needed.token.as_bytes(), key, now, Newer::No)
     }
 
     /// The token cannot be judged valid, and no newer keys are to be had for the moment.
