@@ -7,7 +7,8 @@
 # (scripts/container-test): BINARIES=prebuilt takes them from target/container/<architecture> and compiles nothing.
 ARG BUILDER=docker.io/library/rust:1.95-bookworm
 ARG RUNTIME=gcr.io/distroless/cc-debian12:nonroot
-ARG BINARIES=compiled
+# `compiled` unless given: the default stands where it is used, since buildah 1.28 finds no stage by the default of an ARG.
+ARG BINARIES
 
 FROM ${BUILDER} AS compiled
 WORKDIR /src
@@ -24,7 +25,7 @@ FROM scratch AS prebuilt
 ARG TARGETARCH
 COPY target/container/${TARGETARCH}/ /binaries/
 
-FROM ${BINARIES} AS binaries
+FROM ${BINARIES:-compiled} AS binaries
 
 FROM ${RUNTIME} AS base
 USER 65532:65532

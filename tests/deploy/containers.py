@@ -1,4 +1,4 @@
-"""Builds the images by the Dockerfile and starts the services of deploy/compose.yaml from it, each as hardened as
+"""Builds the images by the Dockerfile (with COMPILE=1 its stage that compiles, too) and starts the services of deploy/compose.yaml from it, each as hardened as
 the file says: read-only, no capabilities, so much memory. Then the demo has to work, sign-in and all."""
 
 import json
@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
+import compiled
 import pod
 import yaml
 
@@ -78,13 +79,17 @@ def build(engine):
     (context / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
     bud = ["bud", "--isolation", "chroot", "--timestamp", "0", "--quiet"]
     engine.buildah(*bud, "--tag", "localhost/runtime", context)
+    if os.environ.get("COMPILE"):
+        binaries = compiled.options(run, engine, bud, FOLDER / "builder")
+    else:
+        binaries = ["--build-arg", "BINARIES=prebuilt", "--build-arg", f"TARGETARCH={ARCHITECTURE}"]
     images = {"emulator": "entra-emulator", "demo-backend": "demo-backend", "demo-ui": "demo-ui", "gateway": "obo-gateway"}
     for target, image in images.items():
         # HEALTHCHECK is of Docker's format.
         engine.buildah(
             *bud, "--format", "docker", "--target", target, "--tag", f"localhost/{image}",
-            "--build-arg", "BINARIES=prebuilt", "--build-arg", "RUNTIME=localhost/runtime",
-            "--build-arg", f"TARGETARCH={ARCHITECTURE}", "--build-arg", f"COMMIT={COMMIT}", "--file", ROOT / "Dockerfile", ROOT,
+            *binaries, "--build-arg", "RUNTIME=localhost/runtime", "--build-arg", f"COMMIT={COMMIT}",
+            "--file", ROOT / "Dockerfile", ROOT,
         )  # fmt: skip
         look_at(engine, image)
     # Redis of this machine, in place of the image of a registry.
