@@ -14,7 +14,7 @@ param(
     [string] $UiUrl = 'http://localhost:8000',
     [ValidateSet('secret', 'certificate', 'federated')]
     [string] $Credential = 'secret',
-    # PEM file with the certificate alone (certificate).
+    # PEM file with the certificate (certificate); a private key in it stays here.
     [string] $Certificate,
     # Whose tokens stand for the API (federated).
     [string] $Issuer,
@@ -52,11 +52,21 @@ function Invoke-Change([string] $What, [string[]] $Arguments) {
         return
     }
     Write-Host "       $What"
-    # What was made a moment ago is not found everywhere in Entra ID yet.
-    for ($try = 1; ; $try++) {
-        try { return Read-Az @Arguments } catch { if ($try -ge 6) { throw } }
-        Start-Sleep -Seconds 5
-    }
+    # What was made a moment ago is not found everywhere in Entra ID yet; anything else is said at once.
+    $notYet = 'does not exist|does not reference a valid application|Request_ResourceNotFound'
+    $errors = New-TemporaryFile
+    # What Azure CLI writes to standard error ends nothing by itself, in no version.
+    $ErrorActionPreference = 'Continue'
+    try {
+        for ($try = 1; ; $try++) {
+            $said = & az @Arguments --only-show-errors --output json 2>$errors
+            if ($LASTEXITCODE -eq 0) { break }
+            $why = "$(Get-Content -Raw $errors)".Trim()
+            if ($try -ge 6 -or $why -notmatch $notYet) { throw "az $($Arguments[0..3] -join ' '): $why" }
+            Start-Sleep -Seconds 5
+        }
+    } finally { Remove-Item $errors }
+    if ($said) { $said | Out-String | ConvertFrom-Json }
 }
 
 function Find-App([string] $Name) {
@@ -327,9 +337,18 @@ switch ($Credential) {
     'certificate' {
         $own = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Resolve-Path $Certificate).Path)
         if ($own.Thumbprint -notin @(if ($app) { $app.keyCredentials | ForEach-Object { $_.customKeyIdentifier } })) {
-            Invoke-Change "certificate of $ApiName, thumbprint $($own.Thumbprint)" @('ad', 'app', 'credential', 'reset', '--id', $api, '--append', '--display-name', 'register.sh', '--cert', "@$Certificate") | Out-Null
+            # The certificate goes there alone, without a private key that is in the same file.
+            $public = $Certificate
+            if (-not $DryRun) {
+                $public = New-TemporaryFile
+                $base64 = [Convert]::ToBase64String($own.RawData, 'InsertLineBreaks')
+                "-----BEGIN CERTIFICATE-----`n$base64`n-----END CERTIFICATE-----" | Set-Content -Path $public
+            }
+            try {
+                Invoke-Change "certificate of $ApiName, thumbprint $($own.Thumbprint)" @('ad', 'app', 'credential', 'reset', '--id', $api, '--append', '--display-name', 'register.sh', '--cert', "@$public") | Out-Null
+            } finally { if (-not $DryRun) { Remove-Item $public } }
         }
-        $lines = @('# The same file with its private key.', "OBO_CLIENT_CERTIFICATE='$((Resolve-Path $Certificate).Path)'") + $unused
+        $lines = @('# With its private key.', "OBO_CLIENT_CERTIFICATE='$((Resolve-Path $Certificate).Path)'") + $unused
     }
     'federated' {
         $there = @(if ($app) { Read-Az ad app federated-credential list --id $api | Where-Object { $_.issuer -eq $Issuer -and $_.subject -eq $Subject } })

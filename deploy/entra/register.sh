@@ -394,11 +394,15 @@ certificate)
     case $(printf '%s' "$registered" | tr '[:lower:]' '[:upper:]') in
     *"$thumbprint"*) ;;
     *)
-        public=$(mktemp)
-        openssl x509 -in "$certificate" -out "$public"
+        # The certificate goes there alone, without a private key that is in the same file.
+        public=$certificate
+        if ! $dry_run; then
+            public=$(mktemp)
+            openssl x509 -in "$certificate" -out "$public"
+        fi
         change "certificate of $api_name, thumbprint $thumbprint" az ad app credential reset --id "$api" --append \
             --display-name register.sh --cert "@$public"
-        rm -f "$public"
+        $dry_run || rm -f "$public"
         ;;
     esac
     ;;
