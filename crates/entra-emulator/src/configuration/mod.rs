@@ -1,6 +1,7 @@
 //! The emulator's own file: what it knows, in TOML.
 
 mod read;
+mod shape;
 mod tables;
 
 use std::fmt;
@@ -51,9 +52,14 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError`] with everything that is wrong: the text is no TOML, a setting is not known,
-    /// a name that something refers to is not in the file, a file can't be read.
+    /// [`ConfigurationError`] with everything that is wrong: first of the text itself, with lines (it is no TOML,
+    /// a setting is not known, is missing or takes another kind of value); where nothing is, of what it says (a
+    /// name that something refers to is not in the file, a file can't be read).
     pub fn parse(text: &str, folder: impl AsRef<Path>) -> Result<Self, ConfigurationError> {
+        let wrong = shape::problems(text);
+        if !wrong.is_empty() {
+            return Err(ConfigurationError(wrong));
+        }
         let file = toml::from_str(text)
             .map_err(|error| ConfigurationError(vec![error.to_string().trim_end().to_owned()]))?;
         read::read(file, folder.as_ref()).map_err(ConfigurationError)
@@ -80,5 +86,7 @@ impl fmt::Display for ConfigurationError {
 
 impl std::error::Error for ConfigurationError {}
 
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,9 @@ fn create(call: &Call<'_>, key: &Key<'_>) -> Result<Done, GraphError> {
             )));
         }
         let name = required(&written, "name")?.to_owned();
+        if !written.contains_key("audiences") {
+            return Err(one_audience());
+        }
         let credential = FederatedCredential::new(name, "", "");
         let credential = filled(app, credential, &written)?;
         app.federated_credentials.push(credential.clone());
@@ -127,8 +130,8 @@ fn filled(
     credential.subject = set("subject", &credential.subject)?;
     match written.get("audiences").map(texts).as_deref() {
         Some([one]) => credential.audience.clone_from(one),
-        None if !credential.issuer.is_empty() && written.get("name").is_none() => {}
-        _ => return Err(GraphError::invalid("audiences", "it names one audience.")),
+        None => {}
+        Some(_) => return Err(one_audience()),
     }
     let twice = app.federated_credentials.iter().any(|own| {
         own.name != credential.name
@@ -147,6 +150,10 @@ fn filled(
         descriptions.insert(name, description.to_owned());
     }
     Ok(credential)
+}
+
+fn one_audience() -> GraphError {
+    GraphError::invalid("audiences", "it names one audience.")
 }
 
 fn show(app: &Application, credential: &FederatedCredential) -> Value {

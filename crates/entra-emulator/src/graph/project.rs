@@ -81,7 +81,9 @@ fn required(properties: &Map<String, Value>, all: &[Application]) -> Vec<Permiss
             .filter(|access| access["type"] == "Scope")
             .filter_map(|access| {
                 let wanted = access["id"].as_str()?;
-                let (value, _) = known.iter().find(|(_, id)| id == wanted)?;
+                let (value, _) = known
+                    .iter()
+                    .find(|(_, id)| id.eq_ignore_ascii_case(wanted))?;
                 Some(value.clone())
             })
             .filter(|value| {

@@ -154,7 +154,7 @@ fn permissions(at: &str, all: &[Value]) -> Result<(), GraphError> {
                 "it is User or Admin.",
             ));
         }
-        if !ids.insert(text(&one["id"])) {
+        if !ids.insert(text(&one["id"]).to_ascii_lowercase()) {
             return Err(GraphError::invalid(at, "an id is there twice."));
         }
         let value = text(&one["value"]);
@@ -168,7 +168,9 @@ fn permissions(at: &str, all: &[Value]) -> Result<(), GraphError> {
 /// What is enabled is in use: it can be disabled, and only then be taken away or be called otherwise.
 fn kept(at: &str, before: &[Value], after: &[Value]) -> Result<(), GraphError> {
     for old in before.iter().filter(|one| one["isEnabled"] == true) {
-        let new = after.iter().find(|one| one["id"] == old["id"]);
+        let id = text(&old["id"]);
+        let same = |one: &&Value| text(&one["id"]).eq_ignore_ascii_case(&id);
+        let new = after.iter().find(same);
         if new.is_none_or(|new| new["value"] != old["value"]) {
             return Err(GraphError::bad_as(
                 "CannotDeleteOrUpdateEnabledEntitlement",
@@ -211,7 +213,7 @@ fn required(
                 _ => return Err(GraphError::invalid(at, "type is Scope or Role.")),
             };
             let wanted = text(&access["id"]);
-            if !known.iter().any(|(_, id)| *id == wanted) {
+            if !known.iter().any(|(_, id)| id.eq_ignore_ascii_case(&wanted)) {
                 let why = format!(
                     "{} exposes no permission {wanted:?} of this type.",
                     resource.display_name

@@ -58,6 +58,10 @@ pub(super) async fn authenticate<'a>(
             if known.is_some_and(|known| known.end <= state.now()) {
                 return Err(aadsts::expired_secret(client_id));
             }
+            // No page says what Entra ID answers to one that is not good yet. It is none so far.
+            if known.is_some_and(|known| known.start > state.now()) {
+                return Err(aadsts::wrong_secret(client_id));
+            }
             Ok((client, Authentication::Secret))
         }
         (None, Some(assertion)) => {

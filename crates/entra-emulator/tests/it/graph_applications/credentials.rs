@@ -55,6 +55,15 @@ async fn secrets_are_shown_once_end_and_are_taken_away() {
     sign_in(ended)
         .await
         .assert_refused(401, "invalid_client", 7_000_222);
+    // As Python and .NET write a time.
+    let later = json!({"passwordCredential": {"startDateTime": "2090-01-01T02:00:00+02:00"}});
+    let later = administrator
+        .send("POST", &format!("{path}/addPassword"), later)
+        .await;
+    assert_eq!(later.body["startDateTime"], "2090-01-01T00:00:00Z");
+    sign_in(later.text("secretText").to_owned())
+        .await
+        .assert_refused(401, "invalid_client", 7_000_215);
 
     let removed = administrator
         .send(
@@ -227,11 +236,16 @@ async fn federated_credentials_are_read_changed_and_removed() {
             answer.body
         );
     }
-    let change = json!({"subject": "system:serviceaccount:shop:other"});
-    let changed = administrator
-        .send("PATCH", &format!("{path}/cluster"), change)
-        .await;
-    assert_eq!(changed.status, 204, "{}", changed.body);
+    // Its name, said again, changes nothing.
+    for change in [
+        json!({"subject": "system:serviceaccount:shop:another"}),
+        json!({"name": "cluster", "subject": "system:serviceaccount:shop:other"}),
+    ] {
+        let changed = administrator
+            .send("PATCH", &format!("{path}/cluster"), change)
+            .await;
+        assert_eq!(changed.status, 204, "{}", changed.body);
+    }
     let directory = administrator.emulator.directory();
     let made = directory.application(text(&api, "appId")).unwrap();
     assert_eq!(

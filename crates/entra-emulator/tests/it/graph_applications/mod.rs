@@ -92,7 +92,7 @@ impl Administrator {
                 },
                 "requiredResourceAccess": [{
                     "resourceAppId": demo::ARM_CLIENT_ID,
-                    "resourceAccess": [{"id": ARM_SCOPE_ID, "type": "Scope"}],
+                    "resourceAccess": [{"id": ARM_SCOPE_ID.to_ascii_uppercase(), "type": "Scope"}],
                 }],
             }),
         )
