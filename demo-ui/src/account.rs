@@ -27,7 +27,7 @@ pub(crate) struct Account {
     turned_down: std::sync::Mutex<Option<Intent>>,
     /// When they have to sign in again.
     pub(crate) until: OffsetDateTime,
-    /// Something is other than it was when it was last kept.
+    /// Something beside the tokens is other than it was when it was last kept.
     changed: AtomicBool,
     /// The last call for which Entra ID was asked.
     exchanged: LastExchange,
@@ -67,9 +67,25 @@ impl Account {
         }
     }
 
-    /// A token for the API, renewed if its time has come. Whoever needs one meanwhile waits for the
-    /// same renewal, where accounts are in memory; from Redis each request has its own.
-    pub(crate) async fn access_token(&self, entra: &Entra) -> Result<AccessToken, EntraError> {
+    /// The token for the API.
+    pub(crate) async fn access_token(&self) -> AccessToken {
+        self.tokens.lock().await.access.clone()
+    }
+
+    /// Whether the tokens are to be renewed, and can be.
+    pub(crate) async fn is_due(&self) -> bool {
+        let tokens = self.tokens.lock().await;
+        tokens.is_due() && tokens.refresh.is_some()
+    }
+
+    /// Whether the token for the API can no longer be used.
+    pub(crate) async fn is_expired(&self) -> bool {
+        self.tokens.lock().await.is_expired()
+    }
+
+    /// Renews the tokens if their time has come; whether there are new ones. Whoever asks meanwhile waits for
+    /// the same renewal.
+    pub(crate) async fn renew(&self, entra: &Entra) -> Result<bool, EntraError> {
         let mut tokens = self.tokens.lock().await;
         if tokens.is_due()
             && let Some(refresh) = &tokens.refresh
@@ -77,7 +93,7 @@ impl Account {
             match entra.refresh(refresh).await {
                 Ok(renewed) => {
                     *tokens = renewed;
-                    self.changed.store(true, Ordering::Relaxed);
+                    return Ok(true);
                 }
                 // The old one serves to its end when Entra ID just can't be reached.
                 Err(EntraError::Http(error)) if !tokens.is_expired() => {
@@ -86,7 +102,12 @@ impl Account {
                 Err(error) => return Err(error),
             }
         }
-        Ok(tokens.access.clone())
+        Ok(false)
+    }
+
+    /// Takes tokens that another machine has got.
+    pub(crate) async fn adopt(&self, tokens: Tokens) {
+        *self.tokens.lock().await = tokens;
     }
 
     /// The API has accepted the user: the count starts anew.

@@ -39,6 +39,11 @@ pub(crate) const HOME: Action = Action {
     label: "Go to the start page",
     href: "/",
 };
+/// To where the button is that signs out.
+pub(crate) const BACK_TO_SIGN_OUT: Action = Action {
+    label: "Go back to sign out",
+    href: "/",
+};
 /// The same page of ours again.
 pub(crate) const fn retry(page: &'static str) -> Action {
     Action {

@@ -100,8 +100,9 @@ fn shown_now(call: &Call) -> Shown {
 }
 
 fn shown_before(call: &Call) -> Shown {
-    let text = "This is the last request of yours for which this app saw an exchange. The gateway has kept the token since.";
-    shown(call, "first", "The first time", text)
+    let text = "This is the last request of yours for which this app saw the gateway ask Entra ID. Compare the times: the token \
+         of one exchange serves many requests.";
+    shown(call, "before", "Earlier, with the exchange", text)
 }
 
 fn shown(call: &Call, id: &'static str, title: &'static str, text: &'static str) -> Shown {

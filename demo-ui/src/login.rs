@@ -13,14 +13,16 @@ use tower_sessions::Session;
 
 use crate::clock;
 use crate::entra::{EntraError, Proofs, may_be_issuer};
-use crate::failure::{Failure, HOME, OTHER_ACCOUNT, STEP_UP, retry_login, sign_in};
+use crate::failure::{
+    BACK_TO_SIGN_OUT, Failure, HOME, OTHER_ACCOUNT, STEP_UP, retry_login, sign_in,
+};
 use crate::notice;
 use crate::problem::shorten;
 use crate::return_path::return_path;
 use crate::security::is_same_origin;
 use crate::sessions;
 use crate::ui::Ui;
-use crate::views::{self, see_other};
+use crate::views::{self, Visitor, see_other};
 
 /// A sign-in that was begun.
 #[derive(Debug)]
@@ -208,7 +210,7 @@ pub(crate) async fn logout(
 ) -> Response {
     let account = match ui.who(&session).await {
         Ok(account) => account,
-        Err(error) => return still_signed_in(&error),
+        Err(error) => return still_signed_in(&error, None),
     };
     let token = body.ok().and_then(|body| {
         form_urlencoded::parse(&body)
@@ -234,7 +236,7 @@ pub(crate) async fn logout(
         return response;
     };
     if let Err(error) = ui.sign_out(&session).await {
-        return still_signed_in(&error);
+        return still_signed_in(&error, Some(Visitor::new(&account)));
     }
     tracing::info!(tid = %account.user.tid, oid = %account.user.id, "signed out");
 
@@ -354,18 +356,19 @@ fn session_failed(error: &dyn fmt::Display, back: &'static str) -> Response {
     Failure::session_not_kept(back).respond(None)
 }
 
-/// The page for a sign-out that could not be written down: to say nothing would be worse than to fail.
-fn still_signed_in(error: &dyn fmt::Display) -> Response {
+/// The page for a sign-out that could not be written down: to say nothing would be worse than to fail. Where
+/// it is known whose, their button is on it.
+fn still_signed_in(error: &dyn fmt::Display, visitor: Option<Visitor>) -> Response {
     tracing::error!(%error, "a session could not be ended");
     Failure::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "You are still signed in here",
-        "The store that this app keeps sessions in did not take your sign-out. Go back to the app and sign out \
-         once more; until that works, close this browser before somebody else uses it.",
+        "The store that this app keeps sessions in did not take your sign-out. Sign out once more; until that \
+         works, leave this browser to nobody else.",
     )
     .retry_after(Some(HeaderValue::from_static("5")))
-    .action(HOME)
-    .respond(None)
+    .action(BACK_TO_SIGN_OUT)
+    .respond(visitor)
 }
 
 /// A parameter that is there exactly once; RFC 6749 §3.1 has no other.

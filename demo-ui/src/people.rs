@@ -1,16 +1,29 @@
 //! Who is signed in, and whose sign-in is under way: in memory, or in Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
 
 use crate::account::{Account, LastExchange};
+use crate::clock;
+use crate::entra::{Entra, EntraError, Tokens};
 use crate::expiring::Expiring;
 use crate::login::Login;
-use crate::shared::{AccountRecord, Kind, LoginRecord, Shared, StoreError, When};
+use crate::shared::{AccountRecord, Kind, LoginRecord, Shared, StoreError, TokensRecord, When};
 
 /// Accounts and sign-ins under way that are kept in memory, at most each.
 const CAPACITY: usize = 10_000;
+
+/// After so long a renewal is over, whatever became of whoever began it: longer than Entra ID is asked.
+const RENEWAL: Duration = Duration::from_secs(60);
+
+/// So long somebody else's renewal is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether somebody else's renewal is done.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) enum People {
@@ -74,7 +87,7 @@ impl People {
                 let Some(login) = login.filter(|login| login.session == session) else {
                     return Ok(None);
                 };
-                let mine = shared.remove(Kind::Login, state).await?;
+                let mine = shared.remove(&[Kind::Login], state).await?;
                 Ok(mine.then_some(login))
             }
         }
@@ -84,8 +97,11 @@ impl People {
         match self {
             Self::Memory { accounts, .. } => Ok(accounts.get(name)),
             Self::Shared { shared, exchanged } => {
-                let record: Option<AccountRecord> = shared.get(Kind::Account, name).await?;
-                let Some(account) = record.and_then(AccountRecord::account) else {
+                let record = shared.get::<AccountRecord>(Kind::Account, name);
+                let (record, tokens) = tokio::try_join!(record, kept_tokens(shared, name))?;
+                let account = record.zip(tokens);
+                let Some(account) = account.and_then(|(record, tokens)| record.account(tokens))
+                else {
                     return Ok(None);
                 };
                 let seen = exchanged.get(name).unwrap_or_else(|| {
@@ -104,7 +120,10 @@ impl People {
         match self {
             Self::Memory { accounts, .. } => accounts.insert(name, Arc::new(account), until),
             Self::Shared { shared, .. } => {
-                let record = AccountRecord::of(&account).await;
+                let record = AccountRecord::of(&account);
+                let tokens = TokensRecord::of(account.tokens().await);
+                let kept = shared.put(Kind::Tokens, &name, &tokens, until, When::New);
+                kept.await?;
                 let kept = shared.put(Kind::Account, &name, &record, until, When::New);
                 kept.await?;
             }
@@ -112,7 +131,51 @@ impl People {
         Ok(())
     }
 
-    /// What has become of the account meanwhile is kept, unless it was ended.
+    /// Renews the tokens of an account. Of all requests that need new ones at once, on however many machines,
+    /// one asks Entra ID: a refresh token may be good once.
+    pub(crate) async fn renew(
+        &self,
+        name: &str,
+        account: &Account,
+        entra: &Entra,
+    ) -> Result<(), EntraError> {
+        let Self::Shared { shared, .. } = self else {
+            account.renew(entra).await?;
+            return Ok(());
+        };
+        let begun = Instant::now();
+        loop {
+            let until = clock::now() + RENEWAL;
+            let mine = shared.put(Kind::Renewal, name, &(), until, When::New);
+            match mine.await {
+                Ok(false) if begun.elapsed() < PATIENCE => {}
+                Ok(mine) => {
+                    let renewed = renew_first(shared, name, account, entra).await;
+                    if mine && let Err(error) = shared.remove(&[Kind::Renewal], name).await {
+                        tracing::warn!(reason = %error, "the end of a renewal was not kept");
+                    }
+                    return renewed;
+                }
+                // A refresh token is not spent where what it gives can't be kept, as long as there is a choice.
+                Err(_) if !account.is_expired().await => return Ok(()),
+                Err(_) => return renew_first(shared, name, account, entra).await,
+            }
+            // Somebody else is at it; the token of before serves to its end.
+            if !account.is_expired().await {
+                return Ok(());
+            }
+            sleep(LOOK).await;
+            if let Ok(Some(tokens)) = kept_tokens(shared, name).await {
+                account.adopt(tokens).await;
+            }
+            if !account.is_due().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What has become of the account meanwhile is kept, unless it was ended. Its tokens are kept where they are
+    /// renewed.
     pub(crate) async fn keep(&self, name: &str, account: &Account) {
         let Self::Shared { shared, .. } = self else {
             return;
@@ -120,7 +183,7 @@ impl People {
         if !account.take_changes() {
             return;
         }
-        let record = AccountRecord::of(account).await;
+        let record = AccountRecord::of(account);
         let kept = shared.put(Kind::Account, name, &record, account.until, When::There);
         if let Err(error) = kept.await {
             tracing::warn!(reason = %error, "an account was not kept");
@@ -132,10 +195,96 @@ impl People {
         match self {
             Self::Memory { accounts, .. } => accounts.remove(name),
             Self::Shared { shared, exchanged } => {
-                shared.remove(Kind::Account, name).await?;
+                let kinds = [Kind::Account, Kind::Tokens];
+                shared.remove(&kinds, name).await?;
                 exchanged.remove(name);
             }
         }
         Ok(())
+    }
+}
+
+async fn kept_tokens(shared: &Shared, name: &str) -> Result<Option<Tokens>, StoreError> {
+    let record = shared.get::<TokensRecord>(Kind::Tokens, name).await?;
+    Ok(record.and_then(TokensRecord::tokens))
+}
+
+/// Renews the tokens unless somebody has been faster, and keeps them.
+async fn renew_first(
+    shared: &Shared,
+    name: &str,
+    account: &Account,
+    entra: &Entra,
+) -> Result<(), EntraError> {
+    if let Ok(Some(tokens)) = kept_tokens(shared, name).await {
+        account.adopt(tokens).await;
+    }
+    if account.renew(entra).await? {
+        let record = TokensRecord::of(account.tokens().await);
+        let kept = shared.put(Kind::Tokens, name, &record, account.until, When::There);
+        if let Err(error) = kept.await {
+            tracing::warn!(reason = %error, "renewed tokens were not kept");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use oauth2::{AccessToken, RefreshToken};
+    use time::Duration;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::entra::User;
+
+    fn account(expires: OffsetDateTime) -> Account {
+        let user = User {
+            issuer: "i".to_owned(),
+            tid: "t".to_owned(),
+            id: "o".to_owned(),
+            name: "Alice".to_owned(),
+            username: None,
+            logout_hint: None,
+        };
+        let now = clock::now();
+        let access = AccessToken::new("a".to_owned());
+        let refresh = RefreshToken::new("r".to_owned());
+        let tokens = Tokens::restored(access, Some(refresh), (expires, now));
+        Account::new(user, tokens, 0, now + Duration::HOUR)
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_kept_a_refresh_token_is_spent_only_if_it_has_to_be() {
+        let entra = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = format!("http://{}", entra.local_addr().unwrap());
+        let mut config = Config::new(
+            "organizations",
+            "ui",
+            "secret".to_owned().into(),
+            "http://127.0.0.1:8080".parse().unwrap(),
+            "api://x/.default",
+        );
+        config.authority = Some(authority.parse().unwrap());
+        let url = "redis+unix:///nowhere/demo-ui-unit-test";
+        config.redis_url = Some(url.to_owned().into());
+        let settings = Arc::new(config.resolve(([127, 0, 0, 1], 1).into()).unwrap());
+        let http = crate::http_client::client(&settings).unwrap();
+        let shared = Shared::new(settings.redis_url.as_ref().unwrap(), &settings).unwrap();
+        let people = People::new(Some(&Arc::new(shared)));
+        let away = Entra::new(settings, http);
+
+        let good = account(clock::now() + Duration::minutes(5));
+        people.renew("alice", &good, &away).await.unwrap();
+        let asked = tokio::time::timeout(LOOK, entra.accept()).await;
+        assert!(asked.is_err(), "its token is good for five minutes more");
+
+        let over = account(clock::now() - Duration::seconds(1));
+        let renewal = people.renew("alice", &over, &away);
+        tokio::select! {
+            _ = renewal => panic!("nobody has answered"),
+            asked = entra.accept() => assert!(asked.is_ok()),
+        }
     }
 }

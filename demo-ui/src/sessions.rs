@@ -149,7 +149,7 @@ impl Store {
         match self {
             Self::Memory(sessions) => sessions.remove(id),
             Self::Shared(shared) => {
-                let removed = shared.remove(Kind::Session, &id.to_string()).await;
+                let removed = shared.remove(&[Kind::Session], &id.to_string()).await;
                 removed.map_err(failed)?;
             }
         }

@@ -14,7 +14,7 @@ use crate::failure::{Failure, OTHER_ACCOUNT, retry, sign_in};
 use crate::indent::indent;
 use crate::login::{self, Intent};
 use crate::notice;
-use crate::problem::Problem;
+use crate::problem::{Problem, shorten};
 use crate::return_path::login_for;
 use crate::ui::Ui;
 use crate::views::{LandingPage, RawAnswer, RawPage, SubscriptionsPage, Visitor, page, see_other};
@@ -89,9 +89,9 @@ pub(crate) async fn raw(State(ui): State<Arc<Ui>>, session: Session) -> Result<R
 
 /// Asks the API; what goes wrong is the response to give. `here` is the page to come back to.
 pub(crate) async fn list(
-    ui: &Ui,
+    ui: &Arc<Ui>,
     session: &Session,
-    account: &Account,
+    account: &Arc<Account>,
     here: &'static str,
 ) -> Result<Listing, Response> {
     let listing = ask(ui, session, account, here).await;
@@ -100,13 +100,13 @@ pub(crate) async fn list(
 }
 
 async fn ask(
-    ui: &Ui,
+    ui: &Arc<Ui>,
     session: &Session,
-    account: &Account,
+    account: &Arc<Account>,
     here: &'static str,
 ) -> Result<Listing, Response> {
     let visitor = || Some(Visitor::new(account));
-    let token = match account.access_token(&ui.entra).await {
+    let token = match ui.access_token(session, account).await {
         Ok(token) => token,
         Err(EntraError::Refused(error)) if error.needs_user() => {
             tracing::info!(reason = %error, "no new token without the user");
@@ -145,10 +145,12 @@ async fn step_up(
         return Failure::new(
             StatusCode::FORBIDDEN,
             "The API still asks for more",
-            "You have signed in again as the API asked, and it asks once more. \
-             Your organization's policies may not allow this from here.",
+            "You have signed in again as the API asked, and it asks once more. Your organization's policies may \
+             not allow this from here: an administrator sees which one in Microsoft Entra ID's sign-in logs.",
         )
+        .fact("It asks for", shorten(&claims))
         .action(sign_in(here))
+        .action(OTHER_ACCOUNT)
         .respond(Some(Visitor::new(account)));
     };
     let intent = Intent {

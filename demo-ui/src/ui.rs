@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use oauth2::CsrfToken;
+use oauth2::{AccessToken, CsrfToken};
 use tower_sessions::Session;
+use tracing::Instrument as _;
 
 use crate::account::Account;
 use crate::api::Api;
 use crate::clock;
 use crate::config::Settings;
-use crate::entra::{Entra, Tokens, User};
+use crate::entra::{Entra, EntraError, Tokens, User};
 use crate::failure::Failure;
 use crate::http_client;
 use crate::people::People;
@@ -73,6 +74,27 @@ impl Ui {
         Some(Visitor::new(&account))
     }
 
+    /// The user's token for the API, renewed if its time has come.
+    pub(crate) async fn access_token(
+        self: &Arc<Self>,
+        session: &Session,
+        account: &Arc<Account>,
+    ) -> Result<AccessToken, EntraError> {
+        if account.is_due().await {
+            let name = sessions::account(session).await.ok().flatten();
+            let name = name.unwrap_or_default();
+            let (ui, renewed) = (Arc::clone(self), Arc::clone(account));
+            // In a task of its own: a browser that goes away meanwhile does not take the answer with it, and a
+            // refresh token that is good once.
+            let renewal = async move { ui.people.renew(&name, &renewed, &ui.entra).await };
+            let broken_off = |_| EntraError::Unusable("a renewal that broke off");
+            tokio::spawn(renewal.in_current_span())
+                .await
+                .map_err(broken_off)??;
+        }
+        Ok(account.access_token().await)
+    }
+
     /// What has become of the account in this request is there for the next.
     pub(crate) async fn keep(&self, session: &Session, account: &Account) {
         if let Ok(Some(name)) = sessions::account(session).await {
@@ -104,7 +126,10 @@ impl Ui {
         if let Some(name) = sessions::account(session).await? {
             self.people.remove(&name).await?;
         }
-        session.flush().await?;
+        // A session without its account is nobody's, and the browser is told to let go of it in any case.
+        if let Err(error) = session.flush().await {
+            tracing::warn!(%error, "the session of somebody who signed out was left to end by itself");
+        }
         Ok(())
     }
 }

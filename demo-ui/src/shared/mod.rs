@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use url::Url;
 
-pub(crate) use self::records::{AccountRecord, LoginRecord};
+pub(crate) use self::records::{AccountRecord, LoginRecord, TokensRecord};
 
 use self::seal::Seal;
 use crate::clock;
@@ -30,12 +30,18 @@ use crate::config::{Settings, is_loopback};
 /// How long an answer of Redis is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What the address of a Redis begins with.
+const SCHEMES: [&str; 3] = ["redis://", "rediss://", "redis+unix://"];
+
 /// What a name in Redis is of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Session,
     Login,
     Account,
+    Tokens,
+    /// That the tokens of an account are being renewed.
+    Renewal,
 }
 
 impl Kind {
@@ -44,6 +50,8 @@ impl Kind {
             Self::Session => "session",
             Self::Login => "login",
             Self::Account => "account",
+            Self::Tokens => "tokens",
+            Self::Renewal => "renewal",
         }
     }
 }
@@ -88,6 +96,11 @@ impl Shared {
     /// Nothing is connected to yet.
     pub(crate) fn new(url: &SecretString, settings: &Settings) -> anyhow::Result<Self> {
         let url = url.expose_secret();
+        // The client knows more: some go through the network in the clear where nothing says so.
+        anyhow::ensure!(
+            SCHEMES.iter().any(|scheme| url.starts_with(scheme)),
+            "redis_url begins with redis://, rediss:// (TLS) or redis+unix://"
+        );
         let client = match &settings.redis_ca {
             Some(pem) => {
                 anyhow::ensure!(
@@ -161,10 +174,13 @@ impl Shared {
         Ok(plain.and_then(|plain| serde_json::from_slice(&plain).ok()))
     }
 
-    /// Takes a value away; whether it was there. Of several callers one hears that it was.
-    pub(crate) async fn remove(&self, kind: Kind, name: &str) -> Result<bool, StoreError> {
+    /// Takes the values of a name away, all at once; whether one was there. Of several callers one hears that
+    /// it was.
+    pub(crate) async fn remove(&self, kinds: &[Kind], name: &str) -> Result<bool, StoreError> {
         let mut command = redis::cmd("DEL");
-        command.arg(self.seal.name(kind.word(), name));
+        for kind in kinds {
+            command.arg(self.seal.name(kind.word(), name));
+        }
         Ok(self.run::<u64>(&command).await? > 0)
     }
 

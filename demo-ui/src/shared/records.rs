@@ -20,14 +20,20 @@ pub(crate) struct AccountRecord {
     username: Option<String>,
     logout_hint: Option<String>,
     csrf: String,
-    access: String,
-    refresh: Option<String>,
-    expires: i64,
-    renew: i64,
     step_ups: u32,
     turned_down: Option<IntentRecord>,
     /// When the user has to sign in again.
     until: i64,
+}
+
+/// The tokens of an account: a record of their own, so that who writes down something else about the
+/// account does not put the tokens of before back in place of those that another machine has renewed.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct TokensRecord {
+    access: String,
+    refresh: Option<String>,
+    expires: i64,
+    renew: i64,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -51,7 +57,7 @@ pub(crate) struct LoginRecord {
 }
 
 impl AccountRecord {
-    pub(crate) async fn of(account: &Account) -> Self {
+    pub(crate) fn of(account: &Account) -> Self {
         let User {
             issuer,
             tid,
@@ -60,8 +66,6 @@ impl AccountRecord {
             username,
             logout_hint,
         } = account.user.clone();
-        let tokens = account.tokens().await;
-        let (expires, renew) = tokens.times();
         Self {
             issuer,
             tid,
@@ -70,10 +74,6 @@ impl AccountRecord {
             username,
             logout_hint,
             csrf: account.csrf.secret().clone(),
-            access: tokens.access.secret().clone(),
-            refresh: tokens.refresh.map(RefreshToken::into_secret),
-            expires: expires.unix_timestamp(),
-            renew: renew.unix_timestamp(),
             step_ups: account.step_ups(),
             turned_down: account.turned_down().as_ref().map(IntentRecord::of),
             until: account.until.unix_timestamp(),
@@ -82,8 +82,7 @@ impl AccountRecord {
 
     /// `None` where its time is over: Redis lets go of it by then, but whoever restores a copy of Redis does
     /// not.
-    pub(crate) fn account(self) -> Option<Account> {
-        let time = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+    pub(crate) fn account(self, tokens: Tokens) -> Option<Account> {
         let until = time(self.until).filter(|until| *until > clock::now())?;
         let user = User {
             issuer: self.issuer,
@@ -93,11 +92,6 @@ impl AccountRecord {
             username: self.username,
             logout_hint: self.logout_hint,
         };
-        let tokens = Tokens::restored(
-            AccessToken::new(self.access),
-            self.refresh.map(RefreshToken::new),
-            (time(self.expires)?, time(self.renew)?),
-        );
         let account = Account::restored(
             user,
             CsrfToken::new(self.csrf),
@@ -110,6 +104,30 @@ impl AccountRecord {
         account.take_changes();
         Some(account)
     }
+}
+
+impl TokensRecord {
+    pub(crate) fn of(tokens: Tokens) -> Self {
+        let (expires, renew) = tokens.times();
+        Self {
+            access: tokens.access.into_secret(),
+            refresh: tokens.refresh.map(RefreshToken::into_secret),
+            expires: expires.unix_timestamp(),
+            renew: renew.unix_timestamp(),
+        }
+    }
+
+    pub(crate) fn tokens(self) -> Option<Tokens> {
+        Some(Tokens::restored(
+            AccessToken::new(self.access),
+            self.refresh.map(RefreshToken::new),
+            (time(self.expires)?, time(self.renew)?),
+        ))
+    }
+}
+
+fn time(seconds: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(seconds).ok()
 }
 
 impl IntentRecord {
@@ -168,6 +186,11 @@ impl LoginRecord {
 mod tests {
     use super::*;
 
+    fn tokens() -> Tokens {
+        let now = clock::now();
+        Tokens::restored(AccessToken::new("a".to_owned()), None, (now, now))
+    }
+
     fn account(until: OffsetDateTime) -> Account {
         let user = User {
             issuer: "i".to_owned(),
@@ -177,18 +200,16 @@ mod tests {
             username: None,
             logout_hint: None,
         };
-        let now = clock::now();
-        let tokens = Tokens::restored(AccessToken::new("a".to_owned()), None, (now, now));
-        Account::new(user, tokens, 0, until)
+        Account::new(user, tokens(), 0, until)
     }
 
-    #[tokio::test]
-    async fn ui_05_what_is_put_back_into_redis_is_over_when_it_would_have_been() {
+    #[test]
+    fn ui_05_what_is_put_back_into_redis_is_over_when_it_would_have_been() {
         let later = clock::now() + time::Duration::minutes(1);
         let before = clock::now() - time::Duration::seconds(1);
-        let kept = |until| async move { AccountRecord::of(&account(until)).await.account() };
-        assert!(kept(later).await.is_some());
-        assert!(kept(before).await.is_none());
+        let kept = |until| AccountRecord::of(&account(until)).account(tokens());
+        assert!(kept(later).is_some());
+        assert!(kept(before).is_none());
 
         let login = |until| {
             let proofs = Proofs::restored(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -37,6 +38,8 @@ pub(crate) struct Knobs {
     /// Changes the claims of the next ID tokens.
     pub(crate) claims: Box<dyn Fn(&mut Value) + Send>,
     pub(crate) discovery_fails: bool,
+    /// The token endpoint answers so much later.
+    pub(crate) slow: Duration,
     /// The next access tokens are signed, with these claims.
     pub(crate) access_claims: Option<Value>,
 }
@@ -75,6 +78,7 @@ impl Entra {
                 token_answer: None,
                 claims: Box::new(|_| ()),
                 discovery_fails: false,
+                slow: Duration::ZERO,
                 access_claims: None,
             }),
             counter: Mutex::default(),
@@ -222,6 +226,13 @@ async fn discovery(State(entra): State<Entra>, Path(tenant): Path<String>) -> Re
 }
 
 async fn token(State(entra): State<Entra>, headers: HeaderMap, body: String) -> Response {
+    let answer = grant(&entra, &headers, &body);
+    let slow = entra.0.knobs.lock().unwrap().slow;
+    tokio::time::sleep(slow).await;
+    answer
+}
+
+fn grant(entra: &Entra, headers: &HeaderMap, body: &str) -> Response {
     assert_eq!(headers["content-type"], "application/x-www-form-urlencoded");
     let form: Form = form_urlencoded::parse(body.as_bytes())
         .into_owned()

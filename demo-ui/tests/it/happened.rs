@@ -63,24 +63,24 @@ async fn the_first_time_entra_id_is_in_the_picture_and_then_that_stays_beside_th
     ] {
         assert!(page.shows(text), "{text}");
     }
-    assert!(!page.shows("The first time"));
+    assert!(!page.shows("Earlier, with the exchange"));
 
     world.api.answers(|_| explained(CACHED));
     let page = browser.get("/what-happened").await;
     for text in [
         "Entra ID was not asked",
-        "The first time",
+        "Earlier, with the exchange",
         "41.5 ms",
         "7.0 ms",
     ] {
         assert!(page.shows(text), "{text}");
     }
-    // The first time was somebody else's for another user.
+    // That exchange was somebody else's for another user.
     let other = world.browser();
     world.sign_in(&other, "bob").await;
     let page = other.get("/what-happened").await;
     assert!(page.shows("Entra ID was not asked"));
-    assert!(!page.shows("The first time") && !page.shows("41.5 ms"));
+    assert!(!page.shows("Earlier, with the exchange") && !page.shows("41.5 ms"));
 }
 
 #[tokio::test]

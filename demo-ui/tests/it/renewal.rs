@@ -1,14 +1,18 @@
 //! Tokens are renewed without the user, once for everybody who needs one.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::entra::SCOPE;
 use crate::support::World;
 
-fn renewals(world: &World) -> usize {
+/// How many renewals there were.
+pub(crate) fn renewals(world: &World) -> usize {
     let requests = world.entra.token_requests();
     let renewal =
         |form: &&std::collections::HashMap<String, String>| form["grant_type"] == "refresh_token";
@@ -63,6 +67,25 @@ async fn many_requests_at_once_share_one_renewal() {
     for page in [pages.0, pages.1, pages.2, pages.3, pages.4] {
         assert_eq!(page.status, 200);
     }
+    assert_eq!(renewals(&world), 1);
+}
+
+#[tokio::test]
+async fn a_browser_that_goes_away_does_not_take_the_new_tokens_with_it() {
+    let world = World::start().await;
+    world.entra.set(|knobs| knobs.expires_in = 0);
+    let browser = world.browser();
+    let authorize = world.begin(&browser).await;
+    browser.get(&world.entra.approve(&authorize, "alice")).await;
+    world.entra.set(|knobs| {
+        knobs.expires_in = 3600;
+        knobs.slow = Duration::from_millis(800);
+    });
+    let impatient = timeout(Duration::from_millis(400), browser.get("/")).await;
+    assert!(impatient.is_err(), "it went away meanwhile");
+    assert_eq!(renewals(&world), 1, "its refresh token is used up");
+    let page = browser.get("/").await;
+    assert_eq!(page.status, 200, "{}", page.text);
     assert_eq!(renewals(&world), 1);
 }
 

@@ -1,136 +1,12 @@
 //! Sessions in Redis: the app runs on several machines, and Redis reads nothing.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use redis::Connection;
-use tokio::time::sleep;
 
-use crate::browser::Browser;
+use crate::redis_server::{Redis, goes_on, spawn, two};
 use crate::support::{World, config, list};
-
-/// Debian's Redis on a socket in a folder of its own; both go when it is dropped.
-struct Redis {
-    process: Child,
-    folder: PathBuf,
-}
-
-impl Redis {
-    /// `None`, said aloud, where there is no Redis on this machine; in CI that fails.
-    async fn start() -> Option<Self> {
-        Self::with(|_| Vec::new()).await
-    }
-
-    /// With more options; what they name may be written to its folder first.
-    #[expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
-    async fn with(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
-        if Command::new("redis-server")
-            .arg("--version")
-            .output()
-            .is_err()
-        {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "redis-server is not installed"
-            );
-            eprintln!("SKIPPED: redis-server is not installed (scripts/install-test-tools)");
-            return None;
-        }
-        let name = format!("demo-ui-redis-{}", uuid::Uuid::new_v4().simple());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        let options = options(&folder);
-        let redis = Self {
-            process: spawn(&folder, &options),
-            folder,
-        };
-        redis.until_it_answers().await;
-        Some(redis)
-    }
-
-    fn url(&self) -> String {
-        format!("redis+unix://{}/socket", self.folder.display())
-    }
-
-    fn connection(&self) -> Option<Connection> {
-        let client = redis::Client::open(self.url()).unwrap();
-        client.get_connection().ok()
-    }
-
-    async fn until_it_answers(&self) {
-        for _ in 0..2_000 {
-            let ping = |mut connection| redis::cmd("PING").query::<String>(&mut connection).ok();
-            if self.connection().and_then(ping).is_some() {
-                return;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        panic!("redis-server does not answer");
-    }
-
-    /// What somebody says who has all rights.
-    fn say(&self, words: &[&str]) {
-        let mut connection = self.connection().unwrap();
-        let (first, rest) = words.split_first().unwrap();
-        let mut command = redis::cmd(first);
-        command.arg(rest).exec(&mut connection).unwrap();
-    }
-
-    fn stop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    /// Names and values of everything that is in it.
-    fn contents(&self) -> Vec<(String, Vec<u8>)> {
-        let mut connection = self.connection().unwrap();
-        let names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
-        let mut value = |name: &String| {
-            let value = redis::cmd("GET").arg(name).query(&mut connection);
-            (name.clone(), value.unwrap())
-        };
-        names.iter().map(&mut value).collect()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn spawn(folder: &Path, options: &[String]) -> Child {
-    Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
-        .args(options)
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Two machines behind one address, with one Redis; browsers of each.
-async fn two(redis: &Redis) -> (World, demo_ui::Running, Browser, Browser) {
-    let one = World::with(|config| config.redis_url = Some(redis.url().into())).await;
-    let mut config = config(&one.entra.url(), &one.api.url);
-    config.public_url = Some(one.ui.url().parse().unwrap());
-    config.redis_url = Some(redis.url().into());
-    let other = demo_ui::start(config).await.unwrap();
-    let here = one.browser();
-    let there = Browser::new(&format!("http://{}", other.local_addr()));
-    (one, other, here, there)
-}
-
-/// Both browsers are one: the load balancer sent it elsewhere.
-fn goes_on(from: &Browser, to: &Browser) {
-    let (name, value) = from.cookie();
-    to.set_cookie(&name, &value);
-}
 
 #[tokio::test]
 async fn ui_01_ui_06_a_sign_in_begun_at_one_machine_is_finished_and_ended_at_another() {
@@ -162,29 +38,28 @@ async fn ui_01_ui_06_a_sign_in_begun_at_one_machine_is_finished_and_ended_at_ano
     assert!(here.get("/").await.shows("Sign in with Microsoft"));
 }
 
+/// The account is gone, and with it whatever a session could open.
 #[tokio::test]
-async fn tokens_that_one_machine_renewed_serve_the_other() {
+async fn ui_06_a_sign_out_is_one_also_where_redis_keeps_the_empty_session() {
     let Some(redis) = Redis::start().await else {
         return;
     };
     let (world, _other, here, there) = two(&redis).await;
-    world.entra.set(|knobs| knobs.expires_in = 0);
-    world.sign_in(&here, "alice").await;
+    let token = world.sign_in(&here, "alice").await.csrf_token();
     goes_on(&here, &there);
-    world.entra.set(|knobs| knobs.expires_in = 3600);
-    let renewals = || {
-        let requests = world.entra.token_requests();
-        let renewal =
-            |form: &&std::collections::HashMap<_, _>| form["grant_type"] == "refresh_token";
-        requests.iter().filter(renewal).count()
-    };
-    let before = renewals();
-    assert!(there.get("/").await.shows("access-alice"));
-    assert_eq!(renewals(), before + 1);
-    let renewed = world.api.seen().last().unwrap().token().to_owned();
-    here.get("/").await;
-    assert_eq!(world.api.seen().last().unwrap().token(), renewed);
-    assert_eq!(renewals(), before + 1);
+    redis.say(&[
+        "ACL",
+        "SETUSER",
+        "default",
+        "resetkeys",
+        "~demo-ui:1:account:*",
+        "~demo-ui:1:tokens:*",
+        "(+get +set ~demo-ui:1:session:*)",
+    ]);
+    let page = here.sign_out(&token).await;
+    assert!(page.location().contains("logout"), "{}", page.text);
+    // Whoever kept the cookie has nothing of it.
+    assert!(there.get("/").await.shows("Sign in with Microsoft"));
 }
 
 #[tokio::test]
@@ -280,6 +155,7 @@ async fn ui_06_where_redis_takes_no_sign_out_the_user_is_told_so() {
     assert_eq!(page.status, 503);
     assert!(page.shows("You are still signed in here"), "{}", page.text);
     assert!(page.shows(r#"href="/""#), "a way on");
+    assert_eq!(page.csrf_token(), token, "and the button itself");
     assert!(here.get("/").await.shows("access-alice"), "it is true");
     // Who begins a sign-in there has a page as well, and so has who never had a session.
     for browser in [&here, &world.browser()] {
@@ -401,12 +277,17 @@ async fn a_call_for_which_entra_id_was_asked_is_known_to_the_process_that_made_i
     world.api.answers(|_| timed("obo-total;dur=8"));
     let page = here.get("/what-happened").await;
     assert!(
-        page.shows("The first time") && page.shows("41.5 ms"),
+        page.shows("Earlier, with the exchange") && page.shows("41.5 ms"),
         "{}",
         page.text
     );
     goes_on(&here, &there);
-    assert!(!there.get("/what-happened").await.shows("The first time"));
+    assert!(
+        !there
+            .get("/what-happened")
+            .await
+            .shows("Earlier, with the exchange")
+    );
 }
 
 fn timed(timing: &'static str) -> axum::response::Response {
@@ -430,15 +311,18 @@ async fn an_address_that_is_none_is_refused_at_the_start_without_being_repeated(
         "{error}"
     );
     config.redis_ca = None;
-    config.redis_url = Some("http://user:pass-word@redis".to_owned().into());
-    for error in [
-        config.check().unwrap_err(),
-        demo_ui::start(config).await.unwrap_err(),
-    ] {
-        let error = format!("{error:#}");
-        assert!(
-            error.contains("redis_url") && !error.contains("pass-word"),
-            "{error}"
-        );
+    // The client would take some of them, and warn of nothing.
+    for scheme in ["http", "valkey", "valkeys", "unix"] {
+        config.redis_url = Some(format!("{scheme}://user:pass-word@redis").into());
+        for error in [
+            config.check().unwrap_err(),
+            demo_ui::start(config.clone()).await.unwrap_err(),
+        ] {
+            let error = format!("{error:#}");
+            assert!(
+                error.contains("redis_url") && !error.contains("pass-word"),
+                "{scheme}: {error}"
+            );
+        }
     }
 }
