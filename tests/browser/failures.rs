@@ -8,6 +8,7 @@ use crate::{
     browser::Browser,
     gallery::look,
     journey::{person, shown, sign_in},
+    redis::Redis,
 };
 
 /// Alice, signed in, before her list.
@@ -135,6 +136,8 @@ pub(crate) async fn another(
         let app = directory.application_mut(entra::UI_CLIENT_ID).unwrap();
         let uri = format!("http://localhost:{port}/account/callback");
         app.redirect_uris.push(uri);
+        let start = format!("http://localhost:{port}/");
+        app.post_logout_redirect_uris.push(start);
     });
     let api = format!("{}/subscriptions", demo.summary().gateway);
     let mut config = demo_ui::Config::new(
@@ -186,6 +189,36 @@ async fn a_store_of_sessions_that_is_away_is_said() {
         "{text}"
     );
     look(&browser, "ui-sessions-away").await;
+    browser.close().await;
+    ui.shutdown().await;
+    demo.shutdown().await;
+}
+
+/// As after a failover: that Redis is the other's copy now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_that_the_store_does_not_take_is_said() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let ui = another(&demo, |config| config.redis_url = Some(redis.url().into())).await;
+    let alice = person(&demo, "alice");
+    let browser = Browser::open().await;
+    sign_in(&browser, ui.url(), &alice).await;
+    browser.click("#accept").await;
+    shown(&browser).await;
+    assert_eq!(redis.say("REPLICAOF 127.0.0.1 1").await.unwrap(), "+OK");
+    browser.click("form[action='/account/logout'] button").await;
+    let text = browser.find(".failure").await.text().await.unwrap();
+    assert!(text.contains("You are still signed in here"), "{text}");
+    look(&browser, "ui-still-signed-in").await;
+    // It is true, and the way on leads to where the sign-out is.
+    browser.click(".actions a").await;
+    assert_eq!(shown(&browser).await, alice.subscriptions);
+    assert_eq!(redis.say("REPLICAOF NO ONE").await.unwrap(), "+OK");
+    browser.click("form[action='/account/logout'] button").await;
+    browser.find("a[href='/account/login']").await;
+    assert!(browser.text().await.contains("signed out"));
     browser.close().await;
     ui.shutdown().await;
     demo.shutdown().await;

@@ -62,7 +62,7 @@ async fn all_pages_of_a_sign_in_that_goes_well_can_be_used_by_everybody() {
     let text = browser.text().await;
     // The table before was the first: its exchange stands beside this request, which needed none.
     assert!(
-        text.contains("Entra ID was not asked") && text.contains("The first time"),
+        text.contains("Entra ID was not asked") && text.contains("Earlier, with the exchange"),
         "{text}"
     );
     let claims = browser.texts("table.claims th[scope=row] code").await;

@@ -1,6 +1,8 @@
 //! Carol's organization wants a second factor for Azure: the gateway says so, and she comes back to where
 //! she was. With and without scripts.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use entra_emulator::{Endpoint, Fault};
 use obo_demo::{Demo, Options};
 
 use crate::{
@@ -54,6 +56,29 @@ async fn whoever_turns_away_from_the_second_factor_can_still_go_on() {
     look(&browser, "ui-second-factor-cancelled").await;
     browser.click("a[href='/account/login?step-up']").await;
     give_the_code(&browser).await;
+    assert_eq!(shown(&browser).await, carol.subscriptions);
+    browser.close().await;
+    demo.shutdown().await;
+}
+
+/// She brings what is asked for, and it is never enough: no round without an end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resource_manager_that_always_asks_for_more_is_a_page_with_a_way_on() {
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let carol = person(&demo, "carol");
+    let claims = STANDARD.encode(r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#);
+    let challenge = format!(r#"Bearer realm="", error="insufficient_claims", claims="{claims}""#);
+    let fault = Fault::status(401).header("www-authenticate", challenge);
+    demo.emulator().fail(Endpoint::Arm, fault, 9);
+    let browser = Browser::open().await;
+    sign_in(&browser, &demo.summary().demo_ui, &carol).await;
+    browser.click("#accept").await;
+    give_the_code(&browser).await;
+    let text = browser.find(".failure").await.text().await.unwrap();
+    assert!(text.contains("The API still asks for more"), "{text}");
+    look(&browser, "ui-still-asks-for-more").await;
+    demo.emulator().clear_faults();
+    browser.click(".actions a").await;
     assert_eq!(shown(&browser).await, carol.subscriptions);
     browser.close().await;
     demo.shutdown().await;
