@@ -67,7 +67,7 @@ deploy-checks: ## overlays, chart, alerts, dashboard, Dockerfile and units in de
 	scripts/install-test-tools
 	scripts/deploy-checks
 
-containers: ## images by the Dockerfile and the whole demo in them, without an engine; needs root and Debian
+containers: ## images by the Dockerfile and the whole demo in them, without an engine; needs root and Debian; COMPILE=1 compiles in the image, too
 	scripts/install-test-tools
 	scripts/container-test
 
