@@ -141,10 +141,12 @@ impl Walk<'_> {
                 );
             } else if let Some(value) = self.value(key.name, key.kind, value) {
                 let origin = self.origin(at);
-                self.settings
-                    .values
-                    .0
-                    .insert(key.name, Given::new(value, origin));
+                let given = Given::new(value, origin.clone());
+                let earlier = self.settings.values.0.insert(key.name, given);
+                if earlier.is_some() {
+                    let message = "it stands under [entra] and under [oidc], where it is the same setting; once is enough";
+                    self.problems.push(origin, name, message);
+                }
             }
             return;
         }

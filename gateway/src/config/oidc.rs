@@ -1,10 +1,19 @@
 //! `[oidc]`: a provider of tokens that is not Entra ID.
 
-use super::{Config, Entra, Origin, resolve::Resolver, value};
+use super::{Config, Entra, Origin, resolve::Resolver, settings::Value, value};
 
 /// What says that there is another provider.
 pub(super) const ISSUER: &str = "oidc.issuer";
 pub(super) const ISSUER_VARIABLE: &str = "OBO_OIDC_ISSUER";
+
+/// What means nothing to another provider. Variables of Azure's, which may be there for something else, are not
+/// read beside one.
+const OF_ENTRA_ID: [&str; 4] = [
+    "entra.tenant",
+    "entra.authority",
+    "entra.answer_claims_challenges",
+    "entra.own_signing_keys",
+];
 
 /// Another provider of OpenID Connect, in place of Entra ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +51,31 @@ impl Resolver<'_> {
         self.settings.text("oidc.issuer").is_some()
     }
 
+    /// What is given of these is a problem, wherever it was given; a switch that is off asks for nothing.
+    fn not_with_oidc(&mut self, keys: &[&'static str], message: &str) {
+        for key in keys {
+            let given = self.settings.values.0.get(key);
+            if let Some(given) = given.filter(|given| !matches!(given.value, Value::Switch(false)))
+            {
+                self.problems.push(given.origin.clone(), *key, message);
+            }
+        }
+    }
+
+    /// What only goes with another provider is a problem where there is none.
+    pub(super) fn not_without_oidc(&mut self) {
+        // Where the table is there, its issuer has been missed.
+        if self.has_been_said(ISSUER) {
+            return;
+        }
+        for key in ["oidc.roles_claim", "oidc.secret_in_header"] {
+            if let Some(given) = self.settings.values.0.get(key) {
+                let message = "it goes with `oidc.issuer`, which is missing";
+                self.problems.push(given.origin.clone(), key, message);
+            }
+        }
+    }
+
     /// `[oidc]` in place of `[entra]`: client id, credential and the like mean the same in both.
     pub(super) fn oidc(&mut self) -> Option<Entra> {
         let settings = self.settings;
@@ -50,24 +84,14 @@ impl Resolver<'_> {
         if let Err(message) = value::issuer(issuer.value, allow_http_loopback) {
             self.problems.push(issuer.origin, "oidc.issuer", message);
         }
-        for key in ["entra.tenant", "entra.authority"] {
-            // Variables of Azure may be there for something else.
-            if let Some(given) = settings.text(key)
-                && matches!(given.origin, Origin::File { .. })
-            {
-                let message = "it is Entra ID's, and with [oidc] the tokens are not; give one of the two tables";
-                self.problems.push(given.origin, key, message);
-            }
-        }
-        for key in ["accept.tenants", "accept.any_tenant"] {
-            let given = settings.list(key).map(|given| given.origin);
-            let switched = settings.switch(key).then_some(Origin::Nowhere);
-            if let Some(origin) = given.or(switched) {
-                let message =
-                    "tenants are Entra ID's; with [oidc] the issuer says whose users may call";
-                self.problems.push(origin, key, message);
-            }
-        }
+        self.not_with_oidc(
+            &OF_ENTRA_ID,
+            "it is Entra ID's, and with [oidc] the tokens are not; give one of the two tables",
+        );
+        self.not_with_oidc(
+            &["accept.tenants", "accept.any_tenant"],
+            "tenants are Entra ID's; with [oidc] the issuer says whose users may call",
+        );
         let client_id = settings.text("entra.client_id").map(|given| given.value);
         if client_id.is_none_or(str::is_empty) {
             let message = "missing: the client id of your API at the provider. Give it as `client_id` under [oidc], --client-id, or OBO_CLIENT_ID=…";

@@ -129,7 +129,8 @@ fn section(page: &mut String, title: &str, group: &str, about: &str) {
         let shared = SHARED_WITH_OIDC.map(|name| format!("`{name}`")).join(", ");
         let _ = write!(
             page,
-            "\n{shared} are those of `[entra]`, and mean the same under `[oidc]`.\n"
+            "\n{shared} are those of `[entra]`, and mean the same under `[oidc]`; each stands in one of the two tables. \
+             Nothing else of `[entra]` goes with `[oidc]`.\n"
         );
     }
     if group == "route" {

@@ -280,6 +280,7 @@ impl Resolver<'_> {
         if self.has_other_provider() {
             return self.oidc();
         }
+        self.not_without_oidc();
         let tenant = self.tenant();
         let client_id = self.guid("entra.client_id");
         let allow_http_loopback = self.settings.switch("entra.allow_http_loopback");

@@ -124,6 +124,106 @@ fn what_is_entra_ids_does_not_go_with_another_provider() {
 }
 
 #[test]
+fn what_means_nothing_to_another_provider_is_refused_wherever_it_is_given() {
+    let entra = |setting: &str| format!("{OIDC}[entra]\n{setting}\n{REST}");
+    for (setting, key) in [
+        (
+            "authority = 'https://login.microsoftonline.us'",
+            "authority",
+        ),
+        (
+            "answer_claims_challenges = true",
+            "answer_claims_challenges",
+        ),
+        ("own_signing_keys = true", "own_signing_keys"),
+    ] {
+        problem(
+            &entra(setting),
+            &format!("gw.toml:7: entra.{key}: it is Entra ID's"),
+        );
+    }
+    assert!(load(&entra("own_signing_keys = false")).is_ok());
+    assert!(load(&entra("")).is_ok());
+
+    let from = |variables: &[(&str, &str)], flags: &[(&str, &str)]| {
+        let read = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let mut sources = Sources::new().file("gw.toml", format!("{OIDC}{REST}"));
+        for (flag, value) in flags {
+            sources = sources.flag(flag, &[(*value).to_owned()]);
+        }
+        sources.environment(read).load()
+    };
+    let problems = from(
+        &[("OBO_TENANT", TENANT), ("OBO_ANY_TENANT", "true")],
+        &[
+            ("--authority", "https://login.microsoftonline.us"),
+            ("--own-signing-keys", "true"),
+        ],
+    );
+    let ours = "it is Entra ID's, and with [oidc] the tokens are not; give one of the two tables";
+    let tenants = "tenants are Entra ID's; with [oidc] the issuer says whose users may call";
+    assert_eq!(
+        lines(problems),
+        [
+            format!("environment variable OBO_TENANT: entra.tenant: {ours}"),
+            format!("flag --authority: entra.authority: {ours}"),
+            format!("flag --own-signing-keys: entra.own_signing_keys: {ours}"),
+            format!("environment variable OBO_ANY_TENANT: accept.any_tenant: {tenants}"),
+        ]
+    );
+    let azures = [("AZURE_TENANT_ID", TENANT), ("AZURE_AUTHORITY_HOST", "x")];
+    assert!(
+        from(&azures, &[]).is_ok(),
+        "it may be there for something else"
+    );
+}
+
+#[test]
+fn what_both_tables_may_have_stands_in_one_of_them() {
+    let twice = format!("{OIDC}[entra]\nclient_id = 'another'\n{REST}");
+    let problems = lines(load(&twice));
+    let expected =
+        "it stands under [entra] and under [oidc], where it is the same setting; once is enough";
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].ends_with(expected), "{problems:#?}");
+    assert!(problems[0].starts_with("gw.toml:"), "{problems:#?}");
+    let split = OIDC.replace("client_id = 'shop-api'\n", "") + "[entra]\nclient_id = 'shop-api'\n";
+    assert_eq!(load(&(split + REST)).unwrap().entra.client_id, "shop-api");
+}
+
+#[test]
+fn what_goes_with_another_provider_is_refused_without_one() {
+    for (variable, value, key) in [
+        ("OBO_OIDC_ROLES_CLAIM", "roles", "roles_claim"),
+        ("OBO_OIDC_SECRET_IN_HEADER", "true", "secret_in_header"),
+    ] {
+        let read = |name: &str| match name {
+            name if name == variable => Some(value.to_owned()),
+            other => environment(other),
+        };
+        let expected = format!(
+            "environment variable {variable}: oidc.{key}: it goes with `oidc.issuer`, which is missing"
+        );
+        assert_eq!(lines(Sources::new().environment(read).load()), [expected]);
+    }
+    let without = OIDC.replace("issuer = 'https://id.example/realms/shop'\n", "");
+    let with_claim = format!("{without}roles_claim = 'roles'\n{REST}");
+    let said = lines(load(&with_claim));
+    assert!(
+        said.iter()
+            .any(|line| line.contains("oidc.issuer: missing")),
+        "{said:#?}"
+    );
+    assert!(
+        !said.iter().any(|line| line.contains("roles_claim")),
+        "{said:#?}"
+    );
+}
+
+#[test]
 fn arm_is_a_name_like_any_other_there() {
     let rest = REST.replace("downstream.orders", "downstream.arm");
     let rest = rest.replace("downstream = 'orders'", "downstream = 'arm'");
