@@ -1,6 +1,6 @@
 //! `/metrics`: what a request does to the figures, and who reads them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use entra_emulator::{Endpoint, Fault};
 use obo_gateway::Config;
@@ -54,6 +54,31 @@ async fn send(rig: &Rig, line: &str, token: Option<&str>) -> u16 {
     let token = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
     let request = format!("{line} HTTP/1.1\r\nHost: gw\r\n{token}\r\n");
     rig.exchange(request).await.status
+}
+
+/// A stranger whose key ids are made up is refused so while keys are fetched: the alert that wakes somebody looks away.
+#[tokio::test]
+async fn ks_03_made_up_key_ids_are_told_apart_from_the_provider_s_faults() {
+    let rig = Rig::new("", answers, |config| {
+        change(config);
+        config.limits.keys_timeout = Duration::from_millis(20);
+    })
+    .await;
+    let emulator = rig.emulator.as_ref().unwrap();
+    let made_up = emulator.token().header("kid", "made-up").sign();
+    let hold = emulator.hold(Endpoint::Keys);
+    assert_eq!(send(&rig, "GET /", Some(&made_up)).await, 503);
+    hold.release();
+    let figures = samples(&rig).await;
+    let refusals: Vec<_> = figures
+        .iter()
+        .filter(|(name, value)| name.contains("actor=\"identity-provider\"") && **value > 0.)
+        .collect();
+    let name =
+        "obo_refusals_total{problem=\"key-still-unknown\",actor=\"identity-provider\"}".to_owned();
+    assert_eq!(refusals, [(&name, &1.)]);
+    let rules = include_str!("../../../deploy/prometheus/obo-gateway.rules.yaml");
+    assert!(rules.contains("problem!=\"key-still-unknown\""));
 }
 
 #[tokio::test]

@@ -388,7 +388,7 @@ impl Core {
                 if needed.reason == RefreshReason::UnknownKey =>
             {
                 Err(self.rejection(
-                    RejectionKind::KeysNotLoaded,
+                    RejectionKind::KeyStillUnknown,
                     "the signing keys of the identity provider are being fetched",
                 ))
             }

@@ -39,8 +39,10 @@ pub enum RejectionKind {
     InvalidRequest,
     /// The token is not valid.
     InvalidToken(TokenDefect),
-    /// No signing keys have been loaded yet, or those are still being fetched among which the token's may
-    /// be.
+    /// The token's signing key is none of those that are known, and the fetch that may bring it has not
+    /// ended: nobody knows yet whether there is one of that name.
+    KeyStillUnknown,
+    /// There are no signing keys: none have been loaded yet, or those that were are too old.
     KeysNotLoaded,
     /// Our own registration, credential or configuration is wrong.
     Misconfigured,
@@ -100,6 +102,7 @@ impl RejectionKind {
             Self::Misconfigured | Self::UnusableIdentityProvider => StatusCode::BAD_GATEWAY,
             Self::CredentialUnavailable
             | Self::IdentityProviderUnavailable
+            | Self::KeyStillUnknown
             | Self::KeysNotLoaded
             | Self::Overloaded
             | Self::Throttled => StatusCode::SERVICE_UNAVAILABLE,
@@ -127,6 +130,7 @@ impl RejectionKind {
             Self::CredentialUnavailable | Self::Misconfigured | Self::Overloaded => Actor::Gateway,
             Self::IdentityProviderTimeout
             | Self::IdentityProviderUnavailable
+            | Self::KeyStillUnknown
             | Self::KeysNotLoaded
             | Self::Throttled
             | Self::UnusableIdentityProvider => Actor::IdentityProvider,
@@ -152,6 +156,7 @@ impl RejectionKind {
             Self::InteractionRequired => "interaction-required",
             Self::InvalidRequest => "invalid-request",
             Self::InvalidToken(_) => "invalid-token",
+            Self::KeyStillUnknown => "key-still-unknown",
             Self::KeysNotLoaded => "keys-not-loaded",
             Self::Misconfigured => "gateway-misconfigured",
             Self::MissingToken => "missing-token",
@@ -180,6 +185,7 @@ impl RejectionKind {
             Self::InteractionRequired => "The user has to sign in again",
             Self::InvalidRequest => "The Authorization header is not well-formed",
             Self::InvalidToken(_) => "The token is not valid",
+            Self::KeyStillUnknown => "The token's signing key is still being looked for",
             Self::KeysNotLoaded => "Signing keys are not loaded yet",
             Self::Misconfigured => "This service is not set up correctly",
             Self::MissingToken => "A bearer token is required",
@@ -215,6 +221,7 @@ mod tests {
             (K::InsufficientScope, A::Caller, 403),
             (K::InteractionRequired, A::Caller, 401),
             (K::InvalidRequest, A::Caller, 400),
+            (K::KeyStillUnknown, A::IdentityProvider, 503),
             (K::KeysNotLoaded, A::IdentityProvider, 503),
             (K::Misconfigured, A::Gateway, 502),
             (K::MissingToken, A::Caller, 401),

@@ -36,7 +36,7 @@ async fn ks_03_made_up_key_ids_that_wait_for_a_fetch_are_bounded() {
             panic!("{decision:?}");
         };
         // Nobody knows yet: among the keys that come there may be theirs.
-        assert_eq!(rejection.kind(), RejectionKind::KeysNotLoaded);
+        assert_eq!(rejection.kind(), RejectionKind::KeyStillUnknown);
     }
     // Those of a known key are judged all the same.
     let decision = world.core.decide(&(&with_token(&good)).into(), &policy);
@@ -123,7 +123,7 @@ async fn ks_05_and_does_not_wait_for_ever_nor_is_judged_before_the_end() {
     assert_eq!(hold.waiting(), 1, "the fetch itself goes on");
     // 401 would have the caller throw a good token away.
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.problem_type(), "keys-not-loaded");
+    assert_eq!(answer.problem_type(), "key-still-unknown");
     assert_eq!(answer.header("retry-after"), Some("5"));
     assert!(answer.challenge().is_none());
     hold.release();
