@@ -7,7 +7,10 @@ use smallvec::SmallVec;
 
 use crate::{
     BoundPolicy, DownstreamToken, Downstreams, Principal, Rejection, RejectionKind, Timestamp,
-    TokenDefect, challenge, core::OnDemand, policy::BoundDownstream, tokens::CachedToken,
+    TokenDefect, challenge,
+    core::{OnDemand, group},
+    policy::BoundDownstream,
+    tokens::CachedToken,
 };
 
 /// The downstream tokens of a request; two of them need no allocation.
@@ -165,9 +168,11 @@ impl Admitted {
         let (_, bound) = self
             .named(name)
             .ok_or_else(|| refuse("the route has no downstream of that name"))?;
-        let token = match (&self.on_demand, &self.policy.access, came) {
-            (Some(on_demand), Some(access), _) => on_demand.obtain(bound, access).await?,
-            (_, _, Some(came)) => self.in_place_of(&came.token, bound)?,
+        let token = match (&self.on_demand, &self.policy.access, came, &self.principal) {
+            (Some(on_demand), Some(access), ..) => on_demand.obtain(bound, access).await?,
+            (_, _, Some(came), Some(principal)) => {
+                self.in_place_of(&came.token, principal, bound)?
+            }
             _ => return Err(refuse("the route has nobody to call a downstream for")),
         };
         Ok(DownstreamToken {
@@ -184,6 +189,7 @@ impl Admitted {
     fn in_place_of(
         &self,
         token: &CachedToken,
+        principal: &Principal,
         bound: &BoundDownstream,
     ) -> Result<Arc<CachedToken>, Rejection> {
         let (store, challenge) = (&self.policy.store, &self.policy.challenge);
@@ -191,7 +197,8 @@ impl Admitted {
             let rejection = Rejection::token(TokenDefect::Expired, challenge);
             return Err(rejection.for_grpc(self.grpc));
         }
-        let another = store.in_place_of(token);
+        let group = group(&self.policy.client, principal, bound);
+        let another = store.in_place_of(token, group);
         another.map_err(|error| {
             let rejection = Rejection::exchange(bound.judge(error), challenge);
             store.report(rejection.for_grpc(self.grpc))

@@ -25,7 +25,6 @@ use std::{
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
-pub(crate) use self::on_demand::{OnDemand, Standing};
 pub use self::{
     builder::CoreBuilder,
     config_error::{ConfigError, ConfigErrors},
@@ -37,6 +36,10 @@ use self::{
     head::is_grpc,
     pending::{Newer, NewerKeys},
     ready::Ready,
+};
+pub(crate) use self::{
+    on_demand::{OnDemand, Standing},
+    wants::group,
 };
 use crate::{
     Admitted, BoundPolicy, Clock, DenyList, Downstream, Event, KeySet, KeySource, Observer, Policy,
@@ -119,7 +122,7 @@ struct Inner {
     /// Those of Entra ID whose users may call.
     tenants: Option<crate::entra::Tenants>,
     /// What tells the tokens of this client at this authority from others'.
-    client: Box<[Box<str>]>,
+    client: Arc<[Box<str>]>,
     /// The token endpoint of another provider than Entra ID, as its exchanges find it.
     token_endpoint: Option<crate::oidc::Endpoint>,
     /// The claims request of every exchange.
@@ -206,6 +209,7 @@ impl Core {
             // A token that nobody has looked at is not passed on.
             pass_caller_token: policy.pass_caller_token && !is_public,
             store: Arc::clone(&self.0.tokens),
+            client: Arc::clone(&self.0.client),
             challenge: Arc::clone(&self.0.challenge),
         }))
     }

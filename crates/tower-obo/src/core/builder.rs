@@ -315,7 +315,7 @@ impl CoreBuilder {
             authority: authority.into(),
             kind,
             tenants: provider.entra().map(|entra| entra.tenants.clone()),
-            client: Box::new([
+            client: Arc::new([
                 authority.into(),
                 client_id.into(),
                 claims.as_deref().unwrap_or_default().into(),

@@ -87,7 +87,7 @@ impl CoreBuilder {
             authority: earlier.authority.clone(),
             kind: earlier.kind,
             tenants,
-            client: earlier.client.clone(),
+            client: Arc::clone(&earlier.client),
             token_endpoint: earlier.token_endpoint.clone(),
             claims: earlier.claims.clone(),
             key_wait: self.key_wait,

@@ -33,7 +33,7 @@ impl Core {
     ) -> Want {
         let want = Want {
             key: self.token_key(principal, bound, caller.expose().as_bytes()),
-            group: *self.group(principal, bound).bytes(),
+            group: *group(&self.0.client, principal, bound).bytes(),
             tenant: principal.tenant_id().into(),
             target: Arc::clone(bound.downstream.target()),
             claims: None,
@@ -78,20 +78,20 @@ impl Core {
         bound.downstream.target().write(&mut fields);
         Digest::of(&fields)
     }
+}
 
-    /// Whom the token shares a throttle with: all the tenant's tokens of this client for the same
-    /// resource, whichever scopes of it they have.
-    pub(super) fn group(&self, principal: &Principal, bound: &BoundDownstream) -> Digest {
-        let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        fields.push(principal.tenant_id().as_bytes());
-        fields.extend(self.0.client.iter().map(|field| field.as_bytes()));
-        fields.push(bound.downstream.throttled_as().as_bytes());
-        let target = bound.downstream.target();
-        for item in target.audiences.iter().chain(&*target.resources) {
-            fields.push(item.as_bytes());
-        }
-        Digest::of(&fields)
+/// Whom the token shares a throttle with: all the tenant's tokens of this client for the same
+/// resource, whichever scopes of it they have.
+pub(crate) fn group(client: &[Box<str>], principal: &Principal, bound: &BoundDownstream) -> Digest {
+    let mut fields: SmallVec<[&[u8]; 8]> = SmallVec::new();
+    fields.push(principal.tenant_id().as_bytes());
+    fields.extend(client.iter().map(|field| field.as_bytes()));
+    fields.push(bound.downstream.throttled_as().as_bytes());
+    let target = bound.downstream.target();
+    for item in target.audiences.iter().chain(&*target.resources) {
+        fields.push(item.as_bytes());
     }
+    Digest::of(&fields)
 }
 
 /// Whose tokens are to be told from others' by `sub`: users of another provider than Entra ID, which

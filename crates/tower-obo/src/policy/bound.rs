@@ -21,6 +21,8 @@ pub struct BoundPolicy {
     pub(crate) pass_caller_token: bool,
     /// The store of the core it belongs to: the numbers of downstreams mean nothing to another.
     pub(crate) store: Arc<DownstreamTokens>,
+    /// As whom that core asks for tokens.
+    pub(crate) client: Arc<[Box<str>]>,
     /// What challenges say, also those that a downstream API causes.
     pub(crate) challenge: Arc<ChallengeContext>,
 }

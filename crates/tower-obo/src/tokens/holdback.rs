@@ -9,7 +9,7 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{Owner, Want};
+use super::{CachedToken, Owner, Want};
 use crate::{
     Timestamp,
     digest::{AsIs, Digest},
@@ -58,12 +58,17 @@ pub(super) struct Whom {
 
 impl Whom {
     pub(super) fn of(want: &Want) -> Self {
-        let user = Owner::of(want).map(|owner| Digest::of(&[&owner.bytes(), &want.group]));
-        Self {
-            key: want.key,
-            group: want.group,
-            user,
-        }
+        Self::new(want.key, want.group, Owner::of(want))
+    }
+
+    /// The same, once the token has come.
+    pub(super) fn of_token(token: &CachedToken, group: Digest) -> Self {
+        Self::new(*token.key(), *group.bytes(), token.owner())
+    }
+
+    fn new(key: Digest, group: Group, owner: Option<Owner>) -> Self {
+        let user = owner.map(|owner| Digest::of(&[&owner.bytes(), &group]));
+        Self { key, group, user }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use entra_emulator::Endpoint;
+use entra_emulator::{Endpoint, Fault};
 use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_obo::{
@@ -148,6 +148,31 @@ async fn ex_13_a_handler_that_asks_again_gets_another_token_than_the_one_that_wa
     let found = keeps_not.get("arm").await.unwrap();
     assert_eq!(found.expose(), another.expose());
     assert_eq!(world.exchanges_asked(), 2);
+}
+
+/// Where there is nothing to ask with, what is told is what whoever asks with the next request is told.
+#[tokio::test]
+async fn ex_13_who_gets_no_other_token_is_told_how_long_the_server_is_to_be_left_alone() {
+    for (status, kind) in [
+        (429, RejectionKind::Throttled),
+        (503, RejectionKind::IdentityProviderUnavailable),
+    ] {
+        let world = World::start().await;
+        let alice = world.entra.user_token("alice");
+        let downstreams = admitted(&world, policy(), &alice).await.downstreams();
+        let arm = downstreams.get("arm").await.unwrap();
+        assert!(arm.challenged(&HeaderMap::new()).is_none());
+        // Another of her tokens meets the fault, which stands for this one, too.
+        let fault = Fault::status(status).header("retry-after", "90");
+        world.entra.fail(Endpoint::Token, fault, 1);
+        let another = world.entra.token().claim("number", 1).sign();
+        let refused = world.get(&another).await;
+        assert_eq!(refused.header("retry-after"), Some("90"), "{status}");
+        world.clock.advance(Duration::from_secs(20));
+        let rejection = downstreams.get("arm").await.unwrap_err();
+        assert_eq!(rejection.kind(), kind, "{status}");
+        assert_eq!(rejection.headers()["retry-after"], "70", "{status}");
+    }
 }
 
 #[tokio::test]

@@ -66,17 +66,19 @@ impl DownstreamTokens {
         }
     }
 
-    /// The token that has taken the place of this one, or the error that stands in its place.
+    /// The token that has taken the place of this one, or the error that stands in its place: for how long is
+    /// then told, too, be it the whole group that is to leave the server alone.
     pub(crate) fn in_place_of(
         &self,
         token: &CachedToken,
+        group: Digest,
     ) -> Result<Arc<CachedToken>, ExchangeError> {
         let now = self.clock.now();
         match self.fresh(token.key(), now) {
             Some(successor) => Ok(successor),
             None => Err(self
                 .holdback
-                .error_of(token.key(), now)
+                .error(&Whom::of_token(token, group), now)
                 .unwrap_or_else(gone)),
         }
     }
