@@ -9,6 +9,7 @@ mod jwt;
 mod pem;
 #[cfg(feature = "pfx")]
 mod pfx;
+mod sections;
 
 use std::{
     fmt,

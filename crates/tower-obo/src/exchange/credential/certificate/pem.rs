@@ -1,11 +1,11 @@
 //! Key and certificates as PEM, in any order.
 
 use aws_lc_rs::rsa::KeyPair;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
-use zeroize::Zeroizing;
 
-use super::identity::Identity;
+use super::{
+    identity::Identity,
+    sections::{Section, sections},
+};
 
 pub(super) fn is_pem(bytes: &[u8]) -> bool {
     const BEGIN: &[u8] = b"-----BEGIN ";
@@ -22,49 +22,28 @@ pub(super) fn parse(
     }
     let mut key = None;
     let mut chain = Vec::new();
-    let mut found = |parsed: KeyPair| match key.replace(parsed) {
-        None => Ok(()),
-        Some(_) => Err("holds more than one private key".to_owned()),
-    };
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
-        let (kind, der) = section.map_err(|_| DAMAGED.to_owned())?;
-        let der = Zeroizing::new(der);
-        let parsed = match kind {
-            SectionKind::PrivateKey => KeyPair::from_pkcs8(&der),
-            SectionKind::RsaPrivateKey => KeyPair::from_der(&der),
-            SectionKind::EcPrivateKey => return Err(NOT_RSA.to_owned()),
-            SectionKind::Certificate => {
-                chain.push(der.to_vec());
+    for section in sections(bytes) {
+        let section = section.ok_or(DAMAGED)?;
+        let der = |section: Section<'_>| section.into_der().ok_or(DAMAGED);
+        let parsed = match section.label {
+            b"PRIVATE KEY" => KeyPair::from_pkcs8(&der(section)?).map_err(|_| NOT_RSA)?,
+            b"RSA PRIVATE KEY" => KeyPair::from_der(&der(section)?).map_err(|_| NOT_RSA)?,
+            b"ENCRYPTED PRIVATE KEY" => open(&der(section)?)?,
+            b"EC PRIVATE KEY" => return Err(NOT_RSA.to_owned()),
+            b"CERTIFICATE" => {
+                chain.push(der(section)?.to_vec());
                 continue;
             }
             _ => continue,
         };
-        found(parsed.map_err(|_| NOT_RSA.to_owned())?)?;
-    }
-    for der in encrypted(bytes) {
-        found(open(&der?)?)?;
+        if key.replace(parsed).is_some() {
+            return Err("holds more than one private key".to_owned());
+        }
     }
     match key {
         Some(key) => Identity::new(key, chain),
         None => Err("holds no private key".to_owned()),
     }
-}
-
-/// The sections with encrypted keys, which the reader of all others passes over.
-fn encrypted(bytes: &[u8]) -> Vec<Result<Vec<u8>, String>> {
-    const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
-    let decoded = |section: &str| {
-        let (body, _) = section.split_once(END)?;
-        let body: String = body.split_ascii_whitespace().collect();
-        STANDARD.decode(body).ok()
-    };
-    // What is no UTF-8 is no part of such a section.
-    let text = String::from_utf8_lossy(bytes);
-    let sections = text.split(BEGIN).skip(1);
-    sections
-        .map(|section| decoded(section).ok_or_else(|| DAMAGED.to_owned()))
-        .collect()
 }
 
 /// OpenSSL's own encryption of before PKCS#8 (RFC 1421), whose key comes of MD5.
