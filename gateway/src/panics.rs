@@ -1,9 +1,14 @@
 //! What is said of a panic: where it was, and nothing that a request may have brought.
 
-use std::{any::Any, panic, thread};
+use std::{
+    any::Any,
+    io::{self, Write as _},
+    panic, thread,
+};
 
 /// Has panics of the whole process said in the log with their place, and their message only where it is a
-/// fixed text. One that was put together may hold anything: a token, for instance. For a program's `main`.
+/// fixed text. One that was put together may hold anything: a token, for instance. Where the log is off, or there
+/// is none, the same goes to standard error. For a program's `main`.
 ///
 /// ```
 /// obo_gateway::hide_panic_messages();
@@ -15,14 +20,12 @@ pub fn hide_panic_messages() {
         let message = fixed(panic.payload());
         let thread = thread::current();
         let thread = thread.name().unwrap_or("?");
-        if tracing::dispatcher::has_been_set() {
+        if tracing::enabled!(tracing::Level::ERROR) {
             tracing::error!(place, message, thread, "a panic");
         } else {
-            // There is nowhere else, and nothing to do where even this cannot be written.
-            #[expect(clippy::print_stderr, reason = "there is no log yet")]
-            {
-                eprintln!("a panic at {place}, in {thread}: {message}");
-            }
+            // No log, or one that is off: who asked for silence did not mean a defect. Where even this cannot be
+            // written (a pipe that nobody reads any more), there is nothing left to do, least of all another panic.
+            let _ = writeln!(io::stderr(), "a panic at {place}, in {thread}: {message}");
         }
     }));
 }
