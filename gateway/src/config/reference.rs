@@ -24,15 +24,9 @@ with all of them. This page is made from the table by which the gateway reads th
 
 ## Reload
 
-The file is read anew when what it holds has changed, links followed, in about two seconds; everything is read anew on SIGHUP. The environment and the flags are
-those of the start. What is new holds for the next request, also on connections that are open and for tokens that are known; a request
-that runs keeps what it began with. Tokens and keys that are known stay known where authority, tenants, client, credential, `entra.ca_file`, `entra.allow_http_loopback`,
-`entra.own_signing_keys` and `entra.answer_claims_challenges` (of `[oidc]`: everything) stay the same. A file that is wrong changes nothing: one error in the log says
-why, and `obo_config_last_reload_successful` is 0. [More on that](operations.md#changing-the-configuration).
-
-What is marked ⟳ needs a restart: a reload leaves it as it was and says so in the log. What files hold that settings name (secrets, federated tokens,
-certificates of the application, of the listener and of upstreams) is read anew by itself when it changes; `entra.ca_file` and the files of
-`cache` are read when what needs them is made, so that for new contents the gateway is restarted.
+The gateway reads the file again in about two seconds after its contents change, and on SIGHUP; variables and flags stay as they were at the
+start. Settings marked ⟳ need a restart: a reload leaves them as they were and says so in the log. What a reload keeps, and what happens with a
+file that is wrong: [Changing the configuration](operations.md#changing-the-configuration).
 ";
 
 /// The page.

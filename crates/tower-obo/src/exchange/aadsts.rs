@@ -344,7 +344,7 @@ static TABLE: &[Aadsts] = &[
     row(
         500207,
         Misconfigured,
-        "the account type fits not the resource",
+        "the account type does not fit the resource",
     ),
     row(
         530032,

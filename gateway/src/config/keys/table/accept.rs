@@ -129,7 +129,7 @@ pub(super) const KEYS: &[Key] = &[
         environment: &["OBO_CACHE_MAX_BYTES"],
         flag: "--cache-max-bytes",
         value: "BYTES",
-        help: "Memory for judged tokens and downstream tokens",
+        help: "Memory for judged tokens and downstream tokens [default: 268435456, 256 MiB]",
     },
     // No flag: the address may hold a password.
     Key {
