@@ -8,7 +8,11 @@ const README: &str = include_str!("../../README.md");
 fn the_gateways_file_in_the_readme_is_a_good_configuration() {
     let (_, rest) = README.split_once("```toml\n").expect("a TOML file");
     let (file, _) = rest.split_once("```").expect("its end");
-    let file = file.replace("<guid>", "c0a70500-0000-4000-8000-000000000001");
+    let file = ["TENANT_ID", "CLIENT_ID"]
+        .iter()
+        .fold(file.to_owned(), |file, id| {
+            file.replace(id, "c0a70500-0000-4000-8000-000000000001")
+        });
     let config = Sources::new().file("README.md", file).load();
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.routes.len(), 2);
