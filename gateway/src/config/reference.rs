@@ -10,17 +10,17 @@ use super::{
 const BEFORE: &str = "\
 # Configuration
 
-Settings come from a TOML file (`--config FILE`, `OBO_CONFIG`), over it the environment, over it the flags. Each
-setting has one key, which is its place in the file; most have variables and a flag as well. [gateway.toml](gateway.toml) is a file
-with all of them. This page is made from the table by which the gateway reads them; a test compares the two.
+Settings come from a TOML file (`--config FILE`, `OBO_CONFIG`); the environment overrides the file, and flags override both. Each
+setting has one key, which is its place in the file; most have variables and a flag as well. [gateway.toml](gateway.toml) shows
+all of them. This page is generated from the table by which the gateway reads them; a test compares the two.
 
 - `obo-gateway check` reads everything and names every problem at once, with file, line and key; exit code 64. With `--online` it
-  asks the identity provider, too: see [operations](operations.md#before-it-serves-check---online).
+  also asks the identity provider: see [operations](operations.md#before-it-serves-check---online).
 - `obo-gateway schema` prints a JSON Schema of the file, for editors.
 - A secret is never written in the file and has no flag: it comes from a file that the configuration names, or from the environment.
-- In the environment a list is separated by commas or white space; a flag of a list is given several times.
-- A variable that begins with `OBO_` and that no setting has is said in a warning; where it resembles one of these, `check` refuses it.
-- A duration is a number and a unit (`500ms`, `30s`, `5m`, `1h`); in the file a number alone is of seconds.
+- In the environment the items of a list are separated by commas or white space; a list's flag is given several times.
+- A variable that begins with `OBO_` and belongs to no setting gives a warning; if it resembles the name of a setting, `check` refuses it.
+- A duration is a number and a unit (`500ms`, `30s`, `5m`, `1h`); in the file a number alone means seconds.
 
 ## Reload
 
