@@ -3,7 +3,7 @@
 //! Three layers, the later over the earlier: the TOML file, the environment, the flags. See
 //! [`Sources`].
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, Method, header::AUTHORIZATION};
 
@@ -16,6 +16,7 @@ mod downstreams;
 mod file;
 mod grants;
 pub(crate) mod keys;
+mod limits;
 mod oidc;
 mod places;
 mod problem;
@@ -28,6 +29,7 @@ mod routes;
 mod schema;
 mod settings;
 mod shared_store;
+mod sources;
 mod tls;
 mod traces;
 mod trailers;
@@ -37,18 +39,19 @@ mod value;
 mod variables;
 mod warnings;
 
-use self::variables::Misnamed;
 pub use self::{
     accept::{Accept, Tenants},
     access::{Access, Permission},
     cors::{Cors, CorsOrigins},
     credential::{Credential, OtherCredential, Secret, SecretFile},
     downstreams::DownstreamApi,
+    limits::{Limits, RouteLimits},
     oidc::OtherProvider,
     problem::{Origin, Problem, Problems},
     resource::{PublicUrl, PublicUrlError, Resource},
     schema::schema,
     shared_store::SharedStore,
+    sources::Sources,
     tls::Tls,
     traces::Traces,
     upstream::{ClientCertificate, Protocol, Target, Upstream, UpstreamTls},
@@ -234,100 +237,6 @@ impl Route {
     }
 }
 
-/// Limits of one route; what is `None` is that of [`Limits`].
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RouteLimits {
-    /// Bytes of a request body.
-    pub body_bytes: Option<u64>,
-    /// Requests at once, in the whole process; beyond: 503.
-    pub requests: Option<usize>,
-    /// How long the upstream may take to begin its answer.
-    pub response_timeout: Option<Duration>,
-    /// How long a body in either direction may stand still.
-    pub idle_timeout: Option<Duration>,
-    /// How long all of a request may take, from its head to the end of its answer.
-    pub total_timeout: Option<Duration>,
-}
-
-/// Limits and time-outs.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Requests at once in the whole process; beyond: 503.
-    pub requests: usize,
-    /// Requests at once of one client address (of IPv6: one /64), unless it is a trusted proxy;
-    /// beyond: 503. `None`: half of all. Fewer where others leave less, unless it is all of them; and
-    /// the same part of the connections.
-    pub requests_per_client: Option<usize>,
-    /// Client connections at once; new ones wait beyond.
-    pub connections: usize,
-    /// Token exchanges at once; callers wait a bounded time beyond, then 503.
-    pub exchanges: usize,
-    /// Bytes of a caller's token.
-    pub token_bytes: usize,
-    /// Bytes of a request head.
-    pub head_bytes: usize,
-    /// Header fields of a request.
-    pub head_fields: usize,
-    /// Bytes of a request's path and query.
-    pub target_bytes: usize,
-    /// Bytes of a request body, where the route says nothing; `None`: any.
-    pub body_bytes: Option<u64>,
-    /// How long a request head may take from its first byte to its last.
-    pub head_timeout: Duration,
-    /// How long connecting to the upstream may take.
-    pub connect_timeout: Duration,
-    /// How long the upstream may take from the end of the request to its response head.
-    pub response_timeout: Duration,
-    /// How long a connection between requests, or a body in either direction, may stand still.
-    pub idle_timeout: Duration,
-    /// How long all of a request may take, where the route says nothing; `None`: any time.
-    pub total_timeout: Option<Duration>,
-    /// How long one call of the token endpoint may take.
-    pub exchange_timeout: Duration,
-    /// How long a request waits for signing keys that are being fetched.
-    pub keys_timeout: Duration,
-}
-
-impl Limits {
-    /// Requests at once of one client address.
-    pub(crate) fn of_one_client(&self) -> usize {
-        self.requests_per_client
-            .unwrap_or_else(|| self.requests.div_ceil(2))
-    }
-
-    /// Connections of one client address: the same part of all.
-    pub(crate) fn connections_of_one_client(&self) -> usize {
-        let part = self.connections.saturating_mul(self.of_one_client());
-        part.div_ceil(self.requests.max(1))
-            .clamp(1, self.connections.max(1))
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            requests: 1024,
-            requests_per_client: None,
-            connections: 10_000,
-            exchanges: 128,
-            token_bytes: 16 * 1024,
-            head_bytes: 64 * 1024,
-            head_fields: 100,
-            target_bytes: 16 * 1024,
-            body_bytes: None,
-            head_timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(60),
-            total_timeout: None,
-            exchange_timeout: Duration::from_secs(10),
-            keys_timeout: Duration::from_secs(2),
-        }
-    }
-}
-
 /// What the binary logs and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -340,165 +249,6 @@ pub struct Log {
     pub access: bool,
     /// Whether each decision on a token gets one there.
     pub audit: bool,
-}
-
-/// The three layers, before they are read.
-#[derive(Default)]
-pub struct Sources<'a> {
-    file: Option<(String, String)>,
-    environment: Option<Box<dyn Fn(&str) -> Option<String> + 'a>>,
-    variables: Vec<String>,
-    flags: Settings,
-    problems: Problems,
-    files_must_exist: bool,
-}
-
-impl<'a> Sources<'a> {
-    /// No layer yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The lowest layer: the text of a TOML file, and the name it has in messages.
-    #[must_use]
-    pub fn file(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.file = Some((name.into(), text.into()));
-        self
-    }
-
-    /// The middle layer: environment variables, read through `read`.
-    #[must_use]
-    pub fn environment(mut self, read: impl Fn(&str) -> Option<String> + 'a) -> Self {
-        self.environment = Some(Box::new(read));
-        self
-    }
-
-    /// The names of all variables that there are: one that begins with `OBO_` and that no setting has is a
-    /// warning, or a problem, where it looks like a misspelt one and nothing is run
-    /// ([`files_must_exist`](Self::files_must_exist)) or something else is wrong.
-    ///
-    /// ```
-    /// let sources = obo_gateway::Sources::new().variables(["OBO_UPSTREEM".to_owned()]);
-    /// let problems = sources.load().unwrap_err().to_string();
-    /// assert!(problems.contains("OBO_UPSTREEM: no setting has this variable; OBO_UPSTREAM is meant?"));
-    /// ```
-    #[must_use]
-    pub fn variables(mut self, names: impl IntoIterator<Item = String>) -> Self {
-        self.variables.extend(names);
-        self.variables.sort();
-        self
-    }
-
-    /// The upper layer: flags, given as their names (dashes included) and values.
-    #[must_use]
-    pub fn flag(mut self, flag: &str, values: &[String]) -> Self {
-        match keys::KEYS
-            .iter()
-            .find(|key| !flag.is_empty() && key.flag == flag)
-        {
-            Some(key) => {
-                let origin = Origin::Flag(key.flag);
-                self.flags.put_text(key, values, origin, &mut self.problems);
-            }
-            None => self.problems.push(Origin::Nowhere, flag, "unknown flag"),
-        }
-        self
-    }
-
-    /// Makes it a problem if a file that the settings name cannot be used, and looks at whatever else could keep a
-    /// gateway from starting. Without this a credential that is missing is a warning, since it may appear
-    /// once the gateway runs, and what is wrong with the other files is said at the start.
-    /// Reads the files, so that it blocks.
-    #[must_use]
-    pub const fn files_must_exist(mut self) -> Self {
-        self.files_must_exist = true;
-        self
-    }
-
-    /// Reads all layers.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong, each with where it stands.
-    pub fn load(mut self) -> Result<Config, Problems> {
-        let (settings, problems) = self.settings()?;
-        let none = |_: &str| None;
-        let environment: &dyn Fn(&str) -> Option<String> = match &self.environment {
-            Some(read) => read.as_ref(),
-            None => &none,
-        };
-        let Misnamed { misspelt, unknown } =
-            Misnamed::among(self.variables.iter().map(String::as_str));
-        let resolved = resolve::resolve(&settings, problems, self.files_must_exist, environment);
-        match resolved {
-            Ok(_) if self.files_must_exist && !misspelt.is_empty() => Err(misspelt),
-            Ok(mut config) => {
-                config.ignored.append(misspelt);
-                config.ignored.append(unknown);
-                Ok(config)
-            }
-            Err(mut problems) => {
-                problems.append(misspelt);
-                Err(problems)
-            }
-        }
-    }
-
-    /// Reads where the admin listener is, whatever else is missing or wrong; `None`: nowhere.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read as TOML, or the address is none.
-    pub fn admin_listen(mut self) -> Result<Option<SocketAddr>, Problems> {
-        let (settings, _) = self.settings()?;
-        let Some(given) = settings.values.text("admin.listen") else {
-            return Ok(None);
-        };
-        match given.value.parse() {
-            Ok(address) => Ok(Some(address)),
-            Err(_) => {
-                let mut problems = Problems::default();
-                let message = resolve::no_address(given.value);
-                problems.push(given.origin, "admin.listen", message);
-                Err(problems)
-            }
-        }
-    }
-
-    /// Lays the layers over each other.
-    fn settings(&mut self) -> Result<(Settings, Problems), Problems> {
-        let mut problems = std::mem::take(&mut self.problems);
-        let mut settings = Settings::default();
-        if let Some((name, text)) = &self.file {
-            let before = problems.iter().count();
-            settings.overlay(file::parse(name, text, &mut problems));
-            if problems
-                .iter()
-                .skip(before)
-                .any(|problem| problem.key().is_empty())
-            {
-                // No TOML at all: whatever else is missing may stand in it.
-                return Err(problems);
-            }
-        }
-        if let Some(read) = &self.environment {
-            let is_there = |settings: &Settings| settings.values.text(oidc::ISSUER).is_some();
-            let other = is_there(&settings)
-                || is_there(&self.flags)
-                || read(oidc::ISSUER_VARIABLE).is_some_and(|issuer| !issuer.is_empty());
-            let environment = Settings::from_environment(read.as_ref(), !other, &mut problems);
-            settings.overlay(environment);
-        }
-        settings.overlay(std::mem::take(&mut self.flags));
-        Ok((settings, problems))
-    }
-}
-
-impl fmt::Debug for Sources<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]
