@@ -214,14 +214,19 @@ async fn an_upstream_s_connection_on_which_nothing_is_heard_any_more_gets_no_mor
 
 #[tokio::test]
 async fn one_client_in_a_hurry_costs_a_slow_upstream_no_connection() {
-    let upstream = Http2Upstream::start(Builder::new(), |mut call: Call| async move {
-        if call.request.uri().path() == "/slow" {
-            // Until it is taken back.
-            let reset = std::future::poll_fn(|cx| call.respond.poll_reset(cx)).await;
-            assert_eq!(reset?, Reason::CANCEL);
-            return Ok(());
+    let taken_back = Arc::new(Notify::new());
+    let tell = Arc::clone(&taken_back);
+    let upstream = Http2Upstream::start(Builder::new(), move |mut call: Call| {
+        let tell = Arc::clone(&tell);
+        async move {
+            if call.request.uri().path() == "/slow" {
+                let reset = std::future::poll_fn(|cx| call.respond.poll_reset(cx)).await;
+                assert_eq!(reset?, Reason::CANCEL);
+                tell.notify_one();
+                return Ok(());
+            }
+            call.answer(200, "ok")
         }
-        call.answer(200, "ok")
     })
     .await;
     let rig = upstream.rig(PUBLIC).await;
@@ -230,9 +235,10 @@ async fn one_client_in_a_hurry_costs_a_slow_upstream_no_connection() {
         let mut hurried = rig.client().await;
         hurried.send(get("/slow")).await;
         upstream.until_seen(2 * number + 2).await;
+        // So long that the connection could be thought to be dead.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         drop(hurried);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        in_time(taken_back.notified()).await;
     }
     assert_eq!(status(&rig, get("/x")).await, 200);
     assert_eq!(upstream.connections(), 1);
