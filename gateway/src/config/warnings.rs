@@ -1,5 +1,7 @@
 //! What should be mended, and keeps nothing from starting.
 
+use std::path::Path;
+
 use super::{Config, Origin, Problems, Route, credential};
 
 impl Config {
@@ -13,39 +15,21 @@ impl Config {
         if let Err(problem) = self.credential_is_there() {
             warnings.append(problem);
         }
+        let place = |key: &'static str| (self.places.of(key), key);
         for (origin, key, path) in self.entra.credential.private_files() {
-            if credential::is_open_to_all(path) {
-                let message = format!(
-                    "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
-                    path.display()
-                );
+            readable_by_all(&mut warnings, (origin, key), path, "the gateway's");
+        }
+        if let Some(store) = &self.shared_store {
+            let key = (store.key_file.origin().clone(), "cache.redis_key_file");
+            readable_by_all(&mut warnings, key, store.key_file.path(), "the gateways'");
+            if store.tells_its_password() {
+                let (origin, key) = place("cache.redis_url");
+                let message = "the store's password crosses the network in the clear, and whoever has it can delete what the gateways share: an address with `rediss://` is spoken with over TLS";
                 warnings.push(origin, key, message);
             }
         }
-        if let Some(store) = &self.shared_store
-            && credential::is_open_to_all(store.key_file.path())
-        {
-            let message = format!(
-                "{} can be read by every user of this machine; only the gateways' should (chmod 400)",
-                store.key_file.path().display()
-            );
-            let origin = store.key_file.origin().clone();
-            warnings.push(origin, "cache.redis_key_file", message);
-        }
-        if let Some(store) = &self.shared_store
-            && store.tells_its_password()
-        {
-            let message = "the store's password crosses the network in the clear, and whoever has it can delete what the gateways share: an address with `rediss://` is spoken with over TLS";
-            warnings.push(Origin::Nowhere, "cache.redis_url", message);
-        }
-        if let Some(tls) = &self.tls
-            && credential::is_open_to_all(&tls.key)
-        {
-            let message = format!(
-                "{} can be read by every user of this machine; only the gateway's should (chmod 400)",
-                tls.key.display()
-            );
-            warnings.push(Origin::Nowhere, "tls.key", message);
+        if let Some(tls) = &self.tls {
+            readable_by_all(&mut warnings, place("tls.key"), &tls.key, "the gateway's");
         }
         for route in self.routes.iter().filter(|route| route.pass_caller_token) {
             let message = format!(
@@ -74,7 +58,8 @@ impl Config {
         }
         for network in self.trusted_proxies.iter().filter(|n| n.is_everything()) {
             let message = format!("{network} is everybody: any client may say it is another");
-            warnings.push(Origin::Nowhere, "trusted_proxies", message);
+            let (origin, key) = place("trusted_proxies");
+            warnings.push(origin, key, message);
         }
         warnings
     }
@@ -103,5 +88,20 @@ impl Config {
             let api = self.downstreams.get(*name);
             api.is_some_and(|api| !api.grant.has_subject())
         })
+    }
+}
+
+fn readable_by_all(
+    warnings: &mut Problems,
+    (origin, key): (Origin, &'static str),
+    path: &Path,
+    whose: &str,
+) {
+    if credential::is_open_to_all(path) {
+        let message = format!(
+            "{} can be read by every user of this machine; only {whose} should (chmod 400)",
+            path.display()
+        );
+        warnings.push(origin, key, message);
     }
 }

@@ -244,3 +244,29 @@ fn lo_06_a_key_that_all_can_read_is_warned_of_and_a_file_of_no_use_too() {
     }
     std::fs::remove_file(&path).unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_warning_says_where_the_setting_stands() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("obo-gateway-key-{}", uuid::Uuid::new_v4()));
+    std::fs::write(&path, "no key").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let file = path.display();
+    let text = format!(
+        "trusted_proxies = ['0.0.0.0/0']\n[tls]\ncertificate = '/c'\nkey = '{file}'\n\
+         [cache]\nredis_url = 'redis://:a@cache.example'\nredis_key_file = '{file}'"
+    );
+    let warnings = with_file(&text).unwrap().warnings();
+    let places: Vec<_> = (warnings.iter())
+        .map(|warning| format!("{}: {}", warning.origin(), warning.key()))
+        .collect();
+    let expected = [
+        "gw.toml:7: cache.redis_key_file",
+        "gw.toml:6: cache.redis_url",
+        "gw.toml:4: tls.key",
+        "gw.toml:1: trusted_proxies",
+    ];
+    assert_eq!(places, expected, "{warnings}");
+    std::fs::remove_file(&path).unwrap();
+}
