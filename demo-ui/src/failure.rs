@@ -223,12 +223,12 @@ impl Failure {
             HttpError::Unreachable => (
                 StatusCode::BAD_GATEWAY,
                 format!("{who} can't be reached"),
-                "The connection was refused or broke off.",
+                "The connection was refused or broke off. Is it running? The address that this app asks is below.",
             ),
             HttpError::Silent => (
                 StatusCode::GATEWAY_TIMEOUT,
                 format!("{who} does not answer"),
-                "No answer came in time.",
+                "No answer came in time. It may be overloaded, or something on the way holds it back.",
             ),
             HttpError::TooLong => (
                 StatusCode::BAD_GATEWAY,
@@ -238,7 +238,7 @@ impl Failure {
             HttpError::Busy(..) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("{who} is too busy"),
-                "It can't serve this request now.",
+                "It takes no more requests for the moment.",
             ),
         };
         let retry_after = match error {

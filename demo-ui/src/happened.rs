@@ -120,6 +120,11 @@ fn shown(call: &Call, id: &'static str, title: &'static str, text: &'static str)
 }
 
 impl HappenedPage {
+    /// Whether a gateway stands in front of the API and says what it did.
+    pub(crate) fn has_gateway(&self) -> bool {
+        self.calls.iter().any(|call| !call.gateway.is_empty())
+    }
+
     /// How many of the claims that matter the exchange changed.
     pub(crate) fn changed(&self) -> usize {
         let known = self.changes.iter().flat_map(|changes| &changes.known);

@@ -206,7 +206,7 @@ fn failure(error: ApiError, address: &str, here: &'static str) -> Failure {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::new(
                 status,
                 "The API is too busy",
-                "It can't serve this request now.",
+                "It, or Azure behind it, takes no more requests for the moment.",
             )
             .problem(problem)
             .retry_after(retry_after)

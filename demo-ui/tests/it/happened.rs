@@ -99,6 +99,7 @@ async fn ui_08_what_the_exchange_changed_is_shown_and_no_token_is() {
         ">same<",
         ">gone<",
         "Whom the token is for",
+        "that is On-Behalf-Of",
         "&#60;b&#62;Alice&#60;/b&#62;",
     ] {
         assert!(page.shows(text), "{text}");
@@ -118,6 +119,10 @@ async fn an_api_that_explains_nothing_gets_a_small_picture_and_only_our_own_clai
     let page = browser.get("/what-happened").await;
     assert!(page.shows("did not say") && page.shows(">access_as_user<"));
     assert!(!page.shows("Gateway</text>") && !page.shows(SIGNATURE));
+    assert!(
+        !page.shows("that is On-Behalf-Of"),
+        "nobody knows whether it was"
+    );
 
     // A token that is no JWT has nothing to be read.
     let world = World::start().await;

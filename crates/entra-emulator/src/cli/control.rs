@@ -177,8 +177,12 @@ impl Fail {
         let path = format!("endpoints/{}/faults", self.endpoint);
         self.which.ask(Method::POST, &path, Some(&order)).await?;
         let (times, endpoint) = (self.times, self.endpoint);
+        let which = match times {
+            1 => "request".to_owned(),
+            times => format!("{times} requests"),
+        };
         say(&format!(
-            "so it will be with the next {times} of {endpoint}"
+            "that is what becomes of the next {which} to {endpoint}"
         ))
     }
 }
