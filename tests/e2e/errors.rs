@@ -220,17 +220,17 @@ fn the_page_of_errors_is_what_the_code_does() {
 
 fn page() -> String {
     let mut page = "# AADSTS codes\n\n\
-        What Entra ID says when it refuses an exchange, and what the caller gets for it. The problem document \
+        What Entra ID says when it refuses an exchange, and what the caller then gets. The problem document \
         (`application/problem+json`) has the code in `aadsts`, with `correlation_id` and `trace_id`, which Entra's \
         sign-in log and Microsoft's support know.\n\n\
-        Codes of *Conditional Access* and *interaction* come with `claims` as a rule. Then the answer is 401 with \
+        Codes of *Conditional Access* and *interaction* usually come with `claims`. Then the answer is 401 with \
         `WWW-Authenticate: Bearer error=\"insufficient_claims\", claims=\"…\"`: the client sends the decoded claims to Entra ID \
         with the next sign-in. A code that is not in this list counts as *interaction* from 50072 to 50079, as \
         *Conditional Access* from 53000 to 53999 and from 530000 to 530999; any other is judged by Entra's `error` and \
-        `suberror`, and by the status. Where the client proves itself by a federated token or a managed identity, AADSTS50027 is \
-        taken for what is said of that one: 502 `gateway-misconfigured`, for the operator.\n\n\
-        `actor` of the document is `caller` where the user has to act, or an administrator of the user's tenant; `gateway` where \
-        it is whoever runs the gateway; and `identity-provider` where it passes by itself.\n\n\
+        `suberror`, and by the status. If the client authenticates with a federated token or a managed identity, AADSTS50027 is \
+        taken to be about that one: 502 `gateway-misconfigured`, for the operator.\n\n\
+        The document's `actor` is `caller` if the user has to act, or an administrator of the user's tenant; `gateway` if \
+        the gateway's operator has to; and `identity-provider` if it passes by itself.\n\n\
         | code | what it means | who has to act | what they do | status | challenge | problem type | `actor` |\n\
         |---|---|---|---|---|---|---|---|\n"
         .to_owned();

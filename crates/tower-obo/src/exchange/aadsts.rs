@@ -127,7 +127,7 @@ const fn row(code: u32, answer: Answer, meaning: &'static str) -> Aadsts {
         Interaction => (Who::User, "sign in again, with what Entra ID asks for"),
         Misconfigured => (
             Who::Operator,
-            "mend the app registration, its secret or the gateway's configuration",
+            "fix the app registration, its secret or the gateway's configuration",
         ),
         Throttled => (
             Who::Nobody,
