@@ -77,7 +77,10 @@ impl Rejection {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(wait) = self.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+            // Whole seconds (RFC 9110 §10.2.3), and never sooner than asked.
+            let seconds = wait.as_millis().div_ceil(1_000);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.0.grpc {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -105,6 +108,17 @@ impl Rejection {
 mod tests {
     use super::*;
     use crate::RejectionKind as K;
+
+    #[test]
+    fn nobody_is_told_to_come_sooner_than_was_asked() {
+        use crate::{ExchangeError, ExchangeErrorKind};
+        for (millis, seconds) in [(0, "0"), (1, "1"), (500, "1"), (1_000, "1"), (1_001, "2")] {
+            let wait = std::time::Duration::from_millis(millis);
+            let error = ExchangeError::new(ExchangeErrorKind::Throttled, "").with_retry_after(wait);
+            let rejection = Rejection::exchange(error, &std::sync::Arc::default());
+            assert_eq!(rejection.headers()[RETRY_AFTER], seconds, "{millis} ms");
+        }
+    }
 
     #[test]
     fn a_grpc_caller_can_tell_what_passes_by_itself_from_what_was_too_late() {
