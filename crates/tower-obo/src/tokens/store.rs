@@ -1,6 +1,7 @@
 //! The downstream tokens of a core.
 
 mod foreign;
+mod looks;
 mod purge;
 mod refused;
 
@@ -9,10 +10,15 @@ use std::{sync::Arc, time::Duration};
 use quick_cache::{Weighter, sync::Cache};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-use self::{foreign::is_foreign, purge::Purges, refused::OnceAMinute};
+use self::{
+    foreign::is_foreign,
+    looks::{Before, Looks, Ticket},
+    purge::Purges,
+    refused::OnceAMinute,
+};
 use super::{
     CachedToken, Owner, Unavailable, Want,
     cached::earliest_renewal,
@@ -53,6 +59,7 @@ pub(crate) struct DownstreamTokens {
     exchanges: Arc<Semaphore>,
     /// Tokens that other processes may have exchanged.
     shared: Option<Shared>,
+    looks: Arc<Looks>,
     /// How long a caller waits for a place among the exchanges.
     patience: Duration,
 }
@@ -106,6 +113,7 @@ impl DownstreamTokens {
             challenges: Challenged::default(),
             exchanges: Arc::new(Semaphore::new(max_exchanges)),
             shared: None,
+            looks: Arc::default(),
             patience: Duration::from_secs(5),
         }
     }
@@ -196,16 +204,24 @@ impl DownstreamTokens {
         let flight = match self.flights.join(&key) {
             Some(flight) => flight,
             None => {
+                let ticket = match self.look(&want).await {
+                    Before::Token(token) => return self.landed(token, &whom),
+                    Before::Nothing(ticket) => ticket,
+                };
+                // What is not there is not asked for while the server is to be left alone.
+                if let Some(error) = self.holdback.error(&whom, self.clock.now()) {
+                    return Err(Unavailable::Exchange(error));
+                }
                 // Whoever has to wait here waits in its own task: nothing is spawned for it.
                 let permit = timeout(self.patience, Arc::clone(&self.exchanges).acquire_owned());
                 match permit.await {
                     Ok(Ok(permit)) => {
                         // While this caller waited, the server may have asked to slow down, or a
                         // refusal may have come: neither is asked for once more.
-                        if let Some(error) = self.refusal(&want, self.clock.now()) {
+                        if let Some(error) = self.holdback.error(&whom, self.clock.now()) {
                             return Err(Unavailable::Exchange(error));
                         }
-                        match self.start(want, permit) {
+                        match self.start(want, permit, ticket) {
                             Start::Arrived(token) => return Ok(token),
                             Start::Joined(flight) => flight,
                         }
@@ -220,12 +236,20 @@ impl DownstreamTokens {
             }
         };
         let token = flight.outcome().await.map_err(Unavailable::Exchange)?;
-        // Others may have had it before this caller's turn came, and the downstream may have refused
-        // it: nobody is served with a token that has been challenged.
+        self.landed(token, &whom)
+    }
+
+    /// The token that has come. Others may have had it before this caller's turn came, and the downstream
+    /// may have refused it: nobody is served with a token that has been challenged.
+    fn landed(
+        &self,
+        token: Arc<CachedToken>,
+        whom: &Whom,
+    ) -> Result<Arc<CachedToken>, Unavailable> {
         if self.is_alive(&token) {
             return Ok(token);
         }
-        let standing = self.holdback.error(&whom, self.clock.now());
+        let standing = self.holdback.error(whom, self.clock.now());
         Err(Unavailable::Exchange(standing.unwrap_or_else(gone)))
     }
 
@@ -233,7 +257,7 @@ impl DownstreamTokens {
     /// token, only what holds for it whoever has it: a server that is to be left alone does not hinder
     /// a look into the shared store.
     fn refusal(&self, want: &Want, now: Timestamp) -> Option<ExchangeError> {
-        let looks = self.shared.is_some() && want.from_store != FromStore::Nothing;
+        let looks = self.looks_in(want).is_some();
         let standing = self.holdback.error(&Whom::of(want), now)?;
         (!looks || !standing.is_transient()).then_some(standing)
     }
@@ -261,20 +285,36 @@ impl DownstreamTokens {
         let mut want = want();
         want.from_store = FromStore::Renewed;
         want.follows = Some(Arc::clone(token));
-        if self.refusal(&want, now).is_none() {
-            // Nobody waits for it; the task goes on by itself.
-            let _ = self.start_unless(want, permit, |_| None);
+        if self.refusal(&want, now).is_some() {
+            return;
+        }
+        let until = self
+            .looks_in(&want)
+            .map(|shared| Instant::now() + shared.wait());
+        match until {
+            Some(until) => self.look_and_renew(want, until),
+            None => {
+                // Nobody waits for it; the task goes on by itself.
+                let _ = self.start_unless(want, permit, None, |_| None);
+            }
         }
     }
 
-    fn start(self: &Arc<Self>, want: Want, permit: OwnedSemaphorePermit) -> Start {
-        self.start_unless(want, permit, |key| self.fresh(key, self.clock.now()))
+    fn start(
+        self: &Arc<Self>,
+        want: Want,
+        permit: OwnedSemaphorePermit,
+        ticket: Option<Arc<Ticket>>,
+    ) -> Start {
+        let fresh = |key: &Digest| self.fresh(key, self.clock.now());
+        self.start_unless(want, permit, ticket, fresh)
     }
 
     fn start_unless(
         self: &Arc<Self>,
         want: Want,
         permit: OwnedSemaphorePermit,
+        ticket: Option<Arc<Ticket>>,
         arrived: impl FnOnce(&Digest) -> Option<Arc<CachedToken>>,
     ) -> Start {
         let key = want.key;
@@ -284,37 +324,19 @@ impl DownstreamTokens {
             permit,
             &*self.spawner,
             || arrived(&key),
-            move || async move { store.run(want).await },
+            move || async move { store.run(want, ticket.as_deref()).await },
         )
     }
 
-    /// A token from the shared store, or by an exchange.
-    async fn find_or_ask(&self, want: &Want) -> Outcome {
-        // What is shared is sealed with the caller's own token; the application's tokens have none.
-        let shared = self.shared.as_ref();
-        let Some(shared) = shared.filter(|_| want.assertion.is_some()) else {
-            return self.ask(want).await.map(|(token, _)| token);
-        };
-        if want.from_store != FromStore::Nothing {
-            let found = shared.find(want, |stored| self.serves(want, stored)).await;
-            if let Some(stored) = found
-                && let Ok(token) = self.keep(want, &stored)
-            {
-                shared.took(&stored, &token);
-                return Ok(token);
-            }
+    /// A token by an exchange, for other processes too.
+    async fn ask_and_share(&self, want: &Want, ticket: Option<&Ticket>) -> Outcome {
+        // Others wait for it no longer than until this has ended.
+        let claim = ticket.and_then(Ticket::claim);
+        let (token, stored) = self.ask(want).await?;
+        if let Some(shared) = self.shared_for(want) {
+            shared.keep(want, &stored, &token, claim, self.clock.now());
         }
-        // It was not there, and the server is still to be left alone, perhaps.
-        let standing = self.holdback.error(&Whom::of(want), self.clock.now());
-        let outcome = match standing {
-            Some(error) => Err(error),
-            None => self.ask(want).await,
-        };
-        match &outcome {
-            Ok((token, stored)) => shared.keep(want, stored, token, self.clock.now()),
-            Err(_) => shared.give_up(want),
-        }
-        outcome.map(|(token, _)| token)
+        Ok(token)
     }
 
     /// Whether a token of the shared store spares this exchange.
@@ -332,7 +354,7 @@ impl DownstreamTokens {
     }
 
     async fn ask(&self, want: &Want) -> Result<(Arc<CachedToken>, Stored), ExchangeError> {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let request = ExchangeRequest {
             tenant: Arc::clone(&want.tenant),
             grant: want.target.grant,

@@ -8,7 +8,7 @@ pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError
 
 /// Makes connections to a store. Every connection belongs to the runtime that asked for it.
 pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
-    /// A connection over which the store has answered.
+    /// A connection over which nothing has been asked yet.
     fn connect(&self) -> Answer<'_, Arc<dyn Link>>;
 }
 

@@ -194,14 +194,14 @@ impl Backend for Server {
                         .get_multiplexed_async_connection_with_config(&config)
                         .await
                         .map_err(|error| broken(&error))?;
-                    Arc::new(answering(connection).await?)
+                    Arc::new(connection)
                 }
                 Self::Cluster(client) => {
                     let connection = client
                         .get_async_connection()
                         .await
                         .map_err(|error| broken(&error))?;
-                    Arc::new(answering(connection).await?)
+                    Arc::new(connection)
                 }
             };
             Ok(link)
@@ -216,16 +216,6 @@ impl fmt::Debug for Server {
             Self::Cluster(_) => "Redis cluster",
         })
     }
-}
-
-/// A connection counts once something has been asked over it: a server that wants another password
-/// says so only then.
-async fn answering<C: Connection>(mut connection: C) -> Result<C, StoreError> {
-    let mut read = redis::cmd("GET");
-    read.arg("obo:1:none");
-    let answer: Result<Option<Vec<u8>>, _> = read.query_async(&mut connection).await;
-    answer.map_err(|error| broken(&error))?;
-    Ok(connection)
 }
 
 trait Connection: ConnectionLike + Clone + Send + Sync + 'static {}

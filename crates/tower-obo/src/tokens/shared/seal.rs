@@ -12,7 +12,7 @@ use aws_lc_rs::{
     hkdf, hmac,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Secret, Timestamp, digest::Digest, exchange::TokenResponse};
 
@@ -28,18 +28,22 @@ pub(super) struct Keys(Vec<Key>);
 struct Key {
     /// Names entries.
     names: hmac::Key,
+    mark: Mark,
     /// The operator's half of the keys that seal.
     seals: hkdf::Salt,
 }
 
+/// By which others who have the key know that somebody uses it.
+type Mark = [u8; 16];
+
 /// Under which name something is kept: a keyed hash, in braces, by which a cluster keeps what belongs
 /// together on one node.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Name(String);
 
 /// Which of the values it is that stand under one name one after the other: its version and its nonce,
 /// with which it begins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(in crate::tokens) struct Stamp([u8; STAMP_LEN]);
 
 /// How many bytes of a value are its stamp.
@@ -63,6 +67,20 @@ impl Keys {
     /// The name of a token under each key, the key that seals first.
     pub(super) fn names(&self, token: &Digest) -> impl Iterator<Item = Name> {
         self.0.iter().map(|key| key.name(token))
+    }
+
+    /// By which others know the keys of this process.
+    pub(super) fn marks(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|key| key.mark).collect()
+    }
+
+    /// Whether a process with these marks has one of our keys; `None` of what are no marks.
+    pub(super) fn meet(&self, marks: &[u8]) -> Option<bool> {
+        let (marks, []) = marks.as_chunks() else {
+            return None;
+        };
+        let known = |mark: &Mark| self.0.iter().any(|key| key.mark == *mark);
+        (!marks.is_empty()).then(|| marks.iter().any(known))
     }
 
     pub(super) fn seal(
@@ -93,12 +111,12 @@ impl Keys {
 impl Key {
     fn new(key: &Secret) -> Self {
         let key = key.expose().as_bytes();
-        let naming = hmac::sign(
-            &hmac::Key::new(hmac::HMAC_SHA256, key),
-            b"tower-obo store 1: names",
-        );
+        let whole = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let naming = hmac::sign(&whole, b"tower-obo store 1: names");
+        let marking = hmac::sign(&whole, b"tower-obo store 1: mark");
         Self {
             names: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
+            mark: marking.as_ref().first_chunk().copied().unwrap_or_default(),
             seals: hkdf::Salt::new(hkdf::HKDF_SHA256, key),
         }
     }
@@ -125,16 +143,26 @@ impl Key {
     fn seal(&self, name: &Name, assertion: &Secret, plain: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce)?;
-        let mut body = plain.to_vec();
-        self.cipher(assertion)?.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(bound_to(name)),
-            &mut body,
-        )?;
-        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + body.len());
+        let cipher = self.cipher(assertion)?;
+        // It is sealed where it stands: had it to move for want of room, it would stay behind in the clear.
+        let tag_len = AES_256_GCM.tag_len();
+        let mut sealed = Vec::with_capacity(STAMP_LEN + plain.len() + tag_len);
         sealed.push(VERSION);
         sealed.extend_from_slice(&nonce);
-        sealed.append(&mut body);
+        sealed.extend_from_slice(plain);
+        let body = sealed.get_mut(STAMP_LEN..).ok_or(Unspecified)?;
+        let tag = cipher.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(bound_to(name)),
+            body,
+        );
+        match tag {
+            Ok(tag) => sealed.extend_from_slice(tag.as_ref()),
+            Err(error) => {
+                sealed.zeroize();
+                return Err(error);
+            }
+        }
         Ok(sealed)
     }
 
@@ -171,6 +199,11 @@ fn bound_to(name: &Name) -> Vec<u8> {
 }
 
 impl Name {
+    /// The name of the marks of the keys that are in use.
+    pub(super) fn of_marks() -> Self {
+        Self(format!("obo:{VERSION}:keys"))
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -326,6 +359,49 @@ mod tests {
         let (name, sealed) = rotated.seal(&token(), &alice(), &stored("t")).unwrap();
         assert!(keys(&[NEW]).open(&name, &alice(), &sealed).is_some());
         assert!(keys(&[OLD]).open(&name, &alice(), &sealed).is_none());
+    }
+
+    /// A buffer that grows leaves what it held behind.
+    #[test]
+    fn what_is_sealed_has_never_moved() {
+        let keys = keys(&[OLD]);
+        for length in 0..200 {
+            let token_text = "t".repeat(length);
+            let (_, sealed) = keys.seal(&token(), &alice(), &stored(&token_text)).unwrap();
+            assert_eq!(sealed.capacity(), sealed.len(), "{length}");
+        }
+    }
+
+    /// In the middle of a rotation some have one key and some have two.
+    #[test]
+    fn keys_meet_where_one_is_common_and_marks_tell_nothing_else() {
+        let meet = |ours: &[&str], theirs: &[&str]| keys(ours).meet(&keys(theirs).marks());
+        for (ours, theirs, common) in [
+            (&[OLD][..], &[OLD][..], true),
+            (&[OLD], &[NEW], false),
+            (&[OLD], &[NEW, OLD], true),
+            (&[NEW, OLD], &[OLD], true),
+            (&[OLD, NEW], &[NEW, OLD], true),
+        ] {
+            assert_eq!(meet(ours, theirs), Some(common), "{ours:?} {theirs:?}");
+        }
+        let marks = keys(&[OLD]).marks();
+        assert_eq!(marks.len(), 16);
+        for garbage in [
+            &b""[..],
+            b"OK",
+            &marks[1..],
+            &[marks.clone(), vec![0]].concat(),
+        ] {
+            assert_eq!(keys(&[OLD]).meet(garbage), None, "{garbage:?}");
+        }
+        // Nothing of what names or seals.
+        let name = keys(&[OLD]).names(&token()).next().unwrap();
+        assert!(
+            !name
+                .as_str()
+                .contains(&URL_SAFE_NO_PAD.encode(&marks)[..20])
+        );
     }
 
     #[test]

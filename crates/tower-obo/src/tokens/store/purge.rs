@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     super::{CachedToken, Owner, Want, flight::Outcome},
-    DownstreamTokens, FromStore, gone,
+    DownstreamTokens, Ticket, gone,
 };
 
 impl DownstreamTokens {
@@ -49,26 +49,25 @@ impl DownstreamTokens {
         self.tokens.clear();
     }
 
-    /// What a flight does: as [`find_or_ask`](Self::find_or_ask), again where the user's tokens have been
+    /// What a flight does: as [`ask_and_share`](Self::ask_and_share), again where the user's tokens have been
     /// dropped meanwhile.
     ///
     /// # Errors
     ///
     /// Those of the exchange; and that there is no token, where they are dropped again and again.
-    pub(super) async fn run(&self, mut want: Want) -> Outcome {
+    pub(super) async fn run(&self, want: Want, ticket: Option<&Ticket>) -> Outcome {
         // The application's own are nobody's to drop.
         let Some(owner) = Owner::of(&want) else {
-            return self.find_or_ask(&want).await;
+            return self.ask_and_share(&want, ticket).await;
         };
         let purges = self.purges.of(owner);
         for _ in 0..ATTEMPTS {
             let before = purges.load(Ordering::SeqCst);
-            let token = self.find_or_ask(&want).await?;
+            let token = self.ask_and_share(&want, ticket).await?;
             if purges.load(Ordering::SeqCst) == before {
                 return Ok(token);
             }
             self.revoke(&token);
-            want.from_store = FromStore::Nothing;
         }
         Err(gone())
     }
@@ -89,7 +88,7 @@ impl Default for Purges {
 }
 
 impl Purges {
-    fn of(&self, owner: Owner) -> &AtomicU64 {
+    pub(super) fn of(&self, owner: Owner) -> &AtomicU64 {
         &self.0[owner.bucket(self.0.len())]
     }
 }

@@ -144,7 +144,7 @@ impl DownstreamTokens {
             Some(flight) => Some(flight),
             None if standing.is_some() || !self.challenged.claim(&key, now) => None,
             None => match Arc::clone(&self.exchanges).try_acquire_owned() {
-                Ok(permit) => match self.start(want, permit) {
+                Ok(permit) => match self.start(want, permit, None) {
                     super::Start::Arrived(token) => return Ok(token),
                     super::Start::Joined(flight) => Some(flight),
                 },

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower_obo::{Lookup, RedisStore};
 
-use super::{KEY, LONG, Process, patient, server::RedisServer};
+use super::{KEY, LONG, Process, lines::Lines, patient, server::RedisServer};
 use crate::fixture::World;
 
 /// What the store may delay a request by, and some time for a machine that is busy.
@@ -43,8 +43,10 @@ async fn stand_in(answer: Option<&'static [u8]>) -> (String, tokio::task::JoinHa
                 None => open.push(connection),
                 Some(answer) => drop(tokio::spawn(async move {
                     let mut bytes = [0; 4096];
-                    while matches!(connection.read(&mut bytes).await, Ok(1..)) {
-                        if connection.write_all(answer).await.is_err() {
+                    while let Ok(length @ 1..) = connection.read(&mut bytes).await {
+                        let read = bytes.get(..length).unwrap_or_default();
+                        let answers = answer.repeat(commands(read));
+                        if connection.write_all(&answers).await.is_err() {
                             return;
                         }
                     }
@@ -53,6 +55,12 @@ async fn stand_in(answer: Option<&'static [u8]>) -> (String, tokio::task::JoinHa
         }
     });
     (url, serving)
+}
+
+/// How many begin in these bytes: each is an array.
+fn commands(read: &[u8]) -> usize {
+    let lines = read.split(|&byte| byte == b'\n');
+    lines.filter(|line| line.first() == Some(&b'*')).count()
 }
 
 #[tokio::test]
@@ -85,6 +93,9 @@ async fn ca_08_a_store_that_answers_garbage_costs_an_exchange() {
         b"-NOAUTH Authentication required.\r\n",
     ];
     for answer in answers {
+        let lines = Lines::default();
+        let _default = tracing::subscriber::set_default(lines.clone());
+        let said = String::from_utf8_lossy(answer);
         let (url, serving) = stand_in(Some(answer)).await;
         let process = Process::start(&world, RedisStore::new(url, KEY));
         let before = world.exchanges_asked();
@@ -92,6 +103,14 @@ async fn ca_08_a_store_that_answers_garbage_costs_an_exchange() {
         process.get(&world.entra.user_token("alice")).await;
         assert!(begun.elapsed() < SOON);
         assert_eq!(world.exchanges_asked(), before + 1);
+        assert_eq!(process.lookups.last(), Some(Lookup::Failed), "{said}");
+        process.get(&world.entra.user_token("bob")).await;
+        let warnings: Vec<_> = lines
+            .take()
+            .into_iter()
+            .filter(|line| line.starts_with("WARN"))
+            .collect();
+        assert_eq!(warnings.len(), 1, "{said}: {warnings:?}");
         serving.abort();
     }
 }

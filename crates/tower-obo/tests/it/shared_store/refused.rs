@@ -1,8 +1,13 @@
-//! What a downstream refuses leaves the store.
+//! Tokens that their downstream refuses.
 
-use http::{HeaderMap, HeaderValue, header::WWW_AUTHENTICATE};
+use std::time::Duration;
 
-use super::*;
+use http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
+use tokio::time::timeout;
+use tower_obo::{Lookup, RedisStore};
+
+use super::{KEY, LONG, NEW_KEY, Process, patient, server::RedisServer};
+use crate::fixture::{World, with_token};
 
 #[tokio::test]
 async fn ex_13_a_refused_token_goes_under_whatever_key_it_was_sealed() {

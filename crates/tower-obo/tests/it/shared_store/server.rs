@@ -11,6 +11,9 @@ use std::{
 use redis::Connection;
 use tokio::time::sleep;
 
+/// Under which name the marks of the keys in use stand.
+pub(super) const MARKS: &str = "obo:1:keys";
+
 /// How long it may take until a server answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -84,8 +87,10 @@ impl RedisServer {
             .collect()
     }
 
+    /// Of entries and claims; the marks of the keys in use stand there beside them.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut self.look()).unwrap();
+        names.retain(|name| name != MARKS);
         names.sort();
         names
     }
@@ -118,6 +123,14 @@ impl RedisServer {
         redis::cmd("SET")
             .arg(name)
             .arg(value)
+            .exec(&mut self.look())
+            .unwrap();
+    }
+
+    /// Ends all connections, as a server does that ends what is idle.
+    pub(super) fn end_connections(&self) {
+        redis::cmd("CLIENT")
+            .arg(&["KILL", "TYPE", "normal"])
             .exec(&mut self.look())
             .unwrap();
     }

@@ -74,6 +74,98 @@ async fn a_store_with_tls_and_a_password_is_shared_and_nobody_else_s_certificate
     }
 }
 
+/// A cluster of three, each with a third of all slots, and its address.
+async fn cluster() -> Option<(Vec<RedisServer>, String)> {
+    let mut nodes = Vec::new();
+    let mut hosts = Vec::new();
+    for _ in 0..3 {
+        let (port, bus) = (free_port(), free_port());
+        let node = RedisServer::with(|_| {
+            [
+                ["--port", &port.to_string()],
+                ["--cluster-enabled", "yes"],
+                ["--cluster-port", &bus.to_string()],
+                ["--cluster-require-full-coverage", "no"],
+            ]
+            .concat()
+            .iter()
+            .map(|&word| word.to_owned())
+            .collect()
+        });
+        nodes.push(node.await?);
+        hosts.push((port, bus));
+    }
+    let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+    for (node, (first, last)) in nodes.iter().zip(slots) {
+        let mut look = node.look();
+        redis::cmd("CLUSTER")
+            .arg(&["ADDSLOTSRANGE", first, last])
+            .exec(&mut look)
+            .unwrap();
+        for (port, bus) in &hosts {
+            redis::cmd("CLUSTER")
+                .arg(&["MEET", "127.0.0.1"])
+                .arg(port)
+                .arg(bus)
+                .exec(&mut look)
+                .unwrap();
+        }
+    }
+    let begun = Instant::now();
+    for node in &nodes {
+        let mut look = node.look();
+        loop {
+            let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut look).unwrap();
+            let signs = [
+                "cluster_state:ok",
+                "cluster_slots_ok:16384",
+                "cluster_known_nodes:3",
+            ];
+            if signs.iter().all(|sign| info.contains(sign)) {
+                break;
+            }
+            assert!(begun.elapsed() < LONG, "{info}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let hosts: Vec<_> = hosts
+        .iter()
+        .map(|(port, _)| format!("127.0.0.1:{port}"))
+        .collect();
+    Some((nodes, format!("redis-cluster://{}", hosts.join(","))))
+}
+
+/// Different tokens of one user.
+fn tokens(world: &World, count: i64) -> Vec<String> {
+    world.entra.grant_consent("alice");
+    let token = |number| world.entra.token().expires_in(1_000 + number).sign();
+    (0..count).map(token).collect()
+}
+
+#[tokio::test]
+async fn ca_09_a_node_of_a_cluster_that_dies_costs_exchanges_and_no_request() {
+    let Some((mut nodes, url)) = cluster().await else {
+        return;
+    };
+    let world = World::start().await;
+    let process = Process::start(&world, RedisStore::new(url, KEY));
+    let tokens = tokens(&world, 24);
+    let (before, after) = tokens.split_at(12);
+    for token in before {
+        process.get(token).await;
+    }
+    if let Some(node) = nodes.first_mut() {
+        node.kill();
+    }
+    for token in after {
+        let begun = Instant::now();
+        process.get(token).await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(1_500), "{took:?}");
+    }
+    assert_eq!(world.exchanges_asked(), 24);
+}
+
 #[tokio::test]
 async fn a_cluster_is_shared() {
     let (port, bus) = (free_port(), free_port());

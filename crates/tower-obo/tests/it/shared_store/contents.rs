@@ -1,0 +1,139 @@
+//! What stands in the store, and what is taken from it.
+
+use tower_obo::{Lookup, RedisStore};
+
+use super::{KEY, LONG, NEW_KEY, Process, patient, server::RedisServer};
+use crate::{
+    fixture::World,
+    forge::{decoded, parts},
+};
+
+#[tokio::test]
+async fn the_store_holds_no_byte_of_a_token_and_nothing_longer_than_it_serves() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    world.entra.grant_consent("alice");
+    let process = Process::start(&world, patient(&redis));
+    let token = world.entra.token().expires_in(600).sign();
+    let downstream = process.get(&token).await.replace("Bearer ", "");
+    redis.one_token().await;
+    let [(name, value, dump)] = &redis.contents()[..] else {
+        panic!("one entry");
+    };
+    assert!(value.len() > downstream.len(), "the token is in there");
+    let mut needles = vec![KEY.as_bytes().to_vec()];
+    for token in [&token, &downstream] {
+        needles.push(token.as_bytes().to_vec());
+        needles.extend(parts(token).map(decoded));
+    }
+    for needle in needles {
+        for part in needle.windows(8) {
+            for there in [name.as_bytes(), value, dump] {
+                let found = there.windows(part.len()).any(|window| window == part);
+                assert!(!found, "{:?}", String::from_utf8_lossy(part));
+            }
+        }
+    }
+    let life: i64 = redis::cmd("PTTL")
+        .arg(name)
+        .query(&mut redis.look())
+        .unwrap();
+    let caller = process
+        .upstream
+        .last()
+        .admitted
+        .unwrap()
+        .valid_until()
+        .unwrap();
+    let left = caller
+        .saturating_since(tower_obo::Clock::now(&world.clock))
+        .as_millis();
+    // Nor much shorter; the machine may be busy.
+    let life = u128::try_from(life).unwrap();
+    assert!(life <= left && life + 10_000 >= left, "{life} ms of {left}");
+}
+
+#[tokio::test]
+async fn ca_08_what_does_not_open_is_not_there() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let first = Process::start(&world, patient(&redis));
+    let original = first.get(&token).await;
+    let (name, value) = redis.one_token().await;
+    first.get(&world.entra.user_token("bob")).await;
+    let other = loop {
+        let contents = redis.contents();
+        if let [(a, one, _), (_, two, _)] = &contents[..]
+            && !redis.names().iter().any(|name| name.ends_with(":claim"))
+        {
+            break if *a == name { two.clone() } else { one.clone() };
+        }
+    };
+    let mut flipped = value.clone();
+    flipped[value.len() / 2] ^= 1;
+    let mut old_version = value.clone();
+    old_version[0] = 0;
+    let plain = original.replace("Bearer ", "");
+    for (case, hostile) in [
+        ("entry of another key", other),
+        ("truncated", value[..value.len() - 1].to_vec()),
+        ("bit flipped", flipped),
+        ("old version", old_version),
+        ("plain text", plain.into_bytes()),
+        ("empty", Vec::new()),
+        ("large", vec![1; 1 << 20]),
+    ] {
+        redis.set(&name, &hostile);
+        let before = world.exchanges_asked();
+        let process = Process::start(&world, patient(&redis));
+        assert_ne!(process.get(&token).await, original, "{case}");
+        assert_eq!(process.lookups.last(), Some(Lookup::Miss), "{case}");
+        assert_eq!(world.exchanges_asked(), before + 1, "{case}");
+        assert!(decoded(parts(&process.upstream.last().authorization())[1]).len() > 2);
+    }
+    // Something that is no text at all.
+    let mut look = redis.look();
+    redis::cmd("DEL").arg(&name).exec(&mut look).unwrap();
+    redis::cmd("LPUSH")
+        .arg(&name)
+        .arg("x")
+        .exec(&mut look)
+        .unwrap();
+    let process = Process::start(&world, patient(&redis));
+    process.get(&token).await;
+    assert_eq!(process.lookups.last(), Some(Lookup::Miss));
+    // The value itself, in its place, is still good.
+    redis::cmd("DEL").arg(&name).exec(&mut look).unwrap();
+    redis.set(&name, &value);
+    let process = Process::start(&world, patient(&redis));
+    assert_eq!(process.get(&token).await, original);
+}
+
+#[tokio::test]
+async fn ca_08_a_key_is_rotated_without_a_flush_and_an_old_or_wrong_one_opens_nothing() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let store = |key: &str| RedisStore::new(redis.url(), key).with_wait(LONG);
+    let old = Process::start(&world, store(KEY));
+    let rotated = Process::start(&world, store(NEW_KEY).also_opens(KEY));
+    let one = old.get(&token).await;
+    assert_eq!(rotated.get(&token).await, one);
+    assert_eq!(world.exchanges_asked(), 1);
+    // What the rotated ones seal, those with the new key alone open, and those with the old not.
+    let bob = world.entra.user_token("bob");
+    let two = rotated.get(&bob).await;
+    let new = Process::start(&world, store(NEW_KEY));
+    assert_eq!(new.get(&bob).await, two);
+    assert_eq!(world.exchanges_asked(), 2);
+    assert_ne!(old.get(&bob).await, two);
+    assert_ne!(new.get(&token).await, one, "sealed under the old key");
+    assert_eq!(world.exchanges_asked(), 4);
+}
