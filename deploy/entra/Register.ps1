@@ -338,7 +338,7 @@ switch ($Credential) {
         $own = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Resolve-Path $Certificate).Path)
         if ($own.Thumbprint -notin @(if ($app) { $app.keyCredentials | ForEach-Object { $_.customKeyIdentifier } })) {
             # The certificate goes there alone, without a private key that is in the same file.
-            $public = $Certificate
+            $public = '<the certificate alone>'
             if (-not $DryRun) {
                 $public = New-TemporaryFile
                 $base64 = [Convert]::ToBase64String($own.RawData, 'InsertLineBreaks')

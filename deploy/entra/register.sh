@@ -395,7 +395,7 @@ certificate)
     *"$thumbprint"*) ;;
     *)
         # The certificate goes there alone, without a private key that is in the same file.
-        public=$certificate
+        public='<the certificate alone>'
         if ! $dry_run; then
             public=$(mktemp)
             openssl x509 -in "$certificate" -out "$public"

@@ -52,7 +52,7 @@ impl Resolver<'_> {
     }
 
     /// What is given of these is a problem, wherever it was given; a switch that is off asks for nothing.
-    fn not_with_oidc(&mut self, keys: &[&'static str], message: &str) {
+    fn none_of(&mut self, keys: &[&'static str], message: &str) {
         for key in keys {
             let given = self.settings.values.0.get(key);
             if let Some(given) = given.filter(|given| !matches!(given.value, Value::Switch(false)))
@@ -68,12 +68,8 @@ impl Resolver<'_> {
         if self.has_been_said(ISSUER) {
             return;
         }
-        for key in ["oidc.roles_claim", "oidc.secret_in_header"] {
-            if let Some(given) = self.settings.values.0.get(key) {
-                let message = "it goes with `oidc.issuer`, which is missing";
-                self.problems.push(given.origin.clone(), key, message);
-            }
-        }
+        let message = "it goes with `oidc.issuer`, which is missing";
+        self.none_of(&["oidc.roles_claim", "oidc.secret_in_header"], message);
     }
 
     /// `[oidc]` in place of `[entra]`: client id, credential and the like mean the same in both.
@@ -84,11 +80,11 @@ impl Resolver<'_> {
         if let Err(message) = value::issuer(issuer.value, allow_http_loopback) {
             self.problems.push(issuer.origin, "oidc.issuer", message);
         }
-        self.not_with_oidc(
+        self.none_of(
             &OF_ENTRA_ID,
             "it is Entra ID's, and with [oidc] the tokens are not; give one of the two tables",
         );
-        self.not_with_oidc(
+        self.none_of(
             &["accept.tenants", "accept.any_tenant"],
             "tenants are Entra ID's; with [oidc] the issuer says whose users may call",
         );

@@ -78,7 +78,7 @@ impl Rejection {
         }
         if let Some(wait) = self.retry_after() {
             // Whole seconds (RFC 9110 §10.2.3), and never sooner than asked.
-            let seconds = wait.as_millis().div_ceil(1_000);
+            let seconds = wait.as_nanos().div_ceil(1_000_000_000);
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -112,11 +112,17 @@ mod tests {
     #[test]
     fn nobody_is_told_to_come_sooner_than_was_asked() {
         use crate::{ExchangeError, ExchangeErrorKind};
-        for (millis, seconds) in [(0, "0"), (1, "1"), (500, "1"), (1_000, "1"), (1_001, "2")] {
-            let wait = std::time::Duration::from_millis(millis);
+        for (micros, seconds) in [
+            (0, "0"),
+            (1, "1"),
+            (500_000, "1"),
+            (1_000_000, "1"),
+            (1_000_001, "2"),
+        ] {
+            let wait = std::time::Duration::from_micros(micros);
             let error = ExchangeError::new(ExchangeErrorKind::Throttled, "").with_retry_after(wait);
             let rejection = Rejection::exchange(error, &std::sync::Arc::default());
-            assert_eq!(rejection.headers()[RETRY_AFTER], seconds, "{millis} ms");
+            assert_eq!(rejection.headers()[RETRY_AFTER], seconds, "{micros} µs");
         }
     }
 
