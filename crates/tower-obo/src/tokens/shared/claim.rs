@@ -4,7 +4,10 @@ use std::{mem, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Shared, seal::Name};
+use super::{
+    Shared,
+    seal::{Name, Stamp},
+};
 
 /// How long the word counts, should the process never be heard of again. Others wait a tenth of a second at
 /// most, so that this is for them who come later.
@@ -14,6 +17,8 @@ pub(super) const CLAIM: Duration = Duration::from_secs(2);
 pub(in crate::tokens) struct Claim {
     shared: Shared,
     name: Name,
+    /// By which it is told from another's.
+    stamp: Stamp,
     given: Instant,
     is_ours: bool,
 }
@@ -24,6 +29,7 @@ impl Claim {
         Self {
             shared: shared.clone(),
             name: name.claim(),
+            stamp: Stamp::random(),
             given: Instant::now(),
             is_ours: true,
         }
@@ -31,6 +37,10 @@ impl Claim {
 
     pub(super) const fn name(&self) -> &Name {
         &self.name
+    }
+
+    pub(super) const fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// Another has it.
@@ -41,16 +51,17 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // One that has ended may be another's by now.
+        // It may be another's by now, or never have been ours: where the answer was lost, or late. So only what has
+        // our stamp is taken away.
         if !self.is_ours || self.given.elapsed() >= CLAIM {
             return;
         }
-        let (shared, name) = (self.shared.clone(), mem::take(&mut self.name));
+        let (shared, name, stamp) = (self.shared.clone(), mem::take(&mut self.name), self.stamp);
         self.shared.spawn(async move {
             // Where that fails it ends by itself.
             if let Some(session) = shared.session().await {
-                let deleted = session.link.delete(name);
-                let _ = shared.0.health.write(&session, deleted).await;
+                let removed = session.link.remove(name, stamp);
+                let _ = shared.0.health.write(&session, removed).await;
             }
         });
     }

@@ -235,25 +235,23 @@ impl Link for Connection {
         self.writes(|values| drop(values.insert(name.as_str().to_owned(), value)))
     }
 
-    fn claim(&self, name: Name, life: Duration) -> Answer<'_, bool> {
+    fn claim(&self, name: Name, stamp: Stamp, life: Duration) -> Answer<'_, bool> {
         let before = self.0.before_claim.lock().unwrap().take();
         self.lives(&name, life);
         self.writes(|values| {
             values.extend(before);
             let free = !values.contains_key(name.as_str());
             if free {
-                values.insert(name.as_str().to_owned(), b"1".to_vec());
+                values.insert(name.as_str().to_owned(), stamp.as_bytes().to_vec());
             }
             free
         })
     }
 
-    fn delete(&self, name: Name) -> Answer<'_, ()> {
-        self.writes(|values| drop(values.remove(name.as_str())))
-    }
-
     fn remove(&self, name: Name, stamp: Stamp) -> Answer<'_, ()> {
-        self.0.removals.fetch_add(1, Ordering::Relaxed);
+        if !name.as_str().ends_with(":claim") {
+            self.0.removals.fetch_add(1, Ordering::Relaxed);
+        }
         if *self.0.mood.lock().unwrap() == Mood::Keeping {
             return Box::pin(pending());
         }

@@ -19,10 +19,8 @@ pub(super) trait Link: Send + Sync + 'static {
     /// Keeps the value that long.
     fn set(&self, name: Name, value: Vec<u8>, life: Duration) -> Answer<'_, ()>;
 
-    /// Keeps the name that long and says true, or false if it is kept already.
-    fn claim(&self, name: Name, life: Duration) -> Answer<'_, bool>;
-
-    fn delete(&self, name: Name) -> Answer<'_, ()>;
+    /// Keeps the stamp under the name that long and says true, or false if something is kept there already.
+    fn claim(&self, name: Name, stamp: Stamp, life: Duration) -> Answer<'_, bool>;
 
     /// Deletes what stands under the name, if it is the value with this stamp.
     fn remove(&self, name: Name, stamp: Stamp) -> Answer<'_, ()>;

@@ -91,7 +91,7 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
         let claim = Claim::new(self.shared, name);
         let (claimed, value) = tokio::join!(
             biased;
-            link.claim(claim.name().clone(), CLAIM),
+            link.claim(claim.name().clone(), claim.stamp(), CLAIM),
             link.get(name.clone()),
         );
         let is_ours = match claimed {

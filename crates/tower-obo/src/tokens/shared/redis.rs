@@ -237,20 +237,13 @@ impl<C: Connection> Link for C {
         run(self, command)
     }
 
-    fn claim(&self, name: Name, life: Duration) -> Answer<'_, bool> {
+    fn claim(&self, name: Name, stamp: Stamp, life: Duration) -> Answer<'_, bool> {
         let mut command = redis::cmd("SET");
-        command.arg(name.as_str()).arg("1");
+        command.arg(name.as_str()).arg(stamp.as_bytes());
         command.arg("NX").arg("PX").arg(millis(life));
         // `OK`, or nothing where it is there already.
         let answer = run::<_, Option<String>>(self, command);
         Box::pin(async move { Ok(answer.await?.is_some()) })
-    }
-
-    fn delete(&self, name: Name) -> Answer<'_, ()> {
-        let mut command = redis::cmd("DEL");
-        command.arg(name.as_str());
-        let answer = run::<_, u64>(self, command);
-        Box::pin(async move { answer.await.map(drop) })
     }
 
     fn remove(&self, name: Name, stamp: Stamp) -> Answer<'_, ()> {
@@ -258,12 +251,14 @@ impl<C: Connection> Link for C {
         command.arg(REMOVE).arg(1).arg(name.as_str());
         command.arg(stamp.as_bytes()).arg(STAMP_LEN);
         let removed = run::<_, u64>(self, command);
-        let deleted = self.delete(name);
+        let mut command = redis::cmd("DEL");
+        command.arg(name.as_str());
+        let deleted = run::<_, u64>(self, command);
         Box::pin(async move {
             match removed.await {
                 // No scripts here, or not for this account. A token that has been refused goes in any
                 // case, even if its successor should go with it: that costs an exchange.
-                Err(StoreError::Refused(_)) => deleted.await,
+                Err(StoreError::Refused(_)) => deleted.await.map(drop),
                 removed => removed.map(drop),
             }
         })

@@ -220,6 +220,14 @@ impl Stamp {
         sealed.first_chunk().copied().map(Self)
     }
 
+    /// One that nothing else has.
+    pub(super) fn random() -> Self {
+        let mut stamp = [0; STAMP_LEN];
+        // Should the system have none left, another's claim may be taken for ours: that costs an exchange.
+        let _ = aws_lc_rs::rand::fill(&mut stamp);
+        Self(stamp)
+    }
+
     pub(super) const fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -71,6 +71,19 @@ async fn one_that_gives_up_makes_nobody_wait() {
     assert_eq!(fake.claims(), 0);
 }
 
+/// Where the store is slow it may be said no to a claim, and nobody hears it.
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_was_lost_takes_away_nobody_elses() {
+    let (fake, claim, _first, second) = two().await;
+    let name = second.0.keys.names(&want().key).next().unwrap();
+    drop(Claim::new(&second, &name));
+    turn().await;
+    assert_eq!(fake.claims(), 1);
+    drop(claim);
+    turn().await;
+    assert_eq!(fake.claims(), 0);
+}
+
 /// One that is to leave the authorization server alone has nothing to claim.
 #[tokio::test(start_paused = true)]
 async fn one_that_may_not_ask_claims_nothing_and_waits_for_others_all_the_same() {
