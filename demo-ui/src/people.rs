@@ -7,20 +7,23 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use crate::account::{Account, LastExchange};
-use crate::clock;
 use crate::entra::{Entra, EntraError, Tokens};
 use crate::expiring::Expiring;
+use crate::http_client::HttpError;
 use crate::login::Login;
-use crate::shared::{AccountRecord, Kind, LoginRecord, Shared, StoreError, TokensRecord, When};
+use crate::shared::{
+    AccountRecord, Kind, Lock, LoginRecord, Shared, StoreError, TokensRecord, When,
+};
 
 /// Accounts and sign-ins under way that are kept in memory, at most each.
 const CAPACITY: usize = 10_000;
 
-/// After so long a renewal is over, whatever became of whoever began it: longer than Entra ID is asked.
-const RENEWAL: Duration = Duration::from_secs(60);
+/// So much longer than Entra ID may take somebody else's renewal is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// So long somebody else's renewal is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// So much longer than Entra ID may take a renewal is over, whatever became of whoever began it: Redis, which
+/// is asked before and after, may take its time as well.
+const RENEWAL: Duration = Duration::from_secs(20);
 
 /// How often it is looked whether somebody else's renewal is done.
 const LOOK: Duration = Duration::from_millis(50);
@@ -144,25 +147,32 @@ impl People {
             return Ok(());
         };
         let begun = Instant::now();
+        let longest = entra.longest_refresh();
+        let lock = shared.lock(Kind::Renewal, name);
         loop {
-            let until = clock::now() + RENEWAL;
-            let mine = shared.put(Kind::Renewal, name, &(), until, When::New);
-            match mine.await {
-                Ok(false) if begun.elapsed() < PATIENCE => {}
-                Ok(mine) => {
+            match shared.take(&lock, longest + RENEWAL).await {
+                Ok(false) => {}
+                // A refresh token is not spent where what it gives can't be kept, as long as there is a choice.
+                Err(_) if !account.is_expired().await => {
+                    // The lock may have been taken all the same.
+                    let shared = Arc::clone(shared);
+                    tokio::spawn(async move { release(&shared, &lock).await });
+                    return Ok(());
+                }
+                Ok(true) | Err(_) => {
                     let renewed = renew_first(shared, name, account, entra).await;
-                    if mine && let Err(error) = shared.remove(&[Kind::Renewal], name).await {
-                        tracing::warn!(reason = %error, "the end of a renewal was not kept");
-                    }
+                    release(shared, &lock).await;
                     return renewed;
                 }
-                // A refresh token is not spent where what it gives can't be kept, as long as there is a choice.
-                Err(_) if !account.is_expired().await => return Ok(()),
-                Err(_) => return renew_first(shared, name, account, entra).await,
             }
             // Somebody else is at it; the token of before serves to its end.
             if !account.is_expired().await {
                 return Ok(());
+            }
+            // They may be spending the refresh token, which may be good once: it is theirs alone.
+            if begun.elapsed() > longest + PATIENCE {
+                tracing::warn!("a renewal that somebody else began did not end");
+                return Err(HttpError::Silent.into());
             }
             sleep(LOOK).await;
             if let Ok(Some(tokens)) = kept_tokens(shared, name).await {
@@ -209,6 +219,12 @@ async fn kept_tokens(shared: &Shared, name: &str) -> Result<Option<Tokens>, Stor
     Ok(record.and_then(TokensRecord::tokens))
 }
 
+async fn release(shared: &Shared, lock: &Lock) {
+    if let Err(error) = shared.release(lock).await {
+        tracing::warn!(reason = %error, "the end of a renewal was not kept");
+    }
+}
+
 /// Renews the tokens unless somebody has been faster, and keeps them.
 async fn renew_first(
     shared: &Shared,
@@ -216,13 +232,22 @@ async fn renew_first(
     account: &Account,
     entra: &Entra,
 ) -> Result<(), EntraError> {
-    if let Ok(Some(tokens)) = kept_tokens(shared, name).await {
-        account.adopt(tokens).await;
+    match kept_tokens(shared, name).await {
+        Ok(Some(tokens)) => account.adopt(tokens).await,
+        Ok(None) => {}
+        // Another machine may have spent what is known here: it is sent only where there is no choice.
+        Err(_) if !account.is_expired().await => return Ok(()),
+        Err(_) => {}
     }
     if account.renew(entra).await? {
         let record = TokensRecord::of(account.tokens().await);
-        let kept = shared.put(Kind::Tokens, name, &record, account.until, When::There);
-        if let Err(error) = kept.await {
+        let keep = || shared.put(Kind::Tokens, name, &record, account.until, When::There);
+        let mut kept = keep().await;
+        // Those of before may be spent: without these the user has to sign in again.
+        if kept.is_err() {
+            kept = keep().await;
+        }
+        if let Err(error) = kept {
             tracing::warn!(reason = %error, "renewed tokens were not kept");
         }
     }
@@ -236,6 +261,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::clock;
     use crate::config::Config;
     use crate::entra::User;
 

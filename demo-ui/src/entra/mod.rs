@@ -191,6 +191,13 @@ impl Entra {
         Ok((user, Tokens::new(&answer, None)))
     }
 
+    /// How long [`refresh`](Self::refresh) may take: it may have to fetch the discovery document first. A day
+    /// at most: nobody waits longer.
+    pub(crate) fn longest_refresh(&self) -> Duration {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        self.settings.timeout.saturating_mul(2).min(DAY)
+    }
+
     /// New tokens for a user who is signed in.
     pub(crate) async fn refresh(&self, token: &RefreshToken) -> Result<Tokens, EntraError> {
         let client = self.client(&*self.provider().await?)?;

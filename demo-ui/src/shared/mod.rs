@@ -3,6 +3,7 @@
 //! What is kept there is sealed: whoever reads the store reads neither a token nor a session. The key
 //! follows from the app's own client secret, which all its machines have, and is another for each app.
 
+mod lock;
 mod records;
 mod seal;
 
@@ -21,6 +22,7 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use url::Url;
 
+pub(crate) use self::lock::Lock;
 pub(crate) use self::records::{AccountRecord, LoginRecord, TokensRecord};
 
 use self::seal::Seal;

@@ -53,6 +53,10 @@ impl Redis {
         format!("redis+unix://{}/socket", self.folder.display())
     }
 
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+
     pub(crate) fn connection(&self) -> Option<Connection> {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_connection().ok()

@@ -1,19 +1,21 @@
 //! Tokens are renewed once, on however many machines.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::browser::Browser;
 use crate::redis_server::{Redis, goes_on, two};
 use crate::renewal::renewals;
-use crate::support::{LOOPBACK, config, list, url_of};
+use crate::support::{LOOPBACK, World, config, list, url_of};
 
 #[tokio::test]
 async fn tokens_that_one_machine_renewed_serve_the_other() {
@@ -68,20 +70,24 @@ async fn two_machines_that_need_a_new_token_at_once_share_one_renewal() {
     assert!(left.is_empty(), "it is over: {left:?}");
 }
 
-/// An API that answers with one subscription when it is told to.
-async fn held_back() -> (Url, Arc<Semaphore>) {
+/// An API that answers with one subscription when it is told to, and the tokens that it has got.
+async fn held_back() -> (Url, Arc<Semaphore>, Arc<Mutex<Vec<String>>>) {
     let (listener, go) = (
         TcpListener::bind(LOOPBACK).await.unwrap(),
         Arc::new(Semaphore::new(0)),
     );
     let (url, told) = (url_of(&listener), Arc::clone(&go));
-    let answer = async move || {
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let tokens = Arc::clone(&seen);
+    let answer = async move |headers: HeaderMap| {
+        let token = headers["authorization"].to_str().unwrap();
+        tokens.lock().unwrap().push(token.to_owned());
         told.acquire().await.unwrap().forget();
         list(&["late"])
     };
     let router = axum::Router::new().fallback(answer);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (url, go)
+    (url, go, seen)
 }
 
 #[tokio::test]
@@ -90,7 +96,7 @@ async fn a_late_answer_at_one_machine_does_not_bring_back_the_tokens_that_anothe
         return;
     };
     let (world, _other, here, _) = two(&redis).await;
-    let (url, go) = held_back().await;
+    let (url, go, held) = held_back().await;
     let mut slow = config(&world.entra.url(), &url);
     slow.public_url = Some(world.ui.url().parse().unwrap());
     slow.redis_url = Some(redis.url().into());
@@ -116,10 +122,131 @@ async fn a_late_answer_at_one_machine_does_not_bring_back_the_tokens_that_anothe
         early
     });
     assert!(late.shows("late") && early.shows("early"));
+    let renewed = format!("Bearer {}", world.api.seen().last().unwrap().token());
+    let held = held.lock().unwrap().clone();
+    assert!(
+        held.len() == 1 && held[0] != renewed,
+        "it was under way with the token of before"
+    );
     assert_eq!(renewals(&world), before + 1);
     assert!(
         here.get("/").await.shows("early"),
         "her refresh token is not that of before"
     );
     assert_eq!(renewals(&world), before + 1);
+}
+
+async fn read(from: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut bytes = vec![0; 64 * 1024];
+    let length = from.read(&mut bytes).await.unwrap_or(0);
+    bytes.truncate(length);
+    bytes
+}
+
+fn has(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// A way to that Redis which breaks off once: when the first lock was taken, before it says so.
+async fn breaking_off(redis: &Redis) -> (String, Arc<AtomicBool>) {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let (socket, broken) = (redis.socket(), Arc::new(AtomicBool::new(false)));
+    let once = Arc::clone(&broken);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = UnixStream::connect(&socket).await.unwrap();
+            let once = Arc::clone(&once);
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        asked = read(&mut client) => {
+                            if asked.is_empty() || server.write_all(&asked).await.is_err() {
+                                return;
+                            }
+                            let locks = has(&asked, b"renewal:") && has(&asked, b"NX");
+                            if locks && !once.swap(true, Ordering::Relaxed) {
+                                read(&mut server).await;
+                                return;
+                            }
+                        }
+                        answer = read(&mut server) => {
+                            if answer.is_empty() || client.write_all(&answer).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    (url, broken)
+}
+
+/// The name and the owner of the one lock that there is.
+fn lock(redis: &Redis) -> Option<(String, Vec<u8>)> {
+    let mut all = redis.contents().into_iter();
+    all.find(|(name, _)| name.contains("renewal"))
+}
+
+#[tokio::test]
+async fn a_lock_that_was_taken_when_the_connection_broke_is_not_taken_for_another_s() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (url, broken) = breaking_off(&redis).await;
+    let world = World::with(|config| config.redis_url = Some(url.into())).await;
+    let browser = world.browser();
+    world.entra.set(|knobs| knobs.expires_in = 0);
+    let authorize = world.begin(&browser).await;
+    browser.get(&world.entra.approve(&authorize, "alice")).await;
+    world.entra.set(|knobs| knobs.expires_in = 3600);
+    let begun = Instant::now();
+    let page = browser.get("/").await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(broken.load(Ordering::Relaxed));
+    assert!(begun.elapsed() < Duration::from_secs(20), "for itself");
+    assert_eq!(renewals(&world), 1);
+    assert_eq!(lock(&redis), None, "it is over");
+}
+
+#[tokio::test]
+async fn another_s_lock_is_neither_taken_away_nor_passed_by() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let world = World::with(|config| {
+        config.redis_url = Some(redis.url().into());
+        config.timeout = Duration::from_secs(2);
+    })
+    .await;
+    let browser = world.browser();
+    world.entra.set(|knobs| knobs.expires_in = 0);
+    let authorize = world.begin(&browser).await;
+    browser.get(&world.entra.approve(&authorize, "alice")).await;
+    world
+        .entra
+        .set(|knobs| knobs.slow = Duration::from_millis(1_000));
+    // Its time was over meanwhile, and another has it.
+    let (page, name) = tokio::join!(browser.get("/"), async {
+        while renewals(&world) == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let (name, _) = lock(&redis).unwrap();
+        redis.say(&["SET", &name, "another"]);
+        name
+    });
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert_eq!(lock(&redis), Some((name, b"another".to_vec())));
+
+    let begun = Instant::now();
+    let page = browser.get("/").await;
+    assert_eq!(page.status, 504, "{}", page.text);
+    assert!(page.shows("Microsoft Entra ID"), "{}", page.text);
+    assert!(
+        begun.elapsed() > Duration::from_secs(4),
+        "it may ask for two answers, of 2 s each"
+    );
+    assert_eq!(renewals(&world), 1, "the refresh token is another's");
 }
