@@ -234,10 +234,9 @@ async fn renew_first(
 ) -> Result<(), EntraError> {
     match kept_tokens(shared, name).await {
         Ok(Some(tokens)) => account.adopt(tokens).await,
-        Ok(None) => {}
         // Another machine may have spent what is known here: it is sent only where there is no choice.
         Err(_) if !account.is_expired().await => return Ok(()),
-        Err(_) => {}
+        Ok(None) | Err(_) => {}
     }
     if account.renew(entra).await? {
         let record = TokensRecord::of(account.tokens().await);
@@ -258,6 +257,7 @@ async fn renew_first(
 mod tests {
     use oauth2::{AccessToken, RefreshToken};
     use time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -281,8 +281,8 @@ mod tests {
         Account::new(user, tokens, 0, now + Duration::HOUR)
     }
 
-    #[tokio::test]
-    async fn where_nothing_can_be_kept_a_refresh_token_is_spent_only_if_it_has_to_be() {
+    /// People with that Redis, and an Entra ID that nobody answers for yet.
+    async fn people(redis_url: &str) -> (TcpListener, People, Entra) {
         let entra = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = format!("http://{}", entra.local_addr().unwrap());
         let mut config = Config::new(
@@ -293,13 +293,58 @@ mod tests {
             "api://x/.default",
         );
         config.authority = Some(authority.parse().unwrap());
-        let url = "redis+unix:///nowhere/demo-ui-unit-test";
-        config.redis_url = Some(url.to_owned().into());
+        config.redis_url = Some(redis_url.to_owned().into());
         let settings = Arc::new(config.resolve(([127, 0, 0, 1], 1).into()).unwrap());
         let http = crate::http_client::client(&settings).unwrap();
         let shared = Shared::new(settings.redis_url.as_ref().unwrap(), &settings).unwrap();
         let people = People::new(Some(&Arc::new(shared)));
-        let away = Entra::new(settings, http);
+        (entra, people, Entra::new(settings, http))
+    }
+
+    /// A Redis that grants every lock and has no value.
+    async fn writes_alone() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut bytes = vec![0; 4096];
+            while let Ok(length @ 1..) = client.read(&mut bytes).await {
+                let asked = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                // Every command begins with the number of its words.
+                for command in asked.split('*').skip(1) {
+                    let answer = match command.split("\r\n").nth(2) {
+                        Some("GET") => "-ERR not now\r\n",
+                        Some("EVAL") => ":1\r\n",
+                        _ => "+OK\r\n",
+                    };
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_that_another_may_have_spent_is_not_sent_while_the_token_lives() {
+        let (entra, people, away) = people(&writes_alone().await).await;
+        let good = account(clock::now() + Duration::minutes(5));
+        let renewal = people.renew("alice", &good, &away);
+        let renewed = tokio::time::timeout(std::time::Duration::from_secs(1), renewal).await;
+        assert!(renewed.is_ok_and(|renewed| renewed.is_ok()), "at once");
+        let asked = tokio::time::timeout(LOOK, entra.accept()).await;
+        assert!(asked.is_err(), "its token is good for five minutes more");
+
+        let over = account(clock::now() - Duration::seconds(1));
+        tokio::select! {
+            _ = people.renew("alice", &over, &away) => panic!("nobody has answered"),
+            asked = entra.accept() => assert!(asked.is_ok(), "the lock was granted"),
+        }
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_kept_a_refresh_token_is_spent_only_if_it_has_to_be() {
+        let nowhere = "redis+unix:///nowhere/demo-ui-unit-test";
+        let (entra, people, away) = people(nowhere).await;
 
         let good = account(clock::now() + Duration::minutes(5));
         people.renew("alice", &good, &away).await.unwrap();

@@ -1,6 +1,6 @@
 //! Tokens are renewed once, on however many machines.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -147,26 +147,42 @@ fn has(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
 
-/// A way to that Redis which breaks off once: when the first lock was taken, before it says so.
-async fn breaking_off(redis: &Redis) -> (String, Arc<AtomicBool>) {
+/// When a way to Redis breaks off.
+#[derive(Clone, Copy)]
+enum Breaks {
+    /// Once: when the first lock was taken, before it is said so.
+    LockTaken,
+    /// Twice, as whatever breaks is sent again: when renewed tokens come, before they are kept.
+    TokensNotKept,
+}
+
+async fn breaking_off(redis: &Redis, breaks: Breaks) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(LOOPBACK).await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
-    let (socket, broken) = (redis.socket(), Arc::new(AtomicBool::new(false)));
-    let once = Arc::clone(&broken);
+    let (socket, broken) = (redis.socket(), Arc::new(AtomicUsize::new(0)));
+    let times = Arc::clone(&broken);
     tokio::spawn(async move {
         loop {
             let (mut client, _) = listener.accept().await.unwrap();
             let mut server = UnixStream::connect(&socket).await.unwrap();
-            let once = Arc::clone(&once);
+            let times = Arc::clone(&times);
             tokio::spawn(async move {
                 loop {
                     tokio::select! {
                         asked = read(&mut client) => {
+                            let (words, most) = match breaks {
+                                Breaks::LockTaken => ([b"renewal:".as_slice(), b"NX"], 1),
+                                Breaks::TokensNotKept => ([b"tokens:".as_slice(), b"XX"], 2),
+                            };
+                            let now = words.iter().all(|word| has(&asked, word))
+                                && times.fetch_add(1, Ordering::Relaxed) < most;
+                            if now && matches!(breaks, Breaks::TokensNotKept) {
+                                return;
+                            }
                             if asked.is_empty() || server.write_all(&asked).await.is_err() {
                                 return;
                             }
-                            let locks = has(&asked, b"renewal:") && has(&asked, b"NX");
-                            if locks && !once.swap(true, Ordering::Relaxed) {
+                            if now {
                                 read(&mut server).await;
                                 return;
                             }
@@ -195,7 +211,7 @@ async fn a_lock_that_was_taken_when_the_connection_broke_is_not_taken_for_anothe
     let Some(redis) = Redis::start().await else {
         return;
     };
-    let (url, broken) = breaking_off(&redis).await;
+    let (url, broken) = breaking_off(&redis, Breaks::LockTaken).await;
     let world = World::with(|config| config.redis_url = Some(url.into())).await;
     let browser = world.browser();
     world.entra.set(|knobs| knobs.expires_in = 0);
@@ -205,10 +221,30 @@ async fn a_lock_that_was_taken_when_the_connection_broke_is_not_taken_for_anothe
     let begun = Instant::now();
     let page = browser.get("/").await;
     assert_eq!(page.status, 200, "{}", page.text);
-    assert!(broken.load(Ordering::Relaxed));
+    assert_eq!(broken.load(Ordering::Relaxed), 2, "it was sent again");
     assert!(begun.elapsed() < Duration::from_secs(20), "for itself");
     assert_eq!(renewals(&world), 1);
     assert_eq!(lock(&redis), None, "it is over");
+}
+
+#[tokio::test]
+async fn renewed_tokens_that_redis_did_not_take_are_put_there_once_more() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (url, broken) = breaking_off(&redis, Breaks::TokensNotKept).await;
+    let world = World::with(|config| config.redis_url = Some(url.into())).await;
+    let browser = world.browser();
+    world.entra.set(|knobs| knobs.expires_in = 0);
+    let authorize = world.begin(&browser).await;
+    browser.get(&world.entra.approve(&authorize, "alice")).await;
+    world.entra.set(|knobs| knobs.expires_in = 3600);
+    for _ in 0..2 {
+        let page = browser.get("/").await;
+        assert_eq!(page.status, 200, "{}", page.text);
+    }
+    assert_eq!(broken.load(Ordering::Relaxed), 3);
+    assert_eq!(renewals(&world), 1);
 }
 
 #[tokio::test]
