@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{load::Seen, process::Cpu, proxies::Proxy, rig::Rig};
+use super::{load::Seen, process::Cpu, proxies::Proxy, rig::Rig, start::STARTS};
 
 /// One measurement of one proxy.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ impl Figures {
     pub(crate) fn start(&self) -> String {
         let start = self.start.as_secs_f64() * 1e3;
         format!(
-            "From its start until it is ready, the keys fetched over loopback, obo-gateway takes {start:.0} ms (median of 25 starts)."
+            "From its start until it is ready, the keys fetched over loopback, obo-gateway takes {start:.0} ms (median of {STARTS} starts)."
         )
     }
 

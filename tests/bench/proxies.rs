@@ -72,14 +72,14 @@ impl Proxy {
             ),
             gateway(
                 "obo-gateway, one worker",
-                "as before, with one worker",
+                "no access log, one worker",
                 &upstream,
                 1,
                 &[],
             ),
             gateway(
                 "obo-gateway, unix socket",
-                "with two workers, the upstream behind a unix socket",
+                "no access log, two workers, the upstream behind a unix socket",
                 &socket,
                 2,
                 &[],

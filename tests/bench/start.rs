@@ -13,7 +13,8 @@ use super::{
     rig::{Rig, free_port},
 };
 
-const STARTS: usize = 25;
+/// So many are measured.
+pub(crate) const STARTS: usize = 25;
 
 /// Between two questions: as exactly it is known.
 const PAUSE: Duration = Duration::from_micros(500);

@@ -1,8 +1,8 @@
 //! Downstream tokens that several processes share, in a store outside of them.
 //!
 //! The store is a help and never a condition: whatever it does or fails to do costs an exchange at
-//! most. It is asked within the task of an exchange, so nobody's giving up cancels it, and once for all
-//! callers of this process who want the same token.
+//! most. It is asked before an exchange, in a task of its own, so nobody's giving up cancels it, and once
+//! for all callers of this process who want the same token.
 
 mod claim;
 mod complaints;
