@@ -170,9 +170,10 @@ async fn breaking_off(redis: &Redis, breaks: Breaks) -> (String, Arc<AtomicUsize
                 loop {
                     tokio::select! {
                         asked = read(&mut client) => {
+                            // As words of the protocol: what is sealed has any two letters sometimes.
                             let (words, most) = match breaks {
-                                Breaks::LockTaken => ([b"renewal:".as_slice(), b"NX"], 1),
-                                Breaks::TokensNotKept => ([b"tokens:".as_slice(), b"XX"], 2),
+                                Breaks::LockTaken => ([b"renewal:".as_slice(), b"\r\nNX\r\n"], 1),
+                                Breaks::TokensNotKept => ([b"tokens:".as_slice(), b"\r\nXX\r\n"], 2),
                             };
                             let now = words.iter().all(|word| has(&asked, word))
                                 && times.fetch_add(1, Ordering::Relaxed) < most;
