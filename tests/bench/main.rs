@@ -21,6 +21,7 @@ mod process;
 mod proxies;
 mod rig;
 mod start;
+mod warm;
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 

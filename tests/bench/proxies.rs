@@ -8,17 +8,15 @@ use std::{
     time::Duration,
 };
 
-use entra_emulator::demo as ids;
-use tokio::{
-    net::TcpStream,
-    time::{self, Instant},
-};
+use entra_emulator::{Endpoint, demo as ids};
+use tokio::{net::TcpStream, time};
 
 use super::{
     figures::Sample,
     load,
     process::{Cpu, Server, memory},
     rig::{Rig, free_port},
+    warm,
 };
 
 /// How long one may take to listen.
@@ -154,18 +152,23 @@ impl Proxy {
         }
     }
 
-    /// Starts it, sends each token at least once, and then measures.
+    /// Starts it, sends each token once, and then measures.
     pub(crate) async fn measure(&self, rig: &Rig, seconds: usize) -> Sample {
         let server = self.start(rig).await;
         let pid = server.pid();
-        let (idle, mut sent) = (memory(pid), 0);
-        let warmed = Instant::now() + PATIENCE * 4;
-        while sent < 2 * rig.tokens as u64 && Instant::now() < warmed {
-            sent += load::send(rig, self.port, 2).await.requests;
-        }
+        let idle = memory(pid);
+        warm::up(rig, self.port).await;
+        // With as many connections as are measured.
+        load::send(rig, self.port, 2).await;
+        let exchanged = rig.emulator.count(Endpoint::Token);
         let before = Cpu::of(pid);
         let seen = load::send(rig, self.port, seconds).await;
         let cpu = Cpu::of(pid).since(before);
+        assert_eq!(
+            rig.emulator.count(Endpoint::Token),
+            exchanged,
+            "what is measured is all in the cache"
+        );
         Sample::new(&seen, cpu, idle, memory(pid))
     }
 
