@@ -1,5 +1,6 @@
-"""The Dockerfile, by hadolint; and what compose.yaml and compose.tenant.yaml say of each service."""
+"""The Dockerfile, by hadolint; what compose.yaml and compose.tenant.yaml say of each service; and the gateway's file that both mount."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -37,6 +38,9 @@ def compose(text, targets, example):
                 yield f"{name}: there is no secret {secret}"
         if "build" in service and service["build"]["target"] not in targets:
             yield f"{name}: the Dockerfile has no stage {service['build']['target']}"
+        for volume in service.get("volumes", []):
+            if not volume.startswith("./") or not (DEPLOY / volume.split(":")[0]).is_file() or not volume.endswith(":ro"):
+                yield f"{name}: {volume} is no file of deploy/ that is only read"
         network = service.get("network_mode", "")
         if network and network.removeprefix("service:") not in file["services"]:
             yield f"{name}: there is no service of network {network}"
@@ -45,6 +49,26 @@ def compose(text, targets, example):
             yield f"env.example does not name {variable}"
         elif not default and not re.search(rf"^{variable}=", example, re.M):
             yield f"env.example does not ask for {variable}"
+
+
+def registered(text):
+    """What register.sh writes into .env counts: a service that has a value of its own for it would go by another."""
+    written = re.findall(r"^(?:printf \")?(\w+)='", (DEPLOY / "entra/register.sh").read_text(), re.M)
+    assert {"AZURE_TENANT_ID", "DEMO_UI_PUBLIC_URL"} <= set(written), written
+    for name, service in yaml.safe_load(text)["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            if variable in written and not value.startswith("${"):
+                yield f"{name}: {variable} is not the one that register.sh writes"
+
+
+def gateway(text):
+    """The file that both mount, read by the gateway itself, with what they say besides."""
+    ids = {"AZURE_TENANT_ID": "c0a70500-0000-4000-8000-000000000001", "AZURE_CLIENT_ID": "a9100000-0000-4000-8000-00000000000a"}
+    done = subprocess.run(
+        [os.environ["GATEWAY"], "check", "--config", "/dev/stdin"], input=text,
+        env=ids | {"AZURE_CLIENT_SECRET": "a secret"}, capture_output=True, text=True,
+    )  # fmt: skip
+    return [f"demo.toml: obo-gateway check: {done.stderr}"] if done.returncode else []
 
 
 def of_files(change=lambda text: text):
@@ -58,7 +82,9 @@ def of_files(change=lambda text: text):
 
 
 def problems():
-    return dockerfile((ROOT / "Dockerfile").read_text()) + of_files()
+    found = dockerfile((ROOT / "Dockerfile").read_text()) + of_files()
+    found += registered((DEPLOY / "compose.tenant.yaml").read_text())
+    return found + gateway((DEPLOY / "demo.toml").read_text())
 
 
 # How the files are broken, and what has to be said.
@@ -72,6 +98,8 @@ CASES = [
     ("secrets: [ui-secret]", "secrets: [other]", "there is no secret other"),
     ("target: gateway", "target: gatway", "the Dockerfile has no stage gatway"),
     ("network_mode: service:", "network_mode: service:x", "there is no service of network"),
+    ("./demo.toml:", "./dema.toml:", "is no file of deploy/"),
+    ("gateway.toml:ro", "gateway.toml", "is no file of deploy/"),
     ("${UI_CLIENT_ID", "${WEB_CLIENT_ID", "env.example does not name WEB_CLIENT_ID"),
 ]
 
@@ -84,4 +112,9 @@ def not_found():
     ]
     if not dockerfile("FROM debian\nRUN cd /tmp && apt-get install curl\n"):
         missed.append("a Dockerfile that is broken on purpose")
+    tenant = (DEPLOY / "compose.tenant.yaml").read_text()
+    if not list(registered(tenant.replace("${DEMO_UI_PUBLIC_URL:-http://localhost:8000}", "http://localhost:8000"))):
+        missed.append("an address of the web app that is not the registered one")
+    if not gateway("[[rout]]"):
+        missed.append("a gateway's file that is broken on purpose")
     return missed

@@ -10,7 +10,7 @@ import urllib.request
 
 
 class Browser:
-    def __init__(self, ca):
+    def __init__(self, ca=None):
         self.opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
             urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
