@@ -1,5 +1,5 @@
 """The guides in docs/guides, and those of the app registrations: what they link to is there (as it is of the other pages), the
-gateway takes each file that they show, the files of a tenant lose nothing that register.sh wrote, which is the one of deploy/examples where they say so; code is that of an example that the tests compile, and the codes of
+gateway takes each file that they show, the files of a tenant lose nothing that register.sh wrote, which is the one of deploy/examples where they say so; code is that of an example that the tests compile; a block of commands can be pasted as a whole; and the codes of
 troubleshooting.md are those of docs/errors.md, which a test compares with the code (UPDATE=1 writes them anew)."""
 
 import os
@@ -104,8 +104,25 @@ def of_tenant(name, text):
                             yield f"{name}: deploy/secrets/{file} is not the secret that register.sh wrote, for its owner alone"
 
 
+# What reads from the terminal, and so swallows what was pasted with it; what never ends where a program did not start; and what
+# ends programs of the reader's own.
+READS = re.compile(r"^\s*(sudoedit|read)\b|\bsystemd-ask-password\b|Ctrl-D")
+ENDLESS = re.compile(r"^\s*(until|while)\b")
+
+
+def of_pasting(name, text):
+    """A block of commands can be pasted as a whole."""
+    for block in re.findall(r"```sh\n(.*?)```", text, re.S):
+        lines = [line for line in block.splitlines() if line.strip()]
+        yield from (f"{name}: what is pasted below it is swallowed by {line}" for line in lines[:-1] if READS.search(line))
+        yield from (f"{name}: a loop without an end (timeout 60 sh -c '…'): {line}" for line in lines if ENDLESS.search(line))
+        if "jobs -p" in block:
+            yield f"{name}: kill ends each program by its own id, and not what else the reader's shell has started"
+
+
 def of(name, text, folder=GUIDES):
     yield from of_copies(name, text)
+    yield from of_pasting(name, text)
     yield from of_links(name, text, folder)
     yield from of_tenant(name, text)
     for path in re.findall(r"\bdeploy/[\w./-]*\w", text):
@@ -130,8 +147,11 @@ def of(name, text, folder=GUIDES):
 def problems():
     paths = [*sorted(GUIDES.glob("*.md")), *REGISTRATION]
     found = [problem for path in paths for problem in of(path.name, path.read_text(), path.parent)]
-    others = [path for path in OTHERS if path not in paths]
-    return found + [problem for path in others for problem in of_links(path.name, path.read_text(), path.parent)]
+    for path in OTHERS:
+        if path not in paths:
+            found += of_links(path.name, path.read_text(), path.parent)
+            found += of_pasting(path.name, path.read_text())
+    return found
 
 
 def not_found():
@@ -147,6 +167,10 @@ def not_found():
         ("```sh\ncp deploy/env.example deploy/.env\n```", "deploy/.env is overwritten"),
         ("```sh\n[ -e deploy/.env ] || cp deploy/env.example deploy/.env\n```", "deploy/secrets/api-secret is not the secret"),
         ("see deploy/nowhere.yaml", "there is no deploy/nowhere.yaml"),
+        ("```sh\nsudoedit /etc/x\nls\n```", "is swallowed by sudoedit"),
+        ("```sh\nsudo install /dev/stdin x    # then Ctrl-D\nls\n```", "is swallowed by sudo install"),
+        ("```sh\nuntil obo-gateway health; do sleep 1; done\n```", "a loop without an end"),
+        ("```sh\nkill $(jobs -p)\n```", "kill ends each"),
         ('```toml\nupsteam = "http://127.0.0.1:3000"\n```', "obo-gateway check"),
     ]
     return [f"a guide with {case!r}" for case, said in cases if not any(said in found for found in of("broken", case))]
