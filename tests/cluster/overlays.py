@@ -1,5 +1,10 @@
 """Each overlay applied as a person would, and the sidecar by one patch on a Deployment that runs."""
 
+import base64
+import os
+import re
+import secrets
+
 import yaml
 from kube import ROOT, Failed
 
@@ -18,8 +23,14 @@ OVERLAYS = {
 
 
 def secret_of_redis(kube, namespace):
-    """As the head of standalone's kustomization says."""
-    kube.kubectl("-n", namespace, "create", "secret", "generic", "obo-gateway-redis", "--from-literal=key=" + "k" * 44)
+    """By the command that the head of standalone's kustomization gives, with what openssl would print as its input."""
+    head = (ROOT / KUBERNETES / "overlays/standalone/kustomization.yaml").read_text()
+    command = re.search(r"^# openssl rand -base64 32 \| kubectl (create secret .*)$", head, re.M)[1].split()
+    made = base64.b64encode(secrets.token_bytes(32)) + b"\n"
+    kube.kubectl("-n", namespace, *command, text=made.decode())
+    kept = kube.one(namespace, "secret", "obo-gateway-redis")["data"]
+    if {name: base64.b64decode(value) for name, value in kept.items()} != {"key": made}:
+        raise Failed(f"the key of Redis is not what was given: {list(kept)}")
 
 
 def applied(kube, overlay):
@@ -38,6 +49,20 @@ def applied(kube, overlay):
     if same.returncode:
         raise Failed(f"applied twice it is not the same: {same.stdout}{same.stderr}")
     return f"{len(list(yaml.safe_load_all(text)))} objects; pods ready: {said(pods)}"
+
+
+def in_flight(kube):
+    """standalone with the component that has the autoscaler go by requests in flight, where it runs already."""
+    folder = kube.folder / "in-flight"
+    folder.mkdir()
+    to = os.path.relpath(ROOT / KUBERNETES, os.path.realpath(folder))
+    taken = {"resources": [f"{to}/overlays/standalone"], "components": [f"{to}/components/autoscale-in-flight"]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(taken))
+    kube.apply("standalone", kube.kubectl("kustomize", folder).stdout)
+    metrics = [metric["type"] for metric in kube.one("standalone", "hpa", "obo-gateway")["spec"]["metrics"]]
+    if metrics != ["Resource", "Pods"]:
+        raise Failed(f"the autoscaler goes by {metrics}")
+    return "the autoscaler goes by CPU and by requests in flight"
 
 
 def said(pods):

@@ -95,6 +95,7 @@ def main():
         for overlay in overlays.OVERLAYS:
             report(f"kubectl apply --server-side, {overlay}", overlays.applied, kube, overlay)
         report("disruption budget and spread of standalone", overlays.budget, kube)
+        report("standalone with the component autoscale-in-flight", overlays.in_flight, kube)
         report("one patch on a Deployment that runs", overlays.patched, kube, "patch")
         report("one patch on a Deployment without probes and hooks", overlays.patched, kube, "patch-bare", overlays.bare)
         for values in sorted(chart.CHART.glob("ci/*.yaml")):

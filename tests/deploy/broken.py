@@ -16,6 +16,7 @@ import units
 
 BASE = "deploy/kubernetes/base"
 STANDALONE = "deploy/kubernetes/overlays/standalone"
+COMPONENTS = "overlays/standalone with all components"
 MONITORING = "deploy/kubernetes/overlays/monitoring"
 CHART = "chart with standalone.yaml"
 POLICY = "deploy/kubernetes/overlays/network-policy"
@@ -137,7 +138,7 @@ CASES = [
     (CHART, lambda d: toml_of(d, "test-obo-gateway", "[accept]", "[acept]"), "Pod test-obo-gateway-test: obo-gateway check"),
     (IDENTITY, lambda d: app(d).update(name="other"), "skip-containers names api, which is no container"),
     # metrics that the gateway does not export
-    (STANDALONE, lambda d: one(d, "HorizontalPodAutoscaler")["spec"]["metrics"][1]["pods"]["metric"].update(name="obo_inflight"), "no metric obo_inflight"),
+    (COMPONENTS, lambda d: one(d, "HorizontalPodAutoscaler")["spec"]["metrics"][1]["pods"]["metric"].update(name="obo_inflight"), "no metric obo_inflight"),
     (MONITORING, lambda d: one(d, "PrometheusRule")["spec"]["groups"][0]["rules"][1].update(expr="obo_redy == 0"), "no metric obo_redy"),
     (MONITORING, lambda d: dashboard(d, "obo_cache_bytes", "obo_cache_bites"), "no metric obo_cache_bites"),
     (MONITORING, lambda d: dashboard(d, "sum by (outcome", "sum by (outcme"), "has a label outcme"),

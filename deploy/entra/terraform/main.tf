@@ -7,6 +7,10 @@ terraform {
       source  = "hashicorp/azuread"
       version = "~> 3.0"
     }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.12"
+    }
     random = {
       source  = "hashicorp/random"
       version = "~> 3.6"
@@ -76,10 +80,17 @@ resource "azuread_application_federated_identity_credential" "api" {
   audiences      = [var.federated.audience]
 }
 
+# Secrets are good for a year from the first apply; `terraform apply -replace=time_offset.secrets_end` makes new ones. They stand
+# in the state in the clear: whoever reads it can be the API and the web app.
+resource "time_offset" "secrets_end" {
+  offset_years = 1
+}
+
 resource "azuread_application_password" "api" {
   count          = var.federated == null ? 1 : 0
   application_id = azuread_application_registration.api.id
   display_name   = "terraform"
+  end_date       = time_offset.secrets_end.rfc3339
 }
 
 # The web app that signs users in.
@@ -116,6 +127,7 @@ resource "azuread_service_principal" "ui" {
 resource "azuread_application_password" "ui" {
   application_id = azuread_application_registration.ui.id
   display_name   = "terraform"
+  end_date       = time_offset.secrets_end.rfc3339
 }
 
 # Consent for everybody of the tenant.
