@@ -13,11 +13,13 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.Executors;
 
 public class App {
     static final String ARM = System.getenv().getOrDefault("ARM_URL", "https://management.azure.com");
-    static final HttpClient CLIENT = HttpClient.newHttpClient();
+    // It follows no redirect, which would take the user's token along to wherever it points.
+    static final HttpClient CLIENT = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.NEVER).build();
 
     public static void main(String[] arguments) throws IOException {
         int port = Integer.parseInt(System.getenv().getOrDefault("PORT", "3000"));
@@ -37,15 +39,22 @@ public class App {
         try {
             var azure = CLIENT.send(request, BodyHandlers.ofString());
             if (azure.statusCode() != 200) {
-                // Azure's challenge has to reach the caller, who alone can answer it: the gateway passes it on.
-                azure.headers().firstValue("WWW-Authenticate")
-                    .ifPresent(challenge -> exchange.getResponseHeaders().set("WWW-Authenticate", challenge));
-                answer(exchange, azure.statusCode(), "{\"error\":\"azure\"}");
+                // Azure's challenge has to reach the caller, who alone can answer it: the gateway passes it on. So has the time to wait.
+                for (var name : List.of("WWW-Authenticate", "Retry-After"))
+                    for (var value : azure.headers().allValues(name))
+                        exchange.getResponseHeaders().add(name, value);
+                answer(exchange, azure.statusCode() < 400 ? 502 : azure.statusCode(), "{\"error\":\"azure\"}");
                 return;
             }
             var user = exchange.getRequestHeaders().getFirst("X-Obo-Oid");
+            // The JDK reads no JSON: this is Azure's first page as it came. Whoever reads it follows `nextLink`, where that is at Azure.
             answer(exchange, 200, "{\"user\":\"" + user + "\",\"subscriptions\":" + azure.body() + "}");
-        } catch (IOException | InterruptedException error) {
+        } catch (IOException error) {
+            // Away, too slow, or cut off.
+            System.err.println(error);
+            answer(exchange, 502, "{\"error\":\"azure\"}");
+        } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
             answer(exchange, 502, "{\"error\":\"azure\"}");
         }
     }

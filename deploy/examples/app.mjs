@@ -4,25 +4,35 @@
 
 import { createServer } from "node:http";
 
-const arm = process.env.ARM_URL ?? "https://management.azure.com";
+const arm = (process.env.ARM_URL ?? "https://management.azure.com").replace(/\/+$/, "");
 
 createServer(async (request, response) => {
   const answer = (status, body, headers = {}) =>
     response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
   try {
     if (request.url === "/healthz") return answer(200, { status: "ok" });
-    const asked = await fetch(`${arm}/subscriptions?api-version=2022-12-01`, {
-      headers: { authorization: request.headers.authorization },
-      signal: AbortSignal.timeout(30_000),
-    });
-    if (!asked.ok) {
-      // Azure's challenge has to reach the caller, who alone can answer it: the gateway passes it on.
-      const challenge = asked.headers.get("www-authenticate");
-      return answer(asked.status, { error: "azure" }, challenge ? { "www-authenticate": challenge } : {});
+    const names = [];
+    // Azure answers in pages.
+    for (let url = `${arm}/subscriptions?api-version=2022-12-01`; url; ) {
+      // The token is for Azure alone, wherever a page or a redirect points.
+      if (!url.startsWith(`${arm}/`)) throw new Error("the next page is elsewhere");
+      const asked = await fetch(url, {
+        headers: { authorization: request.headers.authorization },
+        redirect: "error",
+        signal: AbortSignal.timeout(30_000),
+      });
+      if (!asked.ok) {
+        // Azure's challenge has to reach the caller, who alone can answer it: the gateway passes it on. So has the time to wait.
+        const passedOn = ["www-authenticate", "retry-after"].filter((name) => asked.headers.has(name));
+        return answer(asked.status, { error: "azure" }, Object.fromEntries(passedOn.map((name) => [name, asked.headers.get(name)])));
+      }
+      const page = await asked.json();
+      names.push(...page.value.map((each) => each.displayName));
+      url = page.nextLink;
     }
-    const { value } = await asked.json();
-    answer(200, { user: request.headers["x-obo-oid"], subscriptions: value.map((each) => each.displayName) });
+    answer(200, { user: request.headers["x-obo-oid"], subscriptions: names });
   } catch (error) {
+    // Away, too slow, cut off, or no such list.
     console.error(error);
     answer(502, { error: "azure" });
   }
