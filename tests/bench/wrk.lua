@@ -1,4 +1,4 @@
--- Goes through all tokens with strides, so that a cache filled in their order is not read in it.
+-- Goes through all tokens with strides: those that were seen one after the other are not asked for so.
 local requests, at = {}, 0
 
 function init(arguments)
