@@ -34,23 +34,25 @@ pub(super) fn earliest_renewal(response: &TokenResponse) -> Duration {
     renew_in(response).saturating_sub(response.expires_in.mul_f64(EARLY))
 }
 
-/// A downstream token with the times that matter.
+/// A downstream token with the times that matter. What every request looks at stands together, at its
+/// beginning: with many callers each further line of memory is one that has to be waited for.
+#[repr(C)]
 pub(crate) struct CachedToken {
+    /// Served without question before this time, as long as the token lives.
+    use_until: AtomicU64,
+    /// Not served at all from this time on; zero once the token has been revoked, for good.
+    expires_at: AtomicU64,
+    /// From this time on, the next request that carries it sets a renewal off.
+    renew_at: AtomicU64,
+    /// How many challenges there were in all when it was last looked for among them.
+    challenges: AtomicU64,
     /// `Bearer …`, made once, marked sensitive.
     header: HeaderValue,
     key: Digest,
     /// `None`: the application's own.
     owner: Option<Owner>,
-    /// Served without question before this time, as long as the token lives.
-    use_until: AtomicU64,
-    /// Not served at all from this time on; zero once the token has been revoked, for good.
-    expires_at: AtomicU64,
     /// When the token itself ends, whoever may use it.
     ends: Timestamp,
-    /// From this time on, the next request that carries it sets a renewal off.
-    renew_at: AtomicU64,
-    /// How many challenges there were in all when it was last looked for among them.
-    challenges: AtomicU64,
     /// As which value it stands in the shared store, where it does.
     #[cfg(feature = "redis")]
     stamp: std::sync::OnceLock<super::shared::Stamp>,
