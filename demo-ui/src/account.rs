@@ -1,15 +1,15 @@
 //! Who is signed in, and their token for the API.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use oauth2::{AccessToken, CsrfToken};
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
 
 use crate::call::Call;
-use crate::entra::{Entra, EntraError, Tokens, User};
+use crate::entra::{Age, Entra, EntraError, Tokens, User};
 use crate::login::Intent;
+use crate::renewal::Renewals;
 
 /// New sign-ins in a row that the API may ask for before we stop: a user who has just brought what
 /// was asked for, and is asked again, would go round in circles.
@@ -24,22 +24,26 @@ pub(crate) struct Account {
     tokens: Mutex<Tokens>,
     step_ups: AtomicU32,
     /// The stronger sign-in that the user turned away from.
-    turned_down: std::sync::Mutex<Option<Intent>>,
+    turned_down: Mutex<Option<Intent>>,
     /// When they have to sign in again.
     pub(crate) until: OffsetDateTime,
     /// Something beside the tokens is other than it was when it was last kept.
     changed: AtomicBool,
-    /// The last call for which Entra ID was asked.
-    exchanged: LastExchange,
+    known: Arc<Known>,
 }
 
-/// The last call of somebody for which Entra ID was asked, as far as this process knows.
-pub(crate) type LastExchange = Arc<std::sync::Mutex<Option<Arc<Call>>>>;
+/// What this process knows of an account beside what is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The last call for which Entra ID was asked.
+    exchanged: Mutex<Option<Arc<Call>>>,
+    renewals: Renewals,
+}
 
 impl Account {
-    /// It goes on with what is known here of its calls.
-    pub(crate) fn with_last_exchange(mut self, exchanged: LastExchange) -> Self {
-        self.exchanged = exchanged;
+    /// It goes on with what is known here of it.
+    pub(crate) fn with_known(mut self, known: Arc<Known>) -> Self {
+        self.known = known;
         self
     }
 
@@ -62,58 +66,51 @@ impl Account {
             changed: AtomicBool::new(false),
             tokens: Mutex::new(tokens),
             step_ups: AtomicU32::new(step_ups),
-            turned_down: std::sync::Mutex::default(),
-            exchanged: LastExchange::default(),
+            turned_down: Mutex::default(),
+            known: Arc::default(),
         }
     }
 
     /// The token for the API.
-    pub(crate) async fn access_token(&self) -> AccessToken {
-        self.tokens.lock().await.access.clone()
+    pub(crate) fn access_token(&self) -> AccessToken {
+        lock(&self.tokens).access.clone()
     }
 
-    /// Whether the tokens are to be renewed, and can be.
-    pub(crate) async fn is_due(&self) -> bool {
-        let tokens = self.tokens.lock().await;
-        tokens.is_due() && tokens.refresh.is_some()
-    }
-
-    /// Whether the token for the API can no longer be used.
-    pub(crate) async fn is_expired(&self) -> bool {
-        self.tokens.lock().await.is_expired()
-    }
-
-    /// Renews the tokens if their time has come; whether there are new ones. Whoever asks meanwhile waits for
-    /// the same renewal.
-    pub(crate) async fn renew(&self, entra: &Entra) -> Result<bool, EntraError> {
-        let mut tokens = self.tokens.lock().await;
-        if tokens.is_due()
-            && let Some(refresh) = &tokens.refresh
-        {
-            match entra.refresh(refresh).await {
-                Ok(renewed) => {
-                    *tokens = renewed;
-                    return Ok(true);
-                }
-                // The old one serves to its end when Entra ID just can't be reached.
-                Err(EntraError::Http(error)) if !tokens.is_expired() => {
-                    tracing::warn!(reason = %error, "no new token yet");
-                }
-                Err(error) => return Err(error),
-            }
+    /// How urgent new tokens are. Those that can't be renewed are not.
+    pub(crate) fn age(&self) -> Age {
+        let tokens = lock(&self.tokens);
+        match tokens.refresh {
+            Some(_) => tokens.age(),
+            None => Age::Fresh,
         }
-        Ok(false)
+    }
+
+    pub(crate) fn renewals(&self) -> &Renewals {
+        &self.known.renewals
+    }
+
+    /// Renews the tokens if their time has come; whether there are new ones. It is for the one whose turn it is
+    /// ([`renewals`](Self::renewals)).
+    pub(crate) async fn renew(&self, entra: &Entra) -> Result<bool, EntraError> {
+        let tokens = self.tokens();
+        let due = tokens.age() != Age::Fresh;
+        let Some(refresh) = tokens.refresh.filter(|_| due) else {
+            return Ok(false);
+        };
+        let renewed = entra.refresh(&refresh).await?;
+        self.adopt(renewed);
+        Ok(true)
     }
 
     /// Takes tokens that another machine has got.
-    pub(crate) async fn adopt(&self, tokens: Tokens) {
-        *self.tokens.lock().await = tokens;
+    pub(crate) fn adopt(&self, tokens: Tokens) {
+        *lock(&self.tokens) = tokens;
     }
 
     /// The API has accepted the user: the count starts anew.
     pub(crate) fn accepted(&self, call: &Call) {
         if call.was_exchanged() {
-            *lock(&self.exchanged) = Some(Arc::new(call.clone()));
+            *lock(&self.known.exchanged) = Some(Arc::new(call.clone()));
         }
         if self.step_ups.swap(0, Ordering::Relaxed) != 0 {
             self.changed.store(true, Ordering::Relaxed);
@@ -123,7 +120,7 @@ impl Account {
 
     /// The last call for which Entra ID was asked, as far as this process knows.
     pub(crate) fn last_exchange(&self) -> Option<Arc<Call>> {
-        lock(&self.exchanged).clone()
+        lock(&self.known.exchanged).clone()
     }
 
     /// The stronger sign-in that the user turned away from. None is begun while there is one, until
@@ -145,8 +142,8 @@ impl Account {
         self.changed.swap(false, Ordering::Relaxed)
     }
 
-    pub(crate) async fn tokens(&self) -> Tokens {
-        self.tokens.lock().await.clone()
+    pub(crate) fn tokens(&self) -> Tokens {
+        lock(&self.tokens).clone()
     }
 
     pub(crate) fn step_ups(&self) -> u32 {
@@ -160,6 +157,6 @@ impl Account {
     }
 }
 
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

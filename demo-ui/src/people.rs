@@ -6,8 +6,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use crate::account::{Account, LastExchange};
-use crate::entra::{Entra, EntraError, Tokens};
+use crate::account::{Account, Known};
+use crate::entra::{Age, Entra, EntraError, Tokens};
 use crate::expiring::Expiring;
 use crate::http_client::HttpError;
 use crate::login::Login;
@@ -37,8 +37,8 @@ pub(crate) enum People {
     },
     Shared {
         shared: Arc<Shared>,
-        /// What this process has seen of the calls of an account.
-        exchanged: Expiring<String, LastExchange>,
+        /// What this process knows of an account, by its name.
+        known: Expiring<String, Arc<Known>>,
     },
 }
 
@@ -47,7 +47,7 @@ impl People {
         match shared {
             Some(shared) => Self::Shared {
                 shared: Arc::clone(shared),
-                exchanged: Expiring::new(CAPACITY),
+                known: Expiring::new(CAPACITY),
             },
             None => Self::Memory {
                 logins: Expiring::new(CAPACITY),
@@ -99,7 +99,7 @@ impl People {
     pub(crate) async fn account(&self, name: &str) -> Result<Option<Arc<Account>>, StoreError> {
         match self {
             Self::Memory { accounts, .. } => Ok(accounts.get(name)),
-            Self::Shared { shared, exchanged } => {
+            Self::Shared { shared, known } => {
                 let record = shared.get::<AccountRecord>(Kind::Account, name);
                 let (record, tokens) = tokio::try_join!(record, kept_tokens(shared, name))?;
                 let account = record.zip(tokens);
@@ -107,12 +107,12 @@ impl People {
                 else {
                     return Ok(None);
                 };
-                let seen = exchanged.get(name).unwrap_or_else(|| {
-                    let seen = LastExchange::default();
-                    exchanged.insert(name.to_owned(), Arc::clone(&seen), account.until);
-                    seen
+                let of_it = known.get(name).unwrap_or_else(|| {
+                    let of_it = Arc::<Known>::default();
+                    known.insert(name.to_owned(), Arc::clone(&of_it), account.until);
+                    of_it
                 });
-                Ok(Some(Arc::new(account.with_last_exchange(seen))))
+                Ok(Some(Arc::new(account.with_known(of_it))))
             }
         }
     }
@@ -124,7 +124,7 @@ impl People {
             Self::Memory { accounts, .. } => accounts.insert(name, Arc::new(account), until),
             Self::Shared { shared, .. } => {
                 let record = AccountRecord::of(&account);
-                let tokens = TokensRecord::of(account.tokens().await);
+                let tokens = TokensRecord::of(account.tokens());
                 let kept = shared.put(Kind::Tokens, &name, &tokens, until, When::New);
                 kept.await?;
                 let kept = shared.put(Kind::Account, &name, &record, until, When::New);
@@ -153,7 +153,7 @@ impl People {
             match shared.take(&lock, longest + RENEWAL).await {
                 Ok(false) => {}
                 // A refresh token is not spent where what it gives can't be kept, as long as there is a choice.
-                Err(_) if !account.is_expired().await => {
+                Err(_) if account.age() != Age::Over => {
                     // The lock may have been taken all the same.
                     let shared = Arc::clone(shared);
                     tokio::spawn(async move { release(&shared, &lock).await });
@@ -166,7 +166,7 @@ impl People {
                 }
             }
             // Somebody else is at it; the token of before serves to its end.
-            if !account.is_expired().await {
+            if account.age() != Age::Over {
                 return Ok(());
             }
             // They may be spending the refresh token, which may be good once: it is theirs alone.
@@ -176,9 +176,9 @@ impl People {
             }
             sleep(LOOK).await;
             if let Ok(Some(tokens)) = kept_tokens(shared, name).await {
-                account.adopt(tokens).await;
+                account.adopt(tokens);
             }
-            if !account.is_due().await {
+            if account.age() == Age::Fresh {
                 return Ok(());
             }
         }
@@ -204,10 +204,10 @@ impl People {
     pub(crate) async fn remove(&self, name: &str) -> Result<(), StoreError> {
         match self {
             Self::Memory { accounts, .. } => accounts.remove(name),
-            Self::Shared { shared, exchanged } => {
+            Self::Shared { shared, known } => {
                 let kinds = [Kind::Account, Kind::Tokens];
                 shared.remove(&kinds, name).await?;
-                exchanged.remove(name);
+                known.remove(name);
             }
         }
         Ok(())
@@ -233,13 +233,13 @@ async fn renew_first(
     entra: &Entra,
 ) -> Result<(), EntraError> {
     match kept_tokens(shared, name).await {
-        Ok(Some(tokens)) => account.adopt(tokens).await,
+        Ok(Some(tokens)) => account.adopt(tokens),
         // Another machine may have spent what is known here: it is sent only where there is no choice.
-        Err(_) if !account.is_expired().await => return Ok(()),
+        Err(_) if account.age() != Age::Over => return Ok(()),
         Ok(None) | Err(_) => {}
     }
     if account.renew(entra).await? {
-        let record = TokensRecord::of(account.tokens().await);
+        let record = TokensRecord::of(account.tokens());
         let keep = || shared.put(Kind::Tokens, name, &record, account.until, When::There);
         let mut kept = keep().await;
         // Those of before may be spent: without these the user has to sign in again.
@@ -254,7 +254,7 @@ async fn renew_first(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use oauth2::{AccessToken, RefreshToken};
     use time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -265,7 +265,7 @@ mod tests {
     use crate::config::Config;
     use crate::entra::User;
 
-    fn account(expires: OffsetDateTime) -> Account {
+    pub(crate) fn account(expires: OffsetDateTime, renew: OffsetDateTime) -> Account {
         let user = User {
             issuer: "i".to_owned(),
             tid: "t".to_owned(),
@@ -277,7 +277,7 @@ mod tests {
         let now = clock::now();
         let access = AccessToken::new("a".to_owned());
         let refresh = RefreshToken::new("r".to_owned());
-        let tokens = Tokens::restored(access, Some(refresh), (expires, now));
+        let tokens = Tokens::restored(access, Some(refresh), (expires, renew));
         Account::new(user, tokens, 0, now + Duration::HOUR)
     }
 
@@ -327,14 +327,14 @@ mod tests {
     #[tokio::test]
     async fn a_refresh_token_that_another_may_have_spent_is_not_sent_while_the_token_lives() {
         let (entra, people, away) = people(&writes_alone().await).await;
-        let good = account(clock::now() + Duration::minutes(5));
+        let good = account(clock::now() + Duration::minutes(5), clock::now());
         let renewal = people.renew("alice", &good, &away);
         let renewed = tokio::time::timeout(std::time::Duration::from_secs(1), renewal).await;
         assert!(renewed.is_ok_and(|renewed| renewed.is_ok()), "at once");
         let asked = tokio::time::timeout(LOOK, entra.accept()).await;
         assert!(asked.is_err(), "its token is good for five minutes more");
 
-        let over = account(clock::now() - Duration::seconds(1));
+        let over = account(clock::now() - Duration::seconds(1), clock::now());
         tokio::select! {
             _ = people.renew("alice", &over, &away) => panic!("nobody has answered"),
             asked = entra.accept() => assert!(asked.is_ok(), "the lock was granted"),
@@ -346,12 +346,12 @@ mod tests {
         let nowhere = "redis+unix:///nowhere/demo-ui-unit-test";
         let (entra, people, away) = people(nowhere).await;
 
-        let good = account(clock::now() + Duration::minutes(5));
+        let good = account(clock::now() + Duration::minutes(5), clock::now());
         people.renew("alice", &good, &away).await.unwrap();
         let asked = tokio::time::timeout(LOOK, entra.accept()).await;
         assert!(asked.is_err(), "its token is good for five minutes more");
 
-        let over = account(clock::now() - Duration::seconds(1));
+        let over = account(clock::now() - Duration::seconds(1), clock::now());
         let renewal = people.renew("alice", &over, &away);
         tokio::select! {
             _ = renewal => panic!("nobody has answered"),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::response::Response;
 use oauth2::{AccessToken, CsrfToken};
 use tower_sessions::Session;
-use tracing::Instrument as _;
 
 use crate::account::Account;
 use crate::api::Api;
@@ -80,19 +79,8 @@ impl Ui {
         session: &Session,
         account: &Arc<Account>,
     ) -> Result<AccessToken, EntraError> {
-        if account.is_due().await {
-            let name = sessions::account(session).await.ok().flatten();
-            let name = name.unwrap_or_default();
-            let (ui, renewed) = (Arc::clone(self), Arc::clone(account));
-            // In a task of its own: a browser that goes away meanwhile does not take the answer with it, and a
-            // refresh token that is good once.
-            let renewal = async move { ui.people.renew(&name, &renewed, &ui.entra).await };
-            let broken_off = |_| EntraError::Unusable("a renewal that broke off");
-            tokio::spawn(renewal.in_current_span())
-                .await
-                .map_err(broken_off)??;
-        }
-        Ok(account.access_token().await)
+        let name = sessions::account(session).await.ok().flatten();
+        self.renewed(name.unwrap_or_default(), account).await
     }
 
     /// What has become of the account in this request is there for the next.

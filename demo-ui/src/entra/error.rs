@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::http_client::HttpError;
 
 /// A failure, sorted by what the user can do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum EntraError {
     /// No answer.
     Http(HttpError),
@@ -26,6 +26,11 @@ impl EntraError {
             Self::Refused(error) => error.to_string(),
             Self::Unusable(what) => format!("unusable: {what}"),
         }
+    }
+
+    /// Whether a new sign-in is the way on.
+    pub(crate) fn needs_user(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.needs_user())
     }
 }
 
@@ -49,7 +54,7 @@ impl From<RequestTokenError<HttpError, TokenError>> for EntraError {
 }
 
 /// The error body of the token endpoint (RFC 6749 §5.2, with Entra ID's members).
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct TokenError {
     pub(crate) error: String,
     /// AADSTS numbers.

@@ -22,7 +22,7 @@ use url::Url;
 pub(crate) use self::discovery::Provider;
 pub(crate) use self::error::EntraError;
 pub(crate) use self::id_token::{User, may_be_issuer};
-pub(crate) use self::token::Tokens;
+pub(crate) use self::token::{Age, Tokens};
 
 use self::error::TokenError;
 use self::token::TokenAnswer;

@@ -37,6 +37,17 @@ impl fmt::Debug for IdTokenField {
 
 impl ExtraTokenFields for IdTokenField {}
 
+/// How old tokens are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Age {
+    Fresh,
+    /// The time for renewal has come, and they are good for a while.
+    Due,
+    /// They may be over before they are used.
+    Ending,
+    Over,
+}
+
 /// The tokens of a user who is signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
@@ -87,13 +98,18 @@ impl Tokens {
         (self.expires, self.renew)
     }
 
-    /// The time for renewal has come.
-    pub(crate) fn is_due(&self) -> bool {
-        self.renew <= clock::now()
-    }
-
-    /// It can no longer be used at all.
-    pub(crate) fn is_expired(&self) -> bool {
-        self.expires <= clock::now()
+    pub(crate) fn age(&self) -> Age {
+        let now = clock::now();
+        // The last fifth of the time for renewals.
+        let ending = self.expires - (self.expires - self.renew) / 5;
+        if self.expires <= now {
+            Age::Over
+        } else if self.renew > now {
+            Age::Fresh
+        } else if ending <= now {
+            Age::Ending
+        } else {
+            Age::Due
+        }
     }
 }
