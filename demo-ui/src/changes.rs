@@ -22,7 +22,10 @@ impl Change {
     }
 }
 
-/// The claims that matter, with their names in v2.0 and v1.0 tokens, and what they mean.
+/// So many of [`KNOWN`] tell what an exchange is.
+const FIRST: usize = 5;
+
+/// Claims with their names in v2.0 and v1.0 tokens, and what they mean; those that matter first.
 const KNOWN: [(&str, &str, &str); 16] = [
     (
         "aud",
@@ -40,14 +43,19 @@ const KNOWN: [(&str, &str, &str); 16] = [
         "The application that asked for the token: first this app, then the API.",
     ),
     (
-        "azpacr",
-        "appidacr",
-        "How that application proved itself: 0 not at all, 1 by a secret, 2 by a certificate.",
-    ),
-    (
         "oid",
         "oid",
         "Who the user is, in this tenant. An exchange never changes the user.",
+    ),
+    (
+        "sub",
+        "sub",
+        "The user again, under a name that differs from application to application.",
+    ),
+    (
+        "azpacr",
+        "appidacr",
+        "How that application proved itself: 0 not at all, 1 by a secret, 2 by a certificate.",
     ),
     ("tid", "tid", "The user's tenant."),
     ("name", "name", "The user's name, for people."),
@@ -55,11 +63,6 @@ const KNOWN: [(&str, &str, &str); 16] = [
         "preferred_username",
         "preferred_username",
         "The user's name at sign-in, in v2.0 tokens.",
-    ),
-    (
-        "sub",
-        "sub",
-        "The user again, under a name that differs from application to application.",
     ),
     (
         "iss",
@@ -90,23 +93,24 @@ const KNOWN: [(&str, &str, &str); 16] = [
     ),
 ];
 
-/// What matters, and whatever else there is by name; all of it side by side.
+/// What matters, and whatever else there is; all of it side by side.
 pub(crate) struct Changes {
-    pub(crate) known: Vec<Change>,
+    pub(crate) first: Vec<Change>,
     pub(crate) others: Vec<Change>,
 }
 
 pub(crate) fn changes(sent: &Claims, handed: &Claims) -> Changes {
     let text =
         |claims: &Claims, new: &str, old: &str| claims.text(new).or_else(|| claims.text(old));
-    let known = KNOWN.iter().filter_map(|(new, old, meaning)| {
+    let known = |(new, old, meaning): &(&str, &str, &'static str)| {
         let name = if new == old {
             (*new).to_owned()
         } else {
             format!("{new} / {old}")
         };
         change(name, text(sent, new, old), text(handed, new, old), meaning)
-    });
+    };
+    let (first, more) = KNOWN.split_at(FIRST);
     let is_known = |name: &str| {
         KNOWN
             .iter()
@@ -120,8 +124,8 @@ pub(crate) fn changes(sent: &Claims, handed: &Claims) -> Changes {
         .into_iter()
         .filter_map(|name| change(name.to_owned(), sent.text(name), handed.text(name), ""));
     Changes {
-        known: known.collect(),
-        others: others.collect(),
+        first: first.iter().filter_map(known).collect(),
+        others: more.iter().filter_map(known).chain(others).collect(),
     }
 }
 
@@ -161,12 +165,13 @@ mod tests {
 
     #[test]
     fn what_matters_comes_first_and_the_two_names_of_a_claim_are_one() {
-        let sent = claims(&json!({"z": 1, "azp": "ui", "aud": "api", "oid": "o", "rh": "x"}));
+        let sent =
+            claims(&json!({"z": 1, "azp": "ui", "iss": "i", "aud": "api", "oid": "o", "rh": "x"}));
         let handed = claims(&json!({"appid": "api", "aud": "arm", "oid": "o", "scp": "s"}));
         let changes = changes(&sent, &handed);
-        assert_eq!((changes.known.len(), changes.others.len()), (4, 2));
+        assert_eq!((changes.first.len(), changes.others.len()), (4, 3));
         let changes: Vec<_> = changes
-            .known
+            .first
             .into_iter()
             .chain(changes.others)
             .map(|change| {
@@ -183,6 +188,7 @@ mod tests {
                 "scp >s new",
                 "azp / appid ui>api changed",
                 "oid o>o same",
+                "iss i> gone",
                 "rh x> gone",
                 "z 1> gone",
             ]

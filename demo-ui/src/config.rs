@@ -147,6 +147,8 @@ impl Config {
 
         let mut discovery = authority.clone();
         discovery.set_path(&format!("{tenant}/v2.0/.well-known/openid-configuration"));
+        let mut end_session = authority.clone();
+        end_session.set_path(&format!("{tenant}/oauth2/v2.0/logout"));
         Ok(Settings {
             public_origin: public_url.origin().ascii_serialization(),
             redirect_uri: public_url.join(CALLBACK).context("public_url")?,
@@ -157,6 +159,7 @@ impl Config {
             public_url,
             authority,
             discovery,
+            end_session,
             client_id: self.client_id,
             client_secret: self.client_secret,
             api_url,
@@ -180,6 +183,8 @@ pub(crate) struct Settings {
     pub(crate) post_logout_redirect: Url,
     pub(crate) authority: Url,
     pub(crate) discovery: Url,
+    /// Where Entra ID ends sessions, as far as that is known without its discovery document.
+    pub(crate) end_session: Url,
     pub(crate) client_id: String,
     pub(crate) client_secret: SecretString,
     pub(crate) api_url: Url,
@@ -194,6 +199,11 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn https(&self) -> bool {
         self.public_url.scheme() == "https"
+    }
+
+    /// Whether the identity provider is on this machine: an emulator, and not Microsoft's.
+    pub(crate) fn is_emulated(&self) -> bool {
+        is_loopback(&self.authority)
     }
 }
 
@@ -261,9 +271,28 @@ mod tests {
             "https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration"
         );
         assert_eq!(
+            settings.end_session.as_str(),
+            "https://login.microsoftonline.com/organizations/oauth2/v2.0/logout"
+        );
+        assert_eq!(
             settings.api_url.as_str(),
             "http://127.0.0.1:8080/subscriptions"
         );
+    }
+
+    #[test]
+    fn an_identity_provider_on_this_machine_is_an_emulated_one() {
+        for (authority, emulated) in [
+            ("http://127.0.0.1:9400", true),
+            ("https://localhost:9400", true),
+            ("https://login.microsoftonline.com", false),
+            ("https://login.microsoftonline.us", false),
+        ] {
+            let mut config = config();
+            config.authority = Some(Url::parse(authority).unwrap());
+            let settings = resolve(config).unwrap();
+            assert_eq!(settings.is_emulated(), emulated, "{authority}");
+        }
     }
 
     #[test]

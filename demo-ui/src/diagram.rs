@@ -167,7 +167,7 @@ fn steps(call: &Call) -> Vec<Step> {
         steps.push(step(Gateway, Gateway, "checks the token", times.validation));
         match times.exchange {
             Some(_) => {
-                steps.push(step(Gateway, Entra, "On-Behalf-Of: that token", None));
+                steps.push(step(Gateway, Entra, "On-Behalf-Of exchange", None));
                 steps.push(back(Entra, Gateway, "token for Azure RM", times.exchange));
             }
             None => steps.push(step(Gateway, Gateway, "has the token for Azure RM", None)),
@@ -230,7 +230,7 @@ mod tests {
             [
                 "This app > Gateway: GET, token for the API ",
                 "Gateway > Gateway: checks the token 0.20 ms",
-                "Gateway > Entra ID: On-Behalf-Of: that token ",
+                "Gateway > Entra ID: On-Behalf-Of exchange ",
                 "Entra ID > Gateway: token for Azure RM 40.0 ms",
                 "Gateway > API: GET, token for Azure RM ",
                 "API > Azure RM: GET, the same token ",

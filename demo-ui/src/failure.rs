@@ -1,9 +1,11 @@
 //! Failures as pages: what happened, whose doing it is, and the way on.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use crate::entra::EntraError;
+use crate::entra::{Entra, EntraError};
 use crate::http_client::HttpError;
 use crate::problem::Problem;
 use crate::return_path::login_for;
@@ -16,6 +18,8 @@ pub(crate) struct Failure {
     title: String,
     text: String,
     facts: Vec<Fact>,
+    /// Those that are folded.
+    more: Vec<Fact>,
     actions: Vec<Action>,
     retry_after: Option<HeaderValue>,
 }
@@ -31,24 +35,24 @@ pub(crate) struct Fact {
 #[derive(Clone, Debug)]
 pub(crate) struct Action {
     pub(crate) label: &'static str,
-    pub(crate) href: &'static str,
+    pub(crate) href: Cow<'static, str>,
 }
 
 /// To the list, or to the page that offers a sign-in.
 pub(crate) const HOME: Action = Action {
     label: "Go to the start page",
-    href: "/",
+    href: Cow::Borrowed("/"),
 };
 /// To where the button is that signs out.
 pub(crate) const BACK_TO_SIGN_OUT: Action = Action {
     label: "Go back to sign out",
-    href: "/",
+    href: Cow::Borrowed("/"),
 };
 /// The same page of ours again.
 pub(crate) const fn retry(page: &'static str) -> Action {
     Action {
         label: "Try again",
-        href: page,
+        href: Cow::Borrowed(page),
     }
 }
 
@@ -56,7 +60,7 @@ pub(crate) const fn retry(page: &'static str) -> Action {
 pub(crate) fn retry_login(page: &str) -> Action {
     Action {
         label: "Try again",
-        href: login_for(page),
+        href: Cow::Borrowed(login_for(page)),
     }
 }
 
@@ -64,19 +68,19 @@ pub(crate) fn retry_login(page: &str) -> Action {
 pub(crate) fn sign_in(page: &str) -> Action {
     Action {
         label: "Sign in again",
-        href: login_for(page),
+        href: Cow::Borrowed(login_for(page)),
     }
 }
 
 /// A sign-in that begins with the choice of an account.
 pub(crate) const OTHER_ACCOUNT: Action = Action {
     label: "Use another account",
-    href: "/account/login?prompt=select_account",
+    href: Cow::Borrowed("/account/login?prompt=select_account"),
 };
 /// The stronger sign-in once more that the user turned away from.
 pub(crate) const STEP_UP: Action = Action {
     label: "Try again",
-    href: "/account/login?step-up",
+    href: Cow::Borrowed("/account/login?step-up"),
 };
 
 impl Failure {
@@ -90,6 +94,7 @@ impl Failure {
             title: title.into(),
             text: text.into(),
             facts: Vec::new(),
+            more: Vec::new(),
             actions: Vec::new(),
             retry_after: None,
         }
@@ -148,9 +153,35 @@ impl Failure {
         };
         let detail = problem.detail.filter(|detail| !again(detail));
         let said = title.clone().into_iter().chain(detail);
-        let said = said.map(|text| ("The API says".to_owned(), text));
-        said.chain(problem.facts)
-            .fold(self, |failure, (name, value)| failure.fact(name, value))
+        let failure = said.fold(self, |failure, text| failure.fact("The API says", text));
+        let open = open(&problem.facts);
+        let (mut shown, folded): (Vec<_>, Vec<_>) = problem
+            .facts
+            .into_iter()
+            .partition(|(name, _)| open.contains(&name.as_str()));
+        shown.sort_by_key(|(name, _)| IDS.iter().position(|id| id == name));
+        let mut failure = shown.into_iter().fold(failure, |failure, (name, value)| {
+            failure.fact(label(&name), value)
+        });
+        failure
+            .more
+            .extend(folded.into_iter().map(|(name, value)| Fact {
+                name: label(&name),
+                value,
+            }));
+        failure
+    }
+
+    /// Says something first that matters more; what it said itself is a detail.
+    pub(crate) fn but_first(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {
+        let cause = std::mem::replace(&mut self.title, title.into());
+        self.text = text.into();
+        let cause = Fact {
+            name: "Cause".to_owned(),
+            value: cause,
+        };
+        self.facts.insert(0, cause);
+        self
     }
 
     /// Says when to come back, and tells it to programs as well.
@@ -183,6 +214,7 @@ impl Failure {
                 title: self.title,
                 text: self.text,
                 facts: self.facts,
+                more: self.more,
                 actions: self.actions,
             },
         );
@@ -247,29 +279,57 @@ impl Failure {
         };
         Self::new(status, title, text)
             .retry_after(retry_after)
-            .fact("address", address)
+            .fact("Address", address)
             .action(again)
     }
 
     /// The failure that an error of Entra ID is, where a new sign-in would not help.
-    pub(crate) fn entra(host: &str, error: &EntraError, again: Action) -> Self {
-        const WHO: &str = "Microsoft Entra ID";
+    pub(crate) fn entra(entra: &Entra, error: &EntraError, again: Action) -> Self {
+        let who = entra.name();
         match error {
-            EntraError::Http(error) => Self::no_answer(WHO, host, error, again),
+            EntraError::Http(error) => Self::no_answer(who, &entra.host(), error, again),
             EntraError::Refused(refused) => Self::new(
                 StatusCode::BAD_GATEWAY,
-                format!("{WHO} refused this app"),
+                format!("{who} refused this app"),
                 "The settings of this app and of its registration do not fit. Its operator has to look into it.",
             )
-            .fact("error", refused.to_string())
+            .fact("Error", refused.to_string())
             .action(again),
             EntraError::Unusable(what) => Self::new(
                 StatusCode::BAD_GATEWAY,
-                format!("{WHO} gave an answer that can't be used"),
+                format!("{who} gave an answer that can't be used"),
                 "The sign-in was not accepted.",
             )
-            .fact("cause", *what)
+            .fact("Cause", *what)
             .action(again),
+        }
+    }
+}
+
+/// What support asks for, the most useful first. Two of them are shown at once.
+const IDS: [&str; 4] = ["aadsts", "code", "request_id", "correlation_id"];
+
+/// The names of the facts that are shown at once.
+fn open(facts: &[(String, String)]) -> Vec<&'static str> {
+    let there = IDS
+        .into_iter()
+        .filter(|id| facts.iter().any(|(name, _)| name == id));
+    there.take(2).collect()
+}
+
+/// What people read in place of the name of a member.
+fn label(name: &str) -> String {
+    match name {
+        "aadsts" => "Error code".to_owned(),
+        "type" => "Kind of problem".to_owned(),
+        "error" => "OAuth error".to_owned(),
+        "actor" => "Who has to act".to_owned(),
+        name => {
+            let words = name.split('_').map(|word| match word {
+                "id" => "ID",
+                word => word,
+            });
+            capital(&words.collect::<Vec<_>>().join(" "))
         }
     }
 }
@@ -282,16 +342,20 @@ fn bare(text: &str) -> String {
 /// With a capital and a full stop.
 fn sentence(text: &str) -> String {
     let text = text.trim();
-    let mut chars = text.chars();
-    let first: String = chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect());
     let stop = if text.ends_with(['.', '!', '?', '…']) {
         ""
     } else {
         "."
     };
-    format!("{first}{}{stop}", chars.as_str())
+    format!("{}{stop}", capital(text))
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect());
+    format!("{first}{}", chars.as_str())
 }
 
 #[cfg(test)]
@@ -334,5 +398,49 @@ mod tests {
             ("Busy.".to_owned(), nothing.clone())
         );
         assert_eq!(said(None, None), ("Ours.".to_owned(), nothing));
+    }
+
+    #[test]
+    fn two_ids_are_shown_at_once_and_the_rest_is_folded() {
+        let shown = |facts: &[(&str, &str)]| {
+            let facts = facts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let problem = Problem {
+                facts: facts.collect(),
+                ..Problem::default()
+            };
+            let failure = Failure::new(StatusCode::FORBIDDEN, "Title", "Text").problem(problem);
+            let names =
+                |facts: Vec<Fact>| facts.into_iter().map(|fact| fact.name).collect::<Vec<_>>();
+            (names(failure.facts), names(failure.more))
+        };
+        assert_eq!(
+            shown(&[
+                ("type", "urn:x"),
+                ("correlation_id", "c"),
+                ("trace_id", "t"),
+                ("error", "invalid_grant"),
+                ("request_id", "r"),
+                ("aadsts", "AADSTS50057"),
+                ("actor", "caller"),
+                ("needed_scopes", "a"),
+            ]),
+            (
+                vec!["Error code".to_owned(), "Request ID".to_owned()],
+                [
+                    "Kind of problem",
+                    "Correlation ID",
+                    "Trace ID",
+                    "OAuth error",
+                    "Who has to act",
+                    "Needed scopes"
+                ]
+                .map(str::to_owned)
+                .to_vec()
+            )
+        );
+        assert_eq!(shown(&[("correlation_id", "c")]).0, ["Correlation ID"]);
+        assert_eq!(shown(&[("code", "TooMany")]).0, ["Code"]);
     }
 }

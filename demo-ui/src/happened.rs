@@ -28,6 +28,7 @@ pub(crate) struct Shown {
     pub(crate) request_id: String,
     /// What all of it took at the gateway, where it says so.
     pub(crate) gateway: String,
+    pub(crate) exchanged: bool,
     pub(crate) diagram: Diagram,
 }
 
@@ -50,6 +51,7 @@ pub(crate) async fn happened(
             visitor: Some(Visitor::new(&account)),
             changes: claims.map(|(sent, handed)| changes(sent, handed)),
             alone: alone(&call),
+            unexplained: call.handed.is_none(),
             calls: calls.into_iter().flatten().collect(),
         },
     ))
@@ -115,6 +117,7 @@ fn shown(call: &Call, id: &'static str, title: &'static str, text: &'static str)
         took: ms(call.took.as_secs_f64() * 1000.),
         request_id: call.request_id.clone().unwrap_or_default(),
         gateway: call.times.total.map(ms).unwrap_or_default(),
+        exchanged: call.was_exchanged(),
         diagram: Diagram::of(call),
     }
 }
@@ -125,9 +128,14 @@ impl HappenedPage {
         self.calls.iter().any(|call| !call.gateway.is_empty())
     }
 
+    /// Whether one of the requests needed an exchange.
+    pub(crate) fn was_exchanged(&self) -> bool {
+        self.calls.iter().any(|call| call.exchanged)
+    }
+
     /// How many of the claims that matter the exchange changed.
     pub(crate) fn changed(&self) -> usize {
-        let known = self.changes.iter().flat_map(|changes| &changes.known);
-        known.filter(|change| change.is_changed()).count()
+        let first = self.changes.iter().flat_map(|changes| &changes.first);
+        first.filter(|change| change.is_changed()).count()
     }
 }

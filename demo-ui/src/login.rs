@@ -10,13 +10,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use oauth2::CsrfToken;
 use tower_sessions::Session;
+use url::Url;
 
+use crate::account::Account;
 use crate::clock;
+use crate::config::Settings;
 use crate::entra::{EntraError, Proofs, may_be_issuer};
 use crate::failure::{
-    BACK_TO_SIGN_OUT, Failure, HOME, OTHER_ACCOUNT, STEP_UP, retry_login, sign_in,
+    Action, BACK_TO_SIGN_OUT, Failure, HOME, OTHER_ACCOUNT, STEP_UP, retry_login, sign_in,
 };
-use crate::notice;
+use crate::notice::{self, Note};
 use crate::problem::shorten;
 use crate::return_path::return_path;
 use crate::security::is_same_origin;
@@ -160,7 +163,8 @@ pub(crate) async fn callback(
             account.set_turned_down(Some(intent));
             ui.keep(&session, account).await;
         }
-        return refused(query, asked.is_some(), back).respond(ui.visitor(&session).await);
+        return refused(ui.entra.name(), query, asked.is_some(), back)
+            .respond(ui.visitor(&session).await);
     };
 
     let redeemed = ui
@@ -179,9 +183,12 @@ pub(crate) async fn callback(
         Err(EntraError::Refused(error)) if error.needs_user() => Failure::new(
             StatusCode::BAD_REQUEST,
             "The sign-in was not accepted",
-            "Microsoft Entra ID did not accept the end of this sign-in.",
+            format!(
+                "{} did not accept the end of this sign-in.",
+                ui.entra.name()
+            ),
         )
-        .fact("error", error.to_string())
+        .fact("Error", error.to_string())
         .action(sign_in(back))
         .respond(ui.visitor(&session).await),
         Err(error) => failed(&ui, &session, &error, back).await,
@@ -232,7 +239,7 @@ pub(crate) async fn logout(
     }
     let Some(account) = account else {
         let mut response = see_other("/");
-        notice::leave(&ui.settings, response.headers_mut());
+        notice::leave(&ui.settings, Note::SignedOut, response.headers_mut());
         return response;
     };
     if let Err(error) = ui.sign_out(&session).await {
@@ -240,33 +247,59 @@ pub(crate) async fn logout(
     }
     tracing::info!(tid = %account.user.tid, oid = %account.user.id, "signed out");
 
-    let end_session = match ui.entra.provider().await {
-        Ok(provider) => provider.end_session_endpoint.clone(),
-        Err(error) => {
-            return Failure::entra(&ui.entra.host(), &error, HOME)
-                .fact(
-                    "note",
-                    "You are signed out of this app, but not of Entra ID.",
-                )
-                .respond(None);
+    let there = |url: Url| end_session(url, &ui.settings, &account);
+    let (mut response, note) = match ui.entra.provider().await {
+        Ok(provider) => {
+            let url = provider.end_session_endpoint.clone().map(there);
+            let url = url.as_ref().map_or("/", Url::as_str);
+            (see_other(url), Note::SignedOut)
         }
-    };
-    let mut response = match end_session {
-        None => see_other("/"),
-        Some(mut url) => {
-            let back = ui.settings.post_logout_redirect.as_str();
-            let mut query = url.query_pairs_mut();
-            query.append_pair("post_logout_redirect_uri", back);
-            if let Some(hint) = &account.user.logout_hint {
-                query.append_pair("logout_hint", hint);
-            }
-            drop(query);
-            see_other(url.as_str())
+        Err(error) => {
+            let url = there(ui.settings.end_session.clone());
+            (signed_out_here_only(&ui, &error, url), Note::HereOnly)
         }
     };
     remove_cookie(&ui, &mut response);
-    notice::leave(&ui.settings, response.headers_mut());
+    notice::leave(&ui.settings, note, response.headers_mut());
     response
+}
+
+/// Where a sign-out goes on to, and comes back from.
+fn end_session(mut url: Url, settings: &Settings, account: &Account) -> Url {
+    let back = settings.post_logout_redirect.as_str();
+    let mut query = url.query_pairs_mut();
+    query.append_pair("post_logout_redirect_uri", back);
+    if let Some(hint) = &account.user.logout_hint {
+        query.append_pair("logout_hint", hint);
+    }
+    drop(query);
+    url
+}
+
+/// The page for a sign-out that Entra ID was not told of: on a machine that others use, that is what matters.
+/// Its way on is where Entra ID has its sign-outs, wherever that may be reached from again.
+fn signed_out_here_only(ui: &Ui, error: &EntraError, url: Url) -> Response {
+    tracing::warn!(reason = error.reason(), "a sign-out ended here alone");
+    let who = ui.entra.name();
+    let there = Action {
+        label: "Sign out there too",
+        href: String::from(url).into(),
+    };
+    let whose = if ui.settings.is_emulated() {
+        "the emulated Entra ID"
+    } else {
+        "Microsoft"
+    };
+    Failure::entra(&ui.entra, error, there)
+        .but_first(
+            format!("You are signed out here, but not at {whose}"),
+            format!(
+                "This app has forgotten you. {who}, which has a sign-in of its own in this browser, does not know \
+                 yet: until it does, whoever uses this browser next may come in as you without a password."
+            ),
+        )
+        .action(HOME)
+        .respond(None)
 }
 
 /// The sign-in that an answer belongs to: begun in this very session, not too long ago, not answered
@@ -283,7 +316,7 @@ async fn take(ui: &Ui, session: &Session, query: Option<&str>) -> anyhow::Result
 
 /// The page for an answer without a code; `step_up` if it was a stronger sign-in that the API asked
 /// for, of a user who is signed in still.
-fn refused(query: Option<&str>, step_up: bool, back: &str) -> Failure {
+fn refused(who: &str, query: Option<&str>, step_up: bool, back: &str) -> Failure {
     let error = single(query, "error").unwrap_or_default();
     let description = single(query, "error_description").unwrap_or_default();
     let failure = match error.as_str() {
@@ -315,7 +348,7 @@ fn refused(query: Option<&str>, step_up: bool, back: &str) -> Failure {
         .action(HOME),
         "server_error" | "temporarily_unavailable" => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "Microsoft Entra ID can't sign you in right now",
+            format!("{who} can't sign you in right now"),
             "Wait a little and try again.",
         )
         .action(sign_in(back))
@@ -323,14 +356,14 @@ fn refused(query: Option<&str>, step_up: bool, back: &str) -> Failure {
         _ => Failure::new(
             StatusCode::BAD_REQUEST,
             "The sign-in was not finished",
-            "Microsoft Entra ID sent you back without signing you in.",
+            format!("{who} sent you back without signing you in."),
         )
         .action(sign_in(back))
         .action(HOME),
     };
     // The first line says it; those after it are ids.
     let description = description.lines().next().unwrap_or_default();
-    [("error", error.as_str()), ("description", description)]
+    [("Error", error.as_str()), ("Description", description)]
         .into_iter()
         .filter(|(_, text)| !text.is_empty())
         .fold(failure, |failure, (name, text)| {
@@ -348,7 +381,7 @@ fn says_declined(description: &str) -> bool {
 
 async fn failed(ui: &Ui, session: &Session, error: &EntraError, back: &str) -> Response {
     tracing::warn!(reason = error.reason(), "Entra ID failed us");
-    Failure::entra(&ui.entra.host(), error, retry_login(back)).respond(ui.visitor(session).await)
+    Failure::entra(&ui.entra, error, retry_login(back)).respond(ui.visitor(session).await)
 }
 
 fn session_failed(error: &dyn fmt::Display, back: &'static str) -> Response {

@@ -36,6 +36,7 @@ pub(crate) async fn table(
         let landing = LandingPage {
             visitor: None,
             signed_out: notice::take(&ui.settings, &headers, &mut cookies),
+            emulated: ui.settings.is_emulated(),
         };
         return Ok((cookies, page(StatusCode::OK, &landing)).into_response());
     };
@@ -117,7 +118,7 @@ async fn ask(
         }
         Err(error) => {
             tracing::warn!(reason = error.reason(), "Entra ID gave no new token");
-            return Err(Failure::entra(&ui.entra.host(), &error, retry(here)).respond(visitor()));
+            return Err(Failure::entra(&ui.entra, &error, retry(here)).respond(visitor()));
         }
     };
     let error = match ui.api.subscriptions(&token).await {
@@ -179,7 +180,7 @@ fn failure(error: ApiError, address: &str, here: &'static str) -> Failure {
             "The API gave an answer that can't be read",
             "It is not the list of subscriptions that was asked for.",
         )
-        .fact("address", address)
+        .fact("Address", address)
         .action(retry(here)),
         ApiError::Status {
             status,

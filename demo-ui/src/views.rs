@@ -9,6 +9,7 @@ use crate::api::{Rest, Subscription};
 use crate::changes::Changes;
 use crate::failure::{Action, Fact};
 use crate::happened::{Alone, Shown};
+use crate::notice::Note;
 
 /// Who is looking at a page, if somebody is signed in.
 #[derive(Clone, Debug)]
@@ -34,8 +35,9 @@ impl Visitor {
 #[template(path = "landing.html")]
 pub(crate) struct LandingPage {
     pub(crate) visitor: Option<Visitor>,
-    /// Whether they have signed out just now.
-    pub(crate) signed_out: bool,
+    /// Whether, and how far, they have signed out just now.
+    pub(crate) signed_out: Option<Note>,
+    pub(crate) emulated: bool,
 }
 
 /// The table.
@@ -75,6 +77,8 @@ pub(crate) struct HappenedPage {
     pub(crate) changes: Option<Changes>,
     /// The claims of one token, where only that is known.
     pub(crate) alone: Option<Alone>,
+    /// Nothing is known of what the API did.
+    pub(crate) unexplained: bool,
 }
 
 /// A failure and the way on.
@@ -86,6 +90,8 @@ pub(crate) struct FailurePage {
     pub(crate) title: String,
     pub(crate) text: String,
     pub(crate) facts: Vec<Fact>,
+    /// Those that are folded.
+    pub(crate) more: Vec<Fact>,
     pub(crate) actions: Vec<Action>,
 }
 

@@ -93,6 +93,15 @@ impl Entra {
         }
     }
 
+    /// What pages call it, at the beginning of a sentence. Nobody is to take an emulator for Microsoft's own.
+    pub(crate) fn name(&self) -> &'static str {
+        if self.settings.is_emulated() {
+            "The emulated Entra ID"
+        } else {
+            "Microsoft Entra ID"
+        }
+    }
+
     /// The host name for pages that say who could not be reached.
     pub(crate) fn host(&self) -> String {
         let authority = &self.settings.authority;

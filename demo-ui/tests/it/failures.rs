@@ -31,6 +31,9 @@ async fn a_problem_of_the_gateway_is_shown_in_its_words() {
         "An administrator has to agree.",
         "c0ffee",
         "consent-required",
+        "<dt>Correlation ID</dt>",
+        "<summary>More for whoever looks into it</summary>",
+        "<dt>Kind of problem</dt>",
         "Try again",
         "Sign out",
     ] {
@@ -171,7 +174,7 @@ async fn an_identity_provider_that_is_busy_or_misconfigured_is_named() {
     let page = browser.get("/account/login").await;
     assert_eq!(page.status, 503);
     assert_eq!(page.headers["retry-after"], "9");
-    assert!(page.shows("Microsoft Entra ID is too busy"));
+    assert!(page.shows("The emulated Entra ID is too busy"));
 
     world.entra.set(|knobs| knobs.discovery_fails = false);
     let answers: [(u16, &str, u16, &str); 4] = [
@@ -202,7 +205,7 @@ async fn an_identity_provider_that_is_busy_or_misconfigured_is_named() {
         assert_eq!(page.status, expected, "{body}");
         assert!(page.shows(text), "{body}: {}", page.text);
         assert!(!page.shows("sesame"), "{body}");
-        assert!(browser.get("/").await.shows("Sign in with Microsoft"));
+        assert!(browser.get("/").await.shows("Sign in (emulated Entra ID)"));
     }
 }
 

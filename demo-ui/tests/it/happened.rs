@@ -51,19 +51,22 @@ async fn the_first_time_entra_id_is_in_the_picture_and_then_that_stays_beside_th
     assert_eq!(page.status, 200);
     for text in [
         "This request",
-        "On-Behalf-Of: that token",
+        "On-Behalf-Of exchange",
         "41.5 ms",
         "5.2 ms",
         "0.21 ms",
         "8.0 ms",
-        "At the gateway all of it took <strong>50.0 ms</strong>",
+        "<strong>50.0 ms</strong> passed at the gateway",
         "id-of-the-request",
         "<svg",
         "The same as a table",
+        "What the exchange asks for",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
     ] {
         assert!(page.shows(text), "{text}");
     }
     assert!(!page.shows("Earlier, with the exchange"));
+    assert!(!page.shows("This page can show more"), "it is all there");
 
     world.api.answers(|_| explained(CACHED));
     let page = browser.get("/what-happened").await;
@@ -80,6 +83,10 @@ async fn the_first_time_entra_id_is_in_the_picture_and_then_that_stays_beside_th
     world.sign_in(&other, "bob").await;
     let page = other.get("/what-happened").await;
     assert!(page.shows("Entra ID was not asked"));
+    assert!(
+        !page.shows("What the exchange asks for"),
+        "there was none of his"
+    );
     assert!(!page.shows("Earlier, with the exchange") && !page.shows("41.5 ms"));
 }
 
@@ -120,9 +127,21 @@ async fn an_api_that_explains_nothing_gets_a_small_picture_and_only_our_own_clai
     assert!(page.shows("did not say") && page.shows(">access_as_user<"));
     assert!(!page.shows("Gateway</text>") && !page.shows(SIGNATURE));
     assert!(
-        !page.shows("that is On-Behalf-Of"),
+        !page.shows("that is On-Behalf-Of") && !page.shows("What the exchange asks for"),
         "nobody knows whether it was"
     );
+    // How both would say more stands beside it, and of each only where it says nothing.
+    const GATEWAY: &str = "<code>server_timing = true</code>";
+    const API: &str = "<code>demo-backend --explain</code>";
+    assert!(page.shows(GATEWAY) && page.shows(API), "{}", page.text);
+    world
+        .api
+        .answers(|_| ([("server-timing", "obo-total;dur=8")], list(&["One"])).into_response());
+    let page = browser.get("/what-happened").await;
+    assert!(!page.shows(GATEWAY) && page.shows(API), "{}", page.text);
+    world.api.answers(|_| explained("other;dur=1"));
+    let page = browser.get("/what-happened").await;
+    assert!(page.shows(GATEWAY) && !page.shows(API), "{}", page.text);
 
     // A token that is no JWT has nothing to be read.
     let world = World::start().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 
+use crate::entra::TENANT;
 use crate::redis_server::{Redis, goes_on, spawn, two};
 use crate::support::{World, config, list};
 
@@ -35,7 +36,41 @@ async fn ui_01_ui_06_a_sign_in_begun_at_one_machine_is_finished_and_ended_at_ano
     );
     // UI-06: over at one is over at all.
     there.sign_out(&page.csrf_token()).await;
-    assert!(here.get("/").await.shows("Sign in with Microsoft"));
+    assert!(here.get("/").await.shows("Sign in (emulated Entra ID)"));
+}
+
+/// The machine that the sign-out comes to has never found out where Entra ID ends sessions.
+#[tokio::test]
+async fn ui_06_a_sign_out_while_entra_id_is_away_says_that_it_ended_here_alone() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, there) = two(&redis).await;
+    let token = world.sign_in(&here, "alice").await.csrf_token();
+    goes_on(&here, &there);
+    world.entra.set(|knobs| knobs.discovery_fails = true);
+    let page = there.sign_out(&token).await;
+    assert_eq!(page.status, 503);
+    let address = world.entra.url();
+    for text in [
+        "<h1 id=\"heading\">You are signed out here, but not at the emulated Entra ID</h1>",
+        "This app has forgotten you.",
+        "The emulated Entra ID is too busy",
+        "Sign out there too",
+        &format!("href=\"{address}{TENANT}/oauth2/v2.0/logout?post_logout_redirect_uri="),
+        "Go to the start page",
+    ] {
+        assert!(page.shows(text), "{text}: {}", page.text);
+    }
+    // It is true here, for whoever kept the cookie too, and the start page does not say more than that.
+    assert!(here.get("/").await.shows("Sign in (emulated Entra ID)"));
+    let landing = there.get("/").await;
+    assert!(
+        landing.shows("You are signed out of this app."),
+        "{}",
+        landing.text
+    );
+    assert!(!there.get("/").await.shows("signed out"), "it is news once");
 }
 
 /// The account is gone, and with it whatever a session could open.
@@ -59,7 +94,7 @@ async fn ui_06_a_sign_out_is_one_also_where_redis_keeps_the_empty_session() {
     let page = here.sign_out(&token).await;
     assert!(page.location().contains("logout"), "{}", page.text);
     // Whoever kept the cookie has nothing of it.
-    assert!(there.get("/").await.shows("Sign in with Microsoft"));
+    assert!(there.get("/").await.shows("Sign in (emulated Entra ID)"));
 }
 
 #[tokio::test]
@@ -138,7 +173,7 @@ async fn without_redis_the_app_says_so_and_recovers() {
     redis.process = spawn(&redis.folder, &[]);
     redis.until_it_answers().await;
     // This one is empty: she has to sign in again, and can.
-    assert!(here.get("/").await.shows("Sign in with Microsoft"));
+    assert!(here.get("/").await.shows("Sign in (emulated Entra ID)"));
     assert!(world.sign_in(&here, "alice").await.shows("access-alice"));
 }
 
@@ -165,7 +200,7 @@ async fn ui_06_where_redis_takes_no_sign_out_the_user_is_told_so() {
     }
     redis.say(&["REPLICAOF", "NO", "ONE"]);
     assert!(here.sign_out(&token).await.location().contains("logout"));
-    assert!(here.get("/").await.shows("Sign in with Microsoft"));
+    assert!(here.get("/").await.shows("Sign in (emulated Entra ID)"));
 }
 
 /// It answers, but tells nothing.

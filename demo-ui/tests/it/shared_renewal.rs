@@ -70,6 +70,32 @@ async fn two_machines_that_need_a_new_token_at_once_share_one_renewal() {
     assert!(left.is_empty(), "it is over: {left:?}");
 }
 
+/// A lock that can't be given back ends by itself, and nobody is kept from their pages by it.
+#[tokio::test]
+async fn where_redis_runs_no_script_a_renewal_is_one_all_the_same() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (world, _other, here, there) = two(&redis).await;
+    world.entra.set(|knobs| knobs.expires_in = 0);
+    let authorize = world.begin(&here).await;
+    here.get(&world.entra.approve(&authorize, "alice")).await;
+    goes_on(&here, &there);
+    world.entra.set(|knobs| knobs.expires_in = 3600);
+    redis.say(&["ACL", "SETUSER", "default", "-eval"]);
+    for browser in [&here, &there] {
+        assert!(browser.get("/").await.shows("access-alice"));
+    }
+    assert_eq!(renewals(&world), 1);
+    let names = redis.contents().into_iter().map(|(name, _)| name);
+    let left: Vec<_> = names.filter(|name| name.contains("renewal")).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let mut connection = redis.connection().unwrap();
+    let mut life = redis::cmd("PTTL");
+    let life: i64 = life.arg(&left[0]).query(&mut connection).unwrap();
+    assert!((60_000..=80_000).contains(&life), "{life} ms");
+}
+
 /// An API that answers with one subscription when it is told to, and the tokens that it has got.
 async fn held_back() -> (Url, Arc<Semaphore>, Arc<Mutex<Vec<String>>>) {
     let (listener, go) = (
@@ -280,7 +306,7 @@ async fn another_s_lock_is_neither_taken_away_nor_passed_by() {
     let begun = Instant::now();
     let page = browser.get("/").await;
     assert_eq!(page.status, 504, "{}", page.text);
-    assert!(page.shows("Microsoft Entra ID"), "{}", page.text);
+    assert!(page.shows("The emulated Entra ID"), "{}", page.text);
     assert!(
         begun.elapsed() > Duration::from_secs(4),
         "it may ask for two answers, of 2 s each"

@@ -81,7 +81,7 @@ async fn ui_01_an_answer_that_belongs_to_no_sign_in_of_this_browser_is_refused()
             "no token request"
         );
         assert!(
-            browser.get("/").await.shows("Sign in with Microsoft"),
+            browser.get("/").await.shows("Sign in (emulated Entra ID)"),
             "no session"
         );
     };
@@ -146,7 +146,7 @@ async fn ui_02_a_code_of_another_sign_in_is_refused_by_its_pkce_challenge() {
         .await;
     assert_eq!(page.status, 400);
     assert!(page.shows("AADSTS501481"));
-    assert!(alice.get("/").await.shows("Sign in with Microsoft"));
+    assert!(alice.get("/").await.shows("Sign in (emulated Entra ID)"));
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn ui_02_an_id_token_that_does_not_fit_is_refused() {
         assert_eq!(page.status, 502, "{name} {value}");
         assert!(page.shows("Try again"));
         assert!(
-            browser.get("/").await.shows("Sign in with Microsoft"),
+            browser.get("/").await.shows("Sign in (emulated Entra ID)"),
             "{name}"
         );
     }
@@ -276,7 +276,7 @@ async fn ui_05_the_session_gets_a_new_id_at_sign_in_and_the_old_one_is_worthless
     assert_ne!(before, after);
     let fixated = world.browser();
     fixated.set_cookie(&name, &before);
-    assert!(fixated.get("/").await.shows("Sign in with Microsoft"));
+    assert!(fixated.get("/").await.shows("Sign in (emulated Entra ID)"));
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn ui_05_a_session_that_was_tampered_with_is_none() {
         let other = world.browser();
         other.set_cookie(&name, &tampered);
         assert!(
-            other.get("/").await.shows("Sign in with Microsoft"),
+            other.get("/").await.shows("Sign in (emulated Entra ID)"),
             "{tampered}"
         );
     }
@@ -357,7 +357,7 @@ async fn the_app_starts_without_entra_and_recovers() {
     assert_eq!(browser.get("/").await.status, 200);
     let page = browser.get("/account/login").await;
     assert_eq!(page.status, 502);
-    assert!(page.shows("Microsoft Entra ID can&#39;t be reached"));
+    assert!(page.shows("The emulated Entra ID can&#39;t be reached"));
     assert!(page.shows("Try again"));
 
     let entra = Entra::start_on(TcpListener::bind(address).await.unwrap());

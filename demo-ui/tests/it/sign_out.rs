@@ -25,12 +25,12 @@ async fn a_sign_out_ends_here_and_at_the_identity_provider_on_a_signed_out_page(
     assert!(landing.shows("You are signed out"));
     let landing = browser.get("/").await;
     assert!(!landing.shows("You are signed out"), "it is news once");
-    assert!(landing.shows("Sign in with Microsoft"));
+    assert!(landing.shows("Sign in (emulated Entra ID)"));
 
     // UI-06: the session is over on the server, whoever kept the cookie.
     let kept = world.browser();
     kept.set_cookie(&name, &value);
-    assert!(kept.get("/").await.shows("Sign in with Microsoft"));
+    assert!(kept.get("/").await.shows("Sign in (emulated Entra ID)"));
 }
 
 #[tokio::test]
@@ -115,5 +115,5 @@ async fn ui_06_a_sign_in_as_somebody_else_forgets_the_user_before() {
     assert!(page.shows("access-bob") && !page.shows("alice"));
     let kept = world.browser();
     kept.set_cookie(&name, &value);
-    assert!(kept.get("/").await.shows("Sign in with Microsoft"));
+    assert!(kept.get("/").await.shows("Sign in (emulated Entra ID)"));
 }
