@@ -167,6 +167,23 @@ impl Browser {
             "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]";
         let size = self.evaluate(size).await;
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1});
+        self.capture(clip).await
+    }
+
+    /// What `css` selects as a picture, with a little of what is around it.
+    pub(crate) async fn picture_of(&self, css: &str) -> Vec<u8> {
+        let place = format!(
+            "const place = document.querySelector({css:?}).getBoundingClientRect();
+             return [place.x + scrollX - 12, place.y + scrollY - 12, place.width + 24, place.height + 24]"
+        );
+        let place = self.evaluate(&place).await;
+        let clip = json!({
+            "x": place[0], "y": place[1], "width": place[2], "height": place[3], "scale": 1,
+        });
+        self.capture(clip).await
+    }
+
+    async fn capture(&self, clip: Value) -> Vec<u8> {
         let parameters = json!({"captureBeyondViewport": true, "clip": clip});
         let cdp = self.driver.cdp();
         let answer = cdp.send_raw("Page.captureScreenshot", parameters).await;

@@ -84,7 +84,7 @@ async fn entra_id_that_is_away_is_a_page_and_trying_again_works() {
     browser.click("a[href='/account/login']").await;
     let text = browser.find(".failure").await.text().await.unwrap();
     assert!(
-        text.contains("Microsoft Entra ID can't be reached"),
+        text.contains("The emulated Entra ID can't be reached"),
         "{text}"
     );
     look(&browser, "ui-entra-away").await;
@@ -102,7 +102,7 @@ async fn an_expired_session_is_the_start_page_and_a_sign_in_leads_back() {
     let ui = &demo.summary().demo_ui;
     browser.forget().await;
     browser.goto(ui).await;
-    assert!(browser.text().await.contains("Sign in with Microsoft"));
+    assert!(browser.text().await.contains("Sign in (emulated Entra ID)"));
     // Entra ID still knows her, and she has agreed before.
     browser.goto(&format!("{ui}/what-happened")).await;
     browser.click("#continue, h2#now").await;
@@ -139,6 +139,15 @@ pub(crate) async fn another(
         let start = format!("http://localhost:{port}/");
         app.post_logout_redirect_uris.push(start);
     });
+    started(demo, listener, change).await
+}
+
+/// One more web app, on a listener whose address the demo's Entra ID knows.
+async fn started(
+    demo: &Demo,
+    listener: TcpListener,
+    change: impl FnOnce(&mut demo_ui::Config),
+) -> demo_ui::Running {
     let api = format!("{}/subscriptions", demo.summary().gateway);
     let mut config = demo_ui::Config::new(
         entra::CONTOSO,
@@ -189,6 +198,53 @@ async fn a_store_of_sessions_that_is_away_is_said() {
         "{text}"
     );
     look(&browser, "ui-sessions-away").await;
+    browser.close().await;
+    ui.shutdown().await;
+    demo.shutdown().await;
+}
+
+/// The app has been started anew since, and has not found out where Entra ID ends sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_that_entra_id_can_not_be_told_of_says_where_the_user_is_signed_in_still() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let demo = Demo::start(Options::free_ports()).await.unwrap();
+    let ui = another(&demo, |config| config.redis_url = Some(redis.url().into())).await;
+    let (url, address) = (ui.url().to_owned(), ui.local_addr());
+    let alice = person(&demo, "alice");
+    let browser = Browser::open().await;
+    sign_in(&browser, &url, &alice).await;
+    browser.click("#accept").await;
+    shown(&browser).await;
+    ui.shutdown().await;
+    let listener = TcpListener::bind(address).await.unwrap();
+    let ui = started(&demo, listener, |config| {
+        config.redis_url = Some(redis.url().into());
+    });
+    let ui = ui.await;
+    browser.goto(&url).await;
+    shown(&browser).await;
+    demo.emulator().fail(Endpoint::Discovery, Fault::reset(), 1);
+    browser.click("form[action='/account/logout'] button").await;
+    let text = browser.find(".failure").await.text().await.unwrap();
+    assert!(
+        text.contains("You are signed out here, but not at the emulated Entra ID")
+            && text.contains("The emulated Entra ID can't be reached"),
+        "{text}"
+    );
+    look(&browser, "ui-signed-out-here-only").await;
+    // The way on ends it there too, and comes back.
+    browser.click(".actions a").await;
+    browser.find("a[href='/account/login']").await;
+    assert!(
+        browser
+            .text()
+            .await
+            .contains("You are signed out of this app.")
+    );
+    browser.click("a[href='/account/login']").await;
+    browser.find("#password").await;
     browser.close().await;
     ui.shutdown().await;
     demo.shutdown().await;

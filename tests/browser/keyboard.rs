@@ -31,7 +31,7 @@ async fn signing_in_looking_around_and_signing_out_need_no_mouse() {
     browser.goto(&ui).await;
     browser.press(Key::Tab + "").await;
     assert_eq!(browser.focused().await, "Skip to content", "comes first");
-    tab_to(&browser, "Sign in with Microsoft").await;
+    tab_to(&browser, "Sign in (emulated Entra ID)").await;
     browser.press(Key::Enter + "").await;
     browser.find("#username").await;
     assert_eq!(browser.focused().await, "username", "has the focus at once");

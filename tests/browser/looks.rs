@@ -4,7 +4,7 @@ use obo_demo::{Demo, Options};
 
 use crate::{
     browser::Browser,
-    gallery::{fits_a_phone, look},
+    gallery::{EXCHANGE, cut_out, fits_a_phone, look},
     journey::{person, shown, sign_in},
 };
 
@@ -76,6 +76,7 @@ async fn all_pages_of_a_sign_in_that_goes_well_can_be_used_by_everybody() {
         browser.click(summary).await;
     }
     look(&browser, "ui-what-happened").await;
+    cut_out(&browser, "[aria-labelledby='before']", EXCHANGE).await;
     // No token, and no half of one, is anywhere on the page.
     let source = browser
         .evaluate("return document.documentElement.outerHTML")

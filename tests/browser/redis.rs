@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -22,7 +23,9 @@ impl Redis {
     /// `None`, said aloud, where there is no Redis on this machine; in CI that fails.
     #[expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
     pub(crate) async fn start() -> Option<Self> {
-        let name = format!("obo-browser-redis-{}", std::process::id());
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("obo-browser-redis-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let process = Command::new("redis-server")
