@@ -42,6 +42,7 @@ LABEL org.opencontainers.image.title="entra-emulator" \
       org.opencontainers.image.description="Microsoft Entra ID and Azure Resource Manager for tests and development: whoever reaches it can sign in as anyone"
 COPY --from=binaries /binaries/entra-emulator /usr/local/bin/entra-emulator
 EXPOSE 9400 9401
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/usr/local/bin/entra-emulator", "health"]
 ENTRYPOINT ["/usr/local/bin/entra-emulator"]
 
 FROM base AS demo-backend
@@ -49,6 +50,7 @@ LABEL org.opencontainers.image.title="demo-backend" \
       org.opencontainers.image.description="Minimal API behind obo-gateway; it has no security of its own"
 COPY --from=binaries /binaries/demo-backend /usr/local/bin/demo-backend
 EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/usr/local/bin/demo-backend", "health"]
 ENTRYPOINT ["/usr/local/bin/demo-backend"]
 
 FROM base AS demo-ui
@@ -56,6 +58,7 @@ LABEL org.opencontainers.image.title="demo-ui" \
       org.opencontainers.image.description="Web app: sign-in at Microsoft Entra ID, and the subscriptions of who signed in"
 COPY --from=binaries /binaries/demo-ui /usr/local/bin/demo-ui
 EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/usr/local/bin/demo-ui", "health"]
 ENTRYPOINT ["/usr/local/bin/demo-ui"]
 
 FROM base AS gateway

@@ -1,11 +1,13 @@
 //! `demo-backend`: settings, logs and signals around the library.
 
+mod health;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use demo_backend::{Config, DEFAULT_API_VERSION, DEFAULT_ARM_URL};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -21,8 +23,16 @@ const USAGE: u8 = 64;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, env = "DEMO_BACKEND_LISTEN", default_value = "127.0.0.1:3000")]
+    #[arg(
+        long,
+        env = "DEMO_BACKEND_LISTEN",
+        default_value = "127.0.0.1:3000",
+        global = true
+    )]
     listen: SocketAddr,
 
     /// Allow an address that other machines can reach
@@ -51,6 +61,12 @@ struct Args {
     timeout: u64,
 }
 
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Ask the one that runs at --listen how it is: ends with 0 or 1
+    Health,
+}
+
 impl Args {
     fn config(self) -> anyhow::Result<Config> {
         let arm_url = match self.arm_url.or(self.azure_management_subscriptions_uri) {
@@ -76,6 +92,12 @@ async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    if matches!(args.command, Some(Command::Health)) {
+        return match health::ask(args.listen).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, ExitCode::FAILURE),
+        };
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

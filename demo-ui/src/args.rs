@@ -1,11 +1,11 @@
 //! Settings from flags and the environment.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use demo_ui::{Config, SecretString};
 use url::Url;
 
@@ -17,8 +17,11 @@ use url::Url;
 #[derive(Debug, Default, Parser)]
 #[command(version, after_help = OLD_NAMES)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8000]
-    #[arg(long, env = "DEMO_UI_LISTEN")]
+    #[arg(long, env = "DEMO_UI_LISTEN", global = true)]
     listen: Option<SocketAddr>,
 
     /// Where browsers find this app; {public-url}/account/callback is the redirect URI
@@ -74,6 +77,12 @@ pub(crate) struct Args {
     timeout: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Ask the one that runs at --listen how it is: ends with 0 or 1
+    Health,
+}
+
 const OLD_NAMES: &str = "\
 Environment variables of the Python sample are understood where ours are not set:
   CLIENT_ID                 DEMO_UI_CLIENT_ID
@@ -88,6 +97,15 @@ const CALLBACK: &str = "/account/callback";
 const DEFAULT_API: &str = "http://127.0.0.1:8080/subscriptions";
 
 impl Args {
+    /// Where the one listens whose health is asked for, if that is what is wanted.
+    pub(crate) fn asks_for_health(&self) -> Option<SocketAddr> {
+        let Command::Health = self.command?;
+        Some(
+            self.listen
+                .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))),
+        )
+    }
+
     /// The settings; `env` looks up what has no flag.
     ///
     /// # Errors

@@ -111,9 +111,8 @@ def look_at(engine, image):
         assert labels.get(f"org.opencontainers.image.{label}"), f"{image}: no label {label}"
     assert labels["org.opencontainers.image.title"] == image
     assert labels["org.opencontainers.image.revision"] == COMMIT
-    if image == "obo-gateway":
-        health = config.get("Healthcheck", {}).get("Test")
-        assert health == ["CMD", "/usr/local/bin/obo-gateway", "health"], health
+    health = config.get("Healthcheck", {}).get("Test")
+    assert health == ["CMD", f"/usr/local/bin/{image}", "health"], f"{image}: {health}"
     container = engine.buildah("from", f"localhost/{image}").stdout.strip()
     mounted = pathlib.Path(engine.buildah("mount", container).stdout.strip())
     files = {str(path.relative_to(mounted)) for path in mounted.rglob("*") if path.is_file()}
@@ -321,6 +320,25 @@ def nobody_writes(engine):
     print(f"ok      {len(engine.started)} containers run read-only, without capabilities, within their memory")
 
 
+def everybody_is_healthy(engine):
+    """By the command of each image's HEALTHCHECK, which this podman does not run by itself; and not, where nobody listens."""
+    asked = 0
+    for name in engine.started:
+        info = json.loads(engine.podman("inspect", name).stdout)[0]
+        check = (info["Config"].get("Healthcheck") or {}).get("Test", [])[1:]
+        if not check:
+            continue
+        until(f"{name} is healthy", lambda: engine.podman("exec", name, *check, check=False).returncode == 0)
+        nowhere = [f"--env={variable}=127.0.0.1:1" for variable in LISTEN]
+        assert engine.podman("exec", *nowhere, name, *check, check=False).returncode == 1, f"{name} is healthy where nobody listens"
+        asked += 1
+    assert asked == len(engine.started) - 1, "all but Redis"
+    print(f"ok      {asked} containers are healthy, by their own command")
+
+
+LISTEN = ("ENTRA_EMULATOR_LISTEN", "DEMO_BACKEND_LISTEN", "DEMO_UI_LISTEN", "OBO_ADMIN_LISTEN")
+
+
 def the_end(engine):
     engine.podman("stop", "--time", "40", "gateway")
     code = json.loads(engine.podman("inspect", "gateway").stdout)[0]["State"]["ExitCode"]
@@ -362,6 +380,7 @@ def main():
                 start(engine, name, service, secrets)
             the_demo_works(engine)
             nobody_writes(engine)
+            everybody_is_healthy(engine)
             the_end(engine)
             the_tenants_file_works(engine)
             remove(engine)

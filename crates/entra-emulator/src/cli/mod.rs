@@ -2,6 +2,7 @@
 
 mod client;
 mod control;
+mod health;
 mod init;
 mod token;
 
@@ -17,6 +18,7 @@ use entra_emulator::{Configuration, Emulator, StartError, demo};
 use url::Url;
 
 use self::control::Control;
+use self::health::Health;
 use self::init::Init;
 use self::token::Token;
 
@@ -37,6 +39,8 @@ enum Command {
     Run(Box<Run>),
     /// Print an access token of a user, from a running emulator
     Token(Token),
+    /// Ask the one that runs here how it is: ends with 0 or 1
+    Health(Health),
     /// Write the built-in configuration to a file, with comments, to be changed
     Init(Init),
     #[command(flatten)]
@@ -128,6 +132,7 @@ impl Cli {
         match self.command {
             Some(Command::Token(token)) => token.print().await,
             Some(Command::Run(run)) => run.serve().await,
+            Some(Command::Health(health)) => health.ask().await,
             Some(Command::Init(init)) => init.write(),
             Some(Command::Control(control)) => control.run().await,
             None => self.run.serve().await,

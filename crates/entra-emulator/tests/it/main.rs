@@ -17,6 +17,7 @@ mod faults;
 mod federated;
 mod graph;
 mod graph_applications;
+mod health;
 mod home;
 mod https;
 mod kit;
