@@ -161,6 +161,8 @@ VALUES = [
     ("credential.kind=secret", "credential.secretName is needed"),
     ("redis.url=rediss://:secret@cache:6380", "redis.url"),
     ("redis.url=rediss://cache:6380", "redis.keySecretName is needed"),
+    ("redis.url=redis://cache:6379,redis.keySecretName=a,redis.caConfigMap=b", "redis.caConfigMap is for"),
+    ("redis.caConfigMap=b", "redis.caConfigMap is for"),
     ("resources.limits=null", "limits"),
     ("mode=sidecar", "app is needed"),
     ("mode=sidecar,app.image=a:1,autoscaling.enabled=true", "app.resources.requests.cpu is needed"),
@@ -189,6 +191,9 @@ TAKEN = [
     ("serviceAccount.create=null", "kind: ServiceAccount"),
     ("credential.audience=null", "audience: api://AzureADTokenExchange\n"),
     # Kubernetes takes the limit for the request.
+    ("redis.url=rediss://cache:6380,redis.keySecretName=a,redis.caConfigMap=authority", 'redis_ca_file  = "/etc/redis-authority/ca.crt"'),
+    # `--reuse-values` of a chart that did not have it.
+    ("redis.url=rediss://cache:6380,redis.keySecretName=a,redis.caConfigMap=null", "redis_key_file"),
     ("mode=sidecar,upstream=,app.image=a:1,autoscaling.enabled=true,app.resources.limits.cpu=1", "cpu: 1\n"),
 ]
 # Values with another one of which there have to be new pods.

@@ -2,6 +2,7 @@
 gateway itself reads it (`obo-gateway check`), with the container's arguments and variables."""
 
 import base64
+import functools
 import json
 import os
 import pathlib
@@ -22,6 +23,13 @@ def token(audience):
     claims = {"iss": "https://cluster", "sub": "system:serviceaccount:a:b", "aud": [audience], "exp": 4102444800}
     parts = (b'{"alg":"RS256","kid":"1"}', json.dumps(claims).encode(), b"x" * 256)
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+@functools.cache
+def certificate():
+    """An authority's, in PEM."""
+    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj /CN=authority".split()
+    return subprocess.run(["openssl", *command], capture_output=True, text=True, check=True).stdout
 
 
 def seconds(text):
@@ -60,7 +68,11 @@ def files_of(volume, documents):
     """By name what a volume holds: of a ConfigMap what stands there, of secrets and tokens something."""
     if "configMap" in volume:
         map_ = of_kind(documents, "ConfigMap", volume["configMap"]["name"])
-        return dict(map_["data"]) if map_ else {}
+        if map_:
+            return dict(map_["data"])
+        # One that is there already, as the values say, and has an authority's certificate.
+        items = volume["configMap"].get("items", [])
+        return {item["path"]: certificate() for item in items if item["path"].endswith(".crt")}
     if "secret" in volume:
         items = volume["secret"].get("items")
         return {item["path"]: "x" * 44 for item in items} if items else {"key": "x" * 44, "client-secret": "x" * 44}

@@ -45,6 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and $wanted (ne $wanted (include "obo.audience" .)) }}{{ fail (printf "credential.audience is %s in the cloud of entra.authority" $wanted) }}{{ end }}
 {{- end }}
 {{- if and .Values.redis.url (not .Values.redis.keySecretName) }}{{ fail "redis.keySecretName is needed with redis.url" }}{{ end }}
+{{- if and .Values.redis.caConfigMap (not (hasPrefix "rediss" .Values.redis.url)) }}{{ fail "redis.caConfigMap is for a redis.url of rediss:// or rediss-cluster://" }}{{ end }}
 {{- end }}
 
 {{- define "obo.podSecurity" -}}
@@ -71,6 +72,9 @@ capabilities: { drop: [ALL] }
 {{- end }}
 {{- if .Values.redis.url }}
 - { name: redis, mountPath: /run/secrets/redis, readOnly: true }
+{{- if .Values.redis.caConfigMap }}
+- { name: redis-authority, mountPath: /etc/redis-authority, readOnly: true }
+{{- end }}
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -103,6 +107,13 @@ capabilities: { drop: [ALL] }
     defaultMode: 0440
     items:
       - { key: key, path: key }
+{{- if .Values.redis.caConfigMap }}
+- name: redis-authority
+  configMap:
+    name: {{ .Values.redis.caConfigMap }}
+    items:
+      - { key: ca.crt, path: ca.crt }
+{{- end }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
