@@ -196,7 +196,7 @@ impl Api {
             return Err(ApiError::Status {
                 status,
                 retry_after: answer.headers.get(header::RETRY_AFTER).cloned(),
-                problem: Problem::parse(&answer.body),
+                problem: Problem::parse(&answer.body).of_request(call.request_id),
             });
         }
         let body = String::from_utf8(answer.body).map_err(|_not_text| ApiError::Unreadable)?;

@@ -24,6 +24,16 @@ impl Problem {
         facts.any(|(known, said)| known == name && said == value)
     }
 
+    /// Names the request, by which logs have it, where the body does not.
+    pub(crate) fn of_request(mut self, id: Option<String>) -> Self {
+        if let Some(id) = id
+            && !self.facts.iter().any(|(_, said)| *said == id)
+        {
+            self.facts.push(("request_id".to_owned(), id));
+        }
+        self
+    }
+
     /// Reads a body. What is neither form gives an empty problem.
     pub(crate) fn parse(body: &[u8]) -> Self {
         let Ok(mut members) = serde_json::from_slice::<Map<String, Value>>(body) else {
@@ -112,6 +122,15 @@ mod tests {
                 ("type".to_owned(), "https://x.example/consent".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn the_id_of_the_request_is_said_once() {
+        let id = || Some("r-1".to_owned());
+        let problem = Problem::parse(b"<html>").of_request(id());
+        assert!(problem.has_fact("request_id", "r-1"));
+        let problem = Problem::parse(br#"{"correlation_id":"r-1"}"#).of_request(id());
+        assert_eq!(problem.facts.len(), 1);
     }
 
     #[test]

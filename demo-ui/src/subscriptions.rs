@@ -143,11 +143,18 @@ async fn step_up(
     here: &'static str,
 ) -> Response {
     let Some(step_ups) = account.next_step_up() else {
+        let look = if ui.settings.is_emulated() {
+            "the emulator's home page shows what each token request went through."
+        } else {
+            "an administrator sees which one in Microsoft Entra ID's sign-in logs."
+        };
         return Failure::new(
             StatusCode::FORBIDDEN,
             "The API still asks for more",
-            "You have signed in again as the API asked, and it asks once more. Your organization's policies may \
-             not allow this from here: an administrator sees which one in Microsoft Entra ID's sign-in logs.",
+            format!(
+                "You have signed in again as the API asked, and it asks once more. Your organization's policies may \
+                 not allow this from here: {look}"
+            ),
         )
         .fact("It asks for", shorten(&claims))
         .action(sign_in(here))

@@ -56,13 +56,15 @@ async fn a_busy_api_says_when_to_come_back() {
         world.api.answers(move |_| {
             let status = StatusCode::from_u16(status).unwrap();
             let error = json!({"error": {"code": "TooManyRequests", "message": "Slow down."}});
-            (status, [("retry-after", retry_after)], Json(error)).into_response()
+            let headers = [("retry-after", retry_after), ("x-request-id", "r-17")];
+            (status, headers, Json(error)).into_response()
         });
         let page = world.sign_in(&world.browser(), "alice").await;
         assert_eq!(page.status, status);
         assert_eq!(page.headers["retry-after"], retry_after);
         assert!(page.shows(text), "{}", page.text);
         assert!(page.shows("Slow down."));
+        assert!(page.shows("<dt>Request ID</dt><dd>r-17</dd>"));
     }
 }
 

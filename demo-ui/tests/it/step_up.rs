@@ -51,6 +51,7 @@ async fn an_api_that_is_never_content_does_not_send_the_user_round_in_circles() 
     assert_eq!(sign_ins, 3);
     assert_eq!(page.status, 403);
     assert!(page.shows("still asks for more") && page.shows("Sign in again"));
+    assert!(page.shows("emulator&#39;s home page") && !page.shows("Microsoft"));
     assert!(
         page.shows("Use another account"),
         "a policy may be of this one"
