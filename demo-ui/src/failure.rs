@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::entra::{Entra, EntraError};
+use crate::facts::{Fact, IDS, capital, label, open};
 use crate::http_client::HttpError;
 use crate::problem::Problem;
 use crate::return_path::login_for;
@@ -22,13 +23,6 @@ pub(crate) struct Failure {
     more: Vec<Fact>,
     actions: Vec<Action>,
     retry_after: Option<HeaderValue>,
-}
-
-/// A detail for those who look into it.
-#[derive(Clone, Debug)]
-pub(crate) struct Fact {
-    pub(crate) name: String,
-    pub(crate) value: String,
 }
 
 /// Where to go from here.
@@ -306,34 +300,6 @@ impl Failure {
     }
 }
 
-/// What support asks for, the most useful first. Two of them are shown at once.
-const IDS: [&str; 4] = ["aadsts", "code", "request_id", "correlation_id"];
-
-/// The names of the facts that are shown at once.
-fn open(facts: &[(String, String)]) -> Vec<&'static str> {
-    let there = IDS
-        .into_iter()
-        .filter(|id| facts.iter().any(|(name, _)| name == id));
-    there.take(2).collect()
-}
-
-/// What people read in place of the name of a member.
-fn label(name: &str) -> String {
-    match name {
-        "aadsts" => "Error code".to_owned(),
-        "type" => "Kind of problem".to_owned(),
-        "error" => "OAuth error".to_owned(),
-        "actor" => "Who has to act".to_owned(),
-        name => {
-            let words = name.split('_').map(|word| match word {
-                "id" => "ID",
-                word => word,
-            });
-            capital(&words.collect::<Vec<_>>().join(" "))
-        }
-    }
-}
-
 /// A text as far as it matters for being said twice.
 fn bare(text: &str) -> String {
     text.trim().trim_end_matches('.').to_lowercase()
@@ -348,14 +314,6 @@ fn sentence(text: &str) -> String {
         "."
     };
     format!("{}{stop}", capital(text))
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    let first: String = chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect());
-    format!("{first}{}", chars.as_str())
 }
 
 #[cfg(test)]

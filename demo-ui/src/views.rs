@@ -7,7 +7,8 @@ use axum::response::{Html, IntoResponse as _, Response};
 use crate::account::Account;
 use crate::api::{Rest, Subscription};
 use crate::changes::Changes;
-use crate::failure::{Action, Fact};
+use crate::facts::Fact;
+use crate::failure::Action;
 use crate::happened::{Alone, Shown};
 use crate::notice::Note;
 
