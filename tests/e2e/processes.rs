@@ -123,6 +123,52 @@ async fn the_demo_prints_one_line_of_json_and_ends_when_asked() {
     assert_eq!(demo.terminate().await, Some(0));
 }
 
+#[tokio::test]
+async fn the_demo_says_what_to_open_and_the_command_it_prints_prints_a_token() {
+    let mut demo = Program::start("obo-demo", &["--free-ports"], &[]);
+    let said = RefCell::new(String::new());
+    let command = demo.stdout(|line| {
+        said.borrow_mut().push_str(line);
+        said.borrow_mut().push('\n');
+        line.trim()
+            .strip_prefix("TOKEN=$(cargo demo ")
+            .map(str::to_owned)
+    });
+    let command = command.await;
+    let said = said.into_inner();
+    assert!(said.contains("emulator: open it, too"), "{said}");
+
+    let words: Vec<&str> = command.trim_end_matches(')').split(' ').collect();
+    let run = async |words: &[&str]| {
+        let mut command = tokio::process::Command::new(binaries::path("obo-demo"));
+        command.args(words).output().await.unwrap()
+    };
+    let printed = run(&words).await;
+    let token = String::from_utf8(printed.stdout).unwrap();
+    assert!(
+        printed.status.success() && token.starts_with("eyJ"),
+        "{words:?}: {token}"
+    );
+    assert_eq!((token.lines().count(), token.split('.').count()), (1, 3));
+
+    let Some((url, without)) = words.split_last() else {
+        panic!("{command}");
+    };
+    let nobody = run(&["token", "--user", "nobody", "--url", url]).await;
+    let refused = String::from_utf8(nobody.stderr).unwrap();
+    assert!(
+        !nobody.status.success() && refused.contains("there are alice, bob"),
+        "{refused}"
+    );
+    assert_eq!(demo.terminate().await, Some(0));
+    let nowhere = run(&[without, &[url]].concat()).await;
+    let refused = String::from_utf8(nowhere.stderr).unwrap();
+    assert!(
+        !nowhere.status.success() && refused.contains("start it with `make demo`"),
+        "{refused}"
+    );
+}
+
 fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }

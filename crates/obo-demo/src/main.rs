@@ -1,9 +1,11 @@
 //! `cargo demo`: the whole system, for people.
 
+mod token;
+
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use obo_demo::{Demo, Options, Summary};
 use tracing_subscriber::EnvFilter;
 
@@ -11,8 +13,10 @@ use tracing_subscriber::EnvFilter;
 /// (emulated), demo-backend, obo-gateway and demo-ui. No tenant, no internet and no configuration
 /// are needed.
 #[derive(Debug, Parser)]
-#[command(name = "cargo demo", version)]
+#[command(name = "cargo demo", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Open the web app in the browser.
     #[arg(long)]
     open_browser: bool,
@@ -25,6 +29,14 @@ struct Arguments {
     /// What to log, on stderr: a level, or `target=level` and so on.
     #[arg(long, env = "RUST_LOG", default_value = "warn")]
     log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print an access token of a user, from the demo that runs.
+    ///
+    /// The user's consent is recorded with it, so that they are not asked when they sign in afterwards.
+    Token(token::Token),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -41,6 +53,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(Command::Token(token)) = &arguments.command {
+        return token.print().await;
+    }
     // Listened for before anything starts, so that no signal is missed and none kills half a demo.
     let mut ended = Box::pin(end_signal()?);
     let options = if arguments.free_ports {

@@ -103,7 +103,7 @@ impl fmt::Display for Summary {
             (
                 "Entra ID",
                 &self.entra,
-                "emulator: sign-in, tokens, signing keys",
+                "emulator: open it, too. What each token request went through, buttons for faults",
             ),
             ("ARM", &self.arm, "emulator: subscriptions"),
         ] {
@@ -117,7 +117,7 @@ impl fmt::Display for Summary {
         writeln!(f, "\n  Or with curl")?;
         writeln!(
             f,
-            "    TOKEN=$(cargo run -q -p entra-emulator -- token --user alice --url {})",
+            "    TOKEN=$(cargo demo token --user alice --url {})",
             self.entra
         )?;
         writeln!(

@@ -10,7 +10,7 @@
 //! AZURE_CLIENT_SECRET=emulator-api-secret \
 //! cargo run -p tower-obo --features axum --example axum
 //!
-//! TOKEN=$(cargo run -q -p entra-emulator -- token --user alice)
+//! TOKEN=$(cargo demo token --user alice)
 //! curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:3001/subscriptions
 //! ```
 //!
