@@ -123,7 +123,7 @@ async fn all_pages_of_a_sign_in_that_goes_well_can_be_used_by_everybody() {
     browser.click("#fail-token-429").await;
     // It stands on the page that comes, not on the one that was left.
     let pending = browser.find("#pending").await.text().await.unwrap();
-    assert!(pending.contains("1 of token"), "{pending}");
+    assert!(pending.contains("1 at token"), "{pending}");
     browser.close().await;
     demo.shutdown().await;
 }

@@ -218,6 +218,21 @@ fn the_page_of_errors_is_what_the_code_does() {
     assert!(written == page, "docs/errors.md is old: make errors-page");
 }
 
+/// The emulator has a page about each code. It stands alone, and says what we say.
+#[test]
+fn the_emulator_explains_every_code_with_the_same_words() {
+    for row in Aadsts::all() {
+        let there = entra_emulator::Aadsts::find(row.code);
+        let there = there.unwrap_or_else(|| panic!("the emulator does not know {}", row.code));
+        assert_eq!(
+            (there.meaning, there.who),
+            (row.meaning, row.who.as_str()),
+            "{}",
+            row.code
+        );
+    }
+}
+
 fn page() -> String {
     let mut page = "# AADSTS codes\n\n\
         What Entra ID says when it refuses an exchange, and what the caller then gets. The problem document \

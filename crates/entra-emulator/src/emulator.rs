@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::builder::EmulatorBuilder;
 use crate::decision::Decision;
-use crate::directory::{Consent, Directory, demo};
+use crate::directory::Directory;
 use crate::event::Event;
 use crate::keys::KeyError;
 use crate::state::State;
@@ -123,9 +123,10 @@ impl Emulator {
     }
 
     /// Records the consents that a sign-in to the demo web app asks for: web app → API and
-    /// API → ARM.
+    /// API → ARM. In a directory without them those of its only API: see [`TokenBuilder::api`].
     pub fn grant_consent(&self, user: &str) {
-        self.state.update(|directory| grant_demo(directory, user));
+        let token = self.token().user(user);
+        self.state.update(|directory| token.grant(directory));
     }
 
     /// Takes back everything the user consented to.
@@ -327,19 +328,5 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.state.taps.release_all();
-    }
-}
-
-/// What the consent page of the demo web app records.
-pub(crate) fn grant_demo(directory: &mut Directory, user: &str) {
-    let Some(user) = directory.user(user) else {
-        return;
-    };
-    let (tenant, oid) = (user.tenant.clone(), user.oid.clone());
-    for (client, resource, scope) in [
-        (demo::UI_CLIENT_ID, demo::API_CLIENT_ID, demo::API_SCOPE),
-        (demo::API_CLIENT_ID, demo::ARM_CLIENT_ID, demo::ARM_SCOPE),
-    ] {
-        directory.grant(Consent::new(&tenant, &oid, client, resource, [scope]));
     }
 }

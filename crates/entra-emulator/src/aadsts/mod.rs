@@ -3,8 +3,10 @@
 //! Codes and texts: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
 
 mod assertion;
+mod meaning;
 
 pub(crate) use self::assertion::*;
+pub use self::meaning::Aadsts;
 
 use serde_json::json;
 
@@ -278,10 +280,6 @@ pub(crate) fn consent_declined() -> AadError {
         65_004,
         "User declined to consent to access the app.",
     )
-}
-
-pub(crate) fn sign_in_cancelled() -> AadError {
-    AadError::new("access_denied", 50_126, "The user cancelled the sign-in.")
 }
 
 pub(crate) fn silent_sign_in_required() -> AadError {

@@ -4,6 +4,7 @@ mod client;
 mod control;
 mod health;
 mod init;
+mod offer;
 mod token;
 
 use std::fmt;
@@ -38,6 +39,9 @@ enum Command {
     /// Run the emulator (what happens without a command)
     Run(Box<Run>),
     /// Print an access token of a user, from a running emulator
+    ///
+    /// So that it can be exchanged, the emulator records what the user would have consented to at a sign-in, and
+    /// asks no more when they do sign in. `entra-emulator user NAME --withdraw-consent` takes that back.
     Token(Token),
     /// Ask the one that runs here how it is: ends with 0 or 1
     Health(Health),
@@ -87,7 +91,7 @@ struct Run {
     )]
     no_https: bool,
     /// Write the certificate of the authority behind https to this file (PEM), for clients to trust
-    #[arg(long, env = "ENTRA_EMULATOR_CA_FILE", value_name = "PATH")]
+    #[arg(long, env = "ENTRA_EMULATOR_WRITE_CA_FILE", value_name = "PATH")]
     ca_file: Option<PathBuf>,
     /// Base URL that Entra ID advertises and issues tokens under, if it isn't the address
     #[arg(long, env = "ENTRA_EMULATOR_PUBLIC_URL", value_parser = address)]
@@ -223,7 +227,7 @@ impl Run {
             let pem = emulator.ca_pem().unwrap_or_default();
             std::fs::write(path, pem).with_context(|| format!("--ca-file {}", path.display()))?;
         }
-        write!(std::io::stdout(), "{}", offer(&emulator)).context("standard output")?;
+        write!(std::io::stdout(), "{}", offer::text(&emulator)).context("standard output")?;
         stop_signal().await?;
         emulator.shutdown().await;
         Ok(())
@@ -258,58 +262,6 @@ fn address(text: &str) -> Result<String, String> {
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .map(|_| text.to_owned())
         .ok_or_else(|| "it is no address such as http://localhost:8000/".to_owned())
-}
-
-fn offer(emulator: &Emulator) -> String {
-    let directory = emulator.directory();
-    let users: String = directory
-        .users
-        .iter()
-        .map(|user| {
-            format!(
-                "  {:<24} {:<14} {}\n",
-                user.username, user.password, user.note
-            )
-        })
-        .collect();
-    let administrator = match directory.application(demo::ADMINISTRATOR_CLIENT_ID) {
-        Some(app) => format!(
-            "  Administrator            {}  secret {}\n",
-            app.client_id,
-            demo::ADMINISTRATOR_CLIENT_SECRET
-        ),
-        None => String::new(),
-    };
-    let https = match (emulator.https_url(), emulator.arm_https_url()) {
-        (Some(url), Some(arm)) => {
-            format!("  Entra ID, https          {url}\n  Resource Manager, https  {arm}\n")
-        }
-        _ => String::new(),
-    };
-    format!(
-        "\
-entra-emulator (not Microsoft: never type a real password into it)
-
-  Entra ID                 {url}
-  Azure Resource Manager   {arm}
-{https}  Discovery                {url}/{contoso}/v2.0/.well-known/openid-configuration
-
-  Tenant                   {contoso}  Contoso
-  API                      {api}  secret {api_secret}
-  Web app                  {ui}  secret {ui_secret}
-{administrator}
-Users (name, password)
-{users}
-A token for curl: entra-emulator token --user alice --url {url}
-",
-        url = emulator.url(),
-        arm = emulator.arm_url(),
-        contoso = demo::CONTOSO,
-        api = demo::API_CLIENT_ID,
-        api_secret = demo::API_CLIENT_SECRET,
-        ui = demo::UI_CLIENT_ID,
-        ui_secret = demo::UI_CLIENT_SECRET,
-    )
 }
 
 /// Resolves at Ctrl-C, and where there are signals at SIGTERM.

@@ -18,8 +18,17 @@ pub(super) struct Token {
     /// Issued in this tenant instead of the user's own
     #[arg(long)]
     tenant: Option<String>,
-    /// Of a user who has consented to nothing: an exchange is refused
-    #[arg(long)]
+    /// For this API, by client id or App ID URI, instead of the demo's or the only one
+    #[arg(long, value_name = "ID_OR_URI")]
+    api: Option<String>,
+    /// Issued to this application instead of the first that needs the API
+    #[arg(long, value_name = "ID", conflicts_with = "id_token")]
+    client: Option<String>,
+    /// With this scope instead of those that the client needs; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE", conflicts_with_all = ["app_only", "id_token"])]
+    scopes: Vec<String>,
+    /// Take back all that the user has consented to, so that an exchange is refused
+    #[arg(long, conflicts_with = "app_only")]
     no_consent: bool,
     /// Of an application for itself, not of a user
     #[arg(long)]
@@ -36,7 +45,7 @@ pub(super) struct Token {
     /// An ID token instead
     #[arg(long, conflicts_with = "app_only")]
     id_token: bool,
-    /// For Azure Resource Manager instead of the demo API
+    /// For Azure Resource Manager, as the API gets it On-Behalf-Of
     #[arg(long, conflicts_with_all = ["app_only", "id_token"])]
     arm: bool,
     #[command(flatten)]
@@ -54,6 +63,14 @@ impl Token {
             "id_token": self.id_token,
             "arm": self.arm,
         });
+        for (name, value) in [("api", self.api), ("client", self.client)] {
+            if let Some(value) = value {
+                order[name] = value.into();
+            }
+        }
+        if !self.scopes.is_empty() {
+            order["scopes"] = self.scopes.into();
+        }
         if let Some(tenant) = self.tenant {
             order["tenant"] = tenant.into();
         }

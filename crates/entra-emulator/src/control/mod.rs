@@ -21,7 +21,6 @@ use serde_json::{Map, Value, json};
 
 use crate::decision::Decision;
 use crate::directory::{Directory, Mfa, User};
-use crate::emulator::grant_demo;
 use crate::state::State;
 use crate::taps::Endpoint;
 use crate::token::builder::TokenBuilder;
@@ -114,6 +113,11 @@ struct TokenOrder {
     #[serde(default = "alice")]
     user: String,
     tenant: Option<String>,
+    /// The API that it is for, by client id or App ID URI.
+    api: Option<String>,
+    /// The application that it is issued to.
+    client: Option<String>,
+    scopes: Option<Vec<String>>,
     /// Records the consents a sign-in would; on unless told otherwise.
     #[serde(default = "yes")]
     consent: bool,
@@ -151,6 +155,15 @@ impl TokenOrder {
         if let Some(tenant) = self.tenant {
             builder = builder.tenant(tenant);
         }
+        if let Some(api) = self.api {
+            builder = builder.api(api);
+        }
+        if let Some(client) = self.client {
+            builder = builder.client(client);
+        }
+        if let Some(scopes) = self.scopes {
+            builder = builder.scopes(scopes);
+        }
         if self.arm {
             builder = builder.arm();
         }
@@ -186,19 +199,38 @@ impl TokenOrder {
 }
 
 async fn token(Shared(state): Shared<Arc<State>>, Json(order): Json<TokenOrder>) -> Response {
-    if state.directory().user(&order.user).is_none() {
-        return no_such_user(&state.directory(), &order.user);
+    if let Some(refusal) = unknown(&state.directory(), &order) {
+        return refusal;
     }
-    if !order.app_only {
+    let (user, consent, app_only) = (order.user.clone(), order.consent, order.app_only);
+    let builder = order.build(state.clone());
+    if !app_only {
         state.update(|directory| {
-            if order.consent {
-                grant_demo(directory, &order.user);
+            if consent {
+                builder.grant(directory);
             } else {
-                directory.revoke_consents(&order.user);
+                directory.revoke_consents(&user);
             }
         });
     }
-    Json(json!({"token": order.build(state).sign()})).into_response()
+    Json(json!({"token": builder.sign()})).into_response()
+}
+
+/// Says so where somebody who is named is not there: the token of a stranger would be of no use.
+fn unknown(directory: &Directory, order: &TokenOrder) -> Option<Response> {
+    if directory.user(&order.user).is_none() {
+        return Some(no_such_user(directory, &order.user));
+    }
+    let api = match directory.api(order.api.as_deref()) {
+        Ok(api) => api,
+        Err(error) => return Some(problem(StatusCode::NOT_FOUND, &error.to_string())),
+    };
+    let client = order.client.as_deref();
+    // A token for Resource Manager is the API's own, an ID token of no client.
+    let needed = client.is_some() || !(order.arm || order.id_token);
+    let found = needed.then(|| directory.client_of(api, client));
+    let error = found?.err()?;
+    Some(problem(StatusCode::NOT_FOUND, &error.to_string()))
 }
 
 async fn users(Shared(state): Shared<Arc<State>>) -> Json<Value> {
@@ -266,7 +298,8 @@ async fn consent(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) ->
     if state.directory().user(&name).is_none() {
         return no_such_user(&state.directory(), &name);
     }
-    state.update(|directory| grant_demo(directory, &name));
+    let token = TokenBuilder::new(state.clone()).user(name);
+    state.update(|directory| token.grant(directory));
     StatusCode::NO_CONTENT.into_response()
 }
 

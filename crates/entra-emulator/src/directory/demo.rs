@@ -159,7 +159,7 @@ fn users() -> Vec<User> {
     ]
 }
 
-fn ui() -> Application {
+pub(crate) fn ui() -> Application {
     Application {
         multi_tenant: true,
         secrets: vec![UI_CLIENT_SECRET.to_owned()],
@@ -170,7 +170,7 @@ fn ui() -> Application {
     }
 }
 
-fn api() -> Application {
+pub(crate) fn api() -> Application {
     Application {
         multi_tenant: true,
         app_id_uris: vec![API_APP_ID_URI.to_owned()],

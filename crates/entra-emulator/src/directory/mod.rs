@@ -1,12 +1,14 @@
 //! What the emulated Entra ID knows: tenants, users, applications and who consented to what.
 
 mod application;
+mod choice;
 mod credential;
 pub mod demo;
 mod registration;
 mod user;
 
 pub use self::application::{Application, Permission, Scope, TokenVersion};
+pub use self::choice::UnknownApplication;
 pub use self::credential::{
     Certificate, FederatedCredential, InvalidCertificate, TOKEN_EXCHANGE_AUDIENCE,
 };

@@ -132,6 +132,12 @@ impl Browser {
         self.finish(response)
     }
 
+    /// Ends a flow that the user does not want to go on with.
+    pub(crate) fn cancel(&self, name: &str, flow: &Flow) -> Response {
+        self.state.sessions.end_flow(&self.session, name);
+        self.finish(redirect::cancelled(&(&flow.request).into()))
+    }
+
     /// A page that says what is wrong, where no client can be told.
     pub(crate) fn error(&self, error: &AadError) -> Response {
         self.finish(error_page::show(StatusCode::BAD_REQUEST, error, &self.ids))

@@ -32,6 +32,7 @@ pub(crate) fn router(state: &Arc<State>) -> Router<Arc<State>> {
         .route("/", get(home::entra))
         .route("/control", post(actions::press))
         .route("/style.css", get(home::style))
+        .route("/ca.pem", get(home::ca))
         .route("/error", get(error_page::explain))
         .route("/{tenant}/oauth2/v2.0/authorize", get(authorize::authorize))
         .route("/{tenant}/oauth2/v2.0/logout", get(logout::logout))

@@ -55,6 +55,18 @@ pub(crate) fn failure(
     send(target.redirect_uri, target.response_mode, &parameters)
 }
 
+/// The user pressed Cancel. It has no code: MSAL tells it by the `error_subcode`.
+pub(crate) fn cancelled(target: &Target<'_>) -> Response {
+    let mut parameters = vec![
+        ("error", "access_denied".to_owned()),
+        ("error_subcode", "cancel".to_owned()),
+    ];
+    if let Some(state) = target.state {
+        parameters.push(("state", state.to_owned()));
+    }
+    send(target.redirect_uri, target.response_mode, &parameters)
+}
+
 /// Where an error goes: known before the rest of the request is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {

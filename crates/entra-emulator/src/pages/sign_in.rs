@@ -136,7 +136,7 @@ pub(crate) async fn submit(
         Err(error) => return browser.error(&error),
     };
     if form.get("cancel").is_some() {
-        return browser.refuse(&name, &flow, &aadsts::sign_in_cancelled());
+        return browser.cancel(&name, &flow);
     }
     let directory = state.directory();
     let username = form.get("username").unwrap_or_default().trim();
@@ -189,7 +189,7 @@ pub(crate) async fn submit_second_factor(
         Err(error) => return browser.error(&error),
     };
     if form.get("cancel").is_some() {
-        return browser.refuse(&name, &flow, &aadsts::sign_in_cancelled());
+        return browser.cancel(&name, &flow);
     }
     let directory = state.directory();
     let signed_in = state.sessions.user(&browser.session);

@@ -1,5 +1,6 @@
 //! Tokens made to order, good and bad, for tests.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::claims::{AppToken, Authentication, IdToken, Identity, UserToken};
 use super::{Claims, header};
-use crate::directory::{Directory, TokenVersion, User, demo};
+use crate::directory::{Application, Consent, Directory, TokenVersion, User, demo};
 use crate::encoding::base64url;
 use crate::keys::SigningKey;
 use crate::state::State;
@@ -47,8 +48,10 @@ pub struct TokenBuilder {
     user: String,
     tenant: Option<String>,
     kind: Kind,
+    api: Option<String>,
+    client: Option<String>,
     version: Option<TokenVersion>,
-    scopes: Vec<String>,
+    scopes: Option<Vec<String>>,
     mfa: bool,
     lifetime: Option<i64>,
     claims: Vec<(String, Option<Value>)>,
@@ -72,8 +75,10 @@ impl TokenBuilder {
             user: demo::ALICE_OID.to_owned(),
             tenant: None,
             kind: Kind::Api,
+            api: None,
+            client: None,
             version: None,
-            scopes: vec![demo::API_SCOPE.to_owned()],
+            scopes: None,
             mfa: false,
             lifetime: None,
             claims: Vec::new(),
@@ -96,6 +101,29 @@ impl TokenBuilder {
         self
     }
 
+    /// For this API, by client id or App ID URI, instead of the demo's: its audience, token version, key, roles and
+    /// the scopes that the client needs of it. An API that the directory doesn't know gets a token all the same.
+    ///
+    /// Unless this is called the token is of the only API in the directory, or of the demo's where there are several.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let emulator = entra_emulator::Emulator::builder().start().await?;
+    /// let token = emulator.token().api("api://orders").scopes(["read"]).sign();
+    /// # Ok(()) }
+    /// ```
+    pub fn api(mut self, identifier: impl Into<String>) -> Self {
+        self.api = Some(identifier.into());
+        self
+    }
+
+    /// Issued to this application, by client id or App ID URI, instead of the first that has to do with the API:
+    /// `azp` or `appid`. It need not exist.
+    pub fn client(mut self, identifier: impl Into<String>) -> Self {
+        self.client = Some(identifier.into());
+        self
+    }
+
     /// Of the https base: its issuer instead of the http base's. Nothing changes in an emulator
     /// without https.
     pub fn https(mut self) -> Self {
@@ -111,29 +139,28 @@ impl TokenBuilder {
         self
     }
 
-    /// An ID token addressed to the demo API's client id: everything right but that it is no access
+    /// An ID token addressed to the API's client id: everything right but that it is no access
     /// token, so it has no `scp`.
     pub fn id_token(mut self) -> Self {
         self.kind = Kind::Id;
         self
     }
 
-    /// The token an application has for itself: `roles`, `idtyp` and no `scp`.
+    /// The token an application has for itself: `roles`, `idtyp` if the API wants it, and no `scp`.
     pub fn app_only(mut self) -> Self {
         self.kind = Kind::AppOnly;
         self
     }
 
-    /// A token for Azure Resource Manager, as the demo API gets it On-Behalf-Of.
+    /// A token for Azure Resource Manager, as the API gets it On-Behalf-Of.
     pub fn arm(mut self) -> Self {
         self.kind = Kind::Arm;
-        self.scopes = vec![demo::ARM_SCOPE.to_owned()];
         self
     }
 
     /// With these scopes in `scp`.
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
-        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self.scopes = Some(scopes.into_iter().map(Into::into).collect());
         self
     }
 
@@ -195,55 +222,86 @@ impl TokenBuilder {
     /// The claims as they would be signed.
     #[must_use]
     pub fn claims(&self) -> Map<String, Value> {
-        let mut claims = self.good_claims();
-        apply(&mut claims, &self.claims);
-        claims
+        let directory = self.state.directory();
+        self.all_claims(&directory, &self.parties(&directory))
     }
 
     /// The token in compact form.
     #[must_use]
     pub fn sign(self) -> String {
+        let directory = self.state.directory();
+        let parties = self.parties(&directory);
         let key = self
             .key
             .as_deref()
             .and_then(|kid| self.state.keys.find(kid))
-            .unwrap_or_else(|| self.own_key());
+            .unwrap_or_else(|| self.own_key(&parties));
         let kid = self.key.as_deref().unwrap_or(&key.kid);
-        let mut header = match header(kid, self.version() == TokenVersion::V1) {
+        let v1 = self.version(&parties) == TokenVersion::V1;
+        let mut header = match header(kid, v1) {
             Value::Object(header) => header,
             _ => Map::new(),
         };
         apply(&mut header, &self.header);
+        let claims = self.all_claims(&directory, &parties);
         let message = format!(
             "{}.{}",
             base64url(Value::Object(header).to_string()),
-            base64url(Value::Object(self.claims()).to_string())
+            base64url(Value::Object(claims).to_string())
         );
         let signature = self.signature.make(&key, message.as_bytes());
         format!("{message}.{}", base64url(signature))
     }
 
     /// The key of the application that the token is for, where that has one.
-    fn own_key(&self) -> Arc<SigningKey> {
-        let directory = self.state.directory();
-        let resource = match self.kind {
-            Kind::Api | Kind::AppOnly | Kind::Id => demo::API_CLIENT_ID,
-            Kind::Arm => demo::ARM_CLIENT_ID,
-        };
-        let resource = directory.application(resource);
-        let own = resource.and_then(|app| self.state.signing_key(app).ok());
+    fn own_key(&self, parties: &Parties<'_>) -> Arc<SigningKey> {
+        let own = self.state.signing_key(&parties.resource).ok();
         own.unwrap_or_else(|| self.state.keys.current())
     }
 
-    fn version(&self) -> TokenVersion {
+    fn version(&self, parties: &Parties<'_>) -> TokenVersion {
         self.version.unwrap_or(match self.kind {
-            Kind::Arm => TokenVersion::V1,
-            Kind::Api | Kind::AppOnly | Kind::Id => TokenVersion::V2,
+            Kind::Id => TokenVersion::V2,
+            Kind::Api | Kind::AppOnly | Kind::Arm => parties.resource.token_version,
         })
     }
 
-    fn good_claims(&self) -> Claims {
-        let directory = self.state.directory();
+    fn parties<'a>(&self, directory: &'a Directory) -> Parties<'a> {
+        let api = match (&self.api, directory.api(self.api.as_deref())) {
+            (_, Ok(api)) => Cow::Borrowed(api),
+            (Some(stranger), Err(_)) => Cow::Owned(Application::new("", stranger, stranger)),
+            (None, Err(_)) => Cow::Owned(demo::api()),
+        };
+        let asked_as = self.api.clone().unwrap_or_else(|| {
+            let own = api.app_id_uris.first().unwrap_or(&api.client_id);
+            own.clone()
+        });
+        if self.kind == Kind::Arm {
+            let arm = directory.application(demo::ARM_CLIENT_ID);
+            return Parties {
+                client: match &self.client {
+                    Some(client) => named(directory, client),
+                    None => api,
+                },
+                resource: arm.map_or_else(|| Cow::Owned(demo::arm()), Cow::Borrowed),
+                identifier: demo::ARM_RESOURCE.to_owned(),
+            };
+        }
+        let client = match &self.client {
+            Some(client) => named(directory, client),
+            None => match directory.client_of(&api, None) {
+                Ok(client) => Cow::Borrowed(client),
+                Err(_) => Cow::Owned(demo::ui()),
+            },
+        };
+        Parties {
+            client,
+            resource: api,
+            identifier: asked_as,
+        }
+    }
+
+    fn all_claims(&self, directory: &Directory, parties: &Parties<'_>) -> Claims {
         let stranger;
         let user = match directory.user(&self.user) {
             Some(user) => user,
@@ -260,56 +318,145 @@ impl TokenBuilder {
             mfa: self.mfa,
         };
         let lifetime = self.lifetime.unwrap_or_else(|| self.state.token_lifetime());
-        self.claims_of(&directory, identity, lifetime)
+        let mut claims = self.good_claims(directory, parties, identity, lifetime);
+        apply(&mut claims, &self.claims);
+        claims
     }
 
-    fn claims_of(&self, directory: &Directory, identity: Identity<'_>, lifetime: i64) -> Claims {
-        let fallback = Directory::demo();
-        let app = |id| directory.application(id).or(fallback.application(id));
-        let (Some(ui), Some(api), Some(arm)) = (
-            app(demo::UI_CLIENT_ID),
-            app(demo::API_CLIENT_ID),
-            app(demo::ARM_CLIENT_ID),
-        ) else {
-            return Claims::new();
-        };
-        let user_token = |client, resource, identifier| UserToken {
-            identity,
+    fn good_claims(
+        &self,
+        directory: &Directory,
+        parties: &Parties<'_>,
+        identity: Identity<'_>,
+        lifetime: i64,
+    ) -> Claims {
+        let Parties {
             client,
-            authentication: Authentication::Secret,
             resource,
             identifier,
-            scopes: &self.scopes,
-            acrs: &[],
-            capabilities: &[],
-        };
-        let version = self.version();
+        } = parties;
+        let version = self.version(parties);
         match self.kind {
-            Kind::Api => {
-                user_token(ui, api, demo::API_APP_ID_URI).claims(&self.state, version, lifetime)
-            }
-            Kind::Arm => {
-                user_token(api, arm, demo::ARM_RESOURCE).claims(&self.state, version, lifetime)
-            }
-            Kind::AppOnly => AppToken {
-                tenant: identity.tenant,
-                client: ui,
-                authentication: Authentication::Secret,
-                resource: api,
-                identifier: demo::API_APP_ID_URI,
-                roles: &[demo::API_ROLE.to_owned()],
-                idtyp: true,
+            Kind::Api | Kind::Arm => UserToken {
+                identity,
+                client,
+                authentication: authentication(client),
+                resource,
+                identifier,
+                scopes: &self.scopes_of(parties),
+                acrs: &[],
+                capabilities: &[],
             }
             .claims(&self.state, version, lifetime),
+            Kind::AppOnly => {
+                let assigned = directory.app_roles(identity.tenant, client, resource);
+                AppToken {
+                    tenant: identity.tenant,
+                    client,
+                    authentication: authentication(client),
+                    resource,
+                    identifier,
+                    // One that may do nothing would be of no use to a test.
+                    roles: if assigned.is_empty() {
+                        &resource.app_roles
+                    } else {
+                        &assigned
+                    },
+                    idtyp: resource.idtyp,
+                }
+                .claims(&self.state, version, lifetime)
+            }
             Kind::Id => IdToken {
                 identity,
-                audience: &api.client_id,
+                audience: &resource.client_id,
                 nonce: None,
                 profile: true,
                 email: false,
             }
             .claims(&self.state, lifetime),
         }
+    }
+
+    /// Those that were ordered, or as `.default` would have it: what the client needs, or all that there are.
+    fn scopes_of(&self, parties: &Parties<'_>) -> Vec<String> {
+        if let Some(scopes) = &self.scopes {
+            return scopes.clone();
+        }
+        let Parties {
+            client, resource, ..
+        } = parties;
+        let needed: Vec<String> = (client.required.iter())
+            .filter(|permission| {
+                permission
+                    .resource
+                    .eq_ignore_ascii_case(&resource.client_id)
+            })
+            .flat_map(|permission| &permission.scopes)
+            .filter(|scope| resource.scope(scope).is_some())
+            .cloned()
+            .collect();
+        if needed.is_empty() {
+            let all = resource.scopes.iter();
+            return all.map(|scope| scope.value.clone()).collect();
+        }
+        needed
+    }
+
+    /// Records what the user would have consented to at a sign-in to the client for this token: the client's
+    /// permissions on the API, and those that the API needs itself.
+    pub(crate) fn grant(&self, directory: &mut Directory) {
+        let chain = {
+            let Some(user) = directory.user(&self.user) else {
+                return;
+            };
+            let mut api_token = self.clone();
+            if self.kind == Kind::Arm {
+                (api_token.kind, api_token.scopes) = (Kind::Api, None);
+            }
+            let parties = api_token.parties(directory);
+            let (client, api) = (&parties.client.client_id, &parties.resource);
+            let consent = |client: &str, resource: &str, scopes: &[String]| {
+                Consent::new(&user.tenant, &user.oid, client, resource, scopes)
+            };
+            let mut chain = vec![consent(
+                client,
+                &api.client_id,
+                &api_token.scopes_of(&parties),
+            )];
+            chain.extend(api.required.iter().map(|permission| {
+                consent(&api.client_id, &permission.resource, &permission.scopes)
+            }));
+            chain
+        };
+        for consent in chain {
+            directory.grant(consent);
+        }
+    }
+}
+
+/// Between whom a token is, and what it is called for.
+struct Parties<'a> {
+    client: Cow<'a, Application>,
+    resource: Cow<'a, Application>,
+    /// The resource as it was asked for.
+    identifier: String,
+}
+
+fn named<'a>(directory: &'a Directory, identifier: &str) -> Cow<'a, Application> {
+    match directory.resource(identifier) {
+        Some(app) => Cow::Borrowed(app),
+        None => Cow::Owned(Application::new("", identifier, identifier)),
+    }
+}
+
+/// How an application would prove itself.
+fn authentication(client: &Application) -> Authentication {
+    if !client.secrets.is_empty() {
+        Authentication::Secret
+    } else if client.is_public() {
+        Authentication::None
+    } else {
+        Authentication::Assertion
     }
 }
 

@@ -21,9 +21,14 @@ impl Running {
     }
 
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(BINARY)
             .args(["--listen", "127.0.0.1:0", "--arm-listen", "127.0.0.1:0"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -146,6 +151,49 @@ fn over_https_a_client_trusts_the_file_it_was_given() {
     let issuer = claims["iss"].as_str().unwrap();
     assert!(issuer.starts_with(&url), "{issuer}");
     assert!(!distrusting.status.success());
+}
+
+#[test]
+fn the_variable_that_names_what_a_client_trusts_is_never_written_to() {
+    let folder = std::env::temp_dir().join(format!("entra-emulator-ca-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (trusted, written) = (file("trusted.pem"), file("written.pem"));
+    std::fs::write(&trusted, "of another emulator").unwrap();
+    let running = Running::start_in(
+        &[],
+        &[
+            ("ENTRA_EMULATOR_CA_FILE", &trusted),
+            ("ENTRA_EMULATOR_WRITE_CA_FILE", &written),
+        ],
+    );
+    assert!(running.offered.contains("https"));
+    let contents = [&trusted, &written].map(|path| std::fs::read_to_string(path).unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(contents[0], "of another emulator");
+    assert!(
+        contents[1].starts_with("-----BEGIN CERTIFICATE-----"),
+        "{}",
+        contents[1]
+    );
+}
+
+#[test]
+fn it_says_that_a_token_changes_who_has_consented() {
+    let help = Command::new(BINARY)
+        .args(["token", "--help"])
+        .output()
+        .unwrap();
+    let help = text(&help.stdout);
+    let (about, flags) = help.split_once("Usage:").unwrap();
+    assert!(
+        about.contains("records what the user would have consented to"),
+        "{help}"
+    );
+    assert!(
+        flags.contains("Take back all that the user has consented to"),
+        "{help}"
+    );
 }
 
 #[test]

@@ -63,6 +63,25 @@ impl Shown {
         assert!(self.html.contains("This is not Microsoft"));
     }
 
+    /// Panics unless the client is told that the user pressed Cancel: no code belongs to that, nor a text.
+    #[track_caller]
+    pub(crate) fn assert_cancelled(&self) {
+        let location = self.location();
+        let told: Vec<_> = location.query_pairs().collect();
+        let told: Vec<_> = told
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("error", "access_denied"),
+                ("error_subcode", "cancel"),
+                ("state", "st&te")
+            ]
+        );
+    }
+
     /// Panics unless the client is told exactly this.
     #[track_caller]
     pub(crate) fn assert_refused(&self, error: &str, code: u32) {

@@ -42,11 +42,26 @@ async fn it_lists_endpoints_users_applications_and_token_requests_opened_up() {
         "<strong>AADSTS50076</strong>",
         "With a claims challenge",
         &emulator.current_kid(),
-        "Nothing is to go wrong",
+        "No faults queued.",
+        "Clear all faults",
+        "Signing key: <code>",
+        "Require second factor",
+        "Don&#39;t require second factor",
+        "<li>Subscriptions web app → Subscriptions API: access_as_user</li>",
+        "<li>Subscriptions API → Azure Resource Manager: user_impersonation</li>",
+        "for everybody here: Subscriptions API → Microsoft Graph: User.Read.",
+        &format!(
+            "entra-emulator token --user alice --url {}<",
+            emulator.url()
+        ),
         "Emulator</strong> This is not Microsoft",
     ] {
         assert!(page.contains(text), "{text}: {page}");
     }
+    assert!(
+        !page.contains("https</dt>") && !page.contains("ca.pem"),
+        "{page}"
+    );
     // The newest is first.
     assert!(page.find("AADSTS50076").unwrap() < page.find("A token was issued").unwrap());
 }
@@ -105,14 +120,16 @@ async fn its_buttons_change_users_keys_and_what_goes_wrong() {
         );
     }
     let page = home(&emulator).await;
-    assert!(page.contains("3 of <code>token</code>") && page.contains("2 of <code>arm</code>"));
+    assert!(page.contains(
+        "Queued: 1 at <code>keys</code>, 3 at <code>token</code>, 2 at <code>arm</code>."
+    ));
     let throttled = exchange(&emulator, &emulator.user_token("alice"), &[]).await;
     assert_eq!(
         (throttled.status, throttled.header("retry-after")),
         (429, "5")
     );
     press(vec![("action", "clear-faults")]).await;
-    assert!(home(&emulator).await.contains("Nothing is to go wrong"));
+    assert!(home(&emulator).await.contains("No faults queued."));
 
     for nonsense in [
         vec![("action", "x"), ("user", "alice")],
@@ -158,4 +175,54 @@ async fn no_other_page_can_press_them() {
     }
     assert!(!emulator.directory().user("alice").unwrap().disabled);
     assert_eq!(press(&emulator, &fields).await, 303);
+}
+
+#[tokio::test]
+async fn it_lists_https_and_hands_out_the_certificate_to_trust() {
+    let emulator = Emulator::builder().https().start().await.unwrap();
+    let page = home(&emulator).await;
+    for there in [
+        emulator.https_url().unwrap(),
+        emulator.arm_https_url().unwrap(),
+        r#"<a href="/ca.pem">"#,
+    ] {
+        assert!(page.contains(there), "{there}: {page}");
+    }
+    let get = async |emulator: &Emulator| {
+        let url = format!("{}/ca.pem", emulator.url());
+        client().get(url).send().await.unwrap()
+    };
+    let pem = get(&emulator).await.text().await.unwrap();
+    assert_eq!(Some(&*pem), emulator.ca_pem());
+    let url = format!("{}/", emulator.https_url().unwrap());
+    let trusted = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([trusted]);
+    let over_https = client.build().unwrap().get(url).send().await.unwrap();
+    assert!(over_https.text().await.unwrap().contains("/ca.pem"));
+    let none = get(&start().await).await;
+    assert_eq!(none.status(), 404);
+    assert!(none.text().await.unwrap().contains("without https"));
+}
+
+/// On a phone the passwords stand below the names; there is nothing else to sign in with by typing.
+#[tokio::test]
+async fn no_width_hides_the_passwords() {
+    let emulator = start().await;
+    let url = format!("{}/style.css", emulator.url());
+    let style = client()
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let rules: Vec<&str> = style.split(".password").skip(1).collect();
+    assert!(rules.len() > 1);
+    for rule in rules {
+        let (rule, _) = rule.split_once('}').unwrap();
+        assert!(!rule.contains("display"), "{rule}");
+    }
 }
