@@ -60,7 +60,7 @@ bench-ir: ## instructions per cached request under callgrind, against the record
 bench-micro: ## what the library costs by what becomes of a request, with criterion (2 minutes)
 	cargo bench -p tower-obo --bench micro
 
-capacity: ## how many exchanges a fleet costs, simulated: 10 million users (USERS), 1,000 replicas; minutes
+capacity: ## docs/capacity.md, made anew: how many exchanges a fleet costs, simulated with 10 million users at 1,000 replicas; 2 minutes
 	cargo run --release -p obo-capacity
 
 deploy-checks: ## overlays, chart, alerts, dashboard, Dockerfile and units in deploy/, judged by the tools that they are for

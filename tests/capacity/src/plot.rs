@@ -75,7 +75,20 @@ fn averages(counts: &[u32]) -> Vec<(f64, f64)> {
     .collect()
 }
 
-/// Grouped by threes, with narrow spaces.
+pub(crate) fn grouped(number: usize) -> String {
+    thousands(number as f64)
+}
+
+/// With a sign, unless it is nothing.
+pub(crate) fn signed(number: f64) -> String {
+    match number.round() {
+        0.0 => "0".to_owned(),
+        more if more > 0.0 => format!("+{}", thousands(more)),
+        less => format!("-{}", thousands(-less)),
+    }
+}
+
+/// Grouped by threes.
 pub(crate) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let first = digits.len() % 3;
