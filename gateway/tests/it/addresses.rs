@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use obo_gateway::Target;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::{
     rig::Rig,
@@ -17,10 +17,12 @@ fn target(address: SocketAddr) -> Target {
     }
 }
 
-/// An address where nobody listens.
-async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// An address where nobody listens, nor anybody else may, for as long as the socket is there.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 async fn rig(addresses: &[SocketAddr]) -> Rig {
@@ -57,7 +59,8 @@ async fn requests_take_turns_between_addresses_and_each_gets_the_upstreams_host(
 #[tokio::test]
 async fn an_address_that_cannot_be_reached_costs_no_request_not_even_one_with_a_body() {
     let there = Upstream::start(|_| Reply::Close("HTTP/1.1 200 OK\r\n\r\n".to_owned())).await;
-    let rig = rig(&[nobody().await, there.address, nobody().await]).await;
+    let [(_first, first), (_last, last)] = [nobody(), nobody()];
+    let rig = rig(&[first, there.address, last]).await;
     for _ in 0..6 {
         let mut client = rig.client().await;
         client
@@ -71,12 +74,12 @@ async fn an_address_that_cannot_be_reached_costs_no_request_not_even_one_with_a_
 
 #[tokio::test]
 async fn where_no_address_can_be_reached_all_are_asked_and_one_that_comes_back_serves_at_once() {
-    let late = nobody().await;
-    let rig = rig(&[nobody().await, late]).await;
+    let [(_never, never), (socket, late)] = [nobody(), nobody()];
+    let rig = rig(&[never, late]).await;
     for _ in 0..3 {
         assert_eq!(rig.client().await.get("/x").await.status, 502);
     }
-    let listener = TcpListener::bind(late).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     let serving = tokio::spawn(async move {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -125,7 +125,7 @@ async fn hd_15_too_many_calls_and_a_bad_upstream_are_unavailable_and_a_silent_on
         |_| Reply::Hang(String::new()),
         |config| {
             config.limits.requests = 1;
-            config.limits.response_timeout = Duration::from_millis(300);
+            config.limits.response_timeout = Duration::from_secs(2);
         },
     )
     .await;

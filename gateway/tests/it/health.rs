@@ -4,7 +4,7 @@ use std::process::Output;
 
 use obo_gateway::Running;
 
-use crate::{binary::gateway, rig::Rig, upstream::ok};
+use crate::{addresses::nobody, binary::gateway, rig::Rig, upstream::ok};
 
 async fn health(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = gateway();
@@ -50,10 +50,8 @@ async fn a_gateway_that_is_ready_is_healthy_and_one_without_keys_is_only_alive()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_answers_the_exit_code_is_1_and_without_an_address_64() {
-    // Bound and closed again: nobody listens there.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap().to_string();
-    drop(closed);
+    let (_closed, address) = nobody();
+    let address = address.to_string();
     let (code, said) = health(&["--admin-listen", &address]).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("does not answer"), "{said}");

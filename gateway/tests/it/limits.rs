@@ -216,7 +216,7 @@ async fn li_06_an_answer_that_stands_still_is_aborted_and_one_that_goes_on_is_no
                 Reply::Pause(head.to_owned(), " whole".to_owned())
             }
         },
-        |config| config.limits.idle_timeout = SHORT * 3,
+        |config| config.limits.idle_timeout = SHORT * 10,
     )
     .await;
     let mut stalls = rig.client().await;

@@ -1,13 +1,13 @@
 //! Connections to the upstream that are used again, and those that must not be.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     time,
 };
 
@@ -26,8 +26,8 @@ fn small_listener() -> TcpListener {
     socket.listen(16).unwrap()
 }
 
-/// Answers an upload without reading it, and a request without a body at once.
-async fn answers_early(mut stream: TcpStream) {
+/// Answers an upload without reading it, once the client has sent it, and a request without a body at once.
+async fn answers_early(mut stream: TcpStream, sent: Arc<Notify>) {
     let mut head = Vec::new();
     loop {
         while find(&head, b"\r\n\r\n").is_none() {
@@ -37,7 +37,8 @@ async fn answers_early(mut stream: TcpStream) {
         }
         let upload = head.starts_with(b"POST");
         if upload {
-            // Meanwhile the gateway takes all that the client has.
+            sent.notified().await;
+            // Meanwhile the gateway takes what is on its way.
             time::sleep(Duration::from_millis(300)).await;
         }
         head.clear();
@@ -81,9 +82,11 @@ async fn an_upload_that_the_upstream_does_not_read_holds_up_nobody_else() {
     let address = listener.local_addr().unwrap();
     let unread = small_listener();
     let size = capacity(unread.local_addr().unwrap()).await + 200 * 1024;
+    let sent = Arc::new(Notify::new());
+    let told = Arc::clone(&sent);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answers_early(stream));
+            tokio::spawn(answers_early(stream, Arc::clone(&told)));
         }
     });
     let rig = rig_before(address).await;
@@ -92,6 +95,7 @@ async fn an_upload_that_the_upstream_does_not_read_holds_up_nobody_else() {
     let head = format!("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: {size}\r\n\r\n");
     uploader.send(head).await;
     uploader.send(vec![b'x'; size]).await;
+    sent.notify_one();
     assert_eq!(uploader.answer().await.unwrap().status, 200);
     let mut next = rig.client().await;
     assert_eq!(next.get("/y").await.status, 200);

@@ -16,7 +16,7 @@ const ROUTES: &str = "[[route]]\npath = '/small'\naccess = 'public'\nlimits = { 
      limits = { requests = 1 }\n\
      [[route]]\npath = '/hasty'\naccess = 'public'\nlimits = { response_timeout = '100ms' }\n\
      [[route]]\npath = '/lively'\naccess = 'public'\nlimits = { idle_timeout = '100ms' }\n\
-     [[route]]\npath = '/brief'\naccess = 'public'\nlimits = { total_timeout = '100ms' }\n\
+     [[route]]\npath = '/brief'\naccess = 'public'\nlimits = { total_timeout = '1s' }\n\
      [[route]]\npath = '/*'\naccess = 'public'";
 
 async fn rig(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Rig {

@@ -96,14 +96,23 @@ async fn a_token_is_exchanged_once_for_two_gateways() {
     let mut config = Rig::config(&upstream, emulator.url(), PROTECTED);
     config.shared_store = Some(redis.store(KEY));
     let second = obo_gateway::start(config).await.unwrap();
-    let token = rig.token("alice");
-    let request = format!("GET / HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n");
-    for address in [rig.gateway.local_addr(), second.local_addr()] {
-        let mut client = Client::connect(address).await;
-        client.send(&request).await;
-        assert_eq!(client.answer().await.unwrap().status, 200);
+    // A gateway waits a tenth of a second for the store and no longer. Where a machine is so busy that this is too
+    // short, both exchange, and the next token is to be shared.
+    for _ in 0..10 {
+        let before = emulator.count(Endpoint::Token);
+        let token = rig.token("alice");
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {token}\r\n\r\n");
+        for address in [rig.gateway.local_addr(), second.local_addr()] {
+            let mut client = Client::connect(address).await;
+            client.send(&request).await;
+            assert_eq!(client.answer().await.unwrap().status, 200);
+        }
+        if emulator.count(Endpoint::Token) == before + 1 {
+            return;
+        }
     }
-    assert_eq!(emulator.count(Endpoint::Token), 1);
+    panic!("both exchanged, each time");
 }
 
 #[tokio::test]
