@@ -1,6 +1,7 @@
 //! EX-07 … EX-10: the connection to Entra ID, and answers that nobody should give.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,6 +13,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use entra_emulator::{Emulator, Endpoint, demo};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tower_obo::{Event, Observer};
 
 use crate::{
@@ -62,6 +64,14 @@ async fn ex_07_silence_of_the_token_endpoint_is_a_time_out() {
     world.accepted("not remembered", &token).await;
 }
 
+/// An address where nobody listens, nor anybody else may, for as long as the socket is there.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
 #[tokio::test]
 async fn ex_07_a_token_endpoint_out_of_reach_is_unavailable() {
     let script = Script::start().await;
@@ -75,10 +85,8 @@ async fn ex_07_a_token_endpoint_out_of_reach_is_unavailable() {
     );
     drop(script);
 
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
-    let world = world_at(&nobody).await;
+    let (_closed, nobody) = nobody();
+    let world = world_at(&format!("http://{nobody}")).await;
     failed(&world, "refused", 503, "identity-provider-unavailable").await;
 }
 

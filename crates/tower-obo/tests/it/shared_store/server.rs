@@ -2,9 +2,10 @@
 
 use std::{
     env, fs,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -200,8 +201,18 @@ fn spawn(directory: &std::path::Path, arguments: &[String]) -> Child {
         .unwrap()
 }
 
-/// A port that is free now.
+/// A port that is free now, and that the system gives to nobody who does not ask for it: until the server has it,
+/// other tests listen on many, and connect from as many.
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other processes that do the same begin elsewhere.
+    let first = u16::try_from(std::process::id() % 12_000).unwrap();
+    loop {
+        let next = first + NEXT.fetch_add(1, Ordering::Relaxed) % 12_000;
+        let port = 20_000 + next % 12_000;
+        // The server listens on every address.
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
 }

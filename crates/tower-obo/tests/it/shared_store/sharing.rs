@@ -71,8 +71,10 @@ async fn ca_09_a_process_waits_a_tenth_of_a_second_for_another_and_no_longer() {
     let token = world.entra.user_token("alice");
     let slow = Process::start(&world, patient(&redis));
     let other = Process::start(&world, RedisStore::new(redis.url(), KEY));
-    // Its connection is there and its keys are loaded.
-    other.get(&world.entra.user_token("bob")).await;
+    // Its connection is there and its keys are loaded, however long that took.
+    while other.lookups.last() != Some(Lookup::Miss) {
+        other.get(&world.entra.user_token("bob")).await;
+    }
     let before = world.exchanges_asked();
     let hold = world.entra.hold(Endpoint::Token);
     let release = async {

@@ -198,5 +198,5 @@ async fn a_cluster_is_shared() {
     }
     let url = format!("redis-cluster://127.0.0.1:{port},localhost:{port}");
     is_shared(&RedisStore::new(url, KEY)).await;
-    assert_eq!(redis.names().len(), 1);
+    redis.one_token().await;
 }
