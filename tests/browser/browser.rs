@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// How long a page may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A browser of one person.
 pub(crate) struct Browser {

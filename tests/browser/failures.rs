@@ -2,7 +2,7 @@
 
 use entra_emulator::{Endpoint, Fault, demo as entra};
 use obo_demo::{Demo, Options};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     browser::Browser,
@@ -164,9 +164,10 @@ async fn started(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_away_is_named() {
     let demo = Demo::start(Options::free_ports()).await.unwrap();
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Nobody else may listen there as long as it is there.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = format!("http://{}/subscriptions", gone.local_addr().unwrap());
-    drop(gone);
     let ui = another(&demo, |config| config.api_url = address.parse().unwrap()).await;
     let browser = Browser::open().await;
     sign_in(&browser, ui.url(), &person(&demo, "alice")).await;

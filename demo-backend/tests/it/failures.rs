@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::IntoResponse as _;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use url::Url;
 
 use crate::support::{Arm, LOOPBACK, config, get, start, url_of};
@@ -19,10 +19,11 @@ async fn problem(answer: reqwest::Response, status: u16) -> Value {
 
 #[tokio::test]
 async fn a_resource_manager_that_refuses_the_connection_is_502() {
-    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
-    let url = url_of(&listener);
-    drop(listener);
-    let backend = start(&url).await;
+    // Nobody else may listen there as long as it is there.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind(LOOPBACK).unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
+    let backend = start(&url.parse().unwrap()).await;
     let answer = get(&format!("{}/subscriptions", backend.url())).await;
     let problem = problem(answer, 502).await;
     assert!(problem["detail"].as_str().unwrap().contains("reached"));

@@ -8,7 +8,7 @@ use axum::response::IntoResponse as _;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::support::{LOOPBACK, World, url_of};
+use crate::support::{LOOPBACK, World, nobody, url_of};
 
 #[tokio::test]
 async fn a_problem_of_the_gateway_is_shown_in_its_words() {
@@ -147,9 +147,7 @@ async fn an_api_that_makes_no_sense_is_a_page_too() {
 
 #[tokio::test]
 async fn an_api_that_is_not_there_or_silent_is_named() {
-    let gone = TcpListener::bind(LOOPBACK).await.unwrap();
-    let url = url_of(&gone);
-    drop(gone);
+    let (_closed, url) = nobody();
     let world = World::with(|config| config.api_url = url.clone()).await;
     let page = world.sign_in(&world.browser(), "alice").await;
     assert_eq!(page.status, 502);

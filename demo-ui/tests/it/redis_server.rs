@@ -1,7 +1,9 @@
 //! A Redis of a test's own, and two machines that share it.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use redis::Connection;
@@ -132,4 +134,20 @@ pub(crate) async fn two(redis: &Redis) -> (World, demo_ui::Running, Browser, Bro
 pub(crate) fn goes_on(from: &Browser, to: &Browser) {
     let (name, value) = from.cookie();
     to.set_cookie(&name, &value);
+}
+
+/// A port that is free now, and that the system gives to nobody who does not ask for it: until the server has it,
+/// other tests listen on many, and connect from as many.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other processes that do the same begin elsewhere.
+    let first = u16::try_from(std::process::id() % 12_000).unwrap();
+    loop {
+        let next = first + NEXT.fetch_add(1, Ordering::Relaxed) % 12_000;
+        let port = 20_000 + next % 12_000;
+        // The server listens on every address.
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
 }

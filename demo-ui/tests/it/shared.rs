@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 
 use crate::entra::TENANT;
-use crate::redis_server::{Redis, goes_on, spawn, two};
+use crate::redis_server::{Redis, free_port, goes_on, spawn, two};
 use crate::support::{World, config, list};
 
 #[tokio::test]
@@ -232,10 +232,7 @@ async fn ui_06_where_redis_can_not_be_read_nobody_is_said_to_be_signed_out() {
 
 #[tokio::test]
 async fn redis_with_tls_is_believed_by_its_certificate() {
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
+    let port = free_port();
     let mut root = String::new();
     let redis = Redis::with(|folder| {
         let names = ["localhost".to_owned()];

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::browser::Browser;
 use crate::entra::{CLIENT, Entra};
-use crate::support::{Api, LOOPBACK, World, config, url_of};
+use crate::support::{Api, LOOPBACK, World, config, nobody};
 
 #[tokio::test]
 async fn a_user_signs_in_and_sees_what_the_api_says_to_their_token() {
@@ -347,10 +347,7 @@ async fn a_browser_that_came_by_another_name_is_sent_to_the_public_one() {
 
 #[tokio::test]
 async fn the_app_starts_without_entra_and_recovers() {
-    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let url = url_of(&listener);
-    drop(listener);
+    let (closed, url) = nobody();
     let api = Api::start().await;
     let ui = demo_ui::start(config(&url, &api.url)).await.unwrap();
     let browser = Browser::new(ui.url());
@@ -360,7 +357,7 @@ async fn the_app_starts_without_entra_and_recovers() {
     assert!(page.shows("The emulated Entra ID can&#39;t be reached"));
     assert!(page.shows("Try again"));
 
-    let entra = Entra::start_on(TcpListener::bind(address).await.unwrap());
+    let entra = Entra::start_on(closed.listen(16).unwrap());
     let login = browser.get("/account/login").await;
     assert_eq!(entra.request(login.location())["client_id"], CLIENT);
     ui.shutdown().await;

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 use demo_ui::{Config, Running};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use url::Url;
 
 use crate::browser::{Browser, Page};
@@ -88,6 +88,14 @@ pub(crate) fn list(names: &[&str]) -> Response {
         })
         .collect();
     axum::Json(json!({ "value": value })).into_response()
+}
+
+/// Where nobody listens, nor anybody else may, for as long as the socket is there.
+pub(crate) fn nobody() -> (TcpSocket, Url) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(LOOPBACK).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url.parse().unwrap())
 }
 
 pub(crate) fn url_of(listener: &TcpListener) -> Url {
