@@ -1,6 +1,7 @@
 """One of the examples of deploy/examples behind the gateway, with the emulator in Azure's place."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -15,13 +16,17 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "deploy/examples"
 TENANT = "c0a70500-0000-4000-8000-000000000001"
 API = "a9100000-0000-4000-8000-00000000000a"
 PATIENCE = 60
+PORTS = itertools.count(20_000 + os.getpid() % 11_000)
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """One that the system gives to nobody who does not ask for it: others listen on many until a program has it."""
+    while True:
+        port = next(PORTS)
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 def get(url, **headers):

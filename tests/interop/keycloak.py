@@ -5,7 +5,9 @@ keycloak.py BINARIES KEYCLOAK: the folder with obo-gateway, and the unpacked Key
 """
 
 import base64
+import contextlib
 import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -26,6 +28,7 @@ BRIEF = 8  # seconds that a token of the client brief-ui lives
 SKEW = 1  # seconds of leeway that the gateway has
 START = 240  # seconds that Keycloak may take to start
 PASSWORD = secrets.token_urlsafe()
+PORTS = itertools.count(20_000 + os.getpid() % 11_000)
 SECRET = secrets.token_urlsafe() + "/+:"
 NEXT = secrets.token_urlsafe()
 
@@ -52,9 +55,12 @@ def call(method, url, body=None, token=None):
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """One that the system gives to nobody who does not ask for it: others listen on many until a program has it."""
+    while True:
+        port = next(PORTS)
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 def until(what, seconds, process):
