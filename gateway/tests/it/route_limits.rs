@@ -16,7 +16,7 @@ const ROUTES: &str = "[[route]]\npath = '/small'\naccess = 'public'\nlimits = { 
      limits = { requests = 1 }\n\
      [[route]]\npath = '/hasty'\naccess = 'public'\nlimits = { response_timeout = '100ms' }\n\
      [[route]]\npath = '/lively'\naccess = 'public'\nlimits = { idle_timeout = '100ms' }\n\
-     [[route]]\npath = '/brief'\naccess = 'public'\nlimits = { total_timeout = '1s' }\n\
+     [[route]]\npath = '/brief'\naccess = 'public'\nlimits = { total_timeout = '250ms' }\n\
      [[route]]\npath = '/*'\naccess = 'public'";
 
 async fn rig(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Rig {
@@ -185,7 +185,11 @@ async fn a_route_may_limit_the_time_of_all_of_a_request() {
     }
     // It is of the request, not of the connection.
     assert_eq!(client.get("/other").await.status, 200);
-    assert_eq!(client.get("/brief").await.status, 200);
+    in_time(async {
+        // A machine may be too busy for one of them.
+        while client.get("/brief").await.status != 200 {}
+    })
+    .await;
     client
         .send("GET /brief?half HTTP/1.1\r\nHost: gw\r\n\r\n")
         .await;
