@@ -4,7 +4,7 @@ import subprocess
 
 from browser import Browser
 from rig import (
-    ADMIN, BACKEND, BINARIES, CA, FOLDER, GATEWAY, UI, UI_URL, answers, settings, start, stop, until,
+    ADMIN, BACKEND, BINARIES, CA, FOLDER, GATEWAY, ROOT, UI, UI_URL, answers, settings, start, stop, until,
 )  # fmt: skip
 
 GATEWAYS = []
@@ -26,7 +26,7 @@ def the_gateway_starts():
     stop(*GATEWAYS)
     GATEWAYS[:] = [
         start(
-            "obo-gateway", f"--listen=127.0.0.1:{GATEWAY}", f"--upstream=http://127.0.0.1:{BACKEND}",
+            "obo-gateway", f"--config={ROOT}/deploy/demo.toml", f"--listen=127.0.0.1:{GATEWAY}", f"--upstream=http://127.0.0.1:{BACKEND}",
             f"--admin-listen=127.0.0.1:{ADMIN}", **settings(), OBO_ENTRA_CA_FILE=str(CA),
         )
     ]  # fmt: skip
