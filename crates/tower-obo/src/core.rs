@@ -51,7 +51,7 @@ use crate::{
     policy::{BoundDownstream, Target},
     provider::ProviderKind,
     tokens::DownstreamTokens,
-    usage::CachesUsage,
+    usage::{CachesUsage, SharedStoreUsage},
     validate::TokenDefect,
 };
 
@@ -340,6 +340,22 @@ impl Core {
             admissions: self.0.admissions.usage(),
             tokens: self.0.tokens.usage(),
         }
+    }
+
+    /// How the store is that processes share; `None` where there is none.
+    ///
+    /// ```
+    /// # use tower_obo::{Core, Credential, Entra};
+    /// # let id = "11111111-2222-3333-4444-555555555555";
+    /// let core = Core::builder(Entra::tenant(id))
+    ///     .client(id, Credential::secret("secret"))
+    ///     .build()?;
+    /// assert_eq!(core.shared_store(), None);
+    /// # Ok::<_, tower_obo::ConfigErrors>(())
+    /// ```
+    #[must_use]
+    pub fn shared_store(&self) -> Option<SharedStoreUsage> {
+        self.0.tokens.shared_usage()
     }
 
     fn first_sight<'t>(&self, candidate: &'t [u8], key: Digest, now: Timestamp) -> Sight<'t> {

@@ -62,8 +62,12 @@ pub enum Lookup {
     Hit,
     /// It was not, or was of no use.
     Miss,
+    /// Another process was exchanging for it, and had not ended when the wait was over.
+    Busy,
     /// The store could not be asked, or did not answer in time.
     Failed,
+    /// It was not asked: too many looks were under way.
+    Skipped,
 }
 
 /// Learns of every [`Event`], on the thread where it happens; it must not block.

@@ -29,6 +29,19 @@ pub struct CachesUsage {
     pub tokens: CacheUsage,
 }
 
+/// How the store is that processes share; see [`Core::shared_store`](crate::Core::shared_store).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SharedStoreUsage {
+    /// Whether there is a connection over which it has been read and written.
+    pub is_there: bool,
+    /// Tokens that their downstream has refused and that are still to be deleted from it.
+    pub deletions_owed: u64,
+    /// Of these, those that stay there until they end, since the start: there were too many of them, or the
+    /// account may not delete.
+    pub deletions_dropped: u64,
+}
+
 /// Counts what a cache lets go of to make room.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evictions(Arc<AtomicU64>);

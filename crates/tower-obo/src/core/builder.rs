@@ -279,7 +279,10 @@ impl CoreBuilder {
         });
         #[cfg(feature = "redis")]
         let shared = self.shared.as_ref().and_then(|store| {
+            let whose =
+                crate::digest::Digest::of(&[provider.name().as_bytes(), client_id.as_bytes()]);
             store.open(
+                &whose,
                 Arc::clone(&clock),
                 Arc::clone(&spawner),
                 Arc::clone(&observer),

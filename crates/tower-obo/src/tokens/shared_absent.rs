@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{CachedToken, Want};
-use crate::{Timestamp, exchange::TokenResponse};
+use crate::{SharedStoreUsage, Timestamp, exchange::TokenResponse};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Shared {}
@@ -23,6 +23,7 @@ pub(in crate::tokens) enum Claim {}
 pub(super) enum Found {
     Token(Stored),
     Nothing(Option<Claim>),
+    Busy,
     Failed,
 }
 
@@ -44,6 +45,14 @@ impl Shared {
         _: bool,
         _: impl Fn(&Stored) -> bool,
     ) -> Found {
+        match *self {}
+    }
+
+    pub(crate) fn usage(&self) -> SharedStoreUsage {
+        match *self {}
+    }
+
+    pub(super) fn skipped(&self) {
         match *self {}
     }
 

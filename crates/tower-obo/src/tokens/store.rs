@@ -31,7 +31,7 @@ use crate::{
     Clock, Event, Observer, Spawner, Timestamp, TokenExchange,
     digest::{AsIs, Digest},
     exchange::{ExchangeError, ExchangeErrorKind, ExchangeRequest},
-    usage::{CacheUsage, Evictions},
+    usage::{CacheUsage, Evictions, SharedStoreUsage},
 };
 
 /// Keeps downstream tokens, bounded by bytes, and gets those that are missing: one exchange per
@@ -131,6 +131,11 @@ impl DownstreamTokens {
     #[cfg(feature = "redis")]
     pub(crate) fn share(&mut self, shared: Shared) {
         self.shared = Some(shared);
+    }
+
+    /// How the shared store is, if there is one.
+    pub(crate) fn shared_usage(&self) -> Option<SharedStoreUsage> {
+        self.shared.as_ref().map(Shared::usage)
     }
 
     /// Begins to connect to the shared store, if there is one.

@@ -5,7 +5,7 @@ use std::{
     future::pending,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -16,7 +16,7 @@ use super::{
     seal::Name,
     *,
 };
-use crate::{Secret, TestClock, TokioSpawner, observer::Silent};
+use crate::{Secret, TestClock, TokioSpawner};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::tokens) enum Mood {
@@ -31,6 +31,8 @@ pub(in crate::tokens) enum Mood {
     Full,
     /// It has become a replica.
     ReadOnly,
+    /// The account may not do anything.
+    Forbidden,
     /// The driver does what it never should.
     Panics,
 }
@@ -45,8 +47,15 @@ pub(in crate::tokens) struct Fake {
     attempts: Mutex<Vec<Instant>>,
     /// Connections before this one have ended.
     first_good: AtomicUsize,
+    /// Whose tokens those who come now share.
+    pub(super) application: Mutex<&'static str>,
     /// Comes to stand there just before the next claim.
     before_claim: Mutex<Option<(String, Vec<u8>)>>,
+    /// Whether it is a cluster.
+    pub(super) has_parts: AtomicBool,
+    /// Names on a part that does not answer.
+    pub(super) away: Mutex<fn(&str) -> bool>,
+    lookups: Mutex<Vec<Lookup>>,
     pub(super) removals: AtomicUsize,
     gets: AtomicUsize,
 }
@@ -63,6 +72,10 @@ impl Fake {
             lives: Mutex::default(),
             attempts: Mutex::default(),
             first_good: AtomicUsize::default(),
+            application: Mutex::new("ours"),
+            has_parts: AtomicBool::default(),
+            away: Mutex::new(|_| false),
+            lookups: Mutex::default(),
             before_claim: Mutex::default(),
             removals: AtomicUsize::default(),
             gets: AtomicUsize::default(),
@@ -75,10 +88,11 @@ impl Fake {
         Shared::new(
             Arc::new(Server(Arc::clone(self))),
             Keys::new(&keys),
+            &Digest::of(&[self.application.lock().unwrap().as_bytes()]),
             WAIT,
             Arc::new(clock),
             Arc::new(TokioSpawner::current()),
-            Arc::new(Silent),
+            Arc::new(Observed(Arc::clone(self))),
         )
     }
 
@@ -112,6 +126,8 @@ impl Fake {
                 })
             }
             Mood::Broken => broken(),
+            // One can log in all the same.
+            Mood::Forbidden => Box::pin(async { Err(StoreError::Forbidden("NOPERM".to_owned())) }),
             Mood::Silent => Box::pin(pending()),
             Mood::Panics => panic!("as the test says"),
         }
@@ -130,7 +146,7 @@ impl Fake {
 
     pub(super) fn spoil(&self) {
         for (name, value) in &mut *self.values.lock().unwrap() {
-            if !name.ends_with(":keys") {
+            if !name.contains(":keys:") {
                 *value = b"plain text".to_vec();
             }
         }
@@ -139,7 +155,7 @@ impl Fake {
     /// Entries and claims.
     pub(in crate::tokens) fn names(&self) -> Vec<String> {
         let values = self.values.lock().unwrap();
-        let names = values.keys().filter(|name| !name.ends_with(":keys"));
+        let names = values.keys().filter(|name| !name.contains(":keys:"));
         names.cloned().collect()
     }
 
@@ -149,6 +165,11 @@ impl Fake {
             .iter()
             .filter(|name| name.ends_with(":claim"))
             .count()
+    }
+
+    /// What came of the last look, if there was one since the last time.
+    pub(in crate::tokens) fn lookup(&self) -> Option<Lookup> {
+        std::mem::take(&mut *self.lookups.lock().unwrap()).pop()
     }
 
     pub(in crate::tokens) fn gets(&self) -> usize {
@@ -162,8 +183,20 @@ impl Fake {
     /// Takes out all entries, to have one of them come back just before the next claim.
     pub(super) fn comes_before_the_next_claim(&self) {
         let mut values = self.values.lock().unwrap();
-        values.retain(|name, _| !name.ends_with(":claim") && !name.ends_with(":keys"));
+        values.retain(|name, _| !name.ends_with(":claim") && !name.contains(":keys:"));
         *self.before_claim.lock().unwrap() = values.drain().next();
+    }
+}
+
+/// Notes what comes of looks.
+#[derive(Debug)]
+struct Observed(Arc<Fake>);
+
+impl Observer for Observed {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::SharedStore { outcome } = event {
+            self.0.lookups.lock().unwrap().push(*outcome);
+        }
     }
 }
 
@@ -184,7 +217,14 @@ impl Backend for Server {
         attempts.push(Instant::now());
         drop(attempts);
         let link: Arc<dyn Link> = Arc::new(Connection(Arc::clone(&self.0), number));
+        if *self.0.mood.lock().unwrap() == Mood::Forbidden {
+            return Box::pin(async move { Ok(link) });
+        }
         self.0.does(|_| link)
+    }
+
+    fn has_parts(&self) -> bool {
+        self.0.has_parts.load(Ordering::Relaxed)
     }
 }
 
@@ -194,22 +234,27 @@ struct Connection(Arc<Fake>, usize);
 impl Connection {
     fn does<T: Send + 'static>(
         &self,
+        name: &Name,
         what: impl FnOnce(&mut HashMap<String, Vec<u8>>) -> T,
     ) -> Answer<'_, T> {
         if self.1 < self.0.first_good.load(Ordering::Relaxed) {
             return broken();
+        }
+        if (self.0.away.lock().unwrap())(name.as_str()) {
+            return Box::pin(pending());
         }
         self.0.does(what)
     }
 
     fn writes<T: Send + 'static>(
         &self,
+        name: &Name,
         what: impl FnOnce(&mut HashMap<String, Vec<u8>>) -> T,
     ) -> Answer<'_, T> {
         let mood = *self.0.mood.lock().unwrap();
         match mood {
             Mood::ReadOnly => broken(),
-            _ => self.does(what),
+            _ => self.does(name, what),
         }
     }
 
@@ -221,10 +266,10 @@ impl Connection {
 
 impl Link for Connection {
     fn get(&self, name: Name) -> Answer<'_, Option<Vec<u8>>> {
-        if name != Name::of_marks() {
+        if !name.as_str().contains(":keys:") {
             self.0.gets.fetch_add(1, Ordering::Relaxed);
         }
-        self.does(|values| values.get(name.as_str()).cloned())
+        self.does(&name, |values| values.get(name.as_str()).cloned())
     }
 
     fn set(&self, name: Name, value: Vec<u8>, life: Duration) -> Answer<'_, ()> {
@@ -232,13 +277,15 @@ impl Link for Connection {
             return Box::pin(async { Err(StoreError::Refused("no room".to_owned())) });
         }
         self.lives(&name, life);
-        self.writes(|values| drop(values.insert(name.as_str().to_owned(), value)))
+        self.writes(&name, |values| {
+            drop(values.insert(name.as_str().to_owned(), value));
+        })
     }
 
     fn claim(&self, name: Name, stamp: Stamp, life: Duration) -> Answer<'_, bool> {
         let before = self.0.before_claim.lock().unwrap().take();
         self.lives(&name, life);
-        self.writes(|values| {
+        self.writes(&name, |values| {
             values.extend(before);
             let free = !values.contains_key(name.as_str());
             if free {
@@ -255,7 +302,7 @@ impl Link for Connection {
         if *self.0.mood.lock().unwrap() == Mood::Keeping {
             return Box::pin(pending());
         }
-        self.writes(|values| {
+        self.writes(&name, |values| {
             let there = values.get(name.as_str());
             if there.and_then(|value| Stamp::of(value)) == Some(stamp) {
                 values.remove(name.as_str());

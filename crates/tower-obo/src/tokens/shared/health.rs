@@ -21,7 +21,7 @@ use super::{
     greeting::Greeting,
     link::{Backend, Link, StoreError},
 };
-use crate::Spawner;
+use crate::{SharedStoreUsage, Spawner};
 
 /// The pauses between attempts to connect: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -139,7 +139,8 @@ impl Health {
         look: &Result<T, StoreError>,
     ) {
         match look {
-            Ok(_) | Err(StoreError::Refused(_)) => self.state().slow = 0,
+            Ok(_) => self.state().slow = 0,
+            Err(refusal) if refusal.is_refusal() => self.state().slow = 0,
             Err(error @ StoreError::Slow) => {
                 let mut state = self.state();
                 state.slow += 1;
@@ -149,7 +150,7 @@ impl Health {
                     self.lost(session, error);
                 }
             }
-            Err(error @ StoreError::Broken(_)) => self.lost(session, error),
+            Err(error) => self.lost(session, error),
         }
     }
 
@@ -219,6 +220,17 @@ impl Health {
         let pause = state.pause;
         state.pause = (pause * 2).min(LAST_PAUSE);
         pause.mul_f64(f64::midpoint(1.0, crate::jitter::unit()))
+    }
+
+    /// How the store is, for whoever watches over it.
+    pub(super) fn usage(&self) -> SharedStoreUsage {
+        let is_there = matches!(&*self.link.borrow(), Phase::Up(_));
+        let (deletions_owed, deletions_dropped) = self.deletions();
+        SharedStoreUsage {
+            is_there,
+            deletions_owed,
+            deletions_dropped,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

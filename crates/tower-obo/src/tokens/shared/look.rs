@@ -52,10 +52,10 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
                     if let Err(error @ StoreError::Broken(_)) = &waited {
                         health.lost(&session, error);
                     }
-                    return waited.unwrap_or(Found::Nothing(None));
+                    return waited.unwrap_or(Found::Busy);
                 }
                 Err(StoreError::Broken(_)) => {}
-                Err(StoreError::Refused(_) | StoreError::Slow) => return Found::Failed,
+                Err(_) => return Found::Failed,
             }
         }
         Found::Failed
@@ -72,7 +72,7 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
                         return Ok(Seen::Token(stored));
                     }
                 }
-                Err(StoreError::Refused(reason)) => complaints.unreadable(&reason),
+                Err(refusal) if refusal.is_refusal() => complaints.unread(&refusal),
                 Err(error) => return Err(error),
             }
             first.get_or_insert(name);
@@ -97,7 +97,11 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
         let is_ours = match claimed {
             Ok(is_ours) => is_ours,
             Err(error) => {
-                if matches!(error, StoreError::Refused(_)) {
+                if error.is_refusal() {
+                    self.shared
+                        .0
+                        .complaints
+                        .written(&Err::<(), _>(error.clone()));
                     claim.goes_to_another();
                 }
                 return Err(error);
@@ -120,9 +124,15 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
             link.get(name.claim()),
             link.get(name.clone()),
         );
-        let seen = match claim? {
-            Some(_) => Seen::Claimed,
-            None => Seen::Nothing(None),
+        let seen = match claim {
+            Ok(Some(_)) => Seen::Claimed,
+            Ok(None) => Seen::Nothing(None),
+            Err(error) => {
+                if error.is_refusal() {
+                    self.shared.0.complaints.unread(&error);
+                }
+                return Err(error);
+            }
         };
         self.or(value, name, seen)
     }
@@ -137,7 +147,7 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
         match value {
             Ok(value) => Ok(self.read(name, value).map_or(seen, Seen::Token)),
             // It has been complained of.
-            Err(StoreError::Refused(_)) => Ok(seen),
+            Err(refusal) if refusal.is_refusal() => Ok(seen),
             Err(error) => Err(error),
         }
     }
@@ -152,7 +162,7 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
         loop {
             let next = Instant::now() + POLL;
             if next >= until {
-                return Ok(Found::Nothing(None));
+                return Ok(Found::Busy);
             }
             sleep_until(next).await;
             let seen = timeout_at(until, async {
@@ -175,7 +185,7 @@ impl<S: Fn(&Stored) -> bool> Looker<'_, S> {
         let (value, inner) = (value?, &self.shared.0);
         let assertion = self.want.assertion.as_ref()?;
         let Some(mut stored) = inner.keys.open(name, assertion, &value) else {
-            inner.complaints.unreadable("a value that does not open");
+            inner.complaints.unreadable(&"a value that does not open");
             return None;
         };
         inner.complaints.readable();

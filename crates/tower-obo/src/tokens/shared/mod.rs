@@ -27,13 +27,13 @@ use self::{
     complaints::Complaints,
     greeting::Greeting,
     health::{Health, Session},
-    link::{Backend, StoreError},
+    link::{Backend, LONGEST, StoreError},
     look::Looker,
     seal::{Keys, Name},
 };
 use super::{CachedToken, Want};
 use crate::{
-    Clock, Event, Observer, Spawner, Timestamp,
+    Clock, Event, Observer, SharedStoreUsage, Spawner, Timestamp,
     digest::{AsIs, Digest},
     observer::Lookup,
 };
@@ -69,6 +69,8 @@ pub(super) enum Found {
     Token(Stored),
     /// Nothing. With the claim to exchange, where nobody else has it.
     Nothing(Option<Claim>),
+    /// Another process is exchanging for it, and has not ended in time.
+    Busy,
     /// The store is no help now.
     Failed,
 }
@@ -77,13 +79,19 @@ impl Shared {
     fn new(
         backend: Arc<dyn Backend>,
         keys: Keys,
+        whose: &Digest,
         wait: Duration,
         clock: Arc<dyn Clock>,
         spawner: Arc<dyn Spawner>,
         observer: Arc<dyn Observer>,
     ) -> Self {
         let (keys, complaints) = (Arc::new(keys), Arc::<Complaints>::default());
-        let greeting = Greeting::new(Arc::clone(&keys), Arc::clone(&complaints));
+        let greeting = Greeting::new(
+            Arc::clone(&keys),
+            Arc::clone(&complaints),
+            whose,
+            backend.has_parts(),
+        );
         Self(Arc::new(Inner {
             health: Health::new(backend, Arc::clone(&spawner), greeting, wait),
             keys,
@@ -127,10 +135,22 @@ impl Shared {
         let outcome = match &found {
             Found::Token(_) => Lookup::Hit,
             Found::Nothing(_) => Lookup::Miss,
+            Found::Busy => Lookup::Busy,
             Found::Failed => Lookup::Failed,
         };
         self.0.observer.on(&Event::SharedStore { outcome });
         found
+    }
+
+    /// How it is.
+    pub(crate) fn usage(&self) -> SharedStoreUsage {
+        self.0.health.usage()
+    }
+
+    /// A request that wanted to look found no place for that.
+    pub(super) fn skipped(&self) {
+        let outcome = Lookup::Skipped;
+        self.0.observer.on(&Event::SharedStore { outcome });
     }
 
     /// The longest that a request waits for the store.
@@ -160,6 +180,10 @@ impl Shared {
         let (Some((name, sealed)), false) = (sealed, life.is_zero()) else {
             return;
         };
+        // Nobody would read it whole.
+        if sealed.len() > LONGEST {
+            return;
+        }
         let stamp = Stamp::of(&sealed);
         token.stands_as(stamp);
         let (shared, token) = (self.clone(), Arc::clone(token));
@@ -221,9 +245,9 @@ impl Shared {
             None => Err(StoreError::Slow),
         };
         match removed {
-            Ok(()) => {}
+            Ok(()) => self.0.complaints.deletable(),
             Err(StoreError::Broken(_) | StoreError::Slow) => health.owe(name, stamp),
-            refused @ Err(StoreError::Refused(_)) => self.0.complaints.written(&refused),
+            Err(refusal) => health.cannot_delete(&refusal),
         }
     }
 

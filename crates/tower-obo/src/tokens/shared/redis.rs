@@ -11,10 +11,10 @@ use redis::{
 
 use super::{
     Shared,
-    link::{Answer, Backend, Link, StoreError},
+    link::{Answer, Backend, LONGEST, Link, StoreError},
     seal::{Keys, MIN_KEY, Name, STAMP_LEN, Stamp},
 };
-use crate::{Clock, Observer, Secret, Spawner};
+use crate::{Clock, Observer, Secret, Spawner, digest::Digest};
 
 /// How long the driver itself waits; what asks is less patient.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
@@ -37,11 +37,13 @@ const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// **Addresses.** `redis://[user:password@]host[:port][/db]`, `rediss://…` (TLS),
 /// `redis+unix:///path`; a cluster is `redis-cluster://[user:password@]host:port,host:port` or
-/// `rediss-cluster://…`, with as many of its nodes as one likes.
+/// `rediss-cluster://…`, with as many of its nodes as one likes. A cluster has no databases, so its address has no
+/// path.
 ///
 /// **A new key** comes in without a flush: give every process the new key as one that
-/// [opens](Self::also_opens), then as the first with the old one beside it; an hour or so later, when
-/// the last token sealed with the old key has ended, leave that out.
+/// [opens](Self::also_opens), and once all of them have it, as the first with the old one beside it; an hour or so
+/// later, when the last token sealed with the old key has ended, leave that out. With one step instead of two,
+/// those that do not have the new key yet cannot open what the others seal.
 #[derive(Clone)]
 #[must_use = "a store does nothing until it is given to `CoreBuilder::shared_store`"]
 pub struct RedisStore {
@@ -98,9 +100,10 @@ impl RedisStore {
         problems
     }
 
-    /// `None` where [`problems`](Self::problems) has something to say.
+    /// The store of this application's tokens. `None` where [`problems`](Self::problems) has something to say.
     pub(crate) fn open(
         &self,
+        whose: &Digest,
         clock: Arc<dyn Clock>,
         spawner: Arc<dyn Spawner>,
         observer: Arc<dyn Observer>,
@@ -110,6 +113,7 @@ impl RedisStore {
         Some(Shared::new(
             Arc::new(server),
             keys,
+            whose,
             self.wait,
             clock,
             spawner,
@@ -135,6 +139,13 @@ impl RedisStore {
             }
             .map(Box::new)
             .map(Server::Single),
+            "redis-cluster" | "rediss-cluster"
+                if rest
+                    .split_once('/')
+                    .is_some_and(|(_, path)| !path.is_empty()) =>
+            {
+                return Err("the address of a cluster ends with its nodes: it has no databases, so there is no path".to_owned());
+            }
             "redis-cluster" => cluster("redis", rest, None),
             "rediss-cluster" => cluster("rediss", rest, roots),
             _ => {
@@ -207,6 +218,10 @@ impl Backend for Server {
             Ok(link)
         })
     }
+
+    fn has_parts(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
 }
 
 impl fmt::Debug for Server {
@@ -225,9 +240,11 @@ impl Connection for ClusterConnection {}
 
 impl<C: Connection> Link for C {
     fn get(&self, name: Name) -> Answer<'_, Option<Vec<u8>>> {
-        let mut command = redis::cmd("GET");
-        command.arg(name.as_str());
-        run(self, command)
+        let mut command = redis::cmd("GETRANGE");
+        command.arg(name.as_str()).arg(0).arg(LONGEST - 1);
+        // Nothing, where nothing is there.
+        let answer = run::<_, Vec<u8>>(self, command);
+        Box::pin(async move { Ok(Some(answer.await?).filter(|value| !value.is_empty())) })
     }
 
     fn set(&self, name: Name, value: Vec<u8>, life: Duration) -> Answer<'_, ()> {
@@ -258,7 +275,7 @@ impl<C: Connection> Link for C {
             match removed.await {
                 // No scripts here, or not for this account. A token that has been refused goes in any
                 // case, even if its successor should go with it: that costs an exchange.
-                Err(StoreError::Refused(_)) => deleted.await.map(drop),
+                Err(refusal) if refusal.is_refusal() => deleted.await.map(drop),
                 removed => removed.map(drop),
             }
         })
@@ -288,18 +305,26 @@ fn millis(life: Duration) -> u64 {
     u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
+/// What a server says that does for nobody what it is asked, or takes nothing in: a script keeps it busy, its disk
+/// is full, its replicas are gone, its slots are being moved.
+const OF_THE_SERVER: [&str; 10] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOREPLICAS",
+    "READONLY",
+    "TRYAGAIN",
+    "WRONGPASS",
+];
+
 /// Whether the connection is of use after this error. One that answered with an error of the one
 /// command is, unless the error is about the server.
 fn judged(error: &RedisError) -> StoreError {
-    const OF_THE_SERVER: [&str; 6] = [
-        "CLUSTERDOWN",
-        "LOADING",
-        "MASTERDOWN",
-        "NOAUTH",
-        "READONLY",
-        "WRONGPASS",
-    ];
     match error.code() {
+        Some("NOPERM") => StoreError::Forbidden(reason(error)),
         Some(code) if !OF_THE_SERVER.contains(&code) => StoreError::Refused(reason(error)),
         _ if error.is_timeout() => StoreError::Slow,
         _ => broken(error),
@@ -335,11 +360,15 @@ mod tests {
     fn an_error_of_the_server_ends_the_connection_and_one_of_a_command_does_not() {
         let error = |code: &str| redis::make_extension_error(code.to_owned(), None);
         for code in [
+            "BUSY",
             "CLUSTERDOWN",
             "LOADING",
             "MASTERDOWN",
+            "MISCONF",
             "NOAUTH",
+            "NOREPLICAS",
             "READONLY",
+            "TRYAGAIN",
             "WRONGPASS",
         ] {
             let judged = judged(&error(code));
@@ -348,7 +377,9 @@ mod tests {
                 "{code}: {judged:?}"
             );
         }
-        for code in ["OOM", "NOPERM", "WRONGTYPE", "UNKNOWN"] {
+        let judged_so = judged(&error("NOPERM"));
+        assert!(matches!(judged_so, StoreError::Forbidden(_)));
+        for code in ["OOM", "WRONGTYPE", "UNKNOWN"] {
             let judged = judged(&error(code));
             assert!(
                 matches!(judged, StoreError::Refused(_)),
@@ -381,6 +412,8 @@ mod tests {
             "redis://user:hunter2@host:port",
             "redis-cluster://",
             "redis-cluster://u:hunter2@a:1,b:port",
+            "redis-cluster://:hunter2@a:1,b:2/3",
+            "rediss-cluster://a:1/0",
             "rediss://localhost#insecure",
             "redis+cluster://a",
         ] {

@@ -199,9 +199,13 @@ fn bound_to(name: &Name) -> Vec<u8> {
 }
 
 impl Name {
-    /// The name of the marks of the keys that are in use.
-    pub(super) fn of_marks() -> Self {
-        Self(format!("obo:{VERSION}:keys"))
+    /// A name of the marks of the keys that are in use for an application.
+    pub(super) fn of_marks(whose: &Digest, part: u8) -> Self {
+        let (whose, _) = whose.bytes().split_at(16);
+        Self(format!(
+            "obo:{VERSION}:keys:{}:{part}",
+            URL_SAFE_NO_PAD.encode(whose)
+        ))
     }
 
     pub(super) fn as_str(&self) -> &str {

@@ -190,6 +190,7 @@ impl DownstreamTokens {
             None => {
                 let place = Arc::clone(&self.looks.places).acquire_owned();
                 let Ok(Ok(place)) = timeout_at(until, place).await else {
+                    shared.skipped();
                     return Before::Nothing(None);
                 };
                 let (ticket, new) = self.looks.join_or_begin(want.key);
@@ -239,7 +240,7 @@ impl DownstreamTokens {
         let stored = match found {
             Found::Token(stored) => stored,
             Found::Nothing(claim) => return (Looked::NotThere, claim),
-            Found::Failed => return (Looked::NotThere, None),
+            Found::Busy | Found::Failed => return (Looked::NotThere, None),
         };
         let Ok(token) = self.keep(want, &stored) else {
             return (Looked::NotThere, None);
@@ -257,6 +258,9 @@ impl DownstreamTokens {
     pub(super) fn look_and_renew(self: &Arc<Self>, want: Want, until: Instant) {
         let places = Arc::clone(&self.looks.places);
         let Ok(place) = places.try_acquire_owned() else {
+            if let Some(shared) = self.looks_in(&want) {
+                shared.skipped();
+            }
             return;
         };
         let (ticket, true) = self.looks.join_or_begin(want.key) else {

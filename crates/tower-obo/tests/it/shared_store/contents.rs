@@ -2,7 +2,7 @@
 
 use tower_obo::{Lookup, RedisStore};
 
-use super::{KEY, LONG, NEW_KEY, Process, patient, server::RedisServer};
+use super::{KEY, LONG, NEW_KEY, Process, lines::Lines, patient, server::RedisServer};
 use crate::{
     fixture::World,
     forge::{decoded, parts},
@@ -19,7 +19,7 @@ async fn the_store_holds_no_byte_of_a_token_and_nothing_longer_than_it_serves() 
     let token = world.entra.token().expires_in(600).sign();
     let downstream = process.get(&token).await.replace("Bearer ", "");
     redis.one_token().await;
-    let [(name, value, dump)] = &redis.contents()[..] else {
+    let [(name, value, _)] = &redis.contents()[..] else {
         panic!("one entry");
     };
     // Before anything that takes time: it goes on.
@@ -28,6 +28,11 @@ async fn the_store_holds_no_byte_of_a_token_and_nothing_longer_than_it_serves() 
         .query(&mut redis.look())
         .unwrap();
     assert!(value.len() > downstream.len(), "the token is in there");
+    let everything = redis.all_contents();
+    let marks = everything
+        .iter()
+        .filter(|(name, ..)| name.starts_with("obo:1:keys:"));
+    assert_eq!((everything.len(), marks.count()), (2, 1));
     let mut needles = vec![KEY.as_bytes().to_vec()];
     for token in [&token, &downstream] {
         needles.push(token.as_bytes().to_vec());
@@ -35,7 +40,10 @@ async fn the_store_holds_no_byte_of_a_token_and_nothing_longer_than_it_serves() 
     }
     for needle in needles {
         for part in needle.windows(8) {
-            for there in [name.as_bytes(), value, dump] {
+            let all = everything
+                .iter()
+                .flat_map(|(name, value, dump)| [name.as_bytes(), value, dump]);
+            for there in all {
                 let found = there.windows(part.len()).any(|window| window == part);
                 assert!(!found, "{:?}", String::from_utf8_lossy(part));
             }
@@ -88,6 +96,7 @@ async fn ca_08_what_does_not_open_is_not_there() {
         ("plain text", plain.into_bytes()),
         ("empty", Vec::new()),
         ("large", vec![1; 1 << 20]),
+        ("too large", vec![1; 8 << 20]),
     ] {
         redis.set(&name, &hostile);
         let before = world.exchanges_asked();
@@ -113,6 +122,42 @@ async fn ca_08_what_does_not_open_is_not_there() {
     redis.set(&name, &value);
     let process = Process::start(&world, patient(&redis));
     assert_eq!(process.get(&token).await, original);
+}
+
+/// Whoever may write the store does not decide how much is read from it.
+#[tokio::test]
+async fn ca_08_a_value_of_any_length_costs_a_bounded_read_and_one_line() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let lines = Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let original = Process::start(&world, patient(&redis)).get(&token).await;
+    let (name, _) = redis.one_token().await;
+    let process = Process::start(&world, patient(&redis));
+    lines.take();
+    let sent = || -> u64 {
+        let info: String = redis::cmd("INFO")
+            .arg("stats")
+            .query(&mut redis.look())
+            .unwrap();
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        line.unwrap().parse().unwrap()
+    };
+    redis.set(&name, &vec![1; 8 << 20]);
+    let before = sent();
+    assert_ne!(process.get(&token).await, original);
+    assert_eq!(process.lookups.last(), Some(Lookup::Miss));
+    // Two reads, and some answers besides.
+    let read = sent() - before;
+    assert!(read < 3 * 64 * 1024, "{read} bytes");
+    let said = lines.take();
+    let warnings = said.iter().filter(|line| line.starts_with("WARN"));
+    assert_eq!(warnings.count(), 1, "{said:?}");
 }
 
 #[tokio::test]

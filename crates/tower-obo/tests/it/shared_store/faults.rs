@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -149,6 +150,97 @@ async fn ca_09_a_store_that_freezes_and_thaws_is_used_again() {
     }
     redis.thaw();
     is_used_again(&world, &process, &redis).await;
+}
+
+/// What a server says that takes nothing in for a while: its replicas are gone, or its disk is full.
+#[tokio::test]
+async fn ex_13_a_refused_token_goes_from_a_store_that_could_not_delete_it_then() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    let world = World::start().await;
+    let token = world.entra.user_token("alice");
+    let process = Process::start(&world, patient(&redis));
+    process.get(&token).await;
+    redis.one_token().await;
+    let lines = Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    redis.configure("min-replicas-to-write", "1");
+    assert!(process.downstream().challenged(&HeaderMap::new()).is_none());
+    let owed = || process.core.shared_store().unwrap();
+    let begun = Instant::now();
+    while owed().deletions_owed != 1 || owed().is_there {
+        assert!(begun.elapsed() < LONG, "{:?}", owed());
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(redis.names().len(), 1);
+    // Meanwhile it is a store that is away.
+    exchanges_for(&world, &process, &["bob"]).await;
+    let said = lines.take();
+    let warnings = said.iter().filter(|line| line.starts_with("WARN"));
+    assert_eq!(warnings.count(), 1, "{said:?}");
+    redis.configure("min-replicas-to-write", "0");
+    redis.until_empty().await;
+    let usage = owed();
+    assert_eq!((usage.deletions_owed, usage.deletions_dropped), (0, 0));
+    is_used_again(&world, &process, &redis).await;
+}
+
+/// An account that may do too little is told so; what it may do it does.
+#[tokio::test]
+async fn ca_09_a_right_that_is_missing_is_named_in_one_line() {
+    let Some(redis) = RedisServer::start().await else {
+        return;
+    };
+    for (rights, said) in [
+        (&["-getrange"][..], "may not read"),
+        (&["-set"][..], "may not write"),
+        (&["-eval", "-del"][..], "may not delete"),
+        // Whoever may not run scripts deletes all the same.
+        (&["-eval"][..], ""),
+        (&["-del"][..], "may not delete"),
+    ] {
+        let mut look = redis.look();
+        redis::cmd("FLUSHALL").exec(&mut look).unwrap();
+        let mut account = redis::cmd("ACL");
+        account.arg("SETUSER").arg("limited").arg("reset");
+        // What the page on operations says that it needs, and no more.
+        account.arg(&[
+            "on",
+            ">word",
+            "~obo:1:*",
+            "+getrange",
+            "+set",
+            "+del",
+            "+eval",
+        ]);
+        account.arg(rights).exec(&mut look).unwrap();
+        let lines = Lines::default();
+        let _default = tracing::subscriber::set_default(lines.clone());
+        let world = World::start().await;
+        let url = format!("{}?user=limited&pass=word", redis.url());
+        let process = Process::start(&world, RedisStore::new(url, KEY).with_wait(LONG));
+        for user in ["alice", "bob"] {
+            process.get(&world.entra.user_token(user)).await;
+            // Whatever is put there is there.
+            sleep(Duration::from_millis(200)).await;
+            assert!(process.downstream().challenged(&HeaderMap::new()).is_none());
+            sleep(Duration::from_millis(200)).await;
+        }
+        let lines = lines.take();
+        let warnings: Vec<_> = lines
+            .iter()
+            .filter(|line| line.starts_with("WARN"))
+            .collect();
+        match said {
+            "" => assert_eq!(warnings, [""; 0], "{rights:?}"),
+            _ => assert!(
+                warnings.len() == 1 && warnings[0].contains(said),
+                "{rights:?}: {warnings:?}"
+            ),
+        }
+        assert!(process.core.shared_store().unwrap().is_there, "{rights:?}");
+    }
 }
 
 /// Sooner or later, without anybody's help.

@@ -12,8 +12,8 @@ use std::{
 use redis::Connection;
 use tokio::time::sleep;
 
-/// Under which name the marks of the keys in use stand.
-pub(super) const MARKS: &str = "obo:1:keys";
+/// What the names begin with of the marks of the keys in use.
+const MARKS: &str = "obo:1:keys:";
 
 /// How long it may take until a server answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,10 +70,19 @@ impl RedisServer {
         client.get_connection().unwrap()
     }
 
-    /// Everything that is in it: names, values as they are, and as `DUMP` has them.
+    /// Entries and claims: names, values as they are, and as `DUMP` has them.
     pub(super) fn contents(&self) -> Vec<(String, Vec<u8>, Vec<u8>)> {
+        self.contents_of(self.names())
+    }
+
+    /// Everything that is in it.
+    pub(super) fn all_contents(&self) -> Vec<(String, Vec<u8>, Vec<u8>)> {
+        self.contents_of(self.all_names())
+    }
+
+    fn contents_of(&self, names: Vec<String>) -> Vec<(String, Vec<u8>, Vec<u8>)> {
         let mut connection = self.look();
-        self.names()
+        names
             .into_iter()
             .map(|name| {
                 let mut ask = |command: &str| -> Option<Vec<u8>> {
@@ -90,10 +99,26 @@ impl RedisServer {
 
     /// Of entries and claims; the marks of the keys in use stand there beside them.
     pub(super) fn names(&self) -> Vec<String> {
+        let mut names = self.all_names();
+        names.retain(|name| !name.starts_with(MARKS));
+        names
+    }
+
+    pub(super) fn has_marks(&self) -> bool {
+        self.all_names().iter().any(|name| name.starts_with(MARKS))
+    }
+
+    fn all_names(&self) -> Vec<String> {
         let mut names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut self.look()).unwrap();
-        names.retain(|name| name != MARKS);
         names.sort();
         names
+    }
+
+    pub(super) fn configure(&self, name: &str, value: &str) {
+        redis::cmd("CONFIG")
+            .arg(&["SET", name, value])
+            .exec(&mut self.look())
+            .unwrap();
     }
 
     /// The one token that it holds, once it is there and nobody is at it any more.

@@ -96,6 +96,7 @@ async fn ca_09_a_process_waits_a_tenth_of_a_second_for_another_and_no_longer() {
     };
     tokio::join!(slow.get(&token), release);
     assert_eq!(world.exchanges_asked() - before, 2);
+    assert_eq!(other.lookups.last(), Some(Lookup::Busy));
 }
 
 #[tokio::test]

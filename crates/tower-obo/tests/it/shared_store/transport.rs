@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use futures_util::future::join_all;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::time::{Instant, sleep};
 use tower_obo::{Lookup, RedisStore};
@@ -148,15 +149,39 @@ async fn ca_09_a_node_of_a_cluster_that_dies_costs_exchanges_and_no_request() {
         return;
     };
     let world = World::start().await;
-    let process = Process::start(&world, RedisStore::new(url, KEY));
+    let process = Process::start(&world, RedisStore::new(url.as_str(), KEY));
     let tokens = tokens(&world, 24);
     let (before, after) = tokens.split_at(12);
+    let store = || RedisStore::new(url.as_str(), KEY).with_wait(LONG);
+    let first = Process::start(&world, store());
+    let mut downstream = Vec::new();
     for token in before {
-        process.get(token).await;
+        downstream.push(first.get(token).await);
+        assert_eq!(first.lookups.last(), Some(Lookup::Miss));
     }
-    if let Some(node) = nodes.first_mut() {
-        node.kill();
+    // They are spread, and whoever comes next finds them all.
+    let begun = Instant::now();
+    let names = loop {
+        let names: Vec<_> = nodes.iter().map(RedisServer::names).collect();
+        let all = || names.iter().flatten();
+        if all().count() == 12 && !all().any(|name| name.ends_with(":claim")) {
+            break names;
+        }
+        assert!(begun.elapsed() < LONG, "{names:?}");
+        sleep(Duration::from_millis(10)).await;
+    };
+    assert!(names.iter().all(|names| !names.is_empty()), "{names:?}");
+    let second = Process::start(&world, store());
+    for (token, downstream) in before.iter().zip(&downstream) {
+        assert_eq!(second.get(token).await, *downstream);
+        assert_eq!(second.lookups.last(), Some(Lookup::Hit));
     }
+    assert_eq!(world.exchanges_asked(), 12);
+
+    // Also where it is one with marks of the keys.
+    let dead = nodes.iter().position(RedisServer::has_marks).unwrap();
+    let living = 12 - names[dead].len();
+    nodes[dead].kill();
     for token in after {
         let begun = Instant::now();
         process.get(token).await;
@@ -164,6 +189,23 @@ async fn ca_09_a_node_of_a_cluster_that_dies_costs_exchanges_and_no_request() {
         assert!(took < Duration::from_millis(1_500), "{took:?}");
     }
     assert_eq!(world.exchanges_asked(), 24);
+    // Processes that start now find all that is on the living ones.
+    let found = before
+        .iter()
+        .zip(&downstream)
+        .map(async |(token, downstream)| {
+            let store = RedisStore::new(url.as_str(), KEY).with_wait(LONG / 10);
+            let third = Process::start(&world, store);
+            third.core.start();
+            let begun = Instant::now();
+            while !third.core.shared_store().unwrap().is_there {
+                assert!(begun.elapsed() < LONG, "the cluster is away");
+                sleep(Duration::from_millis(10)).await;
+            }
+            third.get(token).await == *downstream
+        });
+    let found = join_all(found).await;
+    assert_eq!(found.into_iter().filter(|found| *found).count(), living);
 }
 
 #[tokio::test]
@@ -196,7 +238,23 @@ async fn a_cluster_is_shared() {
         assert!(begun.elapsed() < LONG, "{info}");
         sleep(Duration::from_millis(20)).await;
     }
-    let url = format!("redis-cluster://127.0.0.1:{port},localhost:{port}");
+    // What the page on operations says that the account needs, and no more.
+    let mut account = redis::cmd("ACL");
+    account.arg("SETUSER").arg("gateway").arg("reset");
+    account.arg(&[
+        "on",
+        ">word",
+        "~obo:1:*",
+        "+getrange",
+        "+set",
+        "+eval",
+        "+del",
+    ]);
+    account
+        .arg(&["+cluster|slots", "+ping"])
+        .exec(&mut look)
+        .unwrap();
+    let url = format!("redis-cluster://gateway:word@127.0.0.1:{port},localhost:{port}");
     is_shared(&RedisStore::new(url, KEY)).await;
     redis.one_token().await;
 }

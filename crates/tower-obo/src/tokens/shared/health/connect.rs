@@ -65,17 +65,21 @@ impl Health {
     /// A connection over which the store has been read and written.
     async fn make(self: &Arc<Self>, first: bool) -> Result<Arc<dyn Link>, StoreError> {
         let link = self.backend.connect().await?;
-        let greeted = self.greeting.greet(&*link);
-        if first {
+        let has_parts = self.backend.has_parts();
+        let patience = match (first, has_parts) {
             // A process that starts may be slow itself.
-            greeted.await?;
-        } else {
+            (true, false) => CONNECT,
+            (true, true) => CONNECT / 2,
             // As many steps as a look has: what takes longer than that would be no help.
-            timeout(self.wait, greeted)
-                .await
-                .unwrap_or(Err(StoreError::Slow))?;
+            (false, _) => self.wait.min(CONNECT / 2),
+        };
+        self.greeting.greet(&*link, patience).await?;
+        if has_parts {
+            // What is owed to a part that is away does not keep us from the others; it stays owed.
+            let _ = timeout(self.wait.min(CONNECT) / 4, self.settle(&link)).await;
+        } else {
+            self.settle(&link).await?;
         }
-        self.settle(&link).await?;
         Ok(link)
     }
 

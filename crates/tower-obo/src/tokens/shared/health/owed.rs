@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     super::{
+        complaints::Said,
         link::{Link, StoreError},
         seal::{Name, Stamp},
     },
@@ -20,7 +21,7 @@ use super::{
 /// How long deletions that are made up for may take, those that are sent at once together.
 const REMOVE: Duration = Duration::from_secs(2);
 
-/// At most so many are remembered while the store is away.
+/// At most so many are remembered while the store is away; of the others that is said, and counted.
 const MOST_OWED: usize = 4_096;
 
 /// So many are sent at once: each by itself would wait for the one before.
@@ -32,6 +33,9 @@ pub(super) struct Owed {
     removals: Vec<(Name, Stamp)>,
     /// Whether a task is at it.
     settling: bool,
+    /// Those that will never be done.
+    dropped: u64,
+    too_many: Said,
 }
 
 impl Health {
@@ -41,6 +45,15 @@ impl Health {
         let mut owed = self.owed();
         if owed.removals.len() < MOST_OWED {
             owed.removals.push((name, stamp));
+        } else {
+            owed.dropped += 1;
+            if owed.too_many.first() {
+                tracing::warn!(
+                    remembered = MOST_OWED,
+                    "too many tokens are to be deleted from the shared store, which is away: those that are refused \
+                     from now on stay there until they end"
+                );
+            }
         }
         if std::mem::replace(&mut owed.settling, true) {
             return;
@@ -85,21 +98,46 @@ impl Health {
                 let removed = timeout(REMOVE, link.remove(name.clone(), stamp)).await;
                 ((name, stamp), removed.unwrap_or(Err(StoreError::Slow)))
             });
-            let (mut done, mut failed) = (HashSet::new(), None);
+            let (mut done, mut failed, mut left) = (HashSet::new(), None, 0);
             for (one, removed) in join_all(removals).await {
                 match removed {
-                    // Whoever may not delete now may not later either.
-                    Ok(()) | Err(StoreError::Refused(_)) => {
+                    Ok(()) => {
+                        self.greeting.complaints.deletable();
                         done.insert(one);
                     }
-                    Err(error) => failed = Some(error),
+                    // Whoever may not delete now may not later either.
+                    Err(refusal) if refusal.is_refusal() => {
+                        self.cannot_delete(&refusal);
+                        done.insert(one);
+                    }
+                    Err(error) => {
+                        left += 1;
+                        failed = Some(error);
+                    }
                 }
             }
-            self.owed().removals.retain(|owed| !done.contains(owed));
+            let mut owed = self.owed();
+            owed.removals.retain(|owed| !done.contains(owed));
             if let Some(error) = failed {
+                // The next ones come first the next time: of a cluster, others may be able to delete.
+                let left = left.min(owed.removals.len());
+                owed.removals.rotate_left(left);
                 return Err(error);
             }
+            owed.too_many.over();
         }
+    }
+
+    /// The store will not delete one, now or later.
+    pub(in super::super) fn cannot_delete(&self, refusal: &StoreError) {
+        self.owed().dropped += 1;
+        self.greeting.complaints.undeletable(refusal);
+    }
+
+    /// How many deletions are owed, and how many will never be done.
+    pub(super) fn deletions(&self) -> (u64, u64) {
+        let owed = self.owed();
+        (owed.removals.len() as u64, owed.dropped)
     }
 
     fn owed(&self) -> MutexGuard<'_, Owed> {

@@ -37,7 +37,130 @@ async fn ca_09_each_change_of_the_store_is_one_line_of_the_log() {
         fake.is(Mood::Well);
         keep(&shared).await;
         assert!(find(&shared).await.is_some());
+        tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(lines.take(), [""; 0]);
+    }
+}
+
+/// A store without room takes one value in and not the next; of many values one does not open.
+#[tokio::test(start_paused = true)]
+async fn ca_09_a_trouble_that_comes_and_goes_is_one_line_until_it_has_been_over_for_a_minute() {
+    let lines = crate::lines::Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let (fake, shared) = store();
+    keep(&shared).await;
+    assert_eq!(lines.take().len(), 1, "it is there");
+    for hour in 0..2 {
+        for second in 0..3_600 {
+            fake.spoil();
+            assert!(find(&shared).await.is_none());
+            fake.is(Mood::Full);
+            keep(&shared).await;
+            fake.is(Mood::Well);
+            keep(&shared).await;
+            assert!(find(&shared).await.is_some());
+            let said = lines.take();
+            let new = if second == 0 { 2 } else { 0 };
+            assert_eq!(said.len(), new, "{hour}, {second}: {said:?}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
+/// What has not been over is not said again, however rarely it happens.
+#[tokio::test(start_paused = true)]
+async fn ca_09_a_trouble_that_lasts_is_one_line_however_rarely_it_is_met() {
+    let lines = crate::lines::Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let (fake, shared) = store();
+    keep(&shared).await;
+    fake.spoil();
+    lines.take();
+    for hour in 0..10 {
+        assert!(find(&shared).await.is_none());
+        assert_eq!(lines.take().len(), usize::from(hour == 0), "{hour}");
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    }
+}
+
+/// A right that is missing is not something else in the store.
+#[tokio::test(start_paused = true)]
+async fn ca_09_an_account_that_may_not_read_write_or_delete_is_told_which() {
+    let lines = crate::lines::Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let (fake, shared) = store();
+    let token = keep(&shared).await;
+    lines.take();
+    fake.is(Mood::Forbidden);
+    for _ in 0..100 {
+        assert!(find(&shared).await.is_none());
+        assert!(!misses(&shared).await);
+    }
+    let said = lines.take();
+    let has = |what: &str| said.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (said.len(), has("may not read"), has("may not write")),
+        (2, 1, 1),
+        "{said:?}"
+    );
+    shared.forget(&token);
+    turn().await;
+    let said = lines.take();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("may not delete"), "{said:?}");
+    assert_eq!(shared.usage().deletions_dropped, 1);
+    // It is there all the same, and nothing of this is said twice.
+    assert!(shared.usage().is_there);
+    keep(&shared).await;
+    assert!(find(&shared).await.is_none());
+    assert_eq!(lines.take(), [""; 0]);
+    assert_eq!(fake.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_the_store_is_there_can_be_asked() {
+    let (fake, shared) = store();
+    assert!(!shared.usage().is_there, "nobody has asked yet");
+    for mood in [Mood::Broken, Mood::Silent] {
+        fake.is(Mood::Well);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(misses(&shared).await);
+        assert!(shared.usage().is_there);
+        fake.is(mood);
+        for _ in 0..3 {
+            assert!(!misses(&shared).await);
+        }
+        assert!(!shared.usage().is_there, "{mood:?}");
+    }
+}
+
+/// Where one part of a cluster is away, the others serve, whichever it is.
+#[tokio::test(start_paused = true)]
+async fn ca_09_a_part_of_a_cluster_that_is_away_does_not_make_the_others_so() {
+    for has_parts in [true, false] {
+        let fake = Fake::new();
+        fake.has_parts.store(has_parts, Ordering::Relaxed);
+        // What the greeting of a single server asks for lies there, and all others of a cluster but one.
+        *fake.away.lock().unwrap() = |name| name.contains(":keys:") && !name.ends_with(":7");
+        let shared = fake.shared();
+        let begun = Instant::now();
+        while !misses(&shared).await && begun.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(shared.usage().is_there, has_parts);
+        if has_parts {
+            // Also where a connection is made anew, in the time that a look has.
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let attempts = fake.attempts();
+            fake.cut();
+            assert!(misses(&shared).await);
+            assert_eq!(fake.attempts(), attempts + 1);
+        }
+        *fake.away.lock().unwrap() = |name| name.contains(":keys:");
+        fake.cut();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!misses(&shared).await, "no part is there");
     }
 }
 
@@ -338,4 +461,27 @@ async fn ca_08_another_key_is_one_line_of_the_log_and_a_rotation_is_none() {
     let said = lines.take();
     let foreign = said.iter().filter(|line| line.contains("another key"));
     assert_eq!(foreign.count(), 2, "{said:?}");
+}
+
+/// Their tokens have other names in any case.
+#[tokio::test(start_paused = true)]
+async fn ca_08_applications_with_keys_of_their_own_on_one_store_do_not_warn_of_each_other() {
+    let lines = crate::lines::Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let fake = Fake::new();
+    for _ in 0..3 {
+        for (application, key) in [
+            ("ours", KEY),
+            ("theirs", "their own key of 32 bytes and more"),
+        ] {
+            *fake.application.lock().unwrap() = application;
+            let shared = fake.shared_with(&[key], TestClock::at(NOW));
+            assert!(misses(&shared).await);
+        }
+    }
+    let said = lines.take();
+    assert!(
+        !said.iter().any(|line| line.starts_with("WARN")),
+        "{said:?}"
+    );
 }

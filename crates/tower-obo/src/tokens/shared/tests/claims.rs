@@ -23,7 +23,8 @@ async fn ca_09_one_waits_for_another_a_tenth_of_a_second_and_no_longer() {
     let (fake, _claim, _first, second) = two().await;
     let begun = Instant::now();
     let found = look(&second, &want()).await;
-    assert!(matches!(found, Found::Nothing(None)));
+    assert!(matches!(found, Found::Busy));
+    assert_eq!(fake.lookup(), Some(Lookup::Busy));
     let took = begun.elapsed();
     assert!((WAIT - STEP..=WAIT).contains(&took), "{took:?}");
     // It is still the first one's.

@@ -105,6 +105,8 @@ async fn a_token_that_has_been_refused_is_not_taken_though_it_is_there() {
 /// While the store was away, many tokens were refused.
 #[tokio::test(start_paused = true)]
 async fn however_much_is_owed_a_distant_store_is_there_at_once() {
+    let lines = crate::lines::Lines::default();
+    let _default = tracing::subscriber::set_default(lines.clone());
     let (fake, shared) = store();
     keep(&shared).await;
     fake.is(Mood::Broken);
@@ -115,6 +117,14 @@ async fn however_much_is_owed_a_distant_store_is_there_at_once() {
         let name = shared.0.keys.names(&key).last().unwrap();
         shared.0.health.owe(name, stamp);
     }
+    let usage = shared.usage();
+    assert_eq!(
+        (usage.deletions_owed, usage.deletions_dropped),
+        (4_096, 904)
+    );
+    let said = lines.take();
+    let dropped = said.iter().filter(|line| line.contains("too many tokens"));
+    assert_eq!(dropped.count(), 1, "{said:?}");
     tokio::time::sleep(Duration::from_secs(10)).await;
     let attempts = fake.attempts();
     fake.removals.store(0, Ordering::Relaxed);
@@ -124,4 +134,53 @@ async fn however_much_is_owed_a_distant_store_is_there_at_once() {
     }
     assert_eq!(fake.attempts(), attempts + 1);
     assert_eq!(fake.removals.load(Ordering::Relaxed), 4_096);
+    assert_eq!(shared.usage().deletions_owed, 0);
+}
+
+/// What is owed to a part of a cluster that is away keeps neither a connection from being used nor other
+/// deletions from being done.
+#[tokio::test(start_paused = true)]
+async fn ex_13_what_a_part_of_a_cluster_owes_does_not_hold_up_the_others() {
+    let fake = Fake::new();
+    fake.has_parts.store(true, Ordering::Relaxed);
+    let shared = fake.shared();
+    let token = keep(&shared).await;
+    fake.is(Mood::Broken);
+    assert!(find(&shared).await.is_none());
+    for number in 0..600_u32 {
+        let key = Digest::of(&[&number.to_be_bytes()]);
+        let mut names = shared.0.keys.names(&key);
+        let stamp = Stamp::of(&[1; 13]).unwrap();
+        shared.0.health.owe(names.next().unwrap().claim(), stamp);
+    }
+    shared.forget(&token);
+    turn().await;
+    assert_eq!(shared.usage().deletions_owed, 601);
+    // All of the six hundred.
+    *fake.away.lock().unwrap() = |name| name.ends_with(":claim");
+    fake.is(Mood::Well);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(shared.usage().is_there);
+    assert_eq!(fake.names(), [""; 0]);
+    assert_eq!(shared.usage().deletions_owed, 600);
+    *fake.away.lock().unwrap() = |_| false;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(shared.usage().deletions_owed, 0);
+}
+
+/// Nobody would read it whole.
+#[tokio::test(start_paused = true)]
+async fn what_is_longer_than_is_read_is_not_put_there() {
+    for (length, there) in [(60 * 1024, 1), (64 * 1024, 0)] {
+        let (fake, shared) = store();
+        let response =
+            TokenResponse::new(Secret::from("t".repeat(length)), Duration::from_secs(1_000));
+        let stored = Stored::new(response, NOW);
+        let want = want();
+        let token =
+            CachedToken::new(&stored.response, want.key, NOW, want.caller_valid_until).unwrap();
+        shared.keep(&want, &stored, &Arc::new(token), None, NOW);
+        turn().await;
+        assert_eq!(fake.names().len(), there);
+    }
 }

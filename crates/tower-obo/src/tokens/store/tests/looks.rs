@@ -2,11 +2,14 @@
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::*;
-use crate::tokens::shared::fake::{Fake, Mood, NOW, WAIT};
+use crate::{
+    Lookup,
+    tokens::shared::fake::{Fake, Mood, NOW, WAIT},
+};
 
 fn with_store(open: usize, max_exchanges: usize) -> (Arc<Fake>, Fixture) {
     let fake = Fake::new();
@@ -114,6 +117,14 @@ async fn ca_09_who_finds_no_place_for_a_look_goes_on_without_one() {
     assert!(f.store.obtain(want("alice")).await.is_ok());
     assert_eq!(begun.elapsed(), WAIT);
     assert_eq!(fake.gets(), 0);
+    assert_eq!(fake.lookup(), Some(Lookup::Skipped));
+    // A renewal does not even wait for one.
+    let token = f.store.obtain(want("alice")).await.unwrap();
+    f.clock.advance(Duration::from_secs(850));
+    f.store.renew(&token, || want("alice"));
+    turn().await;
+    assert_eq!(fake.lookup(), Some(Lookup::Skipped));
+    assert_eq!(f.exchange.begun(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +133,12 @@ async fn a_look_that_panics_costs_an_exchange() {
     assert!(f.store.obtain(want("bob")).await.is_ok());
     turn().await;
     fake.is(Mood::Panics);
-    assert!(f.store.obtain(want("alice")).await.is_ok());
+    let obtained = timeout(Duration::from_secs(60), f.store.obtain(want("alice"))).await;
+    assert!(
+        obtained
+            .expect("nobody waits for a look that has ended")
+            .is_ok()
+    );
     assert_eq!(f.exchange.begun(), 2);
     assert_eq!(f.store.looks.len(), 0);
     let places = f.store.looks.places().available_permits();
