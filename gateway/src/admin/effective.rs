@@ -228,12 +228,14 @@ fn redis(store: &SharedStore) -> Value {
         url: _,
         key_file,
         ca_file,
+        wait,
     } = store;
     json!({
         // It may hold a password.
         "redis_url": "given",
         "redis_key_file": file(Some(&key_file.path().to_owned())),
         "redis_ca_file": file(ca_file.as_ref()),
+        "redis_wait": time(*wait),
     })
 }
 

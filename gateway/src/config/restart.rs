@@ -89,6 +89,7 @@ fn same_store(one: Option<&SharedStore>, other: Option<&SharedStore>) -> bool {
                 store.url.expose().to_owned(),
                 store.key_file.path().to_owned(),
                 store.ca_file.clone(),
+                store.wait,
             )
         })
     };

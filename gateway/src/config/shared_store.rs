@@ -1,6 +1,6 @@
 //! The store of tokens that several gateways share: `cache.redis_…`.
 
-use std::{fs, io, net::IpAddr, path::PathBuf};
+use std::{fs, io, net::IpAddr, path::PathBuf, time::Duration};
 
 use tower_obo::RedisStore;
 use zeroize::Zeroizing;
@@ -19,6 +19,8 @@ pub struct SharedStore {
     pub key_file: SecretFile,
     /// The authorities that vouch for it, if not those that the operating system trusts.
     pub ca_file: Option<PathBuf>,
+    /// The longest that a request waits for it, and for another gateway's exchange, together.
+    pub wait: Duration,
 }
 
 impl SharedStore {
@@ -29,6 +31,7 @@ impl SharedStore {
             url: Secret::new(url),
             key_file: key_file.into(),
             ca_file: None,
+            wait: WAIT,
         }
     }
 
@@ -73,7 +76,7 @@ impl SharedStore {
                 "{path} is empty; it must hold a key, from `openssl rand -base64 32` for instance"
             ));
         };
-        let store = RedisStore::new(self.url.expose(), first);
+        let store = RedisStore::new(self.url.expose(), first).with_wait(self.wait);
         let store = keys.fold(store, RedisStore::also_opens);
         match &self.ca_file {
             Some(path) => {
@@ -89,6 +92,14 @@ const URL: &str = "cache.redis_url";
 const KEY_FILE: &str = "cache.redis_key_file";
 const CA_FILE: &str = "cache.redis_ca_file";
 
+const WAIT_KEY: &str = "cache.redis_wait";
+
+/// How long a request waits for the store, unless it is said.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// The word of a gateway that it is exchanging counts that long: nobody has to wait longer for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// What an address begins with.
 const SCHEMES: [&str; 5] = [
     "redis://",
@@ -103,8 +114,14 @@ impl Resolver<'_> {
         let url = self.settings.text(URL);
         let key_file = self.settings.text(KEY_FILE);
         let ca_file = self.settings.text(CA_FILE);
+        let given_wait = self.settings.text(WAIT_KEY);
         let Some(url) = url else {
-            for (name, given) in [(KEY_FILE, key_file), (CA_FILE, ca_file)] {
+            let others = [
+                (KEY_FILE, key_file),
+                (CA_FILE, ca_file),
+                (WAIT_KEY, given_wait),
+            ];
+            for (name, given) in others {
                 if let Some(given) = given
                     && !self.has_been_said(URL)
                 {
@@ -124,7 +141,14 @@ impl Resolver<'_> {
             self.lacks_key(url.origin);
             return None;
         };
+        let wait = self.duration(WAIT_KEY, WAIT);
+        if let Some(given) = given_wait.filter(|_| wait > LONGEST_WAIT) {
+            let message =
+                "more than 2s: by then another gateway's exchange is not waited for any more";
+            self.problems.push(given.origin, WAIT_KEY, message);
+        }
         Some(SharedStore {
+            wait,
             url: Secret::new(url.value),
             key_file: SecretFile::new(key_file.value, key_file.origin),
             ca_file: ca_file.map(|given| PathBuf::from(given.value)),

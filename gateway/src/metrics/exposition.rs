@@ -20,6 +20,7 @@ use super::{
     durations::{Durations, Read},
     exemplars::{self, Row},
     figures::Ledger,
+    library::LOOKUPS,
     names::{self, Name},
     process::Process,
     text::classic,
@@ -236,13 +237,18 @@ impl Everything {
         let results = ["hit", "miss", "failed"];
         to.counters(names::ADMISSIONS, "result", results, &library.admissions)?;
         to.counters(names::TOKENS, "result", results, &library.tokens)?;
-        to.counters(
-            names::SHARED_STORE,
-            "result",
-            results,
-            &library.shared_store,
-        )?;
-        let usage = self.readiness.live.now().core.cache_usage();
+        let lookups = LOOKUPS
+            .into_iter()
+            .zip(library.shared_store.iter().map(read));
+        to.several(names::SHARED_STORE, "result", lookups)?;
+        let core = self.readiness.live.now().core.clone();
+        if let Some(store) = core.shared_store() {
+            to.gauge(names::SHARED_STORE_UP, u64::from(store.is_there))?;
+            to.gauge(names::SHARED_STORE_OWED, store.deletions_owed)?;
+            let dropped = &mut to.begin(names::SHARED_STORE_DROPPED)?;
+            counter(dropped, store.deletions_dropped)?;
+        }
+        let usage = core.cache_usage();
         let caches = [("admissions", usage.admissions), ("tokens", usage.tokens)];
         let each = |of: fn(&tower_obo::CacheUsage) -> u64| {
             caches.each_ref().map(|(name, usage)| (*name, of(usage)))

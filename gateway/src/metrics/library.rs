@@ -12,14 +12,17 @@ use tower_obo::{
 
 use super::durations::Durations;
 
+/// What comes of look-ups in the shared store.
+pub(super) const LOOKUPS: [&str; 5] = ["hit", "miss", "busy", "failed", "skipped"];
+
 /// Its figures.
 #[derive(Debug, Default)]
 pub(crate) struct LibraryFigures {
     /// By hit and miss.
     pub(super) admissions: [AtomicU64; 2],
     pub(super) tokens: [AtomicU64; 2],
-    /// By hit, miss and failure.
-    pub(super) shared_store: [AtomicU64; 3],
+    /// As in [`LOOKUPS`].
+    pub(super) shared_store: [AtomicU64; LOOKUPS.len()],
     pub(super) exchanges: Family<ExchangeLabels, Counter>,
     pub(super) exchange_durations: Durations,
     /// By success and failure.
@@ -96,7 +99,9 @@ impl Observer for LibraryFigures {
                 let at = match outcome {
                     Lookup::Hit => 0,
                     Lookup::Miss => 1,
-                    _ => 2,
+                    Lookup::Busy => 2,
+                    Lookup::Skipped => 4,
+                    _ => 3,
                 };
                 count(&self.shared_store, at);
             }

@@ -16,6 +16,7 @@ fn the_store_has_an_address_and_a_key_and_shows_neither() {
     assert_eq!(store.url.expose(), "rediss://:hunter2@h");
     assert_eq!(store.key_file.path(), PathBuf::from("/k"));
     assert_eq!(store.ca_file, Some(PathBuf::from("/ca.pem")));
+    assert_eq!(store.wait, Duration::from_millis(100));
     assert!(!format!("{config:?}").contains("hunter2"));
     assert!(with_file("").unwrap().shared_store.is_none());
 }
@@ -35,6 +36,28 @@ fn an_address_with_a_password_comes_from_the_environment() {
     // There is no flag that shows it in the list of processes.
     let key = keys::find("cache.redis_url").unwrap();
     assert_eq!(key.flag, "");
+}
+
+#[test]
+fn ca_09_how_long_a_request_waits_for_the_store_is_set() {
+    let with = |wait: &str| {
+        with_file(&format!(
+            "[cache]\nredis_url = 'redis://h'\nredis_key_file = '/k'\nredis_wait = '{wait}'"
+        ))
+    };
+    for (text, wait) in [("20ms", 20), ("2s", 2_000)] {
+        let store = with(text).unwrap().shared_store.unwrap();
+        assert_eq!(store.wait, Duration::from_millis(wait));
+    }
+    for bad in ["0s", "2001ms", "soon"] {
+        let problems = lines(with(bad));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(
+            problems[0].starts_with("gw.toml:4: cache.redis_wait"),
+            "{problems:#?}"
+        );
+    }
+    assert_only("[cache]\nredis_wait = '1s'", "gw.toml:2: cache.redis_wait");
 }
 
 #[test]

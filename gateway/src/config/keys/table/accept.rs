@@ -156,4 +156,12 @@ pub(super) const KEYS: &[Key] = &[
         value: "PATH",
         help: "PEM file of the authorities that vouch for Redis's certificate [default: those that the system trusts]",
     },
+    Key {
+        name: "cache.redis_wait",
+        kind: Kind::Duration,
+        environment: &["OBO_CACHE_REDIS_WAIT"],
+        flag: "--cache-redis-wait",
+        value: "DURATION",
+        help: "How long a request waits for Redis, and for another gateway that is exchanging the same token, at most 2s [default: 100ms]",
+    },
 ];
