@@ -106,9 +106,8 @@ pub(super) static TABLE: &[Aadsts] = &[
     row(50072, Interaction, "the user has to enrol for multi-factor authentication"),
     row(50074, Interaction, "strong authentication is required"),
     row(50076, Interaction, "multi-factor authentication is required")
-        .here("sign in and type the code that the page shows, or ask for `entra-emulator token --user \
-            NAME --mfa`; `--mfa not-required` after `entra-emulator user NAME` lets the user in \
-            without"),
+        .here("sign in and type the code that the page shows; `entra-emulator token --user NAME --mfa` prints such \
+            a token, and `entra-emulator user NAME --mfa not-required` lets the user in without"),
     row(50078, Interaction, "multi-factor authentication has expired"),
     row(50079, Interaction, "the user has to enrol for multi-factor authentication")
         .here("sign in and type the code that the page shows; `entra-emulator user NAME --mfa not- \
