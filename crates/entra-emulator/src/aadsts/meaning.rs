@@ -57,6 +57,11 @@ mod tests {
         assert!(table.windows(2).all(|pair| pair[0].code < pair[1].code));
         for row in table {
             assert_eq!(Aadsts::find(row.code), Some(row));
+            // They are broken into lines, also within commands.
+            for text in [row.meaning, row.remedy, row.here.unwrap_or_default()] {
+                assert!(!text.contains("- ") && !text.contains("  "), "{text}");
+                assert_eq!(text.matches('`').count() % 2, 0, "{text}");
+            }
         }
     }
 

@@ -110,7 +110,7 @@ pub(super) static TABLE: &[Aadsts] = &[
             a token, and `entra-emulator user NAME --mfa not-required` lets the user in without"),
     row(50078, Interaction, "multi-factor authentication has expired"),
     row(50079, Interaction, "the user has to enrol for multi-factor authentication")
-        .here("sign in and type the code that the page shows; `entra-emulator user NAME --mfa not- \
+        .here("sign in and type the code that the page shows; `entra-emulator user NAME --mfa not-\
             required` lets the user in without"),
     row(50097, ConditionalAccess, "device authentication is required"),
     row(50105, Account, "the user is not assigned to the application"),
