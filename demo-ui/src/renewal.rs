@@ -1,10 +1,12 @@
 //! Renewals of an account's tokens, one at a time. While the token of before is good it is handed out at once
-//! and the renewal goes on in the background: no page waits for an Entra ID that does not answer.
+//! and the renewal goes on in the background: no page waits for an Entra ID that does not answer, but in the
+//! token's last minute, for two seconds.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use oauth2::AccessToken;
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
@@ -31,14 +33,24 @@ pub(crate) struct Renewals {
 struct Last {
     /// How many have failed.
     failures: u64,
-    /// When and how the last one did, unless one went well since.
-    failed: Option<(Instant, EntraError)>,
+    /// The last one that did, unless one went well since.
+    failed: Option<Failed>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    when: Instant,
+    error: EntraError,
+    /// When the token ends that was to be renewed: about another, which another machine has got meanwhile,
+    /// the failure says nothing.
+    ends: OffsetDateTime,
 }
 
 impl Renewals {
     /// Renews. Whoever comes while somebody is at it waits, and has their failure rather than ask again.
     async fn one(
         &self,
+        ends: OffsetDateTime,
         renewal: impl Future<Output = Result<(), EntraError>>,
     ) -> Result<(), EntraError> {
         let failures = self.last().failures;
@@ -46,14 +58,16 @@ impl Renewals {
         {
             let last = self.last();
             if last.failures != failures
-                && let Some((_, error)) = &last.failed
+                && let Some(failed) = last.failed.as_ref().filter(|failed| failed.ends == ends)
             {
-                return Err(error.clone());
+                return Err(failed.error.clone());
             }
         }
         let renewed = renewal.await;
         let mut last = self.last();
-        last.failed = renewed.clone().err().map(|error| (Instant::now(), error));
+        let when = Instant::now();
+        let failed = |error| Failed { when, error, ends };
+        last.failed = renewed.clone().err().map(failed);
         last.failures += u64::from(renewed.is_err());
         renewed
     }
@@ -62,17 +76,17 @@ impl Renewals {
         self.turn.try_lock().is_err()
     }
 
-    /// The refusal that only the user can help with, if that is how the last one ended.
-    fn needs_user(&self) -> Option<EntraError> {
+    /// The refusal that only the user can help with, if that is how the last one of this token ended.
+    fn needs_user(&self, ends: OffsetDateTime) -> Option<EntraError> {
         let last = self.last();
-        let (_, error) = last.failed.as_ref()?;
-        error.needs_user().then(|| error.clone())
+        let failed = last.failed.as_ref().filter(|failed| failed.ends == ends)?;
+        failed.error.needs_user().then(|| failed.error.clone())
     }
 
     fn failed_just_now(&self) -> bool {
         let last = self.last();
         let failed = last.failed.as_ref();
-        failed.is_some_and(|(when, _)| when.elapsed() < PAUSE)
+        failed.is_some_and(|failed| failed.when.elapsed() < PAUSE)
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -90,10 +104,11 @@ impl Ui {
     ) -> Result<AccessToken, EntraError> {
         let age = account.age();
         let renewals = account.renewals();
+        let (ends, _) = account.tokens().times();
         match age {
             Age::Fresh => return Ok(account.access_token()),
             Age::Due | Age::Ending => {
-                if let Some(error) = renewals.needs_user() {
+                if let Some(error) = renewals.needs_user(ends) {
                     return Err(error);
                 }
                 if renewals.failed_just_now() || (age == Age::Due && renewals.is_under_way()) {
@@ -108,7 +123,7 @@ impl Ui {
         let renewal = tokio::spawn(
             async move {
                 let renewal = ui.people.renew(&name, &renewed, &ui.entra);
-                let ended = renewed.renewals().one(renewal).await;
+                let ended = renewed.renewals().one(ends, renewal).await;
                 if let Err(error) = &ended {
                     tracing::warn!(reason = error.reason(), "no new token yet");
                 }

@@ -1,4 +1,4 @@
--- Goes through all tokens with strides: those that were seen one after the other are not asked for so.
+-- Goes through all tokens in strides, so that neighbours in the file do not follow each other.
 local requests, at = {}, 0
 
 function init(arguments)

@@ -190,10 +190,10 @@ TAKEN = [
     # `--reuse-values` of a chart that did not have them.
     ("serviceAccount.create=null", "kind: ServiceAccount"),
     ("credential.audience=null", "audience: api://AzureADTokenExchange\n"),
-    # Kubernetes takes the limit for the request.
     ("redis.url=rediss://cache:6380,redis.keySecretName=a,redis.caConfigMap=authority", 'redis_ca_file  = "/etc/redis-authority/ca.crt"'),
     # `--reuse-values` of a chart that did not have it.
     ("redis.url=rediss://cache:6380,redis.keySecretName=a,redis.caConfigMap=null", "redis_key_file"),
+    # Kubernetes takes the limit for the request.
     ("mode=sidecar,upstream=,app.image=a:1,autoscaling.enabled=true,app.resources.limits.cpu=1", "cpu: 1\n"),
 ]
 # Values with another one of which there have to be new pods.

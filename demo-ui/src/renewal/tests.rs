@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -141,8 +140,8 @@ async fn whatever_fails_the_good_token_serves_and_entra_id_is_left_in_peace_for_
         assert_eq!(entra.asked(), 1, "{status}");
         // The pause is over: it is tried again.
         let longer = Duration::from_secs(1);
-        if let Some((when, _)) = &mut alice.renewals().last().failed {
-            *when = when.checked_sub(PAUSE + longer).unwrap();
+        if let Some(failed) = &mut alice.renewals().last().failed {
+            failed.when = failed.when.checked_sub(PAUSE + longer).unwrap();
         }
         assert_eq!(at_once(&ui, &alice).await.unwrap(), "a", "{status}");
         let again = async {
@@ -170,6 +169,16 @@ async fn a_refusal_that_only_the_user_can_help_with_is_told_at_the_next_page() {
         assert!(refused.needs_user(), "{refused:?}");
     }
     assert_eq!(entra.asked(), 1);
+
+    // Another machine has got tokens meanwhile: of those nothing was said.
+    let later = clock::now() + time::Duration::seconds(150);
+    let now = clock::now();
+    alice.adopt(crate::entra::Tokens::restored(
+        AccessToken::new("b".to_owned()),
+        alice.tokens().refresh,
+        (later, now),
+    ));
+    assert_eq!(at_once(&ui, &alice).await.unwrap(), "b");
 }
 
 #[tokio::test]
@@ -178,6 +187,7 @@ async fn a_token_that_is_about_to_end_is_waited_for_a_little() {
     let alice = good_for(30);
     // Nobody answers: it serves for what is left of it.
     assert_eq!(token(&ui, &alice).await.unwrap(), "a");
+    entra.until_asked().await;
     assert_eq!(entra.asked(), 1);
     let (next, ()) = tokio::join!(token(&ui, &alice), async {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -91,6 +91,11 @@ resource "azuread_application_password" "api" {
   application_id = azuread_application_registration.api.id
   display_name   = "terraform"
   end_date       = time_offset.secrets_end.rfc3339
+
+  # The one before serves until there is another.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # The web app that signs users in.
@@ -128,6 +133,11 @@ resource "azuread_application_password" "ui" {
   application_id = azuread_application_registration.ui.id
   display_name   = "terraform"
   end_date       = time_offset.secrets_end.rfc3339
+
+  # The one before serves until there is another.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # Consent for everybody of the tenant.

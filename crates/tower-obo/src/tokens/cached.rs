@@ -35,7 +35,7 @@ pub(super) fn earliest_renewal(response: &TokenResponse) -> Duration {
 }
 
 /// A downstream token with the times that matter. What every request looks at stands together, at its
-/// beginning: with many callers each further line of memory is one that has to be waited for.
+/// beginning: with many callers that is half a line of memory less to wait for.
 #[repr(C)]
 pub(crate) struct CachedToken {
     /// Served without question before this time, as long as the token lives.
