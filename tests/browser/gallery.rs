@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32, &str); 3] = [
 ];
 
 /// The pages by the names of their pictures, in the order in which people come by them, and what they are.
-const PAGES: [(&str, &str); 27] = [
+const PAGES: [(&str, &str); 28] = [
     ("ui-start", "The web app before a sign-in"),
     ("emulator-sign-in", "The emulator's sign-in"),
     ("emulator-accounts", "The emulator's choice of an account"),
@@ -33,6 +33,10 @@ const PAGES: [(&str, &str); 27] = [
     (
         "ui-what-happened",
         "*What happened*: this request, the one with the exchange, and what became of the token",
+    ),
+    (
+        "ui-what-happened-unexplained",
+        "*What happened*, where neither a gateway nor the API says so",
     ),
     ("ui-signed-out", "After the sign-out"),
     (

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use obo_demo::{Demo, Options};
 
-use crate::{browser::Browser, failures::another};
+use crate::{browser::Browser, failures::another, gallery::look};
 
 pub(crate) struct Person {
     pub(crate) username: String,
@@ -170,6 +170,14 @@ async fn resource_manager_itself_is_an_api_as_well() {
     sign_in(&browser, ui.url(), &alice).await;
     browser.click("#accept").await;
     assert_eq!(shown(&browser).await, alice.subscriptions);
+    // There is no gateway, and nobody says what became of the request.
+    browser.click("a[href='/what-happened']").await;
+    let hint = browser.find(".hint").await.text().await.unwrap();
+    assert!(
+        hint.contains("server_timing = true") && hint.contains("--explain"),
+        "{hint}"
+    );
+    look(&browser, "ui-what-happened-unexplained").await;
     browser.close().await;
     ui.shutdown().await;
     demo.shutdown().await;
