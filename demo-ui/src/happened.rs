@@ -9,7 +9,8 @@ use time::macros::format_description;
 use tower_sessions::Session;
 
 use crate::call::Call;
-use crate::changes::changes;
+use crate::changes::{Changes, changes};
+use crate::claims::Claims;
 use crate::diagram::{Diagram, ms};
 use crate::return_path::login_for;
 use crate::subscriptions::list;
@@ -61,7 +62,8 @@ pub(crate) async fn happened(
 pub(crate) struct Alone {
     pub(crate) text: &'static str,
     pub(crate) whose: &'static str,
-    pub(crate) claims: Vec<(String, String)>,
+    /// What was sent is this token, whichever it is.
+    pub(crate) claims: Changes,
 }
 
 /// The claims of one token, where nothing is known of the other.
@@ -80,12 +82,10 @@ fn alone(call: &Call) -> Option<Alone> {
         ),
         (None, None) | (Some(_), Some(_)) => return None,
     };
-    let names = claims.names();
-    let claims = names.filter_map(|name| Some((name.to_owned(), claims.text(name)?)));
     Some(Alone {
         text,
         whose,
-        claims: claims.collect(),
+        claims: changes(claims, &Claims::default()),
     })
 }
 

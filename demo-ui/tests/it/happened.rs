@@ -125,6 +125,10 @@ async fn an_api_that_explains_nothing_gets_a_small_picture_and_only_our_own_clai
     world.sign_in(&browser, "alice").await;
     let page = browser.get("/what-happened").await;
     assert!(page.shows("did not say") && page.shows(">access_as_user<"));
+    // What matters comes first, and the rest can be opened.
+    let (first, rest) = page.text.split_once("<summary>1 more claims").unwrap();
+    assert!(first.contains("Whom the token is for") && first.contains(">access_as_user<"));
+    assert!(rest.contains("<code>name</code>") && !first.contains("<code>name</code>"));
     assert!(!page.shows("Gateway</text>") && !page.shows(SIGNATURE));
     assert!(
         !page.shows("that is On-Behalf-Of") && !page.shows("What the exchange asks for"),
