@@ -37,8 +37,8 @@ pub struct SharedStoreUsage {
     pub is_there: bool,
     /// Tokens that their downstream has refused and that are still to be deleted from it.
     pub deletions_owed: u64,
-    /// Of these, those that stay there until they end, since the start: there were too many of them, or the
-    /// account may not delete.
+    /// Refused tokens that stay there until they end, since the start: too many were owed, or the store refused
+    /// to delete them.
     pub deletions_dropped: u64,
 }
 

@@ -84,7 +84,7 @@ names! {
     SHARED_STORE: Counter "obo_shared_store_lookups" ("result") "Look-ups in the Redis that gateways share: hit, miss, busy (another gateway was exchanging and had not ended after cache.redis_wait), failed, or skipped (too many were under way)";
     SHARED_STORE_UP: Gauge "obo_shared_store_up" ("") "1 where that Redis is there, 0 where it is away; only with cache.redis_url, as the next two";
     SHARED_STORE_OWED: Gauge "obo_shared_store_deletions_owed" ("") "Tokens that an upstream has refused and that are still to be deleted from Redis";
-    SHARED_STORE_DROPPED: Counter "obo_shared_store_deletions_dropped" ("") "Of these, those that stay in Redis until they end: there were more than 4096, or the account may not delete";
+    SHARED_STORE_DROPPED: Counter "obo_shared_store_deletions_dropped" ("") "Tokens that an upstream has refused and that stay in Redis until they end: more than 4096 were owed, or Redis refused to delete them";
     CACHE_ENTRIES: Gauge "obo_cache_entries" ("cache") "Validated tokens (admissions) and downstream tokens (tokens) that are kept";
     CACHE_BYTES: Gauge "obo_cache_bytes" ("cache") "The bytes that they are counted with";
     CACHE_EVICTIONS: Counter "obo_cache_evictions" ("cache") "Entries that had to make room for others";
