@@ -24,6 +24,7 @@ pub(crate) async fn ask(listen: SocketAddr) -> anyhow::Result<()> {
     }
     let client = reqwest::Client::builder()
         .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
         .build()?;
     let answer = client.get(format!("http://{address}/healthz")).send().await;
@@ -42,10 +43,11 @@ mod tests {
 
     use super::*;
 
-    /// One that listens on all addresses and gives one answer.
+    /// One that gives one answer, under the address of one that listens on all.
     async fn one_that_answers(status: u16) -> SocketAddr {
-        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = (Ipv4Addr::UNSPECIFIED, port).into();
         let status = axum::http::StatusCode::from_u16(status).unwrap();
         let app = axum::Router::new().route(
             "/healthz",

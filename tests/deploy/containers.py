@@ -222,7 +222,14 @@ def redis_answers(engine):
     alice_sees_hers(engine)
     metrics = get("http://127.0.0.1:9090/metrics")[2]
     looked = dict(re.findall(r'^obo_shared_store_lookups_total\{result="(\w+)"\} (\S+)', metrics, re.M))
-    return float(looked["hit"]) + float(looked["miss"])
+    answered, failed = (float(looked["hit"]) + float(looked["miss"]), float(looked["failed"]))
+    if not answered:
+        return False
+    alice_sees_hers(engine)
+    again = get("http://127.0.0.1:9090/metrics")[2]
+    looked = dict(re.findall(r'^obo_shared_store_lookups_total\{result="(\w+)"\} (\S+)', again, re.M))
+    assert float(looked["failed"]) == failed, looked
+    return float(looked["hit"]) + float(looked["miss"]) > answered
 
 
 def alice_signs_in(consents):

@@ -3,6 +3,7 @@ Azure's refusals and failures. (.NET is not among what the tests install: Progra
 its own: mcp_client.py.)"""
 
 import base64
+import itertools
 import json
 import os
 import pathlib
@@ -34,7 +35,7 @@ class Elsewhere:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
-                head = b"".join(iter(self.rfile.readline, b"\r\n"))
+                head = b"".join(itertools.takewhile(lambda line: line not in (b"\r\n", b""), iter(self.rfile.readline, None)))
                 heard.append("with the user's token" if b"\nauthorization:" in head.lower() else "without a token")
 
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)

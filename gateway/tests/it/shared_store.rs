@@ -311,7 +311,8 @@ async fn ca_09_a_request_waits_for_a_store_as_long_as_is_set() {
         ))
         .await;
     assert_eq!(answer.status, 200);
-    assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took >= wait && took < wait * 4, "{took:?}");
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ impl Health {
         }
         let client = reqwest::Client::builder()
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .build()?;
         let answer = client.get(format!("http://{address}/")).send().await;
@@ -35,7 +36,7 @@ impl Health {
             .with_context(|| format!("no emulator answers at {address}"))?
             .status();
         if status != reqwest::StatusCode::OK {
-            bail!("what answers at {address} is no entra-emulator ({status})");
+            bail!("what answers at {address} has no home page ({status})");
         }
         Ok(())
     }

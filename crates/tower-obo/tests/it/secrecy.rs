@@ -205,6 +205,7 @@ async fn lo_03_no_public_type_shows_a_token_or_a_secret() {
     let usage = core.cache_usage();
     shown.add("CachesUsage", &usage);
     shown.add("CacheUsage", &usage.tokens);
+    shown.add("SharedStoreUsage", &tower_obo::SharedStoreUsage::default());
     shown.add("ExchangeRequest", &requests(&world, &token).await);
     shown.text("Event", events.0.lock().unwrap().clone());
     let (mut parts, ()) = Request::new(()).into_parts();
