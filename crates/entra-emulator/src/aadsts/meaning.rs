@@ -1,7 +1,7 @@
 //! What the codes mean, who has to act and what helps: for people who meet one here.
 //!
-//! The words are those of the page of errors of `tower-obo`, which a test there compares; the emulator stands
-//! alone. From <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
+//! What they mean and who has to act is said in the words of `tower-obo`'s page of errors, which an end-to-end test
+//! compares; the emulator stands alone. From <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
 
 mod codes;
 
